@@ -1,0 +1,16 @@
+"""Errors that a user can mend: one clear line that says what to do, no traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something is wrong that the user can mend; the commands show the message as one line and exit non-zero."""
+
+
+def did_you_mean(name: str, valid: Iterable[str]) -> str:
+    """The end of an error line: the valid name nearest to `name`, or all of them where none is near."""
+    valid = sorted(valid)
+    if close := difflib.get_close_matches(name, valid, n=1, cutoff=0.5):
+        return f"did you mean '{close[0]}'?"
+    return f"valid: {', '.join(valid)}" if valid else "nothing is valid here"
