@@ -6,8 +6,11 @@ uninterrupted one drew, and nothing drawn for evaluation moves anything drawn fo
 """
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 
 def stream_seed(seed: int, purpose: str, position: int = 0) -> int:
@@ -22,3 +25,32 @@ def stream(seed: int, purpose: str, position: int = 0, device: torch.device | st
     On the CPU torch's Mersenne Twister is seeded with 32 of the 63 bits.
     """
     return torch.Generator(device).manual_seed(stream_seed(seed, purpose, position))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The noise of one update: drawn for the whole minibatch, of which the holder takes the rows [start, stop).
+
+    Ranks and micro-batches each hold their own rows of the same draw, so what is drawn doesn't depend on how many
+    there are.
+    """
+
+    seed: int
+    position: int
+    total: int
+    start: int
+    stop: int
+    device: torch.device | str = "cpu"
+
+    def rows(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+        """The holder's rows of `sample(total, generator)`, which returns (total, ...)."""
+        drawn = sample(self.total, stream(self.seed, purpose, self.position, self.device))
+        return drawn if self.stop - self.start == self.total else drawn[self.start : self.stop]
+
+    def uniform(self, purpose: str, *shape: int) -> Tensor:
+        """(stop - start, *shape), uniform on [0, 1)."""
+        return self.rows(purpose, lambda n, g: torch.rand(n, *shape, generator=g, device=self.device))
+
+    def normal(self, purpose: str, *shape: int) -> Tensor:
+        """(stop - start, *shape), standard normal."""
+        return self.rows(purpose, lambda n, g: torch.randn(n, *shape, generator=g, device=self.device))

@@ -1,0 +1,10 @@
+"""What watches the game: log, sample grids, evaluation, progress, checkpoints."""
+
+from gan_research.callbacks.base import Periodic
+from gan_research.callbacks.checkpoint import Checkpoints
+from gan_research.callbacks.evaluate import Evaluate
+from gan_research.callbacks.log import Log
+from gan_research.callbacks.progress import ProgressBar
+from gan_research.callbacks.samples import SampleGrid, save_grid
+
+__all__ = ["Checkpoints", "Evaluate", "Log", "Periodic", "ProgressBar", "SampleGrid", "save_grid"]

@@ -1,0 +1,49 @@
+"""What the callbacks share: intervals in rounds, and one way to log."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from gan_research.errors import UserError
+from gan_research.gan import GAN
+
+
+class Periodic(pl.Callback):
+    """Acts before the first round of a new game, after every `every` rounds, and after the last one."""
+
+    def __init__(self, every: int):
+        if every < 1:
+            raise UserError(f"{type(self).__name__}: every={every}: give an interval of at least 1 round")
+        self.every = every
+
+    def act(self, trainer: pl.Trainer, gan: GAN) -> None:
+        """What is done; `gan.round` rounds have been played."""
+        raise NotImplementedError
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, GAN)
+        if not pl_module.resumed:
+            self.act(trainer, pl_module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if self.due(pl_module):
+            self.act(trainer, pl_module)
+
+    def due(self, gan: GAN) -> bool:
+        """Whether the round just played is one after which to act."""
+        return gan.round % self.every == 0 or gan.round == gan.rounds
+
+
+def log_metrics(trainer: pl.Trainer, gan: GAN, metrics: dict[str, Any]) -> None:
+    """One row for every logger, against the rounds played and the images seen."""
+    row = {"round": gan.round, "kimg": gan.kimg, **metrics}
+    for logger in trainer.loggers:
+        logger.log_metrics(row, step=gan.round)
+
+
+def log_picture(trainer: pl.Trainer, gan: GAN, name: str, path: Path) -> None:
+    """One picture for every logger that shows pictures."""
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_picture"):
+            logger.log_picture(name, path, gan.round)

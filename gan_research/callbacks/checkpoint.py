@@ -1,0 +1,109 @@
+"""Checkpoints of a run: the last one, periodic ones, and the best by a rule that has a name."""
+
+import logging
+import math
+import os
+import shutil
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from gan_research.callbacks.base import Periodic
+from gan_research.callbacks.evaluate import Evaluate
+from gan_research.gan import GAN
+
+log = logging.getLogger(__name__)
+
+
+class Checkpoints(Periodic):
+    """last.ckpt every `every` rounds, and on Ctrl-C or SIGTERM after the round being played.
+
+    keep_every: rounds between two checkpoints that are kept for good, as round_N.ckpt (a multiple of `every`).
+    best: the metric of `evaluate` by which best_METRIC.ckpt is chosen; mode: whether its least or its greatest value is best.
+        A number reported of that checkpoint was selected by this rule.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        every: int,
+        evaluate: Evaluate | None = None,
+        keep_every: int | None = None,
+        best: str | None = "fid",
+        mode: Literal["min", "max"] = "min",
+    ):
+        super().__init__(every)
+        self.folder = folder
+        self.keep_every = keep_every
+        self.evaluate = evaluate
+        self.best = best
+        self.mode = mode
+        self.best_value: float | None = None
+        self.best_round: int | None = None
+        self.interrupted: signal.Signals | None = None
+        """The signal that stopped the run."""
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._interrupt)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if self.interrupted is not None:
+            trainer.should_stop = True
+        improved = self._improved(trainer, pl_module)
+        if improved or self.interrupted is not None or self.due(pl_module):
+            self.act(trainer, pl_module)
+            if improved and trainer.is_global_zero:
+                link(self.last, self.folder / f"best_{self.best}.ckpt")
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def act(self, trainer: pl.Trainer, gan: GAN) -> None:
+        trainer.save_checkpoint(self.last)
+        if self.keep_every is not None and gan.round % self.keep_every == 0 and trainer.is_global_zero:
+            link(self.last, self.folder / f"round_{gan.round:08d}.ckpt")
+
+    def _improved(self, trainer: pl.Trainer, gan: GAN) -> bool:
+        """Whether this round was evaluated, and is the best so far."""
+        evaluate = self.evaluate
+        if evaluate is None or evaluate.round != gan.round or self.best not in evaluate.latest:
+            return False
+        value = evaluate.latest[self.best]
+        sign = 1 if self.mode == "min" else -1
+        if not math.isfinite(value) or (self.best_value is not None and sign * value >= sign * self.best_value):
+            return False
+        self.best_value, self.best_round = value, gan.round
+        return True
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted is not None:
+            raise KeyboardInterrupt  # asked twice: at once
+        self.interrupted = signal.Signals(number)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_value": self.best_value, "best_round": self.best_round}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_value, self.best_round = state_dict["best_value"], state_dict["best_round"]
+
+
+def link(source: Path, target: Path) -> None:
+    """`target` holds what `source` holds, atomically; without a second copy on the disk where links are to be had."""
+    partial = target.with_name(f".{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        os.link(source, partial)
+    except OSError:
+        shutil.copyfile(source, partial)
+    os.replace(partial, target)

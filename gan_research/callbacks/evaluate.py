@@ -1,0 +1,44 @@
+"""Metrics of the samples while training goes on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+
+from gan_research.callbacks.base import Periodic, log_metrics
+from gan_research.gan import GAN
+from gan_research.metrics import Evaluation
+
+
+class Evaluate(Periodic):
+    """Every `every` rounds, `evaluation` of the averaged generator, logged as metrics/* with its protocol."""
+
+    def __init__(self, evaluation: Evaluation, every: int):
+        super().__init__(every)
+        self.evaluation = evaluation
+        self.round: int | None = None
+        self.latest: dict[str, float] = {}
+        self.first: dict[str, float] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, GAN)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        self.evaluation.prepare(data.train, trainer.strategy.root_device)
+
+    def act(self, trainer: pl.Trainer, gan: GAN) -> None:
+        self.latest = self.evaluation(drawn_by(gan.sampler(), self.evaluation.seed))
+        self.first = self.first or self.latest
+        self.round = gan.round
+        protocol = self.evaluation.protocol(ema=gan.ema is not None).as_dict()
+        log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in self.latest.items()} | {"protocol": protocol})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"round": self.round, "latest": self.latest, "first": self.first}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.round, self.latest, self.first = state_dict["round"], state_dict["latest"], state_dict["first"]
+
+
+def drawn_by(sampler: Any, seed: int) -> Callable[[int, int], Any]:
+    """(start, stop) -> those samples as bytes: what an evaluation asks for."""
+    return lambda start, stop: sampler.sample_uint8(stop - start, seed=seed, start=start)

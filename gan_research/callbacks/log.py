@@ -1,0 +1,82 @@
+"""The log of the game: what the players did over each interval."""
+
+import resource
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from gan_research.callbacks.base import log_metrics
+from gan_research.gan import GAN
+
+HELD_OUT = 256
+"""Held-out reals that the discriminator is asked about."""
+
+
+class Log(pl.Callback):
+    """Every `gan.recorder.every` rounds, one row of means over the interval.
+
+    loss/*: each loss, and each regulariser's penalty before its weight. logits/*: D's logits on reals, on fakes and on
+    held-out reals; probability/*: the same as D(x) and D(G(z)), where logits are log-odds. game/value: V(D, G), minus
+    D's loss. gradient_norm/*, lr/*, logits/heldout: as of the interval's last round. speed/*: of the rounds alone.
+    """
+
+    def __init__(self) -> None:
+        self.latest: dict[str, float] = {}
+        """The last row."""
+        self._held_out: tuple[Tensor, Tensor | None] | None = None
+        self._start: float | None = None
+        self._images = self._rounds = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, GAN)
+        for logger in trainer.loggers:
+            if hasattr(logger, "cut"):
+                logger.cut(pl_module.round)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if getattr(data, "heldout", None) is not None:
+            images, labels = next(data.heldout.batches(HELD_OUT))
+            labels = labels.to(pl_module.device) if labels is not None and pl_module.generator.num_classes else None
+            self._held_out = data.to_float(images.to(pl_module.device)), labels
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if self._start is None:
+            self._start, self._images, self._rounds = time.perf_counter(), pl_module.images_seen, pl_module.round
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if pl_module.recorder.due(pl_module.round):
+            self.latest = self._row(pl_module)
+            log_metrics(trainer, pl_module, self.latest)
+            self._start = None  # what other callbacks do now isn't the game's time
+
+    def _row(self, gan: GAN) -> dict[str, float]:
+        values = gan.recorder.flush()
+        row = {name: value.mean().item() for name, value in sorted(values.items())}
+        row["game/value"] = -row["loss/discriminator"]
+        if self._held_out is not None:
+            values["logits/heldout"] = gan.probe(*self._held_out).float().cpu()
+            row["logits/heldout"] = values["logits/heldout"].mean().item()
+        if gan.loss.log_odds:
+            for side in ("real", "fake", "heldout"):
+                if f"logits/{side}" in values:
+                    row[f"probability/{side}"] = values[f"logits/{side}"].sigmoid().mean().item()
+        row |= {f"lr/{player}": rate for player, rate in gan.learning_rates().items()}
+        return row | self._speed(gan) | {"memory/peak_gib": peak_memory(gan.device)}
+
+    def _speed(self, gan: GAN) -> dict[str, float]:
+        if self._start is None:
+            return {}
+        seconds = time.perf_counter() - self._start
+        return {
+            "speed/images_per_second": (gan.images_seen - self._images) / seconds,
+            "speed/rounds_per_second": (gan.round - self._rounds) / seconds,
+        }
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory used so far, in GiB: of the GPU there, of the process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

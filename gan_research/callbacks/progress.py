@@ -1,0 +1,69 @@
+"""A progress bar in rounds, or plain lines where there is no terminal."""
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from gan_research.callbacks.evaluate import Evaluate
+from gan_research.callbacks.log import Log
+
+
+class ProgressBar(pl.Callback):
+    """Rounds, rounds a second, the losses, the last metrics and the time left; refreshed a few times a second."""
+
+    REFRESH_SECONDS = 0.2
+    LINES = 10
+    """Lines of a whole run where there is no terminal."""
+
+    def __init__(self, log: Log, evaluate: Evaluate | None = None, console: Console | None = None):
+        self.log = log
+        self.evaluate = evaluate
+        self.console = console or Console()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._refreshed = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._started, self._first = time.monotonic(), pl_module.round
+        if self.console.is_terminal:
+            columns = (
+                TextColumn("round {task.completed:,.0f}/{task.total:,.0f}"),
+                BarColumn(),
+                TextColumn("{task.fields[news]}"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=self.console)
+            self._task = self._bar.add_task("", total=pl_module.rounds, completed=pl_module.round, news="")
+            self._bar.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if not trainer.is_global_zero:
+            return
+        played, total = pl_module.round, pl_module.rounds
+        if self._bar is None:
+            if played == total or played % max(1, total // self.LINES) == 0:
+                self.console.print(f"round {played:,}/{total:,}  {self._news(played)}", highlight=False)
+            return
+        now = time.monotonic()
+        if now - self._refreshed > self.REFRESH_SECONDS or played == total:
+            self._refreshed = now
+            assert self._task is not None
+            self._bar.update(self._task, completed=played, news=self._news(played))
+
+    def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _news(self, played: int) -> str:
+        rate = (played - self._first) / max(time.monotonic() - self._started, 1e-9)
+        parts = [f"{rate:,.1f} rounds/s" if rate >= 1 else f"{1 / max(rate, 1e-9):,.1f} s/round"]
+        parts += [f"{name[5:]} {value:.3g}" for name, value in self.log.latest.items() if name.startswith("loss/")]
+        if self.evaluate is not None:
+            parts += [f"{name} {value:.4g}" for name, value in self.evaluate.latest.items() if name == "fid"]
+        return "  ".join(parts)

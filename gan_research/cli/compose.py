@@ -1,0 +1,135 @@
+"""From Hydra overrides to one plain, checked config."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from hydra.utils import get_class
+from omegaconf import OmegaConf
+from omegaconf.errors import ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
+
+from gan_research.cli.schema import check, missing_values
+from gan_research.errors import UserError, did_you_mean
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A checked config of plain containers, and the choice made in each group."""
+
+    config: dict[str, Any]
+    choices: dict[str, Any]
+    auto_metrics: bool
+    """Whether the metrics were left to the data."""
+
+
+def conf_folder() -> Path:
+    """The config tree: beside the package's modules when installed, at the top of a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise UserError(f"the config tree is missing: no conf/train.yaml beside or above {package}")
+
+
+def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
+    """group -> choice -> its line of description, of the project's tree and the user's folder."""
+    found: dict[str, dict[str, str]] = {}
+    for root in filter(None, (conf_folder(), config_dir)):
+        for path in sorted(root.rglob("*.yaml")):
+            group = path.parent.relative_to(root).as_posix()
+            if group != ".":
+                found.setdefault(group, {})[path.stem] = description(path)
+    return found
+
+
+def description(path: Path) -> str:
+    """The first comment of a config file that isn't an instruction to Hydra."""
+    lines = (line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))
+    return next((line for line in lines if not line.startswith("@")), "")
+
+
+def compose_train(overrides: list[str], config_dir: Path | None = None) -> Composition:
+    """The config that `gan train` with these overrides runs, every value resolved and checked."""
+    if config_dir is not None and not config_dir.is_dir():
+        raise UserError(f"--config-dir {config_dir} is not a folder")
+    config, choices = _compose([o for o in overrides if not _concerns(o, "metrics.")], config_dir)
+    auto = choices["metrics"] == AUTO
+    if auto:
+        suited = get_class(config["data"]["_target_"]).metrics  # type: ignore[attr-defined]
+        overrides = [*(o for o in overrides if not _concerns(o, "metrics=")), f"metrics={suited}"]
+    config, choices = _compose(overrides, config_dir)
+    if missing := missing_values(config):
+        raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
+    return Composition(check(_selected(config, overrides)), choices, auto)
+
+
+def _compose(overrides: list[str], config_dir: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Hydra's composition as plain containers, and the choices; its errors in one line."""
+    if config_dir is not None:
+        overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.resolve()}]"]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            composed = compose("train", overrides=overrides, return_hydra_config=True)
+        choices = dict(composed.hydra.runtime.choices)
+        OmegaConf.set_struct(composed, False)
+        del composed["hydra"]
+        config = OmegaConf.to_container(composed, resolve=True)
+    except MissingConfigException as error:
+        raise UserError(_unknown_choice(error, config_dir)) from error
+    except ConfigKeyError as error:
+        raise UserError(_unknown_key(error)) from error
+    except InterpolationKeyError as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = error.__cause__
+        if isinstance(cause, ConfigKeyError):
+            raise UserError(_unknown_key(cause)) from error
+        raise UserError(" ".join(str(error).split())) from error
+    except yaml.YAMLError as error:
+        raise UserError("a config file is not valid YAML: " + " ".join(str(error).split())) from error
+    assert isinstance(config, dict)
+    return {str(key): value for key, value in config.items()}, choices
+
+
+def _concerns(override: str, prefix: str) -> bool:
+    return override.lstrip("+~").startswith(prefix)
+
+
+def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> str:
+    """'loss/hing' -> there is no loss=hing: did you mean 'hinge'?"""
+    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+    known = groups(config_dir)
+    if group not in known:
+        return f"there is no group '{group or choice}': {did_you_mean(group or choice, known)}"
+    return f"there is no {group}={choice}: {did_you_mean(choice, known[group])}"
+
+
+def _unknown_key(error: ConfigKeyError) -> str:
+    """'widht' under 'generator' -> there is no generator.widht: did you mean 'generator.width'?"""
+    full = str(error.full_key or error.key)
+    parent, _, key = full.rpartition(".")
+    node = error.parent_node
+    siblings = [str(name) for name in node] if node is not None and OmegaConf.is_dict(node) else []
+    if not parent:
+        siblings = sorted({*siblings, *groups()} - {"hydra"})
+    names = [f"{parent}.{name}" if parent else name for name in siblings if not name.startswith("_")]
+    return f"there is no {full}: {did_you_mean(full, names)}"
+
+
+def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """`config` without settings of regularisers and loggers that are not chosen (an experiment may have set some)."""
+    for group in ("regularizer", "logger"):
+        nodes = config.get(group) or {}
+        chosen = {name: node for name, node in nodes.items() if isinstance(node, dict) and "_target_" in node}
+        for name in set(nodes) - set(chosen):
+            if any(_concerns(o, f"{group}.{name}") for o in overrides):
+                raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
+        config[group] = chosen
+    return config

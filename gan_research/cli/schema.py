@@ -1,0 +1,119 @@
+"""The schema of a config: a component's schema is its constructor, the top level's is `Train`."""
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any, Literal, get_type_hints
+
+from hydra.utils import get_object
+from omegaconf import MISSING
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from gan_research.errors import UserError, did_you_mean
+
+Node = dict[str, Any]
+INSTRUCTIONS = {"_target_", "_partial_"}
+
+
+def train(  # the signature is the schema
+    rounds: int,
+    batch_size: int,
+    accumulation: int,
+    conditional: bool,
+    precision: Literal["32", "bf16"],
+    seed: int,
+    log_every: int,
+    sample_every: int,
+    evaluate_every: int,
+    checkpoint_every: int,
+    keep_every: int | None,
+    best: str | None,
+    output: str,
+    name: str | None,
+    tags: list[str],
+    data: Node,
+    generator: Node,
+    discriminator: Node,
+    loss: Node,
+    regularizer: dict[str, Node],
+    schedule: Node,
+    prior: Node,
+    optimizer: dict[str, Node],
+    lr_schedule: dict[str, Node | None],
+    logger: dict[str, Node],
+    trainer: Node,
+    ema: Node | None = None,
+    metrics: Node | None = None,
+) -> None:
+    """The top level of the config."""
+
+
+def check(config: Node) -> Node:
+    """The config with every value of its declared type; the first misfit is a UserError that names it."""
+    positive = ("rounds", "batch_size", "accumulation", "log_every", "sample_every", "evaluate_every", "checkpoint_every")
+    checked = _check_arguments(config, train, "")
+    for name in positive:
+        if checked[name] < 1:
+            raise UserError(f"{name}={checked[name]}: give at least 1")
+    return {key: _check_nodes(value, key) for key, value in checked.items()}
+
+
+def missing_values(config: Any, name: str = "") -> list[str]:
+    """The full names of the values that are still '???'."""
+    if isinstance(config, dict):
+        return [m for key, value in config.items() for m in missing_values(value, f"{name}.{key}" if name else key)]
+    return [name] if config == MISSING else []
+
+
+def _check_nodes(value: Any, name: str) -> Any:
+    """`value` with every component in it checked against its constructor."""
+    if isinstance(value, list):
+        return [_check_nodes(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    value = {key: _check_nodes(item, f"{name}.{key}") for key, item in value.items()}
+    if "_target_" not in value:
+        return value or None
+    try:
+        target = get_object(value["_target_"])
+    except Exception as error:
+        raise UserError(f"{name}._target_={value['_target_']} can't be imported: {error}") from error
+    arguments = {key: item for key, item in value.items() if key not in INSTRUCTIONS}
+    return value | _check_arguments(arguments, target, name)
+
+
+def _check_arguments(arguments: Node, target: Callable[..., Any], name: str) -> Node:
+    """`arguments` with the types that the signature of `target` declares."""
+    function = target.__init__ if inspect.isclass(target) else target
+    parameters = inspect.signature(target).parameters
+    try:
+        hints = get_type_hints(function)
+    except Exception:  # annotations that can't be evaluated at run time: names are checked, types are not
+        hints = {}
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    checked = {}
+    for key, value in arguments.items():
+        full = f"{name}.{key}" if name else key
+        if key not in parameters and not open_ended:
+            names = [f"{name}.{p}" if name else p for p in parameters]
+            raise UserError(f"there is no {full}: {did_you_mean(full, names)}")
+        checked[key] = _coerce(value, hints[key], full) if key in hints else value
+    return checked
+
+
+def _coerce(value: Any, annotation: Any, name: str) -> Any:
+    """`value` as the annotation has it (0 for a float becomes 0.0, nothing else is converted)."""
+    if isinstance(value, dict) and "_target_" in value:
+        return value  # a component: checked against its own constructor
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticUserError, TypeError, NameError):
+        return value  # not a type of plain values
+    try:
+        coerced = adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        wanted = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
+        wanted = wanted or str(annotation).replace("typing.", "")
+        raise UserError(f"{name}={value!r}: {error.errors()[0]['msg']} ({wanted})") from error
+    return list(coerced) if isinstance(coerced, tuple) else coerced

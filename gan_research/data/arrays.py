@@ -1,0 +1,161 @@
+"""Images out of an .npz file."""
+
+import math
+from functools import cached_property
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_research.data.base import ImageData
+from gan_research.data.folder import fits
+from gan_research.data.sets import ImageSet, TensorSet, held_out
+from gan_research.errors import UserError
+
+IMAGE_KEYS = ("images", "x", "arr_0")
+LABEL_KEYS = ("labels", "y")
+
+
+class Arrays(ImageData):
+    """The images of an .npz file, under "images", "x" or "arr_0": uint8 (N, H, W, C), (N, C, H, W) or (N, H, W).
+
+    Labels, where there are any, lie under "labels" or "y": integers (N,) from 0.
+    heldout_path: a second file, of pictures that training never sees; or
+    heldout: the share of pictures of `path` to hold out, evenly spaced.
+    resolution: what the pictures must have; they are never resized (None: whatever they have).
+    resident: keep a copy on the training device (None: where it takes no more than `resident_limit_gib`).
+    """
+
+    def __init__(
+        self,
+        path: str,
+        heldout_path: str | None = None,
+        heldout: float = 0.0,
+        resolution: int | None = None,
+        resident: bool | None = None,
+        resident_limit_gib: float = 2.0,
+        batch_size: int = 64,
+        seed: int = 0,
+        flip: bool = False,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+    ) -> None:
+        super().__init__(batch_size, seed, flip, value_range)
+        if heldout_path is not None and heldout:
+            raise UserError("data.heldout_path and data.heldout exclude each other: give only one")
+        self.path = Path(path).expanduser()
+        self.name = self.path.stem
+        self.heldout_path = None if heldout_path is None else Path(heldout_path).expanduser()
+        self.heldout_fraction, self.expected_resolution = heldout, resolution
+        self.resident, self.resident_limit_gib = resident, resident_limit_gib
+
+    @cached_property
+    def _content(self) -> tuple[Tensor, Tensor | None]:
+        images, labels = read_npz(self.path)
+        if self.expected_resolution not in (None, images.shape[-1]):
+            raise UserError(
+                f"{self.path} holds pictures of {images.shape[-1]} pixels, not of data.resolution="
+                f"{self.expected_resolution}: set data.resolution={images.shape[-1]}, or resize the file's pictures"
+            )
+        return images, labels
+
+    @property
+    def resolution(self) -> int:  # type: ignore[override]
+        return self.train.shape[2] if self._sets else self._content[0].shape[3]
+
+    @property
+    def channels(self) -> int:  # type: ignore[override]
+        return self.train.shape[0] if self._sets else self._content[0].shape[1]
+
+    @cached_property
+    def num_classes(self) -> int:  # type: ignore[override]
+        labels = self._content[1]
+        return 0 if labels is None else int(labels.max()) + 1
+
+    def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
+        images, labels = self._content
+        classes = self.num_classes
+        resident = self.resident if self.resident is not None else fits(images.numel(), self.resident_limit_gib)
+
+        def part(mask: Tensor, on_device: bool) -> TensorSet:
+            return TensorSet(images[mask], None if labels is None else labels[mask], on_device)
+
+        held = held_out(len(images), self.heldout_fraction)
+        heldout = part(held, False) if held.any() else self._second_file(images, classes)
+        train = part(~held, resident) if held.any() else TensorSet(images, labels, resident)
+        del self._content  # the sets hold it now
+        return train, heldout
+
+    def _second_file(self, train: Tensor, classes: int) -> TensorSet | None:
+        if self.heldout_path is None:
+            return None
+        images, labels = read_npz(self.heldout_path)
+        if images.shape[1:] != train.shape[1:]:
+            raise UserError(
+                f"{self.heldout_path} holds pictures of {_size(images)}, {self.path} of {_size(train)}: "
+                "both must be of one size"
+            )
+        if labels is not None and classes and int(labels.max()) >= classes:
+            raise UserError(
+                f"{self.heldout_path} has a label {int(labels.max())}, {self.path} only classes 0 to {classes - 1}: "
+                "hold out pictures of the classes that are trained on"
+            )
+        return TensorSet(images, labels if classes else None, on_device=False)
+
+
+def _size(images: Tensor) -> str:
+    return "x".join(str(n) for n in images.shape[1:])
+
+
+def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
+    """Images uint8 (N, C, H, W) and labels int64 (N,) or None; `UserError` where the file does not hold such."""
+    if not path.is_file():
+        raise UserError(f"no file {path.absolute()}: set data.path (or data.heldout_path) to an .npz file")
+    try:
+        content = np.load(path, allow_pickle=False)
+        if not isinstance(content, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with content:
+            key = next((k for k in IMAGE_KEYS if k in content), None)
+            if key is None:
+                raise UserError(
+                    f"{path} has no images: save them under one of {', '.join(IMAGE_KEYS)} (it has "
+                    f"{', '.join(content.files) or 'nothing'})"
+                )
+            images = _channels_first(content[key], f"'{key}' of {path}")
+            label_key = next((k for k in LABEL_KEYS if k in content), None)
+            labels = None if label_key is None else _labels(content[label_key], len(images), f"'{label_key}' of {path}")
+    except (ValueError, OSError, EOFError, BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} cannot be read as an .npz file ({reason}): save it with numpy.savez") from None
+    return images, labels
+
+
+def _channels_first(array: np.ndarray, what: str) -> Tensor:
+    shape = array.shape
+    if array.dtype != np.uint8:
+        raise UserError(f"{what} is {array.dtype}: save the images as uint8, 0 to 255")
+    if len(shape) not in (3, 4) or math.prod(shape) == 0:
+        raise UserError(f"{what} has shape {shape}: it must be (N, H, W), (N, H, W, C) or (N, C, H, W), and not empty")
+    if len(shape) == 3:
+        array = array[:, None]
+    else:
+        last, first = shape[1] == shape[2], shape[2] == shape[3]
+        if last and first:
+            raise UserError(
+                f"{what} has shape {shape}, in which channels and pixels look alike: no such set is supported"
+            )
+        if last:
+            array = array.transpose(0, 3, 1, 2)
+    if array.shape[2] != array.shape[3]:
+        raise UserError(f"{what} has shape {shape}, which is not square: crop the images to squares")
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _labels(array: np.ndarray, count: int, what: str) -> Tensor:
+    if array.shape != (count,):
+        raise UserError(f"{what} has shape {array.shape}, but there are {count} images: give one label an image")
+    if array.dtype.kind not in "iu" or array.min() < 0:
+        raise UserError(f"{what} must hold integers from 0, and it is {array.dtype} from {array.min()}")
+    return torch.from_numpy(array.astype(np.int64))

@@ -1,0 +1,125 @@
+"""From a set of pictures to rounds: gathered on the device, or read ahead by worker processes."""
+
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from gan_research.data.order import Order, rank_block
+from gan_research.data.sets import FileSet, ImageSet, Read, TensorSet
+from gan_research.errors import UserError
+
+
+class Batch(NamedTuple):
+    """The real minibatches of one round: those of its k discriminator updates, one after the other."""
+
+    images: Tensor  # from the loader: uint8 (k*b, C, H, W); ready for training: float32 in the set's value range
+    labels: Tensor | None  # int64 (k*b,), None where the set has no labels
+    round: int
+
+
+class Rounds(Iterable[Batch]):
+    """The endless rounds of one rank, from round `start` on.
+
+    The minibatch of update u = round * k + i is the stream's positions [u*B, (u+1)*B); the rank holds one block of it.
+    `start` may be a function: it is asked whenever an iteration begins.
+    """
+
+    def __init__(
+        self,
+        images: ImageSet,
+        seed: int,
+        batch_size: int,
+        discriminator_steps: int = 1,
+        start: int | Callable[[], int] = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
+        num_workers: int = 0,
+    ) -> None:
+        if batch_size % world_size:
+            raise UserError(
+                f"batch_size={batch_size} cannot be divided among {world_size} devices: "
+                f"make it a multiple of {world_size}"
+            )
+        self.images, self.seed, self.batch_size = images, seed, batch_size
+        self.discriminator_steps, self.start = discriminator_steps, start
+        self.rank, self.world_size = rank, world_size
+        self.device, self.num_workers = torch.device(device), num_workers
+
+    def __iter__(self) -> Iterator[Batch]:
+        start = self.start() if callable(self.start) else self.start
+        if isinstance(self.images, TensorSet):
+            return self._gathered(self.images, start)
+        assert isinstance(self.images, FileSet)
+        return self._decoded(self.images, start)
+
+    def indices(self, start: int, device: torch.device) -> Iterator[Tensor]:
+        """The samples of this rank, round by round."""
+        order = Order(len(self.images), self.seed, device)
+        k, rank, world_size = self.discriminator_steps, self.rank, self.world_size
+        size = k * self.batch_size
+        for round in count(start):
+            yield rank_block(order.indices(round * size, (round + 1) * size), k, rank, world_size)
+
+    def _gathered(self, images: TensorSet, start: int) -> Iterator[Batch]:
+        device = self.device if images.on_device else torch.device("cpu")
+        pixels, labels = images.on(device)
+        pin = device != self.device and self.device.type == "cuda"
+        for round, indices in enumerate(self.indices(start, device), start):
+            chosen = pixels.index_select(0, indices)
+            classes = None if labels is None else labels.index_select(0, indices)
+            yield Batch(chosen.pin_memory() if pin else chosen, classes, round)
+
+    def _decoded(self, images: FileSet, start: int) -> Iterator[Batch]:
+        loader: DataLoader = DataLoader(
+            _RoundReader(images),
+            batch_sampler=_RoundSampler(self, start),
+            num_workers=self.num_workers,
+            collate_fn=_as_it_is,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=self.num_workers > 0,
+            worker_init_fn=_ignore_interrupts,
+        )
+        for round, read in enumerate(loader, start):
+            if isinstance(read, str):
+                raise UserError(read)
+            pixels, labels = read
+            yield Batch(pixels, labels, round)
+
+
+class _RoundSampler(Sampler[list[int]]):
+    """One round's samples after the other, as lists."""
+
+    def __init__(self, rounds: Rounds, start: int) -> None:
+        self.rounds, self.start = rounds, start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for indices in self.rounds.indices(self.start, torch.device("cpu")):
+            yield indices.tolist()
+
+
+class _RoundReader(Dataset):
+    """Reads a round at once. What the user must mend comes back as text: an exception would arrive as a traceback."""
+
+    def __init__(self, images: FileSet) -> None:
+        self.images = images
+
+    def __getitems__(self, indices: list[int]) -> Read | str:
+        try:
+            return self.images.gather(indices)
+        except UserError as error:
+            return str(error)
+
+
+def _as_it_is(read: Any) -> Any:
+    return read
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C is the main process's business: it ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

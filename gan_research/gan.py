@@ -1,0 +1,370 @@
+"""The game: a LightningModule that plays rounds of discriminator and generator updates."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from gan_research.checkpoints import MARK, describe_game, refuse_other_game
+from gan_research.data.base import Batch
+from gan_research.ema import EMA
+from gan_research.errors import UserError
+from gan_research.losses import AdversarialLoss
+from gan_research.networks import Discriminator, Generator
+from gan_research.priors import Prior
+from gan_research.recorder import Recorder
+from gan_research.regularizers import Play, Regularizer
+from gan_research.sampling import Sampler
+from gan_research.schedule import Move, Player, Schedule
+from gan_research.streams import Draws, stream_seed
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
+
+
+class Minibatch(NamedTuple):
+    """Real images (N, C, H, W) and, in class-conditional play, their labels (N,)."""
+
+    images: Tensor
+    labels: Tensor | None
+
+
+class GAN(pl.LightningModule):
+    """Plays `rounds` rounds between `generator` and `discriminator` (Goodfellow et al. 2014, Algorithm 1).
+
+    A batch holds the fresh real minibatches of one round. All that is random in a round is a function of
+    (`seed`, position), so that a resumed run repeats the uninterrupted one.
+
+    loss: the adversarial loss of both players.
+    prior: the latents' distribution.
+    regularizers: any number of them, by name; the names appear in the log.
+    schedule: who moves when.
+    generator_optimizer, discriminator_optimizer: parameters -> optimizer (two rates of learning make TTUR).
+    generator_lr_schedule, discriminator_lr_schedule: optimizer -> scheduler, stepped once a round.
+    ema: averages the generator's weights; samples and evaluation then use the average.
+    accumulation: micro-batches per update, each batch_size / accumulation images.
+    precision: "bf16" runs the networks under autocast; gradient penalties stay in float32.
+    log_every: rounds between two entries of the log.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        loss: AdversarialLoss,
+        prior: Prior,
+        generator_optimizer: OptimizerFactory,
+        discriminator_optimizer: OptimizerFactory,
+        regularizers: dict[str, Regularizer] | None = None,
+        schedule: Schedule | None = None,
+        generator_lr_schedule: SchedulerFactory | None = None,
+        discriminator_lr_schedule: SchedulerFactory | None = None,
+        ema: EMA | None = None,
+        rounds: int = 2000,
+        accumulation: int = 1,
+        precision: Literal["32", "bf16"] = "32",
+        log_every: int = 50,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator = generator
+        self.discriminator = discriminator
+        self.generator_ema = copy.deepcopy(generator).requires_grad_(False).eval() if ema else None
+        self.loss = loss
+        self.prior = prior
+        self.regularizers = nn.ModuleDict(regularizers or {})
+        self.schedule = schedule or Schedule()
+        self.ema = ema
+        self.rounds = rounds
+        self.accumulation = accumulation
+        self.autocast_dtype = torch.bfloat16 if precision == "bf16" else None
+        self.seed = seed
+        self.recorder = Recorder(log_every)
+
+        self.round = 0
+        """Rounds played."""
+        self.images_seen = 0
+        """Real images that the discriminator has seen, over all devices."""
+        self.updates: dict[Player, int] = {"discriminator": 0, "generator": 0}
+        """Optimizer steps of each player."""
+        self.resumed = False
+        """Whether this game goes on from a checkpoint."""
+
+        self._seeds: dict[Player, int] = {player: stream_seed(seed, player) for player in self.updates}
+        self._factories: dict[Player, tuple[OptimizerFactory, SchedulerFactory | None]] = {
+            "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
+            "generator": (generator_optimizer, generator_lr_schedule),
+        }
+        self._penalties: dict[Player, list[tuple[str, Regularizer]]] = {
+            "discriminator": [(n, r) for n, r in self._named() if hasattr(r, "discriminator_penalty")],
+            "generator": [(n, r) for n, r in self._named() if hasattr(r, "generator_penalty")],
+        }
+        self._input_hooks = [r for _, r in self._named() if hasattr(r, "inputs")]
+        self._step_hooks = [r for _, r in self._named() if hasattr(r, "after_step")]
+        self._check_players()
+
+    def _named(self) -> list[tuple[str, Any]]:
+        return list(self.regularizers.items())
+
+    def _check_players(self) -> None:
+        g, d = self.generator, self.discriminator
+        if (g.resolution, g.channels, g.num_classes) != (d.resolution, d.channels, d.num_classes):
+            raise UserError(
+                f"the players don't fit: the generator makes {g.channels}x{g.resolution}x{g.resolution} pictures of "
+                f"{g.num_classes} classes, the discriminator takes {d.channels}x{d.resolution}x{d.resolution} of "
+                f"{d.num_classes}"
+            )
+        if g.latent_dim != self.prior.latent_dim:
+            raise UserError(f"the generator takes latents of {g.latent_dim}, the prior gives {self.prior.latent_dim}")
+        if self.accumulation < 1:
+            raise UserError(f"accumulation={self.accumulation}: give at least 1")
+
+    # --- the round -----------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Plays one round on its real minibatches."""
+        torch.manual_seed(stream_seed(self.seed, f"layers of rank {self.global_rank}", self.round))
+        reals = iter(self._minibatches(batch))
+        for move in self.schedule.moves(self.round):
+            if "discriminator" in move:
+                minibatch = next(reals)
+            self._play(move, minibatch)
+        self._end_round(batch.images.shape[0])
+
+    def _minibatches(self, batch: Batch) -> list[list[Minibatch]]:
+        """This rank's share of the round: per discriminator update, its micro-batches."""
+        k, parts = self.schedule.discriminator_steps, self.accumulation
+        size, remainder = divmod(batch.images.shape[0], k * parts)
+        if remainder:
+            raise UserError(
+                f"batch_size must divide by devices x accumulation: {batch.images.shape[0] // k} images a device, "
+                f"accumulation={parts}"
+            )
+        images = batch.images.split(size)
+        labels: Sequence[Tensor | None] = [None] * len(images)
+        if self.generator.num_classes:
+            if batch.labels is None:
+                raise UserError("class-conditional play needs labels, and these data have none: set conditional=false")
+            labels = batch.labels.split(size)
+        micro = [Minibatch(x, y) for x, y in zip(images, labels, strict=True)]
+        return [micro[u * parts : (u + 1) * parts] for u in range(k)]
+
+    def _play(self, move: Move, minibatch: list[Minibatch]) -> None:
+        """One update of each player in `move`, all gradients taken before the first step."""
+        for player in move:
+            self._optimizers[player].zero_grad()
+        for part, real in enumerate(minibatch):
+            draws = self._draws(move[0], part, real.images.shape[0])
+            latents = draws.rows("latents", self.prior.sample)
+            with nullcontext() if "generator" in move else torch.no_grad():
+                fake = self._generate(latents, real.labels)
+            if "discriminator" in move:
+                self.manual_backward(self._discriminator_loss(real, fake, latents, draws) / self.accumulation)
+            if "generator" in move:
+                with frozen(self.discriminator):
+                    self.manual_backward(self._generator_loss(real, fake, latents, draws) / self.accumulation)
+        for player in move:
+            self._step(player)
+
+    def _discriminator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
+        """Mean adversarial loss plus the penalties that are due, all recorded."""
+        due = [(n, r) for n, r in self._penalties["discriminator"] if r.due(self.updates["discriminator"])]
+        wanted = {side for _, r in due for side in r.differentiates}
+        images = real.images.detach().requires_grad_("real" in wanted)
+        fake = fake.detach().requires_grad_("fake" in wanted)
+        real_logits = self._discriminate(images, real.labels)
+        fake_logits = self._discriminate(fake, real.labels)
+        self._record("logits/real", real_logits)
+        self._record("logits/fake", fake_logits)
+        loss = self.loss.discriminator(real_logits, fake_logits).mean()
+        self._record("loss/discriminator", loss)
+        if due:
+            play = self._view(images, fake, latents, real_logits, fake_logits, real.labels, draws)
+            for name, regularizer in due:
+                penalty = regularizer.discriminator_penalty(play).mean()
+                self._record(f"loss/{name}", penalty)
+                loss = loss + regularizer.weight * regularizer.every * penalty
+        return loss
+
+    def _generator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
+        """Mean adversarial loss plus the penalties that are due, all recorded; D is frozen."""
+        due = [(n, r) for n, r in self._penalties["generator"] if r.due(self.updates["generator"])]
+        real_logits = None
+        if self.loss.needs_real:
+            with torch.no_grad():
+                real_logits = self._discriminate(real.images, real.labels)
+        fake_logits = self._discriminate(fake, real.labels)
+        loss = self.loss.generator(fake_logits, real_logits).mean()
+        self._record("loss/generator", loss)
+        if due:
+            play = self._view(real.images, fake, latents, real_logits, fake_logits, real.labels, draws)
+            for name, regularizer in due:
+                penalty = regularizer.generator_penalty(play).mean()
+                self._record(f"loss/{name}", penalty)
+                loss = loss + regularizer.weight * regularizer.every * penalty
+        return loss
+
+    def _step(self, player: Player) -> None:
+        """The optimizer step, counted, and what follows it."""
+        network = self.player(player)
+        if self.recorder.due(self.round + 1):
+            self._record(f"gradient_norm/{player}", gradient_norm(network))
+        self._optimizers[player].step()
+        self.updates[player] += 1
+        for regularizer in self._step_hooks:
+            regularizer.after_step(player, network)
+
+    def _end_round(self, local_images: int) -> None:
+        images = local_images * self.trainer.world_size
+        self.round += 1
+        self.images_seen += images
+        if self.generator_ema is not None and self.ema is not None:
+            self.ema.update(self.generator_ema, self.generator, images, self.images_seen)
+        for scheduler in self._schedulers:
+            scheduler.step()
+        if self.device.type == "cpu":  # elsewhere it would wait for the device: the next flush finds it
+            self.recorder.check(self.round)
+        if self.round >= self.rounds:
+            self.trainer.should_stop = True
+
+    # --- the players ---------------------------------------------------------------------------------------------
+
+    def player(self, player: Player) -> nn.Module:
+        """The network of `player`."""
+        return self.discriminator if player == "discriminator" else self.generator
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of real images that the discriminator has seen."""
+        return self.images_seen / 1000
+
+    def sampler(self) -> Sampler:
+        """Draws pictures from the averaged generator, or from the generator itself where there is no average."""
+        network = self.generator_ema if self.generator_ema is not None else self.generator
+        return Sampler(network, self.prior, self.generator.num_classes, self.generator.value_range)
+
+    @torch.no_grad()
+    def probe(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """The discriminator's logits (N,) of real images, in its training mode, its buffers left as they are."""
+        buffers = {name: buffer.clone() for name, buffer in self.discriminator.named_buffers()}
+        with self._autocast():
+            return torch.func.functional_call(self.discriminator, buffers, (images, labels))
+
+    def _generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        with self._autocast():
+            return self.generator(latents, labels).float()
+
+    def _discriminate(self, images: Tensor, labels: Tensor | None, exact: bool = False) -> Tensor:
+        for regularizer in self._input_hooks:
+            images = regularizer.inputs(images)
+        with nullcontext() if exact else self._autocast():
+            return self.discriminator(images, labels)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """Entered per forward pass: a region around several steps would serve weights from before a step."""
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.autocast_dtype)
+
+    def _view(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        latents: Tensor,
+        real_logits: Tensor | None,
+        fake_logits: Tensor,
+        labels: Tensor | None,
+        draws: Draws,
+    ) -> Play:
+        return Play(
+            generator=partial(self._generate, labels=labels),
+            discriminator=partial(self._discriminate, labels=labels),
+            exact_discriminator=partial(self._discriminate, labels=labels, exact=True),
+            real=real,
+            fake=fake,
+            latents=latents,
+            real_logits=real_logits,
+            fake_logits=fake_logits,
+            loss=self.loss,
+            draws=draws,
+        )
+
+    def _draws(self, player: Player, part: int, size: int) -> Draws:
+        """The noise of one micro-batch of the player's next update."""
+        start = (self.global_rank * self.accumulation + part) * size
+        total = self.trainer.world_size * self.accumulation * size
+        return Draws(self._seeds[player], self.updates[player], total, start, start + size, self.device)
+
+    def _record(self, name: str, value: Tensor) -> None:
+        self.recorder.add(name, value, self.round + 1)
+
+    # --- Lightning -----------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> "GAN":
+        super().train(mode)
+        if self.generator_ema is not None:
+            self.generator_ema.eval()
+        return self
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        optimizers, schedulers = [], []
+        for player, (make_optimizer, make_scheduler) in self._factories.items():
+            optimizer = make_optimizer(self.player(player).parameters())
+            optimizers.append(optimizer)
+            if make_scheduler is not None:
+                schedulers.append(make_scheduler(optimizer))
+        return optimizers, schedulers
+
+    def on_train_start(self) -> None:
+        # Steps go to torch's own optimizers: Lightning's wrapper costs a quarter of a small round and only counts.
+        self._optimizers: dict[Player, Optimizer] = dict(zip(self._factories, self.trainer.optimizers, strict=True))
+        self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        self.trainer.should_stop = self.round >= self.rounds
+
+    def learning_rates(self) -> dict[Player, float]:
+        """The current learning rate of each player."""
+        return {player: optimizer.param_groups[0]["lr"] for player, optimizer in self._optimizers.items()}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[MARK] = {
+            **describe_game(self),
+            "round": self.round,
+            "images_seen": self.images_seen,
+            "updates": dict(self.updates),
+            "recorder": self.recorder.state_dict(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint[MARK]
+        refuse_other_game(state, describe_game(self))
+        self.round = state["round"]
+        self.images_seen = state["images_seen"]
+        self.updates.update(state["updates"])
+        self.recorder.load_state_dict(state["recorder"])
+        self.resumed = True
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for the network's parameters inside."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+
+
+def gradient_norm(network: nn.Module) -> Tensor:
+    """The L2 norm of all gradients of the network, a scalar on its device."""
+    return torch.nn.utils.get_total_norm([p.grad for p in network.parameters() if p.grad is not None])

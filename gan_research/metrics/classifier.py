@@ -1,0 +1,104 @@
+"""The project's own small classifiers: extractors for pictures of digits, for which Inception-v3 was never meant."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from gan_research.errors import UserError, did_you_mean
+from gan_research.metrics.extractors import Extractor, Features
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+class SmallCNN(nn.Module):
+    """Blocks of (3 x 3 convolution, halving max-pool, batch norm, ReLU), a linear layer, and a linear classifier.
+
+    The features are the linear layer's output *before* its ReLU, standardised: each has mean 0 and variance 1 over the
+    training pictures. So all have a full-rank, near-Gaussian spread (after a ReLU many are 0 most of the time), and a
+    Fréchet distance has a unit that doesn't depend on the training run: the squared standard deviation of a feature.
+    """
+
+    def __init__(
+        self, channels: int, resolution: int, widths: list[int], num_classes: int = 10, num_features: int = 64
+    ) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        for before, after in zip([channels, *widths], widths, strict=False):
+            convolution = nn.Conv2d(before, after, kernel_size=3, padding=1, bias=False)
+            blocks += [convolution, nn.MaxPool2d(2), nn.BatchNorm2d(after), nn.ReLU()]
+        self.blocks = nn.Sequential(*blocks, nn.Flatten())
+        side = resolution >> len(widths)
+        self.project = nn.Linear(widths[-1] * side * side, num_features, bias=False)
+        self.standardise = nn.BatchNorm1d(num_features, affine=False)
+        self.classify = nn.Linear(num_features, num_classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (N, num_features) and logits (N, num_classes) of uint8 pictures (N, channels, H, W)."""
+        features = self.standardise(self.project(self.blocks(images.float() / 127.5 - 1)))
+        return features, self.classify(features.relu())
+
+
+class Classifier(Extractor):
+    """A small classifier that the project trained itself (`scripts/train_classifier.py`), as an extractor.
+
+    Args:
+        weights: "digits" (1 x 8 x 8, scikit-learn's), "mnist" (1 x 28 x 28), or the path of a .safetensors file from
+            that script.
+
+    `metadata` holds what the file says of itself: data set, architecture, training command and seed, numbers of
+    pictures, and the test accuracy.
+    """
+
+    knows_data_classes = True
+
+    def __init__(self, weights: str = "digits") -> None:
+        super().__init__()
+        path = _weights_file(weights)
+        self.metadata, tensors = _read(path)
+        architecture = self.metadata["architecture"]
+        with torch.device("meta"):  # without a draw from the global RNG
+            self.network = SmallCNN(**architecture)
+        self.network.load_state_dict(tensors, assign=True)
+        self.name = f"classifier-{path.stem}"
+        self.num_features = self.network.project.out_features
+        self.num_classes = self.network.classify.out_features
+        self.shape = (architecture["channels"], architecture["resolution"], architecture["resolution"])
+        self.freeze()
+
+    def extract(self, images: Tensor) -> Features:
+        """Features (N, 64) and logits (N, 10) of pictures that have the resolution of the training data."""
+        if images.shape[1:] != self.shape:
+            wanted, got = (" x ".join(map(str, shape)) for shape in (self.shape, images.shape[1:]))
+            raise UserError(
+                f"extractor '{self.name}' takes pictures of {wanted} (channels x height x width), not {got}: "
+                "choose data of that resolution, or another extractor"
+            )
+        return Features(*self.network(images))
+
+
+def _weights_file(weights: str) -> Path:
+    """The file that `weights` names: one that is shipped, or a path."""
+    shipped = {path.stem: path for path in WEIGHTS.glob("*.safetensors")}
+    path = shipped.get(weights, Path(weights).expanduser())
+    if not path.is_file():
+        raise UserError(
+            f"there is no classifier '{weights}': {did_you_mean(weights, shipped)} (or give a .safetensors file)"
+        )
+    return path
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The metadata and tensors of a file that `scripts/train_classifier.py` wrote."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            # One JSON text, because safetensors writes several keys in an order that changes from run to run.
+            metadata = json.loads((file.metadata() or {})["classifier"])
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path} isn't a classifier of this project: write one with scripts/train_classifier.py"
+        ) from error

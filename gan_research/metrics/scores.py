@@ -1,0 +1,161 @@
+"""The metrics: each one small class over the features of one shared pass. A new one is one more class here."""
+
+import warnings
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.inception import InceptionScore as TorchInceptionScore
+
+from gan_research.errors import UserError
+from gan_research.metrics.extractors import Extractor, Features
+from gan_research.streams import stream_seed
+
+METRICS: dict[str, type["Metric"]] = {}
+
+
+class Metric:
+    """One metric over the features of `num_samples` generated pictures, perhaps against those of real ones.
+
+    A subclass names itself, and is from then on in `METRICS`. Its `compute` returns Python floats by column name.
+    """
+
+    name: ClassVar[str]
+    needs_logits: ClassVar[bool] = False
+    min_samples: ClassVar[int] = 1
+
+    def __init_subclass__(cls) -> None:
+        METRICS[cls.name] = cls
+
+    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
+        self.extractor, self.seed, self.device = extractor, seed, device
+
+    @classmethod
+    def check(cls, extractor: Extractor, num_samples: int) -> None:
+        """Raise a UserError where this metric can't be had from this extractor with so many generated pictures."""
+        if cls.needs_logits and not extractor.num_classes:
+            raise UserError(
+                f"metric '{cls.name}' needs logits, and extractor '{extractor.name}' has none: leave the metric out, "
+                "or choose an extractor with classes (a classifier; Inception with feature=2048)"
+            )
+        if num_samples < cls.min_samples:
+            raise UserError(f"metric '{cls.name}' needs num_samples of at least {cls.min_samples}, not {num_samples}")
+
+    def update_real(self, seen: Features) -> None:
+        """Take in what the extractor saw in a batch of real pictures; most metrics don't care."""
+
+    def reset(self) -> None:
+        """Forget the generated pictures; what is known of the real ones stays."""
+        raise NotImplementedError
+
+    def update(self, seen: Features) -> None:
+        """Take in what the extractor saw in a batch of generated pictures."""
+        raise NotImplementedError
+
+    def compute(self) -> dict[str, float]:
+        """The metric over all generated pictures since the last reset."""
+        raise NotImplementedError
+
+
+class _AsIs(nn.Module):
+    """Stands for the extractor inside a torchmetrics metric, which is given features instead of pictures."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+class FID(Metric):
+    """Fréchet distance |m - m'|² + tr(C + C' - 2 (C C')^1/2) between Gaussians fitted to features, in float64.
+
+    Covariances are over N - 1. Heusel et al. 2017, arXiv 1706.08500, equation 6.
+    """
+
+    name = "fid"
+    min_samples = 2
+
+    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
+        super().__init__(extractor, seed, device)
+        feature = _AsIs(extractor.num_features)
+        # Not synced: an evaluation is whole in the process that asks for it.
+        self.metric = FrechetInceptionDistance(feature, reset_real_features=False, sync_on_compute=False).to(device)
+
+    def update_real(self, seen: Features) -> None:
+        self.metric.update(seen.features.double(), real=True)
+
+    def reset(self) -> None:
+        self.metric.reset()
+
+    def update(self, seen: Features) -> None:
+        self.metric.update(seen.features.double(), real=False)
+
+    def compute(self) -> dict[str, float]:
+        return {"fid": self.metric.compute().item()}
+
+
+class InceptionScore(Metric):
+    """exp E_x KL(p(y|x) || p(y)) from the extractor's classes: mean and standard deviation over 10 splits, in float64.
+
+    The standard deviation is over N - 1 = 9, as torchmetrics has it. Salimans et al. 2016, arXiv 1606.03498, section 4.
+    """
+
+    name = "is"
+    needs_logits = True
+    min_samples = 100  # from 82 on, splitting always gives 10 splits; of one picture a split would score 1
+
+    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
+        super().__init__(extractor, seed, device)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*will save all extracted features in buffer.*")
+            feature = _AsIs(extractor.num_classes)
+            self.metric = TorchInceptionScore(feature, splits=10, sync_on_compute=False).to(device)
+
+    def reset(self) -> None:
+        self.metric.reset()
+
+    def update(self, seen: Features) -> None:
+        assert seen.logits is not None
+        self.metric.update(seen.logits.double())
+
+    def compute(self) -> dict[str, float]:
+        with torch.random.fork_rng(devices=[]):  # torchmetrics shuffles by the CPU's global generator
+            torch.default_generator.manual_seed(stream_seed(self.seed, "inception score splits"))
+            mean, std = self.metric.compute()
+        return {"is": mean.item(), "is_std": std.item()}
+
+
+class RarestClass(Metric):
+    """The smallest share that any class of the data has among the pictures, by the classifier's largest logit.
+
+    0: at least one class is missing altogether; 1 / K, with K classes: all are equally frequent.
+    """
+
+    name = "rarest_class"
+    needs_logits = True
+
+    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
+        super().__init__(extractor, seed, device)
+        self.reset()
+
+    @classmethod
+    def check(cls, extractor: Extractor, num_samples: int) -> None:
+        super().check(extractor, num_samples)
+        if not extractor.knows_data_classes:
+            raise UserError(
+                f"metric '{cls.name}' needs a classifier of the data's own classes, which extractor '{extractor.name}' "
+                "isn't: leave the metric out, or choose metrics=digits or metrics=mnist"
+            )
+
+    def reset(self) -> None:
+        self.counts = torch.zeros(self.extractor.num_classes, dtype=torch.int64, device=self.device)
+
+    def update(self, seen: Features) -> None:
+        assert seen.logits is not None
+        self.counts += torch.bincount(seen.logits.argmax(1), minlength=len(self.counts))
+
+    def compute(self) -> dict[str, float]:
+        return {"rarest_class": (self.counts.min().double() / self.counts.sum()).item()}

@@ -1,0 +1,141 @@
+"""What every generator and discriminator is: its contract, its recorded arguments, and checks of what it is asked."""
+
+import contextlib
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from gan_research.errors import UserError, did_you_mean
+from gan_research.networks.heads import Head
+
+BASES = (4, 6, 7)
+
+
+class Network(nn.Module, ABC):
+    """A network that knows the arguments it was built with, and whether it wants labels.
+
+    `arguments` holds every constructor argument, defaults filled in, as plain JSON values. It is recorded in
+    `__new__`, so that a subclass has nothing to call; a copy or an unpickled network takes it over with its other
+    attributes. (torch can deep-copy spectrally normalised layers, but not pickle them: such a network travels
+    between processes as `describe(network)` and its `state_dict()`.)
+    """
+
+    arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        with contextlib.suppress(TypeError):  # wrong arguments: __init__ is about to say so, and says it better
+            bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+            bound.apply_defaults()
+            self.arguments = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+        return self
+
+    def __init__(self, resolution: int, channels: int, num_classes: int) -> None:
+        super().__init__()
+        require(1, resolution=resolution, channels=channels)
+        require(0, num_classes=num_classes)
+        self.resolution, self.channels, self.num_classes = resolution, channels, num_classes
+
+    def check_labels(self, labels: Tensor | None) -> None:
+        """Raise a UserError where labels are missing or not wanted. Looks at no value, so it costs no sync."""
+        if (labels is not None) == (self.num_classes > 0):
+            return
+        name = type(self).__name__
+        if labels is None:
+            wanted = "pass int64 labels of shape (N,), or build it with num_classes=0"
+            raise UserError(f"{name} is conditional (num_classes={self.num_classes}) and got no labels: {wanted}")
+        raise UserError(f"{name} is unconditional and got labels: pass none, or build it with num_classes >= 1")
+
+
+class Generator(Network):
+    """Latents (N, latent_dim) to images (N, channels, resolution, resolution); labels (N,) int64 if it is conditional.
+
+    Images lie inside `value_range`, or anywhere if that is (-inf, inf). A subclass implements `generate`.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+    ) -> None:
+        super().__init__(resolution, channels, num_classes)
+        require(1, latent_dim=latent_dim)
+        low, high = value_range
+        self.latent_dim, self.value_range = latent_dim, (float(low), float(high))
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.check_labels(labels)
+        return self.generate(latents, labels)
+
+    @abstractmethod
+    def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Images (N, channels, resolution, resolution); labels are there exactly if num_classes > 0."""
+
+
+class Discriminator(Network):
+    """Images (N, channels, resolution, resolution) to logits (N,); labels (N,) int64 if it is conditional.
+
+    A subclass implements `features` and sets `head`; a critic is one too.
+    """
+
+    head: Head
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        self.check_labels(labels)
+        return self.head(self.features(images), labels)
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """What the head sees of the images: (N, F), with F = head.num_features."""
+
+
+def describe(network: Network) -> dict[str, Any]:
+    """What rebuilds `network`, weights aside: its class under `_target_`, and all of its arguments."""
+    return {"_target_": f"{type(network).__module__}.{type(network).__qualname__}", **network.arguments}
+
+
+def base_and_doublings(resolution: int) -> tuple[int, int]:
+    """(b, n) with resolution = b * 2^n, b in {4, 6, 7} and n >= 1; UserError, naming the nearest, if there is none."""
+    for base in BASES:
+        quotient, remainder = divmod(resolution, base)
+        if remainder == 0 and quotient >= 2 and quotient & (quotient - 1) == 0:
+            return base, quotient.bit_length() - 1
+    makeable = [base * 2**n for base in BASES for n in range(1, max(resolution, 2).bit_length())]
+    near = [max((r for r in makeable if r < resolution), default=None), min(r for r in makeable if r > resolution)]
+    nearest = " or ".join(str(r) for r in near if r is not None)
+    raise UserError(f"resolution {resolution} is not 4, 6 or 7 doubled at least once: take {nearest}, or an MLP")
+
+
+def doubling_widths(width: int, max_width: int, count: int) -> list[int]:
+    """`count` channel numbers from the image inwards: width, 2 width, 4 width, ..., none above max_width."""
+    require(1, width=width)
+    if max_width < width:
+        raise UserError(f"max_width {max_width} is below width {width}: raise max_width, or lower width")
+    return [min(width * 2**i, max_width) for i in range(count)]
+
+
+def require(least: int, **values: float) -> None:
+    """Raise a UserError naming the first of `values` that is below `least`."""
+    for name, value in values.items():
+        if value < least:
+            raise UserError(f"{name} is {value}: it has to be at least {least}")
+
+
+def require_one_of(valid: tuple[str, ...], **values: str) -> None:
+    """Raise a UserError naming the first of `values` that is not in `valid`."""
+    for name, value in values.items():
+        if value not in valid:
+            raise UserError(f"{name} '{value}' is unknown: {did_you_mean(value, valid)}")
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON would have it: tuples and other sequences become lists."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value

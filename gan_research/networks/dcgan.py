@@ -1,0 +1,97 @@
+"""DCGAN: Radford, Metz & Chintala 2015, "Unsupervised representation learning with deep convolutional GANs"."""
+
+from itertools import pairwise
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
+from gan_research.networks.heads import make_head
+from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
+
+
+class DCGANGenerator(Generator):
+    """Latents to b x b by a transposed convolution, then n of them of stride 2, 4 x 4; resolution = b * 2^n.
+
+    Batch norm and ReLU follow each but the last. `width` counts the channels before the last; they double towards the
+    latents, up to `max_width`: 512, 256, 128, 64 at 64 x 64. (Figure 1 of the paper is width=128, max_width=1024.)
+    If conditional, the batch norms are. UserError if there are no such b in {4, 6, 7} and n.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        width: int = 64,
+        max_width: int = 512,
+    ) -> None:
+        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
+        base, doublings = base_and_doublings(resolution)
+        widths = doubling_widths(width, max_width, doublings)[::-1]
+        first = nn.ConvTranspose2d(latent_dim, widths[0], base, bias=False)
+        ups = [nn.ConvTranspose2d(i, o, 4, stride=2, padding=1, bias=False) for i, o in pairwise(widths)]
+        self.convs = nn.ModuleList([first, *ups])
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, num_classes) for w in widths)
+        self.to_image = nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1)
+        self.output = output_range(value_range)
+        self.apply(initialize)
+
+    def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        images = latents[:, :, None, None]
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            images = F.relu(norm(conv(images), labels))
+        return self.output(self.to_image(images))
+
+
+class DCGANDiscriminator(Discriminator):
+    """The generator's mirror: n convolutions of stride 2, 4 x 4, with LeakyReLU 0.2; the b x b values are features.
+
+    `width` counts the channels after the first; they double up to `max_width`: 64, 128, 256, 512 at 64 x 64.
+    `norm="batch"` is the paper's, on all layers but the first; "spectral" normalises every weight, the head's too.
+    UserError if the resolution is not b * 2^n with b in {4, 6, 7} and n >= 1.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 64,
+        max_width: int = 512,
+        norm: Literal["batch", "spectral", "none"] = "batch",
+    ) -> None:
+        super().__init__(resolution, channels, num_classes)
+        require_one_of(("batch", "spectral", "none"), norm=norm)
+        base, doublings = base_and_doublings(resolution)
+        widths = doubling_widths(width, max_width, doublings)
+        layers: list[nn.Module] = []
+        for i, (inner, outer) in enumerate(pairwise([channels, *widths])):
+            batch_norm = norm == "batch" and i > 0
+            layers.append(nn.Conv2d(inner, outer, 4, stride=2, padding=1, bias=not batch_norm))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(outer))
+            layers.append(nn.LeakyReLU(0.2))
+        self.body = nn.Sequential(*layers)
+        self.head = make_head(widths[-1] * base**2, num_classes)
+        self.apply(initialize)
+        if norm == "spectral":
+            spectral(self)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.body(images).flatten(1)
+
+
+def initialize(module: nn.Module) -> None:
+    """Weights from N(0, 0.02^2) (section 4 of the paper), batch norm gains from N(1, 0.02^2) (its code), biases 0."""
+    if isinstance(module, WEIGHTED):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d) and module.affine:
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    elif isinstance(module, ConditionalBatchNorm2d) and module.conditional:
+        nn.init.normal_(module.gain, 1.0, 0.02)
+    if isinstance(bias := getattr(module, "bias", None), Tensor):
+        nn.init.zeros_(bias)

@@ -1,0 +1,87 @@
+"""Fully connected networks, as in Goodfellow et al. 2014, "Generative adversarial nets", section 5."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_research.errors import UserError
+from gan_research.networks.base import Discriminator, Generator, require, require_one_of
+from gan_research.networks.heads import make_head
+from gan_research.networks.layers import Maxout, output_range
+
+
+class MLPGenerator(Generator):
+    """`depth` hidden ReLU layers of `width` units, then one unit a value; depth = 0 is an affine map.
+
+    If conditional, the labels join the latents one-hot (Mirza & Osindero 2014). Weights start as torch's do.
+    Makes any resolution; vectors of dimension d are images of `channels` = d and `resolution` = 1.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        width: int = 256,
+        depth: int = 2,
+    ) -> None:
+        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
+        require(1, width=width)
+        require(0, depth=depth)
+        sizes = [latent_dim + num_classes, *[width] * depth]
+        layers: list[nn.Module] = []
+        for i in range(depth):
+            layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.ReLU()]
+        layers += [nn.Linear(sizes[-1], channels * resolution**2), output_range(value_range)]
+        self.body = nn.Sequential(*layers)
+
+    def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        if labels is not None:
+            latents = torch.cat([latents, F.one_hot(labels, self.num_classes).to(latents.dtype)], dim=1)
+        return self.body(latents).view(-1, self.channels, self.resolution, self.resolution)
+
+
+class MLPDiscriminator(Discriminator):
+    """`depth` hidden layers of `width` units over the flattened image, then the head; depth = 0 is the head alone.
+
+    `activation="maxout"` with dropout is Goodfellow's; there each unit is the largest of `maxout_pieces` affine maps.
+    The others are the usual choices since. `dropout` is the probability of losing a hidden unit. Weights start as
+    torch's do.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 256,
+        depth: int = 2,
+        activation: Literal["leaky_relu", "relu", "maxout"] = "leaky_relu",
+        maxout_pieces: int = 5,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(resolution, channels, num_classes)
+        require(1, width=width, maxout_pieces=maxout_pieces)
+        require(0, depth=depth)
+        require_one_of(("leaky_relu", "relu", "maxout"), activation=activation)
+        if not 0 <= dropout < 1:
+            raise UserError(f"dropout is {dropout}: it has to be at least 0 and below 1")
+        sizes = [channels * resolution**2, *[width] * depth]
+        layers: list[nn.Module] = []
+        for i in range(depth):
+            if activation == "maxout":
+                layers.append(Maxout(sizes[i], sizes[i + 1], maxout_pieces))
+            else:
+                layers.append(nn.Linear(sizes[i], sizes[i + 1]))
+                layers.append(nn.ReLU() if activation == "relu" else nn.LeakyReLU(0.2))
+            if dropout > 0:
+                layers.append(nn.Dropout(dropout))
+        self.body = nn.Sequential(*layers)
+        self.head = make_head(sizes[-1], num_classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.body(images.flatten(1))

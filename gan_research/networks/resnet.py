@@ -1,0 +1,182 @@
+"""The residual networks of WGAN-GP and SNGAN.
+
+Gulrajani et al. 2017, "Improved training of Wasserstein GANs", appendix F; Miyato et al. 2018, "Spectral normalization
+for GANs", appendix B.4, whose tables 4 to 6 are, in the arguments of this file:
+
+    table, images        G width  max_width   D width  max_width  downsamples  plain_blocks
+    4, CIFAR-10 at 32        256        256       128        128            2             2
+    5, STL-10 at 48           64        512        64       1024            4             1
+    6, ImageNet at 128        64       1024        64       1024            5             1
+"""
+
+from itertools import pairwise
+from typing import Literal, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_research.errors import UserError
+from gan_research.networks.base import (
+    Discriminator,
+    Generator,
+    base_and_doublings,
+    doubling_widths,
+    require,
+    require_one_of,
+)
+from gan_research.networks.heads import make_head
+from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
+
+BLOCK_GAIN = 2**0.5
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
+class UpBlock(nn.Module):
+    """norm-ReLU-upsample-conv3-norm-ReLU-conv3, plus upsample-conv1: (N, inner, H, W) -> (N, outer, 2H, 2W)."""
+
+    def __init__(self, inner: int, outer: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm1 = ConditionalBatchNorm2d(inner, num_classes)
+        self.conv1 = convolution(inner, outer, 3, BLOCK_GAIN)
+        self.norm2 = ConditionalBatchNorm2d(outer, num_classes)
+        self.conv2 = convolution(outer, outer, 3, BLOCK_GAIN)
+        self.shortcut = convolution(inner, outer, 1)
+
+    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        hidden = self.conv1(upsample(F.relu(self.norm1(images, labels))))
+        hidden = self.conv2(F.relu(self.norm2(hidden, labels)))
+        return hidden + upsample(self.shortcut(images))  # conv1 and upsample commute: this order is four times cheaper
+
+
+class FirstBlock(nn.Module):
+    """conv3-ReLU-conv3-pool, plus pool-conv1: (N, inner, H, W) -> (N, outer, H/2, W/2). No ReLU on pixels, no norm."""
+
+    def __init__(self, inner: int, outer: int) -> None:
+        super().__init__()
+        self.conv1 = convolution(inner, outer, 3, BLOCK_GAIN)
+        self.conv2 = convolution(outer, outer, 3, BLOCK_GAIN)
+        self.shortcut = convolution(inner, outer, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.conv2(F.relu(self.conv1(images)))
+        return F.avg_pool2d(hidden, 2) + self.shortcut(F.avg_pool2d(images, 2))
+
+
+class DownBlock(nn.Module):
+    """norm-ReLU-conv3-norm-ReLU-conv3-pool, plus conv1-pool: (N, inner, H, W) -> (N, outer, H/2, W/2).
+
+    Without `downsample` it keeps the size, and its shortcut is the identity if it keeps the channels too.
+    """
+
+    def __init__(self, inner: int, outer: int, downsample: bool, batch_norm: bool) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.norm1 = nn.BatchNorm2d(inner) if batch_norm else nn.Identity()
+        self.conv1 = convolution(inner, inner, 3, BLOCK_GAIN)
+        self.norm2 = nn.BatchNorm2d(inner) if batch_norm else nn.Identity()
+        self.conv2 = convolution(inner, outer, 3, BLOCK_GAIN)
+        self.shortcut = convolution(inner, outer, 1) if downsample or inner != outer else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.conv1(F.relu(self.norm1(images)))
+        hidden = self.conv2(F.relu(self.norm2(hidden)))
+        if self.downsample:  # conv1 and pool commute: pooling first is four times cheaper
+            hidden, images = F.avg_pool2d(hidden, 2), F.avg_pool2d(images, 2)
+        return hidden + self.shortcut(images)
+
+
+class ResNetGenerator(Generator):
+    """Latents to b x b by a linear layer, n up-blocks, then norm-ReLU-conv3; resolution = b * 2^n.
+
+    `width` counts the channels after the last block; they double towards the latents, up to `max_width`. The defaults
+    are SNGAN's for CIFAR-10. If conditional, the batch norms are (Miyato & Koyama 2018). UserError if there are no such
+    b in {4, 6, 7} and n.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        width: int = 256,
+        max_width: int = 256,
+    ) -> None:
+        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
+        base, doublings = base_and_doublings(resolution)
+        widths = doubling_widths(width, max_width, doublings + 1)[::-1]
+        self.shape = (widths[0], base, base)
+        self.linear = initialized(nn.Linear(latent_dim, widths[0] * base**2))
+        self.blocks = nn.ModuleList(UpBlock(i, o, num_classes) for i, o in pairwise(widths))
+        self.norm = ConditionalBatchNorm2d(width, num_classes)
+        self.to_image = convolution(width, channels, 3)
+        self.output = output_range(value_range)
+
+    def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        images = self.linear(latents).view(-1, *self.shape)
+        for block in self.blocks:
+            images = block(images, labels)
+        return self.output(self.to_image(F.relu(self.norm(images, labels))))
+
+
+class ResNetDiscriminator(Discriminator):
+    """`downsamples` blocks that halve the size, `plain_blocks` that keep it, then ReLU and the sum over all positions.
+
+    Channels start at `width` and double each block up to `max_width`. `downsamples=None` goes down to b x b, where
+    resolution = b * 2^n with b in {4, 6, 7}. `norm="batch"` normalises before both convolutions of every block but the
+    first; "spectral" normalises every weight, the head's too. SNGAN's for CIFAR-10 is downsamples=2, plain_blocks=2.
+    UserError if the resolution cannot be halved that often.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 128,
+        max_width: int = 128,
+        downsamples: int | None = None,
+        plain_blocks: int = 1,
+        norm: Literal["spectral", "batch", "none"] = "spectral",
+    ) -> None:
+        super().__init__(resolution, channels, num_classes)
+        halvings = base_and_doublings(resolution)[1] if downsamples is None else downsamples
+        require(1, downsamples=halvings)
+        require(0, plain_blocks=plain_blocks)
+        require_one_of(("spectral", "batch", "none"), norm=norm)
+        if resolution % 2**halvings:
+            most = (resolution & -resolution).bit_length() - 1
+            raise UserError(f"resolution {resolution} cannot be halved {halvings} times: take downsamples <= {most}")
+        widths = doubling_widths(width, max_width, halvings + plain_blocks)
+        blocks: list[nn.Module] = [FirstBlock(channels, width)]
+        for i, (inner, outer) in enumerate(pairwise(widths), start=1):
+            blocks.append(DownBlock(inner, outer, downsample=i < halvings, batch_norm=norm == "batch"))
+        self.body = nn.Sequential(*blocks, nn.ReLU())
+        self.head = make_head(widths[-1], num_classes)
+        for layer in self.head.modules():
+            if isinstance(layer, nn.Linear):
+                initialized(layer)
+        if norm == "spectral":
+            spectral(self)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.body(images).sum((2, 3))
+
+
+def upsample(images: Tensor) -> Tensor:
+    """Nearest neighbour: (N, C, H, W) -> (N, C, 2H, 2W)."""
+    return F.interpolate(images, scale_factor=2, mode="nearest")
+
+
+def convolution(inner: int, outer: int, kernel: int, gain: float = 1.0) -> nn.Conv2d:
+    """A convolution, odd kernel, that keeps the size: Xavier uniform with `gain`, as in SNGAN's code, and bias 0."""
+    return initialized(nn.Conv2d(inner, outer, kernel, padding=kernel // 2), gain)
+
+
+def initialized(layer: Layer, gain: float = 1.0) -> Layer:
+    """The layer, its weight Xavier uniform with `gain` (sqrt 2 inside blocks, 1 elsewhere), its bias 0."""
+    nn.init.xavier_uniform_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

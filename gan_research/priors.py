@@ -1,0 +1,39 @@
+"""Priors of the latents: what the generator is fed."""
+
+import torch
+from torch import Tensor
+
+from gan_research.errors import UserError
+
+
+class Prior:
+    """A distribution over latents of `latent_dim` numbers."""
+
+    def __init__(self, latent_dim: int):
+        if latent_dim < 1:
+            raise UserError(f"prior.latent_dim={latent_dim}: give at least 1")
+        self.latent_dim = latent_dim
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """(n, latent_dim) float32 on the generator's device."""
+        raise NotImplementedError
+
+
+class GaussianPrior(Prior):
+    """z ~ N(0, I)."""
+
+    def __init__(self, latent_dim: int = 128):
+        super().__init__(latent_dim)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, self.latent_dim, generator=generator, device=generator.device)
+
+
+class UniformPrior(Prior):
+    """z ~ U[-1, 1)^latent_dim, as in Goodfellow et al. 2014 and Radford et al. 2015."""
+
+    def __init__(self, latent_dim: int = 100):
+        super().__init__(latent_dim)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(n, self.latent_dim, generator=generator, device=generator.device).mul_(2).sub_(1)

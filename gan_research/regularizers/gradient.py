@@ -1,0 +1,68 @@
+"""Penalties on the gradient of the discriminator in its input."""
+
+from torch import Tensor
+
+from gan_research.regularizers.base import Play, Regularizer
+
+
+class R1(Regularizer):
+    """weight / 2 * ||grad D(x)||^2 at real images (Mescheder et al. 2018, equation 9)."""
+
+    differentiates = ("real",)
+
+    def __init__(self, weight: float = 10.0, every: int = 1):
+        super().__init__(weight, every)
+
+    def discriminator_penalty(self, play: Play) -> Tensor:
+        return 0.5 * squared_norm(play.input_gradient("real"))
+
+
+class R2(Regularizer):
+    """weight / 2 * ||grad D(G(z))||^2 at fake images (Mescheder et al. 2018, equation 10)."""
+
+    differentiates = ("fake",)
+
+    def __init__(self, weight: float = 10.0, every: int = 1):
+        super().__init__(weight, every)
+
+    def discriminator_penalty(self, play: Play) -> Tensor:
+        return 0.5 * squared_norm(play.input_gradient("fake"))
+
+
+class GradientPenalty(Regularizer):
+    """WGAN-GP: weight * (||grad D(y)|| - 1)^2 at y between a real and a fake image (Gulrajani et al. 2017, eq. 3)."""
+
+    def __init__(self, weight: float = 10.0, every: int = 1):
+        super().__init__(weight, every)
+
+    def discriminator_penalty(self, play: Play) -> Tensor:
+        mix = play.draws.uniform("gradient_penalty", *(1 for _ in play.real.shape[1:]))
+        return (norm(play.gradient_at(play.fake.lerp(play.real, mix))) - 1).square()
+
+
+class DRAGAN(Regularizer):
+    """weight * (||grad D(x + a * delta)|| - 1)^2 around real images (Kodali et al. 2017, section 2.3).
+
+    delta = spread * std(x) * u with u uniform on [0, 1) per pixel, a uniform per image, as the authors' code draws
+    them (the paper's text has Gaussian noise).
+    """
+
+    def __init__(self, weight: float = 10.0, every: int = 1, spread: float = 0.5):
+        super().__init__(weight, every)
+        self.spread = spread
+
+    def discriminator_penalty(self, play: Play) -> Tensor:
+        real = play.real.detach()
+        noise = play.draws.uniform("dragan_noise", *real.shape[1:])
+        step = play.draws.uniform("dragan_step", *(1 for _ in real.shape[1:]))
+        return (norm(play.gradient_at(real + step * self.spread * real.std() * noise)) - 1).square()
+
+
+def squared_norm(gradients: Tensor) -> Tensor:
+    """(N, ...) -> (N,)."""
+    return gradients.flatten(1).square().sum(1)
+
+
+def norm(gradients: Tensor) -> Tensor:
+    """(N, ...) -> (N,), with a finite derivative at 0."""
+    return (squared_norm(gradients) + 1e-12).sqrt()

@@ -1,0 +1,77 @@
+"""Drawing pictures from a generator: in training, in evaluation and from a checkpoint alike."""
+
+import torch
+from torch import Tensor, nn
+
+from gan_research.errors import UserError
+from gan_research.priors import Prior
+from gan_research.streams import stream
+
+BLOCK = 256
+"""Latents are drawn in blocks of this many samples, so that sample i is a function of (seed, i)."""
+
+
+class Sampler:
+    """A generator with its prior: `sample(64, seed=0)` gives pictures.
+
+    Pictures are drawn in evaluation mode without gradients; neither the generator nor any global random state is
+    changed. Sample i is a function of (seed, i), whatever else is drawn.
+    """
+
+    def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
+        self.generator = generator
+        self.prior = prior
+        self.num_classes = num_classes
+        self.value_range = value_range
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0, batch_size: int = 500
+    ) -> Tensor:
+        """Samples start .. start + n - 1 of `seed`: float32 (n, C, H, W) in `value_range`, on the generator's device.
+
+        labels: (n,) int64 classes, or one class for all; without them a class-conditional generator takes the classes
+        in turn, sample i the class i mod num_classes.
+        """
+        device = next(self.generator.parameters()).device
+        labels = self._labels(n, labels, start, device)
+        latents = self.latents(n, seed, start, device)
+        training = self.generator.training
+        self.generator.eval()
+        try:
+            parts = [
+                self.generator(latents[i : i + batch_size], None if labels is None else labels[i : i + batch_size])
+                for i in range(0, n, batch_size)
+            ]
+        finally:
+            self.generator.train(training)
+        return torch.cat(parts)
+
+    def sample_uint8(self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0) -> Tensor:
+        """As `sample`, as bytes 0..255: rounded and clamped."""
+        return to_uint8(self.sample(n, seed, labels, start), self.value_range)
+
+    def latents(self, n: int, seed: int, start: int, device: torch.device) -> Tensor:
+        """Latents start .. start + n - 1 of `seed`: (n, latent_dim). Drawn on the CPU: equal on every device."""
+        first, last = start // BLOCK, (start + n - 1) // BLOCK
+        blocks = [self.prior.sample(BLOCK, stream(seed, "sample", block)) for block in range(first, last + 1)]
+        offset = start - first * BLOCK
+        return torch.cat(blocks)[offset : offset + n].to(device)
+
+    def _labels(self, n: int, labels: Tensor | int | None, start: int, device: torch.device) -> Tensor | None:
+        if not self.num_classes:
+            if labels is not None:
+                raise UserError("this generator is not class-conditional: sample without classes")
+            return None
+        if labels is None:
+            return torch.arange(start, start + n, device=device) % self.num_classes
+        labels = torch.as_tensor(labels, dtype=torch.int64, device=device).expand(n)
+        if bool(((labels < 0) | (labels >= self.num_classes)).any()):
+            raise UserError(f"classes run from 0 to {self.num_classes - 1}")
+        return labels
+
+
+def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
+    """Images in `value_range` as bytes 0..255: rounded and clamped."""
+    low, high = value_range
+    return ((images - low) * (255 / (high - low))).round_().clamp_(0, 255).to(torch.uint8)

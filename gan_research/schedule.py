@@ -1,0 +1,41 @@
+"""Who moves when: Algorithm 1 of Goodfellow et al. 2014, k discriminator updates and then the generator's."""
+
+from typing import Literal
+
+from gan_research.errors import UserError
+
+Player = Literal["discriminator", "generator"]
+Move = tuple[Player, ...]
+
+
+class Schedule:
+    """One round: `discriminator_steps` updates (the paper's k), then `generator_steps`.
+
+    alternating: the generator's gradient is taken after the discriminator's last step (Algorithm 1).
+    simultaneous: the last discriminator update and the first generator update take their gradients at the same
+    parameters and on the same fakes, then both step.
+    """
+
+    def __init__(
+        self,
+        discriminator_steps: int = 1,
+        generator_steps: int = 1,
+        updates: Literal["alternating", "simultaneous"] = "alternating",
+    ):
+        if discriminator_steps < 1 or generator_steps < 1:
+            raise UserError(
+                f"a round needs at least one update of each player: discriminator_steps={discriminator_steps}, "
+                f"generator_steps={generator_steps}"
+            )
+        self.discriminator_steps = discriminator_steps
+        self.generator_steps = generator_steps
+        self.updates = updates
+
+        d: Move = ("discriminator",)
+        g: Move = ("generator",)
+        meeting = (d + g,) if updates == "simultaneous" else (d, g)
+        self._moves: tuple[Move, ...] = (d,) * (discriminator_steps - 1) + meeting + (g,) * (generator_steps - 1)
+
+    def moves(self, round: int) -> tuple[Move, ...]:
+        """The moves of `round`, in order; the players named in one move step together."""
+        return self._moves
