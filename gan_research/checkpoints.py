@@ -12,8 +12,8 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from gan_research import __version__
+from gan_research.description import describe
 from gan_research.errors import UserError
-from gan_research.networks import describe
 from gan_research.sampling import Sampler
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or MARK not in checkpoint:
         raise UserError(f"{path} is a checkpoint of another program: it has no '{MARK}' entry")
     if checkpoint[MARK]["format"] > FORMAT:
-        raise UserError(f"{path} was written by a newer gan_research ({checkpoint[MARK]['version']}): update to read it")
+        raise UserError(
+            f"{path} was written by a newer gan_research ({checkpoint[MARK]['version']}): update to read it"
+        )
     return checkpoint
 
 
@@ -142,5 +144,7 @@ def rebuild(description: dict[str, Any], trust: Sequence[str] = ()) -> Any:
     arguments = dict(description)
     module, _, name = arguments.pop("_target_").rpartition(".")
     if not any(module == trusted or module.startswith(trusted + ".") for trusted in (*TRUSTED, *trust)):
-        raise UserError(f"the checkpoint wants {module}.{name}, which isn't trusted: pass trust=('{module}',) if you do")
+        raise UserError(
+            f"the checkpoint wants {module}.{name}, which isn't trusted: pass trust=('{module}',) if you do"
+        )
     return getattr(importlib.import_module(module), name)(**arguments)

@@ -15,9 +15,7 @@ class EMA:
     Parameters are averaged; buffers (batch statistics, spectral-norm vectors) are copied.
     """
 
-    def __init__(
-        self, decay: float | None = None, half_life_kimg: float | None = None, ramp_up: float | None = None
-    ):
+    def __init__(self, decay: float | None = None, half_life_kimg: float | None = None, ramp_up: float | None = None):
         if (decay is None) == (half_life_kimg is None):
             raise UserError("ema: give either ema.decay (per round) or ema.half_life_kimg")
         if decay is not None and not 0 <= decay < 1:

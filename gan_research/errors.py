@@ -13,4 +13,4 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     valid = sorted(valid)
     if close := difflib.get_close_matches(name, valid, n=1, cutoff=0.5):
         return f"did you mean '{close[0]}'?"
-    return f"valid: {', '.join(valid)}" if valid else "nothing is valid here"
+    return f"valid: {', '.join(valid)}" if valid else "it takes no settings"

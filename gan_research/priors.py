@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
+from gan_research.description import Described
 from gan_research.errors import UserError
 
 
-class Prior:
+class Prior(Described):
     """A distribution over latents of `latent_dim` numbers."""
 
     def __init__(self, latent_dim: int):

@@ -42,7 +42,7 @@ class Recorder:
             self.flush()
 
     def flush(self) -> dict[str, Tensor]:
-        """All values of each term since the last flush, flat, float32 on the host; the first one that isn't finite raises."""
+        """All values of each term since the last flush: flat, float32, on the host. Raises at one that isn't finite."""
         pending, self._pending = self._pending, defaultdict(list)
         flat = {name: torch.cat([v.reshape(-1).float() for _, v in entries]) for name, entries in pending.items()}
         if not flat:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 class Checkpoints(Periodic):
     """last.ckpt every `every` rounds, and on Ctrl-C or SIGTERM after the round being played.
 
+    config: what the run was made of, kept in each checkpoint.
     keep_every: rounds between two checkpoints that are kept for good, as round_N.ckpt (a multiple of `every`).
     best: the metric of `evaluate` by which best_METRIC.ckpt is chosen; mode: whether its least or its greatest value is best.
         A number reported of that checkpoint was selected by this rule.
@@ -30,6 +31,7 @@ class Checkpoints(Periodic):
         self,
         folder: Path,
         every: int,
+        config: dict[str, Any] | None = None,
         evaluate: Evaluate | None = None,
         keep_every: int | None = None,
         best: str | None = "fid",
@@ -38,6 +40,7 @@ class Checkpoints(Periodic):
         super().__init__(every)
         self.folder = folder
         self.keep_every = keep_every
+        self.config = config or {}
         self.evaluate = evaluate
         self.best = best
         self.mode = mode
@@ -90,6 +93,11 @@ class Checkpoints(Periodic):
         if self.interrupted is not None:
             raise KeyboardInterrupt  # asked twice: at once
         self.interrupted = signal.Signals(number)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["config"] = self.config
 
     def state_dict(self) -> dict[str, Any]:
         return {"best_value": self.best_value, "best_round": self.best_round}

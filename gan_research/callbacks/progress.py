@@ -19,7 +19,7 @@ class ProgressBar(pl.Callback):
     """Lines of a whole run where there is no terminal."""
 
     def __init__(self, log: Log, evaluate: Evaluate | None = None, console: Console | None = None):
-        self.log = log
+        self.logged = log
         self.evaluate = evaluate
         self.console = console or Console()
         self._bar: Progress | None = None
@@ -63,7 +63,7 @@ class ProgressBar(pl.Callback):
     def _news(self, played: int) -> str:
         rate = (played - self._first) / max(time.monotonic() - self._started, 1e-9)
         parts = [f"{rate:,.1f} rounds/s" if rate >= 1 else f"{1 / max(rate, 1e-9):,.1f} s/round"]
-        parts += [f"{name[5:]} {value:.3g}" for name, value in self.log.latest.items() if name.startswith("loss/")]
+        parts += [f"{name[5:]} {value:.3g}" for name, value in self.logged.latest.items() if name.startswith("loss/")]
         if self.evaluate is not None:
             parts += [f"{name} {value:.4g}" for name, value in self.evaluate.latest.items() if name == "fid"]
         return "  ".join(parts)

@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
 from hydra.utils import get_class
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.cli.schema import check, missing_values
 from gan_research.errors import UserError, did_you_mean
@@ -83,14 +83,12 @@ def _compose(overrides: list[str], config_dir: Path | None) -> tuple[dict[str, A
         config = OmegaConf.to_container(composed, resolve=True)
     except MissingConfigException as error:
         raise UserError(_unknown_choice(error, config_dir)) from error
-    except ConfigKeyError as error:
-        raise UserError(_unknown_key(error)) from error
     except InterpolationKeyError as error:
         raise UserError(str(error).splitlines()[0]) from error
     except (HydraException, OmegaConfBaseException) as error:
-        cause = error.__cause__
-        if isinstance(cause, ConfigKeyError):
-            raise UserError(_unknown_key(cause)) from error
+        for cause in (error, error.__cause__):
+            if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+                raise UserError(_unknown_key(cause)) from error
         raise UserError(" ".join(str(error).split())) from error
     except yaml.YAMLError as error:
         raise UserError("a config file is not valid YAML: " + " ".join(str(error).split())) from error
@@ -111,7 +109,7 @@ def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> s
     return f"there is no {group}={choice}: {did_you_mean(choice, known[group])}"
 
 
-def _unknown_key(error: ConfigKeyError) -> str:
+def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     """'widht' under 'generator' -> there is no generator.widht: did you mean 'generator.width'?"""
     full = str(error.full_key or error.key)
     parent, _, key = full.rpartition(".")

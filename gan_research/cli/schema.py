@@ -51,7 +51,15 @@ def train(  # the signature is the schema
 
 def check(config: Node) -> Node:
     """The config with every value of its declared type; the first misfit is a UserError that names it."""
-    positive = ("rounds", "batch_size", "accumulation", "log_every", "sample_every", "evaluate_every", "checkpoint_every")
+    positive = (
+        "rounds",
+        "batch_size",
+        "accumulation",
+        "log_every",
+        "sample_every",
+        "evaluate_every",
+        "checkpoint_every",
+    )
     checked = _check_arguments(config, train, "")
     for name in positive:
         if checked[name] < 1:

@@ -1,7 +1,7 @@
 """`ImageData`: what every set of images is to the rest of the program, and to Lightning."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -28,6 +28,8 @@ class ImageData(pl.LightningDataModule):
     channels: int
     num_classes: int = 0
     num_workers: int = 0
+    metrics: ClassVar[str] = "inception"
+    """The choice of the config group `metrics` that suits these pictures."""
 
     def __init__(
         self,

@@ -133,7 +133,7 @@ class FileSet(ImageSet):
 
 
 def _bytes(values: Tensor) -> memoryview:
-    return memoryview(values.contiguous().numpy()).cast("B")
+    return values.contiguous().numpy().reshape(-1).view(np.uint8).data
 
 
 def resize(images: Tensor, resolution: int) -> Tensor:

@@ -116,6 +116,7 @@ class MNIST(VisionData):
     """60 000 handwritten digits of 28x28 pixels (LeCun et al. 1998); 10 000 test digits are held out."""
 
     name, channels, num_classes = "mnist", 1, 10
+    metrics = "mnist"
     source, place = datasets.MNIST, "MNIST/raw"
 
     def __init__(
@@ -135,6 +136,7 @@ class FashionMNIST(MNIST):
     """60 000 articles of clothing of 28x28 pixels (Xiao et al. 2017); 10 000 test pictures are held out."""
 
     name = "fashion_mnist"
+    metrics = "inception"  # the classifier knows digits only
     source, place = datasets.FashionMNIST, "FashionMNIST/raw"
 
 

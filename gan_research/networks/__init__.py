@@ -1,6 +1,6 @@
 """Generators and discriminators of any resolution and channel count, their heads, and the layers they share."""
 
-from gan_research.networks.base import Discriminator, Generator, base_and_doublings, describe
+from gan_research.networks.base import Discriminator, Generator, base_and_doublings
 from gan_research.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from gan_research.networks.heads import Head, LinearHead, ProjectionHead, make_head
 from gan_research.networks.mlp import MLPDiscriminator, MLPGenerator
@@ -19,6 +19,5 @@ __all__ = [
     "ResNetDiscriminator",
     "ResNetGenerator",
     "base_and_doublings",
-    "describe",
     "make_head",
 ]

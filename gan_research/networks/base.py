@@ -1,37 +1,22 @@
 """What every generator and discriminator is: its contract, its recorded arguments, and checks of what it is asked."""
 
-import contextlib
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, Self
 
 from torch import Tensor, nn
 
+from gan_research.description import Described
 from gan_research.errors import UserError, did_you_mean
 from gan_research.networks.heads import Head
 
 BASES = (4, 6, 7)
 
 
-class Network(nn.Module, ABC):
+class Network(Described, nn.Module, ABC):
     """A network that knows the arguments it was built with, and whether it wants labels.
 
-    `arguments` holds every constructor argument, defaults filled in, as plain JSON values. It is recorded in
-    `__new__`, so that a subclass has nothing to call; a copy or an unpickled network takes it over with its other
-    attributes. (torch can deep-copy spectrally normalised layers, but not pickle them: such a network travels
-    between processes as `describe(network)` and its `state_dict()`.)
+    (torch can deep-copy spectrally normalised layers, but not pickle them: such a network travels between processes as
+    `describe(network)` and its `state_dict()`.)
     """
-
-    arguments: dict[str, Any]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        with contextlib.suppress(TypeError):  # wrong arguments: __init__ is about to say so, and says it better
-            bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
-            bound.apply_defaults()
-            self.arguments = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
-        return self
 
     def __init__(self, resolution: int, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -95,11 +80,6 @@ class Discriminator(Network):
         """What the head sees of the images: (N, F), with F = head.num_features."""
 
 
-def describe(network: Network) -> dict[str, Any]:
-    """What rebuilds `network`, weights aside: its class under `_target_`, and all of its arguments."""
-    return {"_target_": f"{type(network).__module__}.{type(network).__qualname__}", **network.arguments}
-
-
 def base_and_doublings(resolution: int) -> tuple[int, int]:
     """(b, n) with resolution = b * 2^n, b in {4, 6, 7} and n >= 1; UserError, naming the nearest, if there is none."""
     for base in BASES:
@@ -132,10 +112,3 @@ def require_one_of(valid: tuple[str, ...], **values: str) -> None:
     for name, value in values.items():
         if value not in valid:
             raise UserError(f"{name} '{value}' is unknown: {did_you_mean(value, valid)}")
-
-
-def _plain(value: Any) -> Any:
-    """`value` as JSON would have it: tuples and other sequences become lists."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
-    return value

@@ -30,21 +30,20 @@ class WandbLogger(lightning_loggers.WandbLogger):
     def __init__(
         self,
         run: Run,
-        config: dict[str, Any] | None = None,
         project: str = "gan_research",
         entity: str | None = None,
         mode: Literal["online", "offline", "disabled"] | None = None,
         timeout: int = 30,
     ):
         super().__init__(name=run.name, save_dir=run.folder, id=run.id, project=project)
-        mode = mode or os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")  # type: ignore[assignment]
+        del self._wandb_init["anonymous"]  # deprecated, and Lightning passes it still
         self._wandb_init.update(
             entity=entity,
             group=run.group,
             tags=run.tags,
-            config=config,
-            mode=mode,
-            settings=wandb.Settings(init_timeout=timeout, console="off", silent=mode != "online"),
+            config=run.config,
+            mode=mode or os.environ.get("WANDB_MODE"),
+            settings=wandb.Settings(init_timeout=timeout, console="off"),
         )
 
     @property
@@ -52,11 +51,14 @@ class WandbLogger(lightning_loggers.WandbLogger):
     def experiment(self) -> Any:
         """The W&B run, started at first use."""
         if self._experiment is None:
+            start = self._wandb_init
+            if start["mode"] is None:
+                start["mode"] = "online" if wandb.login(prompt=False, verify=False) else "offline"
             try:
-                self._experiment = wandb.init(**self._wandb_init)
-            except (wandb.errors.Error, OSError, ValueError) as error:
+                self._experiment = wandb.init(**start)
+            except (wandb.errors.Error, OSError) as error:
                 log.warning("W&B can't be reached, the run goes on offline: %s", str(error).splitlines()[0])
-                self._experiment = wandb.init(**self._wandb_init | {"mode": "offline"})
+                self._experiment = wandb.init(**start | {"mode": "offline"})
             self._experiment.define_metric("round")
             self._experiment.define_metric("*", step_metric="round")
         return self._experiment

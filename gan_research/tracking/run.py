@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from gan_research import __version__
 from gan_research.checkpoints import write_atomically
@@ -26,12 +27,18 @@ class Run:
     name: str
     group: str
     tags: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    """What the config was composed of, with `config_dir` beside the project's own."""
+    config_dir: Path | None = None
+    config: dict[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     segments: list[dict[str, Any]] = field(default_factory=list)
     """One entry each time that the run was started or resumed: when, by which command, on what."""
 
     @classmethod
-    def create(cls, root: Path, name: str, group: str, tags: list[str]) -> "Run":
+    def create(
+        cls, root: Path, name: str, group: str, tags: list[str], overrides: list[str], config_dir: Path | None
+    ) -> "Run":
         """A run in a new folder root/name-time; two runs of the same second get two folders."""
         stem = re.sub(r"[^\w.+=-]+", "_", f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
         for attempt in range(1, 1000):
@@ -44,7 +51,7 @@ class Run:
                 continue
             except OSError as error:
                 raise UserError(f"the run's folder {folder} can't be made: {error.strerror}") from None
-            return cls(folder, name, group, tags)
+            return cls(folder, name, group, tags, overrides, config_dir and config_dir.resolve())
         raise UserError(f"no free folder name for {stem} in {root}")
 
     @classmethod
@@ -53,25 +60,27 @@ class Run:
         path = folder / "run.json"
         if not path.is_file():
             raise UserError(f"{folder} is not the folder of a run: it has no run.json")
-        return cls(folder=folder, **json.loads(path.read_text()))
+        fields = json.loads(path.read_text())
+        return cls(**fields | {"folder": folder, "config_dir": fields["config_dir"] and Path(fields["config_dir"])})
 
-    def begin(self, command: list[str]) -> None:
-        """Note that the run is started, or resumed, now."""
+    def begin(self, config: dict[str, Any]) -> None:
+        """Note that the run is started, or resumed, now, with this config; writes run.json and config.yaml."""
+        self.config = config
         self.segments.append(
             {
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-                "command": command,
+                "command": sys.argv,
                 "commit": commit(),
                 "gan_research": __version__,
                 "python": platform.python_version(),
                 "torch": torch.__version__,
                 "host": platform.node(),
-                "arguments": sys.argv[1:],
             }
         )
         fields = asdict(self)
-        del fields["folder"]
-        write_atomically(self.folder / "run.json", json.dumps(fields, indent=2).encode())
+        del fields["folder"], fields["config"]
+        write_atomically(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
+        write_atomically(self.folder / "run.json", json.dumps(fields, indent=2, default=str).encode())
 
 
 def commit() -> str | None:

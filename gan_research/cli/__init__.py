@@ -1,0 +1,62 @@
+"""The commands."""
+
+import logging
+import sys
+
+from gan_research import __version__
+from gan_research.errors import UserError, did_you_mean
+
+COMMANDS = {
+    "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
+    "sample": "draw pictures from a checkpoint or a run",
+    "evaluate": "measure a checkpoint or a run: FID, inception score",
+}
+
+USAGE = "usage: gan COMMAND ...\n\n" + "\n".join(f"  gan {name:<10} {line}" for name, line in COMMANDS.items())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The `gan` command; the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    logging.basicConfig(level=logging.WARNING, format="gan: %(message)s")
+    command, *rest = arguments or ["--help"]
+    if command in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if command == "--version":
+        print(__version__)
+        return 0
+    try:
+        return run(command, rest)
+    except UserError as error:
+        message = str(error)
+    except Exception as error:
+        if not isinstance(cause := user_error(error), UserError):
+            raise
+        message = str(cause)
+    print(f"gan: error: {message}", file=sys.stderr)
+    return 2
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """One command; only its own modules are imported."""
+    if command == "train":
+        from gan_research.cli import train
+
+        return train.main(arguments)
+    if command == "sample":
+        from gan_research.cli import sample
+
+        return sample.main(arguments)
+    if command == "evaluate":
+        from gan_research.cli import evaluate
+
+        return evaluate.main(arguments)
+    raise UserError(f"there is no command '{command}': {did_you_mean(command, COMMANDS)}")
+
+
+def user_error(error: BaseException | None) -> BaseException | None:
+    """The user's error inside one that Hydra or a worker process wrapped around it."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error

@@ -1,0 +1,75 @@
+"""From a checked config to the parts of a run."""
+
+import logging
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+
+from gan_research.data import ImageData
+from gan_research.errors import UserError
+from gan_research.gan import GAN
+from gan_research.metrics import Evaluation
+from gan_research.streams import stream_seed
+
+log = logging.getLogger(__name__)
+
+GAME = ("rounds", "accumulation", "precision", "log_every", "seed")
+"""Top-level keys that are arguments of `GAN` by the same name."""
+
+
+def make(node: dict[str, Any] | None, **late: Any) -> Any:
+    """What a config node describes, with the arguments that are known only now; None where there is no node.
+
+    `late` goes to the constructor as it is: Hydra's own keyword arguments would be copied, and instantiated, as config.
+    """
+    if not node:
+        return None
+    if node.get("_partial_"):
+        return instantiate(node)
+    return instantiate(node, _partial_=True)(**late)
+
+
+def build_data(config: dict[str, Any]) -> ImageData:
+    """The data module, its pictures found and loaded."""
+    data = make(config["data"])
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def build_game(config: dict[str, Any], data: ImageData) -> GAN:
+    """The game, its networks made for the pictures of `data`, the weights a function of the seed."""
+    num_classes = data.num_classes if config["conditional"] else 0
+    if config["conditional"] and not num_classes:
+        raise UserError(f"conditional=true needs classes, and {data.name} has none")
+    shape = {"resolution": data.resolution, "channels": data.channels, "num_classes": num_classes}
+    torch.manual_seed(stream_seed(config["seed"], "initial weights"))
+    prior = make(config["prior"])
+    late = {"latent_dim": prior.latent_dim, "value_range": data.value_range}
+    return GAN(
+        generator=make(config["generator"], **late, **shape),
+        discriminator=make(config["discriminator"], **shape),
+        loss=make(config["loss"]),
+        prior=prior,
+        generator_optimizer=make(config["optimizer"]["generator"]),
+        discriminator_optimizer=make(config["optimizer"]["discriminator"]),
+        regularizers={name: make(node) for name, node in (config["regularizer"] or {}).items()},
+        schedule=make(config["schedule"]),
+        generator_lr_schedule=make(config["lr_schedule"]["generator"]),
+        discriminator_lr_schedule=make(config["lr_schedule"]["discriminator"]),
+        ema=make(config["ema"]),
+        **{key: config[key] for key in GAME},
+    )
+
+
+def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | None:
+    """The evaluation; where it is `optional` and its extractor isn't to be had, a warning and None."""
+    try:
+        return make(config.get("metrics"))
+    except Exception as error:
+        cause = error if isinstance(error, UserError) else error.__cause__
+        if optional and isinstance(cause, UserError):
+            log.warning("no metrics during training: %s", cause)
+            return None
+        raise

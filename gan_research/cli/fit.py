@@ -1,0 +1,158 @@
+"""From a config to a run: a new one, or an old one that goes on."""
+
+import hashlib
+import json
+import logging
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gan_research.callbacks import Checkpoints, Evaluate, Log, ProgressBar, SampleGrid
+from gan_research.checkpoints import AtomicCheckpointIO, differences, read_checkpoint
+from gan_research.cli.build import build_data, build_evaluation, build_game, make
+from gan_research.cli.compose import Composition, compose_train
+from gan_research.data import ImageData
+from gan_research.errors import UserError
+from gan_research.gan import GAN
+from gan_research.metrics import Evaluation
+from gan_research.recorder import Diverged
+from gan_research.tracking import History, Run
+
+CHANGEABLE = {
+    "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
+    "metrics", "logger", "trainer", "output", "name", "tags",
+}  # fmt: skip
+"""What may differ when a run is resumed; all else is the game itself."""
+
+
+def start(composition: Composition, overrides: list[str], config_dir: Path | None) -> int:
+    """A new run, in a new folder that is made once everything else stands."""
+    config = composition.config
+    data = build_data(config)
+    gan = build_game(config, data)
+    evaluation = build_evaluation(config, optional=composition.auto_metrics)
+    name, group = names(composition)
+    run = Run.create(Path(config["output"]), name, group, config["tags"], overrides, config_dir)
+    return fit(run, config, data, gan, evaluation, None)
+
+
+def go_on(path: Path, overrides: list[str], config_dir: Path | None) -> int:
+    """An old run, from its last checkpoint or from the one that is given."""
+    checkpoint = path if path.is_file() else path / "checkpoints" / "last.ckpt"
+    run = Run.open(checkpoint.parent.parent)
+    state = read_checkpoint(checkpoint)
+    config, auto_metrics = state["config"], False
+    if overrides:
+        config = changed(config, run, overrides, config_dir)
+    if state["gan_research"]["round"] >= config["rounds"]:
+        raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
+    data = build_data(config)
+    gan = build_game(config, data)
+    evaluation = build_evaluation(config, optional=auto_metrics)
+    return fit(run, config, data, gan, evaluation, checkpoint)
+
+
+def changed(config: dict[str, Any], run: Run, overrides: list[str], config_dir: Path | None) -> dict[str, Any]:
+    """The run's config with what `overrides` change in it; a change of the game itself is an error that shows it."""
+    config_dir = config_dir or run.config_dir
+    keys = {override.partition("=")[0].lstrip("+") for override in overrides}
+    kept = [o for o in run.overrides if o.partition("=")[0].lstrip("+") not in keys]
+    before = compose_train(run.overrides, config_dir).config
+    after = compose_train(kept + overrides, config_dir).config
+    game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] not in CHANGEABLE]
+    if game:
+        raise UserError(f"a resumed run can't play another game, start a new run for it: {'; '.join(game)}")
+    return config | {key: after[key] for key in after if before.get(key) != after[key]}
+
+
+def names(composition: Composition) -> tuple[str, str]:
+    """The run's name, for people, and its group, equal for runs that differ in their seed only."""
+    config, choices = composition.config, composition.choices
+    networks = "-".join(dict.fromkeys([choices["generator"], choices["discriminator"]]))
+    loss = "+".join([choices["loss"], *(config["regularizer"] or {})])
+    stem = config["name"] or "-".join([choices["experiment"] or choices["data"], networks, loss])
+    seedless = config | {"data": {k: v for k, v in config["data"].items() if k != "seed"}}
+    for key in ("seed", "output", "name", "tags", "logger", "trainer"):
+        del seedless[key]
+    digest = hashlib.blake2b(json.dumps(seedless, sort_keys=True).encode(), digest_size=3).hexdigest()
+    return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
+
+
+def fit(
+    run: Run, config: dict[str, Any], data: ImageData, gan: GAN, evaluation: Evaluation | None, checkpoint: Path | None
+) -> int:
+    """Play the rounds that are left, and say what came of it; the exit status."""
+    console = Console()
+    run.begin(config)
+    log = Log()
+    evaluate = Evaluate(evaluation, config["evaluate_every"]) if evaluation is not None else None
+    checkpoints = Checkpoints(
+        run.folder / "checkpoints",
+        config["checkpoint_every"],
+        config,
+        evaluate=evaluate,
+        keep_every=config["keep_every"],
+        best=config["best"],
+    )
+    grid = SampleGrid(run.folder / "samples", config["sample_every"])
+    loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
+    quieten_lightning()
+    trainer = make(
+        config["trainer"],
+        max_epochs=-1,
+        logger=loggers,
+        callbacks=[log, grid, *filter(None, [evaluate]), ProgressBar(log, evaluate, console), checkpoints],
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    if trainer.world_size > 1:
+        raise UserError(
+            f"gan train plays on one device, and the trainer has {trainer.world_size}: set trainer.devices=1"
+        )
+    console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
+    began = time.perf_counter()
+    try:
+        trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except Diverged as error:
+        raise UserError(f"{error}; the last good checkpoint is {checkpoints.last}") from error
+    if checkpoints.interrupted is not None:
+        console.print(f"stopped after round {gan.round}; go on with: gan train resume={run.folder}", soft_wrap=True)
+        return 128 + checkpoints.interrupted
+    console.print(closing_table(run, gan, log, evaluate, checkpoints, time.perf_counter() - began))
+    console.print(f"more samples: gan sample {run.folder} -n 64", highlight=False, soft_wrap=True)
+    return 0
+
+
+def quieten_lightning() -> None:
+    """Keep back what Lightning says of itself, and warnings of what is so by design."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # it asks the game for its round
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the averaged generator
+    warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree", category=FutureWarning)
+
+
+def closing_table(
+    run: Run, gan: GAN, log: Log, evaluate: Evaluate | None, checkpoints: Checkpoints, seconds: float
+) -> Table:
+    """What the run came to."""
+    table = Table(title=run.name, show_header=False, title_justify="left")
+    table.add_row("rounds", f"{gan.round:,} ({gan.kimg:,.1f} kimg) in {seconds:,.1f} s")
+    for name, value in log.latest.items():
+        if name.startswith(("loss/", "probability/", "game/")):
+            table.add_row(name, f"{value:.4f}")
+    if evaluate is not None:
+        for name, value in evaluate.latest.items():
+            table.add_row(name, f"{value:.4g} (at the start {evaluate.first[name]:.4g})")
+    if checkpoints.best_value is not None:
+        best = f"{checkpoints.best} {checkpoints.best_value:.4g} at round {checkpoints.best_round:,}"
+        table.add_row("best", f"{best}, chosen as the least of the run")
+    table.add_row("folder", str(run.folder))
+    return table
