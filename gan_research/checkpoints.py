@@ -60,7 +60,7 @@ def differences(saved: Any, current: Any, name: str = "") -> list[str]:
     return [] if saved == current else [f"{name}: {saved} -> {current}"]
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
+def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
     """Write `content` so that `path` holds either all of it or what it held before, whatever happens in between."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

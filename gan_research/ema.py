@@ -1,7 +1,7 @@
 """Exponential moving average of the generator's weights, once a round (Yazici et al. 2019)."""
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from gan_research.errors import UserError
 
@@ -37,9 +37,10 @@ class EMA:
         return 0.5 ** (images / max(half_life, 1e-8))
 
     @torch.no_grad()
-    def update(self, average: nn.Module, network: nn.Module, images: int, images_seen: int) -> None:
-        """Move `average` towards `network` by one round."""
-        weight = 1 - self.decay_at(images, images_seen)
-        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
-        for kept, new in zip(average.buffers(), network.buffers(), strict=True):
+    def update(
+        self, average: tuple[list[Tensor], list[Tensor]], network: tuple[list[Tensor], list[Tensor]], decay: float
+    ) -> None:
+        """Move the (parameters, buffers) of the average towards the network's by one round."""
+        torch._foreach_lerp_(average[0], network[0], 1 - decay)
+        for kept, new in zip(average[1], network[1], strict=True):
             kept.copy_(new)

@@ -36,9 +36,9 @@ class Recorder:
         self._pending[name].append((round, value.detach()))
 
     def check(self, round: int) -> None:
-        """Raise `Diverged` if a term of `round` isn't finite. Synchronises with the device: free on the CPU only."""
-        values = [entries[-1][1].sum() for entries in self._pending.values() if entries and entries[-1][0] == round]
-        if values and not torch.stack(values).isfinite().all():
+        """Raise `Diverged` if a loss of `round` isn't finite. Waits for the device: for the CPU, where that is free."""
+        losses = [e[-1][1] for name, e in self._pending.items() if name.startswith("loss/") and e[-1][0] == round]
+        if losses and not torch.stack(losses).isfinite().all():
             self.flush()
 
     def flush(self) -> dict[str, Tensor]:

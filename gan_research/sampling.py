@@ -34,8 +34,10 @@ class Sampler:
         in turn, sample i the class i mod num_classes.
         """
         device = next(self.generator.parameters()).device
-        labels = self._labels(n, labels, start, device)
-        latents = self.latents(n, seed, start, device)
+        labels = self.labels(n, labels, start)
+        if labels is not None:
+            labels = labels.to(device)
+        latents = self.latents(n, seed, start).to(device)
         training = self.generator.training
         self.generator.eval()
         try:
@@ -51,21 +53,22 @@ class Sampler:
         """As `sample`, as bytes 0..255: rounded and clamped."""
         return to_uint8(self.sample(n, seed, labels, start), self.value_range)
 
-    def latents(self, n: int, seed: int, start: int, device: torch.device) -> Tensor:
-        """Latents start .. start + n - 1 of `seed`: (n, latent_dim). Drawn on the CPU: equal on every device."""
+    def latents(self, n: int, seed: int, start: int = 0) -> Tensor:
+        """Latents start .. start + n - 1 of `seed`: (n, latent_dim), on the CPU, so that every device has the same."""
         first, last = start // BLOCK, (start + n - 1) // BLOCK
         blocks = [self.prior.sample(BLOCK, stream(seed, "sample", block)) for block in range(first, last + 1)]
         offset = start - first * BLOCK
-        return torch.cat(blocks)[offset : offset + n].to(device)
+        return torch.cat(blocks)[offset : offset + n]
 
-    def _labels(self, n: int, labels: Tensor | int | None, start: int, device: torch.device) -> Tensor | None:
+    def labels(self, n: int, labels: Tensor | int | None = None, start: int = 0) -> Tensor | None:
+        """The classes (n,) of samples start .. start + n - 1; None where the generator is not class-conditional."""
         if not self.num_classes:
             if labels is not None:
                 raise UserError("this generator is not class-conditional: sample without classes")
             return None
         if labels is None:
-            return torch.arange(start, start + n, device=device) % self.num_classes
-        labels = torch.as_tensor(labels, dtype=torch.int64, device=device).expand(n)
+            return torch.arange(start, start + n) % self.num_classes
+        labels = torch.as_tensor(labels, dtype=torch.int64).expand(n)
         if bool(((labels < 0) | (labels >= self.num_classes)).any()):
             raise UserError(f"classes run from 0 to {self.num_classes - 1}")
         return labels

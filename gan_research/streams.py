@@ -27,6 +27,16 @@ def stream(seed: int, purpose: str, position: int = 0, device: torch.device | st
     return torch.Generator(device).manual_seed(stream_seed(seed, purpose, position))
 
 
+def seed_layers(seed: int, device: torch.device) -> None:
+    """Seed torch's own generators, from which layers such as dropout draw on `device`.
+
+    (`torch.manual_seed` keeps a stack trace of each call where a GPU could be and isn't used.)
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
 @dataclass(frozen=True)
 class Draws:
     """The noise of one update: drawn for the whole minibatch, of which the holder takes the rows [start, stop).

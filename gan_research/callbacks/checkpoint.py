@@ -23,7 +23,7 @@ class Checkpoints(Periodic):
 
     config: what the run was made of, kept in each checkpoint.
     keep_every: rounds between two checkpoints that are kept for good, as round_N.ckpt (a multiple of `every`).
-    best: the metric of `evaluate` by which best_METRIC.ckpt is chosen; mode: whether its least or its greatest value is best.
+    best: the metric of `evaluate` by which best_METRIC.ckpt is chosen; mode: whether the least or the greatest is best.
         A number reported of that checkpoint was selected by this rule.
     """
 

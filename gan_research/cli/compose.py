@@ -69,6 +69,16 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
     return Composition(check(_selected(config, overrides)), choices, auto)
 
 
+def choice(group: str, name: str) -> dict[str, Any]:
+    """One choice of a group of the project's own tree."""
+    path = conf_folder() / group / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"there is no {group}={name}: {did_you_mean(name, groups()[group])}")
+    node = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    assert isinstance(node, dict)
+    return {str(key): value for key, value in node.items()}
+
+
 def _compose(overrides: list[str], config_dir: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Hydra's composition as plain containers, and the choices; its errors in one line."""
     if config_dir is not None:
@@ -112,7 +122,7 @@ def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> s
 def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     """'widht' under 'generator' -> there is no generator.widht: did you mean 'generator.width'?"""
     full = str(error.full_key or error.key)
-    parent, _, key = full.rpartition(".")
+    parent, _, _ = full.rpartition(".")
     node = error.parent_node
     siblings = [str(name) for name in node] if node is not None and OmegaConf.is_dict(node) else []
     if not parent:

@@ -112,10 +112,6 @@ def fit(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    if trainer.world_size > 1:
-        raise UserError(
-            f"gan train plays on one device, and the trainer has {trainer.world_size}: set trainer.devices=1"
-        )
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     began = time.perf_counter()
     try:

@@ -3,6 +3,7 @@
 import csv
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +65,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         return self._experiment
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
         self.experiment.log(numbers)  # no step=: rows on another axis would be dropped
 
@@ -86,7 +87,7 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
         super().__init__(save_dir=str(run.folder), name="tensorboard", version="")
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         super().log_metrics({k: v for k, v in metrics.items() if isinstance(v, int | float) and k != "round"}, step)
 
     @rank_zero_only

@@ -1,0 +1,87 @@
+"""`gan evaluate`: the metrics of a checkpoint or a run."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from gan_research.errors import UserError
+
+
+def main(arguments: list[str]) -> int:
+    """Run `gan evaluate` with these arguments; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="gan evaluate", description="Measure a checkpoint's samples against the training pictures of its run."
+    )
+    parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (then its last checkpoint)")
+    parser.add_argument("--metrics", help="the extractor and its metrics: digits, mnist, inception (as in the run)")
+    parser.add_argument("--num-samples", type=int, help="how many pictures to draw (as in the run)")
+    parser.add_argument("--seed", type=int, default=0, help="of the samples, not of training (0)")
+    parser.add_argument("--raw", action="store_true", help="the generator itself instead of its average")
+    parser.add_argument("--data-root", help="where the data are now, if they moved")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers and their protocol there as well")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="MODULE", help="a module that may be built from"
+    )
+    options = parser.parse_args(arguments)
+
+    from gan_research.checkpoints import MARK, find_checkpoint, load, read_checkpoint, write_atomically
+
+    path = find_checkpoint(options.checkpoint)
+    checkpoint = read_checkpoint(path)
+    if "config" not in checkpoint:
+        raise UserError(f"{path} doesn't say what it was trained on: it wasn't written by gan train")
+    numbers, protocol = measure(checkpoint["config"], load(path, options.raw, options.trust), options)
+    result = {
+        "checkpoint": str(path),
+        "round": checkpoint[MARK]["round"],
+        "metrics": numbers,
+        "protocol": protocol.as_dict(),
+    }
+    show(result)
+    if options.json is not None:
+        write_atomically(options.json, json.dumps(result, indent=2).encode())
+    return 0
+
+
+def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -> tuple[dict[str, float], Any]:
+    """The numbers and the protocol that they were made by."""
+    import torch
+
+    from gan_research.callbacks.evaluate import drawn_by
+    from gan_research.cli.build import build_data, make
+    from gan_research.cli.compose import choice
+
+    node = choice("metrics", options.metrics) if options.metrics else config.get("metrics")
+    if not node:
+        raise UserError("the run has no metrics: say which with --metrics digits, mnist or inception")
+    node = node | {"seed": options.seed} | ({"num_samples": options.num_samples} if options.num_samples else {})
+    if options.data_root is not None:
+        key = "root" if "root" in config["data"] else "path"
+        if key not in config["data"]:
+            raise UserError("--data-root: these data are part of the installation, they have no folder")
+        config["data"][key] = options.data_root
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    data = build_data(config)
+    evaluation = make(node)
+    evaluation.prepare(data.train, device)
+    sampler.generator.to(device)
+    numbers = evaluation(drawn_by(sampler, options.seed))
+    return numbers, evaluation.protocol(ema=not options.raw and config.get("ema") is not None)
+
+
+def show(result: dict[str, Any]) -> None:
+    """The numbers and their protocol, as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{result['checkpoint']}, round {result['round']:,}", show_header=False, title_justify="left")
+    for name, value in result["metrics"].items():
+        table.add_row(name, f"{value:.6g}")
+    table.add_section()
+    for name, value in result["protocol"].items():
+        table.add_row(name, str(value))
+    Console().print(table)

@@ -1,0 +1,65 @@
+"""`gan sample`: pictures from a checkpoint or a run."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from gan_research.errors import UserError
+
+
+def main(arguments: list[str]) -> int:
+    """Run `gan sample` with these arguments; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="gan sample", description="Draw pictures from a checkpoint; neither the data nor the config is needed."
+    )
+    parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (then its last checkpoint)")
+    parser.add_argument("-n", "--num", type=int, default=64, help="how many (64)")
+    parser.add_argument("--seed", type=int, default=0, help="sample i is a function of the seed and i (0)")
+    parser.add_argument("--class", dest="label", type=int, help="one class for all; otherwise the classes in turn")
+    parser.add_argument("--raw", action="store_true", help="the generator itself instead of its average")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("samples.png"),
+        help="X.png: one grid; X.npz: uint8 images NHWC (and labels); anything else: a folder of PNGs (samples.png)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="MODULE", help="a module of yours whose generator may be built"
+    )
+    options = parser.parse_args(arguments)
+    if options.num < 1:
+        raise UserError(f"-n {options.num}: give at least 1")
+
+    from gan_research.checkpoints import load
+
+    sampler = load(options.checkpoint, raw=options.raw, trust=options.trust)
+    labels = sampler.labels(options.num, options.label)
+    pictures = sampler.sample_uint8(options.num, options.seed, labels)
+    write_pictures(pictures, labels, options.output)
+    print(f"{options.num} pictures of {'x'.join(map(str, pictures.shape[1:]))} in {options.output}")
+    return 0
+
+
+def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
+    """uint8 (N, C, H, W) as a grid, an .npz or a folder of PNGs, whichever `output` names."""
+    import numpy as np
+
+    from gan_research.callbacks import save_grid
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.suffix == ".npz":
+        arrays = {"images": pictures.permute(0, 2, 3, 1).cpu().numpy()}
+        if labels is not None:
+            arrays["labels"] = labels.cpu().numpy()
+        np.savez_compressed(output, **arrays)
+        return
+    if pictures.shape[1] not in (1, 3):
+        raise UserError(f"pictures of {pictures.shape[1]} channels can't be PNGs: give an output that ends in .npz")
+    if output.suffix == ".png":
+        save_grid(pictures, output)
+        return
+    if output.suffix:
+        raise UserError(f"--output {output}: give a name that ends in .png or .npz, or a folder")
+    from torchvision.io import write_png
+
+    output.mkdir(exist_ok=True)
+    for i, picture in enumerate(pictures.cpu()):
+        write_png(picture, str(output / f"{i:06d}.png"))
