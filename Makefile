@@ -1,0 +1,32 @@
+# make demo: install, and train a GAN on handwritten digits.  make test: install, and run the tests.
+.PHONY: install demo test test-all lint constraints clean
+
+STAMP := .venv/.installed
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@sh scripts/install.sh
+	@touch $@
+
+demo: install
+	.venv/bin/gan train
+
+test: install
+	.venv/bin/python -m pytest -m "not long"
+
+test-all: install
+	.venv/bin/python -m pytest
+
+lint: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+# Newest versions that the ranges of pyproject.toml allow, for every supported Python.
+constraints: install
+	.venv/bin/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+	  --no-emit-index-url --no-annotate --no-header -o constraints.txt
+
+clean:
+	rm -rf .venv dist
