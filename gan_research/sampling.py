@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.errors import UserError
+from gan_research.pixels import to_uint8
 from gan_research.priors import Prior
 from gan_research.streams import stream
 
@@ -72,9 +73,3 @@ class Sampler:
         if bool(((labels < 0) | (labels >= self.num_classes)).any()):
             raise UserError(f"classes run from 0 to {self.num_classes - 1}")
         return labels
-
-
-def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """Images in `value_range` as bytes 0..255: rounded and clamped."""
-    low, high = value_range
-    return ((images - low) * (255 / (high - low))).round_().clamp_(0, 255).to(torch.uint8)

@@ -10,10 +10,13 @@ from types import FrameType
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.gan import GAN
+from gan_research.recorder import Diverged
+from gan_research.schedule import Player
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ class Checkpoints(Periodic):
             signal.signal(*self._handlers.popitem())
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
+        refuse_diverged(gan)
         trainer.save_checkpoint(self.last)
         if self.keep_every is not None and gan.round % self.keep_every == 0 and trainer.is_global_zero:
             link(self.last, self.folder / f"round_{gan.round:08d}.ckpt")
@@ -104,6 +108,15 @@ class Checkpoints(Periodic):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_value, self.best_round = state_dict["best_value"], state_dict["best_round"]
+
+
+def refuse_diverged(gan: GAN) -> None:
+    """Raise `Diverged` where the last round's losses, or the weights that came of them, aren't finite."""
+    gan.recorder.check(gan.round)
+    players: tuple[Player, ...] = ("discriminator", "generator")
+    for player in players:
+        if not torch.stack([p.isfinite().all() for p in gan.player(player).parameters()]).all():
+            raise Diverged(f"round {gan.round}: the {player}'s weights aren't finite, training stopped")
 
 
 def link(source: Path, target: Path) -> None:

@@ -22,8 +22,9 @@ class Evaluate(Periodic):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, GAN)
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        self.evaluation.prepare(data.train, trainer.strategy.root_device)
+        if not self.evaluation.is_prepared:
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            self.evaluation.prepare(data.train, trainer.strategy.root_device)
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.latest = self.evaluation(drawn_by(gan.sampler(), self.evaluation.seed))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from gan_research.callbacks.base import Periodic, log_picture
+from gan_research.checkpoints import write_atomically
 from gan_research.gan import GAN
 
 
@@ -28,10 +29,10 @@ class SampleGrid(Periodic):
 
 def save_grid(pictures: Tensor, path: Path) -> None:
     """Bytes (N, C, H, W), C 1 or 3, as one PNG, as square as N allows; small pictures are enlarged to be seen."""
-    from torchvision.io import write_png
+    from torchvision.io import encode_png
 
     scale = max(1, -(-32 // pictures.shape[-1]))
     enlarged = pictures.cpu().repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     columns = max(1, round(len(pictures) ** 0.5))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(make_grid(enlarged, nrow=columns, padding=2, pad_value=128), str(path))
+    grid = make_grid(enlarged, nrow=columns, padding=2, pad_value=128)
+    write_atomically(path, encode_png(grid).numpy().tobytes())  # torchvision's own file is cut short by a full disk

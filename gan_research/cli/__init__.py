@@ -1,6 +1,7 @@
 """The commands."""
 
 import logging
+import signal
 import sys
 
 from gan_research import __version__
@@ -28,13 +29,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         return run(command, rest)
-    except UserError as error:
-        message = str(error)
     except Exception as error:
-        if not isinstance(cause := user_error(error), UserError):
+        if isinstance(cause := user_error(error), UserError):
+            message = str(cause)
+        elif isinstance(error, OSError) and error.filename is not None:  # a full disk, a folder that isn't ours
+            message = f"{error.filename}: {error.strerror}"
+        else:
             raise
-        message = str(cause)
-    print(f"gan: error: {message}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("gan: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    print(f"gan: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 

@@ -3,9 +3,12 @@
 import logging
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from gan_research.checkpoints import AtomicCheckpointIO
 from gan_research.data import ImageData
 from gan_research.errors import UserError
 from gan_research.gan import GAN
@@ -27,6 +30,8 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
         return None
     if node.get("_partial_"):
         return instantiate(node)
+    if given := sorted(set(node) & set(late)):
+        raise UserError(f"{node['_target_']} gets {', '.join(given)} from the other parts of the run: don't set it")
     return instantiate(node, _partial_=True)(**late)
 
 
@@ -40,6 +45,8 @@ def build_data(config: dict[str, Any]) -> ImageData:
 
 def build_game(config: dict[str, Any], data: ImageData) -> GAN:
     """The game, its networks made for the pictures of `data`, the weights a function of the seed."""
+    if config["batch_size"] % config["accumulation"]:
+        raise UserError(f"accumulation={config['accumulation']} doesn't divide batch_size={config['batch_size']}")
     num_classes = data.num_classes if config["conditional"] else 0
     if config["conditional"] and not num_classes:
         raise UserError(f"conditional=true needs classes, and {data.name} has none")
@@ -65,11 +72,32 @@ def build_game(config: dict[str, Any], data: ImageData) -> GAN:
 
 def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | None:
     """The evaluation; where it is `optional` and its extractor isn't to be had, a warning and None."""
+    node = config.get("metrics")
+    if not node or not optional:
+        return make(node)
     try:
-        return make(config.get("metrics"))
-    except Exception as error:
-        cause = error if isinstance(error, UserError) else error.__cause__
-        if optional and isinstance(cause, UserError):
-            log.warning("no metrics during training: %s", cause)
-            return None
-        raise
+        extractor = make(node["extractor"])
+    except UserError as error:
+        log.warning("no metrics during training: %s", error)
+        return None
+    return make({key: value for key, value in node.items() if key != "extractor"}, extractor=extractor)
+
+
+def build_trainer(config: dict[str, Any]) -> pl.Trainer:
+    """The trainer, without loggers and callbacks yet."""
+    try:
+        trainer = make(
+            config["trainer"],
+            max_epochs=-1,
+            logger=False,
+            plugins=[AtomicCheckpointIO()],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {error}") from error
+    if trainer.world_size > 1:
+        raise UserError(f"the game is played on one device, and this trainer has {trainer.world_size}: set devices=1")
+    return trainer

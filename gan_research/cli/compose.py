@@ -8,14 +8,16 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
-from gan_research.cli.schema import check, missing_values
+from gan_research.cli.schema import check, missing_values, target_of
 from gan_research.errors import UserError, did_you_mean
 
 AUTO = "auto"
+
+SEVERAL = ("regularizer", "logger")
+"""The groups of which any number may be chosen."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,12 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
     if config_dir is not None and not config_dir.is_dir():
         raise UserError(f"--config-dir {config_dir} is not a folder")
     config, choices = _compose([o for o in overrides if not _concerns(o, "metrics.")], config_dir)
+    for group in groups(config_dir):
+        if group not in (*SEVERAL, "experiment") and group not in choices:
+            raise UserError(f"{group} takes exactly one choice: add {group}=...")
     auto = choices["metrics"] == AUTO
     if auto:
-        suited = get_class(config["data"]["_target_"]).metrics  # type: ignore[attr-defined]
+        suited = target_of(config["data"], "data").metrics
         overrides = [*(o for o in overrides if not _concerns(o, "metrics=")), f"metrics={suited}"]
     config, choices = _compose(overrides, config_dir)
     if missing := missing_values(config):
@@ -95,7 +100,7 @@ def _compose(overrides: list[str], config_dir: Path | None) -> tuple[dict[str, A
         raise UserError(_unknown_choice(error, config_dir)) from error
     except InterpolationKeyError as error:
         raise UserError(str(error).splitlines()[0]) from error
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         for cause in (error, error.__cause__):
             if isinstance(cause, ConfigKeyError | ConfigAttributeError):
                 raise UserError(_unknown_key(cause)) from error
@@ -133,7 +138,7 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
 
 def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """`config` without settings of regularisers and loggers that are not chosen (an experiment may have set some)."""
-    for group in ("regularizer", "logger"):
+    for group in SEVERAL:
         nodes = config.get(group) or {}
         chosen = {name: node for name, node in nodes.items() if isinstance(node, dict) and "_target_" in node}
         for name in set(nodes) - set(chosen):

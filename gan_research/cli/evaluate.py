@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (then its last checkpoint)")
     parser.add_argument("--metrics", help="the extractor and its metrics: digits, mnist, inception (as in the run)")
     parser.add_argument("--num-samples", type=int, help="how many pictures to draw (as in the run)")
-    parser.add_argument("--seed", type=int, default=0, help="of the samples, not of training (0)")
+    parser.add_argument("--seed", type=int, help="of the samples, not of training (as in the run)")
     parser.add_argument("--raw", action="store_true", help="the generator itself instead of its average")
     parser.add_argument("--data-root", help="where the data are now, if they moved")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)")
@@ -56,7 +56,8 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     node = choice("metrics", options.metrics) if options.metrics else config.get("metrics")
     if not node:
         raise UserError("the run has no metrics: say which with --metrics digits, mnist or inception")
-    node = node | {"seed": options.seed} | ({"num_samples": options.num_samples} if options.num_samples else {})
+    given = {"seed": options.seed, "num_samples": options.num_samples}
+    node = node | {key: value for key, value in given.items() if value is not None}
     if options.data_root is not None:
         key = "root" if "root" in config["data"] else "path"
         if key not in config["data"]:
@@ -69,7 +70,7 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     evaluation = make(node)
     evaluation.prepare(data.train, device)
     sampler.generator.to(device)
-    numbers = evaluation(drawn_by(sampler, options.seed))
+    numbers = evaluation(drawn_by(sampler, evaluation.seed))
     return numbers, evaluation.protocol(ema=not options.raw and config.get("ema") is not None)
 
 

@@ -8,12 +8,13 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from rich.console import Console
 from rich.table import Table
 
 from gan_research.callbacks import Checkpoints, Evaluate, Log, ProgressBar, SampleGrid
-from gan_research.checkpoints import AtomicCheckpointIO, differences, read_checkpoint
-from gan_research.cli.build import build_data, build_evaluation, build_game, make
+from gan_research.checkpoints import differences, read_checkpoint
+from gan_research.cli.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.cli.compose import Composition, compose_train
 from gan_research.data import ImageData
 from gan_research.errors import UserError
@@ -34,10 +35,11 @@ def start(composition: Composition, overrides: list[str], config_dir: Path | Non
     config = composition.config
     data = build_data(config)
     gan = build_game(config, data)
-    evaluation = build_evaluation(config, optional=composition.auto_metrics)
+    trainer = build_trainer(config)
+    evaluation = prepared_evaluation(config, data, trainer, optional=composition.auto_metrics)
     name, group = names(composition)
     run = Run.create(Path(config["output"]), name, group, config["tags"], overrides, config_dir)
-    return fit(run, config, data, gan, evaluation, None)
+    return fit(run, config, data, gan, trainer, evaluation, None)
 
 
 def go_on(path: Path, overrides: list[str], config_dir: Path | None) -> int:
@@ -45,15 +47,33 @@ def go_on(path: Path, overrides: list[str], config_dir: Path | None) -> int:
     checkpoint = path if path.is_file() else path / "checkpoints" / "last.ckpt"
     run = Run.open(checkpoint.parent.parent)
     state = read_checkpoint(checkpoint)
-    config, auto_metrics = state["config"], False
+    if "config" not in state:
+        raise UserError(f"{checkpoint} doesn't say what it was trained on: it wasn't written by gan train")
+    config = state["config"]
     if overrides:
         config = changed(config, run, overrides, config_dir)
     if state["gan_research"]["round"] >= config["rounds"]:
         raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
     data = build_data(config)
     gan = build_game(config, data)
-    evaluation = build_evaluation(config, optional=auto_metrics)
-    return fit(run, config, data, gan, evaluation, checkpoint)
+    trainer = build_trainer(config)
+    chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
+    evaluation = prepared_evaluation(config, data, trainer, optional=not chosen)
+    return fit(run, config, data, gan, trainer, evaluation, checkpoint)
+
+
+def prepared_evaluation(
+    config: dict[str, Any], data: ImageData, trainer: pl.Trainer, optional: bool
+) -> Evaluation | None:
+    """The evaluation, which has seen the real pictures; the rule for the best checkpoint is one of its metrics."""
+    evaluation = build_evaluation(config, optional)
+    if evaluation is None:
+        return None
+    best = config["best"]
+    if best is not None and best not in evaluation.metrics:
+        raise UserError(f"best={best} isn't measured: add best=null, or best=... of {', '.join(evaluation.metrics)}")
+    evaluation.prepare(data.train, trainer.strategy.root_device)
+    return evaluation
 
 
 def changed(config: dict[str, Any], run: Run, overrides: list[str], config_dir: Path | None) -> dict[str, Any]:
@@ -83,7 +103,13 @@ def names(composition: Composition) -> tuple[str, str]:
 
 
 def fit(
-    run: Run, config: dict[str, Any], data: ImageData, gan: GAN, evaluation: Evaluation | None, checkpoint: Path | None
+    run: Run,
+    config: dict[str, Any],
+    data: ImageData,
+    gan: GAN,
+    trainer: pl.Trainer,
+    evaluation: Evaluation | None,
+    checkpoint: Path | None,
 ) -> int:
     """Play the rounds that are left, and say what came of it; the exit status."""
     console = Console()
@@ -99,19 +125,10 @@ def fit(
         best=config["best"],
     )
     grid = SampleGrid(run.folder / "samples", config["sample_every"])
-    loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
+    trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
+    callbacks = [log, grid, evaluate, ProgressBar(log, evaluate, console), checkpoints]
+    trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     quieten_lightning()
-    trainer = make(
-        config["trainer"],
-        max_epochs=-1,
-        logger=loggers,
-        callbacks=[log, grid, *filter(None, [evaluate]), ProgressBar(log, evaluate, console), checkpoints],
-        plugins=[AtomicCheckpointIO()],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     began = time.perf_counter()
     try:

@@ -58,8 +58,8 @@ def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
         return
     if output.suffix:
         raise UserError(f"--output {output}: give a name that ends in .png or .npz, or a folder")
-    from torchvision.io import write_png
+    from torchvision.io import encode_png
 
     output.mkdir(exist_ok=True)
     for i, picture in enumerate(pictures.cpu()):
-        write_png(picture, str(output / f"{i:06d}.png"))
+        (output / f"{i:06d}.png").write_bytes(encode_png(picture).numpy().tobytes())

@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import MISSING
@@ -60,10 +60,16 @@ def check(config: Node) -> Node:
         "evaluate_every",
         "checkpoint_every",
     )
+    required = [name for name, p in inspect.signature(train).parameters.items() if p.default is p.empty]
+    if absent := [name for name in required if name not in config]:
+        raise UserError(f"{absent[0]} must be given: add {absent[0]}=...")
     checked = _check_arguments(config, train, "")
     for name in positive:
         if checked[name] < 1:
             raise UserError(f"{name}={checked[name]}: give at least 1")
+    keep, every = checked["keep_every"], checked["checkpoint_every"]
+    if keep is not None and (keep < 1 or keep % every):
+        raise UserError(f"keep_every={keep}: give a multiple of checkpoint_every={every}")
     return {key: _check_nodes(value, key) for key, value in checked.items()}
 
 
@@ -83,12 +89,18 @@ def _check_nodes(value: Any, name: str) -> Any:
     value = {key: _check_nodes(item, f"{name}.{key}") for key, item in value.items()}
     if "_target_" not in value:
         return value or None
-    try:
-        target = get_object(value["_target_"])
-    except Exception as error:
-        raise UserError(f"{name}._target_={value['_target_']} can't be imported: {error}") from error
     arguments = {key: item for key, item in value.items() if key not in INSTRUCTIONS}
-    return value | _check_arguments(arguments, target, name)
+    return value | _check_arguments(arguments, target_of(value, name), name)
+
+
+def target_of(node: Node, name: str) -> Any:
+    """The class or function that a component names."""
+    try:
+        return get_object(node["_target_"])
+    except KeyError:
+        raise UserError(f"{name} has no _target_: name the class that it configures") from None
+    except Exception as error:
+        raise UserError(f"{name}._target_={node['_target_']} can't be imported: {error}") from error
 
 
 def _check_arguments(arguments: Node, target: Callable[..., Any], name: str) -> Node:
@@ -114,6 +126,8 @@ def _coerce(value: Any, annotation: Any, name: str) -> Any:
     """`value` as the annotation has it (0 for a float becomes 0.0, nothing else is converted)."""
     if isinstance(value, dict) and "_target_" in value:
         return value  # a component: checked against its own constructor
+    if get_origin(annotation) is Literal and type(value) is int and str(value) in get_args(annotation):
+        return str(value)  # precision=32
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
     except (PydanticUserError, TypeError, NameError):

@@ -35,7 +35,10 @@ def main(arguments: list[str]) -> int:
         elif argument == "--cfg":
             wanted = "config"
         elif argument == "--config-dir" or argument.startswith("--config-dir="):
-            config_dir = Path(argument.partition("=")[2] or next(rest, ""))
+            folder = argument.partition("=")[2] or next(rest, "")
+            if not folder:
+                raise UserError("--config-dir: give a folder")
+            config_dir = Path(folder)
         elif argument.startswith("resume="):
             resume = Path(argument.removeprefix("resume="))
         elif "=" not in argument and not argument.startswith("~"):
@@ -45,6 +48,8 @@ def main(arguments: list[str]) -> int:
     if wanted == "help":
         show_help(config_dir)
         return 0
+    if wanted == "config" and resume is not None:
+        raise UserError(f"--cfg prints the config of a new run: that of an old one is in {resume / 'config.yaml'}")
     composition = compose_train(overrides, config_dir) if resume is None else None
     if wanted == "config" and composition is not None:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")

@@ -11,6 +11,7 @@ from gan_research.data.loading import Batch, Rounds
 from gan_research.data.order import rank_block
 from gan_research.data.sets import ImageSet
 from gan_research.errors import UserError
+from gan_research.pixels import to_float
 from gan_research.streams import stream
 
 __all__ = ["Batch", "ImageData"]
@@ -148,15 +149,8 @@ class ImageData(pl.LightningDataModule):
         return (mask.pin_memory() if device.type == "cuda" else mask).to(device, non_blocking=True)
 
     def to_float(self, images: Tensor) -> Tensor:
-        """uint8 levels 0..255 -> float32 in `value_range`: x / 255 * (high - low) + low."""
-        low, high = self.value_range
-        floats = images.to(torch.float32).div_(255 / (high - low))
-        return floats.add_(low) if low else floats
-
-    def to_uint8(self, images: Tensor) -> Tensor:
-        """The inverse: floats in `value_range` -> the nearest uint8 level; what lies outside is clamped."""
-        low, high = self.value_range
-        return images.float().sub(low).mul_(255 / (high - low)).round_().clamp_(0, 255).to(torch.uint8)
+        """uint8 levels -> float32 in the set's value range."""
+        return to_float(images, self.value_range)
 
     def describe(self) -> dict[str, Any]:
         """The set in plain values, for the record of a run."""

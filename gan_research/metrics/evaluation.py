@@ -110,6 +110,11 @@ class Evaluation:
         self._prepared, self._device = prepared, device
         self._real = {"real_split": split, "num_real": len(real), "real_hash": real.content_hash()}
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether it has seen real pictures."""
+        return self._prepared is not None
+
     def __call__(self, sample: Callable[[int, int], Tensor]) -> dict[str, float]:
         """The metrics of the pictures that `sample(start, stop)` makes: uint8 (stop - start, C, H, W).
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from gan_research.data import Batch, Digits, ImageFolder
 from gan_research.errors import UserError
+from gan_research.pixels import to_uint8
 
 
 @pytest.fixture
@@ -44,14 +45,14 @@ def test_levels_map_linearly_into_the_range_and_back_exactly(value_range):
     assert floats[0] == low
     assert floats[255] == high
     assert (floats.double() - expected).abs().max() < 3e-7
-    assert torch.equal(data.to_uint8(floats), levels)
+    assert torch.equal(to_uint8(floats, data.value_range), levels)
 
 
 def test_to_uint8_rounds_clamps_and_leaves_its_input_alone():
     data = Digits(value_range=(0.0, 1.0))
     floats = torch.tensor([-0.1, 0.4 / 255, 0.6 / 255, 99.6 / 255, 1.2])
     before = floats.clone()
-    assert data.to_uint8(floats).tolist() == [0, 0, 1, 100, 255]
+    assert to_uint8(floats, data.value_range).tolist() == [0, 0, 1, 100, 255]
     assert torch.equal(floats, before)
 
 
@@ -71,7 +72,7 @@ def test_batches_are_uint8_until_they_are_made_ready():
     ready = data.ready(batch)
     assert ready.images.dtype == torch.float32
     assert ready.round == 0
-    assert torch.equal(data.to_uint8(ready.images), batch.images)
+    assert torch.equal(to_uint8(ready.images, data.value_range), batch.images)
     assert torch.equal(ready.labels, batch.labels)
 
 
@@ -96,7 +97,7 @@ def test_flips_mirror_half_of_the_pictures_and_change_with_round_and_seed():
     masks = []
     for seed, round in [(0, 0), (0, 1), (1, 0), (0, 0)]:
         data.seed = seed
-        rows = data.to_uint8(data.ready(Batch(images, None, round)).images).view(1000, 4)
+        rows = to_uint8(data.ready(Batch(images, None, round)).images, data.value_range).view(1000, 4)
         flipped = rows[:, 0] == 3
         assert torch.equal(rows, torch.where(flipped[:, None], images[0].view(4).flip(0), images[0].view(4)))
         masks.append(flipped)
