@@ -13,10 +13,10 @@ demo: install
 	.venv/bin/gan train
 
 test: install
-	.venv/bin/python -m pytest -m "not long"
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 -m "not long"
 
 test-all: install
-	.venv/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2
 
 lint: install
 	.venv/bin/ruff check .

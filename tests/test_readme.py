@@ -1,0 +1,36 @@
+"""What the README tells people to do works."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gan_research.cli.compose import compose_train, groups
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+COMMANDS = [line.split("#")[0][2:].strip() for line in README.splitlines() if line.startswith("$ gan train")]
+TABLE = [line.strip("|").split("|") for line in README.splitlines() if line.startswith("| `")]
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if "resume=" not in c and "--help" not in c])
+def test_every_training_command_composes(command):
+    overrides = [word for word in shlex.split(command)[2:] if word != "--cfg"]
+    assert compose_train(overrides).config["rounds"] >= 1
+
+
+@pytest.mark.parametrize(("names", "choices"), [row[:2] for row in TABLE], ids=[row[0].strip() for row in TABLE])
+def test_the_table_of_groups_names_every_choice_and_no_other(names, choices):
+    known = set().union(*(groups()[name] for name in re.findall(r"`(\w+)`", names)))
+    listed = set(re.findall(r"`(\w+)`", choices)) - {"discriminator_steps", "generator_steps"}
+    assert listed == known - ({"none"} if "regularizer" in names else set())
+
+
+def test_the_game_without_hydra_is_playable_as_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    block = next(b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "trainer.fit" in b)
+    names: dict = {}
+    exec(block, names)
+    assert names["gan"].round == 200
+    assert names["pictures"].shape == (64, 1, 8, 8)
+    assert list(tmp_path.iterdir()) == []
