@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import tempfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -64,15 +63,15 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
     """Write `content` so that `path` holds either all of it or what it held before, whatever happens in between."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -99,16 +98,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(
-            f"{path} can't be read as a checkpoint (truncated, or not one): {str(error).splitlines()[0]}"
-        ) from error
-    if not isinstance(checkpoint, dict) or MARK not in checkpoint:
-        raise UserError(f"{path} is a checkpoint of another program: it has no '{MARK}' entry")
-    if checkpoint[MARK]["format"] > FORMAT:
-        raise UserError(
-            f"{path} was written by a newer gan_research ({checkpoint[MARK]['version']}): update to read it"
-        )
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path} can't be read as a checkpoint (truncated, or not one): {reason}") from error
+    game_of(checkpoint, path)
     return checkpoint
+
+
+def game_of(checkpoint: Any, name: str | Path = "this") -> dict[str, Any]:
+    """What a checkpoint holds of this project's; an error where that is nothing, or of a later version."""
+    if not isinstance(checkpoint, dict) or MARK not in checkpoint:
+        raise UserError(f"{name} is a checkpoint of another program: it has no '{MARK}' entry")
+    game = checkpoint[MARK]
+    if game["format"] > FORMAT:
+        raise UserError(f"{name} was written by a newer gan_research ({game['version']}): update to read it")
+    return game
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -142,9 +145,14 @@ def load(path: str | Path, raw: bool = False, trust: Sequence[str] = ()) -> Samp
 def rebuild(description: dict[str, Any], trust: Sequence[str] = ()) -> Any:
     """The object that `describe` described, if its module is trusted."""
     arguments = dict(description)
-    module, _, name = arguments.pop("_target_").rpartition(".")
-    if not any(module == trusted or module.startswith(trusted + ".") for trusted in (*TRUSTED, *trust)):
-        raise UserError(
-            f"the checkpoint wants {module}.{name}, which isn't trusted: pass trust=('{module}',) if you do"
-        )
+    target = arguments.pop("_target_")
+    require_trusted(target, (*TRUSTED, *trust))
+    module, _, name = target.rpartition(".")
     return getattr(importlib.import_module(module), name)(**arguments)
+
+
+def require_trusted(target: str, trust: Sequence[str]) -> None:
+    """Raise unless the class `target`, which a checkpoint names, is of one of the modules in `trust`."""
+    module = target.rpartition(".")[0]
+    if not any(module == trusted or module.startswith(trusted + ".") for trusted in trust):
+        raise UserError(f"the checkpoint wants {target}, which isn't trusted: pass trust=('{module}',) if you do")

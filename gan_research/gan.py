@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from gan_research.checkpoints import MARK, describe_game, refuse_other_game
+from gan_research.checkpoints import MARK, describe_game, game_of, refuse_other_game
 from gan_research.data.base import Batch
 from gan_research.ema import EMA
 from gan_research.errors import UserError
@@ -67,13 +67,15 @@ class GAN(pl.LightningModule):
         generator_lr_schedule: SchedulerFactory | None = None,
         discriminator_lr_schedule: SchedulerFactory | None = None,
         ema: EMA | None = None,
-        rounds: int = 2000,
+        rounds: int = 5000,
         accumulation: int = 1,
         precision: Literal["32", "bf16"] = "32",
         log_every: int = 50,
         seed: int = 0,
     ):
         super().__init__()
+        if precision not in ("32", "bf16"):
+            raise UserError(f"precision={precision}: give 32 or bf16")
         self.automatic_optimization = False
         self.generator = generator
         self.discriminator = discriminator
@@ -177,7 +179,7 @@ class GAN(pl.LightningModule):
     def _discriminator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
         """Mean adversarial loss plus the penalties that are due, all recorded."""
         due = [(n, r) for n, r in self._penalties["discriminator"] if r.due(self.updates["discriminator"])]
-        wanted = {side for _, r in due for side in r.differentiates}
+        wanted = {side for _, r in due for side in r.differentiates if self.autocast_dtype is None}
         images = real.images.detach().requires_grad_("real" in wanted)
         fake = fake.detach().requires_grad_("fake" in wanted)
         real_logits = self._discriminate(images, real.labels)
@@ -260,7 +262,7 @@ class GAN(pl.LightningModule):
         """The discriminator's logits (N,) of real images, in its training mode, its buffers left as they are."""
         buffers = {name: buffer.clone() for name, buffer in self.discriminator.named_buffers()}
         with self._autocast():
-            return torch.func.functional_call(self.discriminator, buffers, (images, labels))
+            return torch.func.functional_call(self.discriminator, buffers, (images, labels)).float()
 
     def _generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         with self._autocast():
@@ -270,7 +272,7 @@ class GAN(pl.LightningModule):
         for regularizer in self._input_hooks:
             images = regularizer.inputs(images)
         with nullcontext() if exact else self._autocast():
-            return self.discriminator(images, labels)
+            return self.discriminator(images, labels).float()
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """Entered per forward pass: a region around several steps would serve weights from before a step."""
@@ -331,6 +333,11 @@ class GAN(pl.LightningModule):
         self._rank, self._world_size = self.global_rank, self.trainer.world_size
         if self._world_size > 1:
             raise UserError(f"the game is played on one device, and this trainer has {self._world_size}: set devices=1")
+        if self.trainer.precision != "32-true":
+            raise UserError(
+                f"trainer.precision={self.trainer.precision} would serve weights from before a step: leave it out, "
+                f"and give precision=bf16 to the game"
+            )
         if self.generator_ema is not None:
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
         # Steps go to torch's own optimizers: Lightning's wrapper costs a quarter of a small round and only counts.
@@ -353,7 +360,7 @@ class GAN(pl.LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint[MARK]
+        state = game_of(checkpoint)
         refuse_other_game(state, describe_game(self))
         self.round = state["round"]
         self.images_seen = state["images_seen"]

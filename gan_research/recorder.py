@@ -1,7 +1,7 @@
 """Terms of the losses, gathered on the device and brought to the host once per logging interval."""
 
-import math
 from collections import defaultdict
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -25,7 +25,8 @@ class Recorder:
         if every < 1:
             raise UserError(f"log_every={every}: give an interval of at least 1 round")
         self.every = every
-        self._pending: dict[str, list[tuple[int, Tensor]]] = defaultdict(list)
+        self._pending: list[tuple[str, int, Tensor]] = []
+        """(name, round, value), in the order of recording."""
 
     def due(self, round: int) -> bool:
         """Whether the interval ends with the `round`-th round (counted from 1)."""
@@ -33,35 +34,38 @@ class Recorder:
 
     def add(self, name: str, value: Tensor, round: int) -> None:
         """Keep `value`, as of `round`."""
-        self._pending[name].append((round, value.detach()))
+        self._pending.append((name, round, value.detach()))
 
     def check(self, round: int) -> None:
         """Raise `Diverged` if a loss of `round` isn't finite. Waits for the device: for the CPU, where that is free."""
-        losses = [e[-1][1] for name, e in self._pending.items() if name.startswith("loss/") and e[-1][0] == round]
+        fresh = takewhile(lambda entry: entry[1] == round, reversed(self._pending))
+        losses = [value for name, _, value in fresh if name.startswith("loss/")]
         if losses and not torch.stack(losses).isfinite().all():
             self.flush()
 
     def flush(self) -> dict[str, Tensor]:
         """All values of each term since the last flush: flat, float32, on the host. Raises at one that isn't finite."""
-        pending, self._pending = self._pending, defaultdict(list)
-        flat = {name: torch.cat([v.reshape(-1).float() for _, v in entries]) for name, entries in pending.items()}
-        if not flat:
+        pending, self._pending = self._pending, []
+        if not pending:
             return {}
-        host = torch.cat(list(flat.values())).cpu().split([v.numel() for v in flat.values()])
-        values = dict(zip(flat, host, strict=True))
-        if not all(math.isfinite(v.sum()) for v in values.values()):
+        device = pending[-1][2].device  # what came from a checkpoint is on the CPU
+        flat: dict[str, list[Tensor]] = defaultdict(list)
+        for name, _, value in pending:
+            flat[name].append(value.to(device).reshape(-1).float())
+        joined = {name: torch.cat(values) for name, values in flat.items()}
+        host = torch.cat(list(joined.values())).cpu().split([v.numel() for v in joined.values()])
+        if not all(v.isfinite().all() for v in host):
             self._blame(pending)
-        return values
+        return dict(zip(joined, host, strict=True))
 
-    def _blame(self, pending: dict[str, list[tuple[int, Tensor]]]) -> None:
-        bad = [(round, name, v) for name, entries in pending.items() for round, v in entries if not v.isfinite().all()]
-        if bad:
-            round, name, value = min(bad, key=lambda entry: entry[0])
-            kind = "NaN" if value.isnan().any() else "infinite"
-            raise Diverged(f"round {round}: {name} is {kind}, training stopped")
+    def _blame(self, pending: list[tuple[str, int, Tensor]]) -> None:
+        """Raise for the first that isn't finite: what came after it may be its consequence."""
+        name, round, value = next(entry for entry in pending if not entry[2].float().isfinite().all())
+        kind = "NaN" if value.isnan().any() else "infinite"
+        raise Diverged(f"round {round}: {name} is {kind}, training stopped")
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: [(round, v.cpu()) for round, v in entries] for name, entries in self._pending.items()}
+        return {"pending": [(name, round, value.cpu()) for name, round, value in self._pending]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._pending = defaultdict(list, {name: list(entries) for name, entries in state.items()})
+        self._pending = list(state["pending"])

@@ -1,5 +1,8 @@
 """Drawing pictures from a generator: in training, in evaluation and from a checkpoint alike."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -39,15 +42,11 @@ class Sampler:
         if labels is not None:
             labels = labels.to(device)
         latents = self.latents(n, seed, start).to(device)
-        training = self.generator.training
-        self.generator.eval()
-        try:
+        with evaluating(self.generator):
             parts = [
                 self.generator(latents[i : i + batch_size], None if labels is None else labels[i : i + batch_size])
                 for i in range(0, n, batch_size)
             ]
-        finally:
-            self.generator.train(training)
         return torch.cat(parts)
 
     def sample_uint8(self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0) -> Tensor:
@@ -73,3 +72,15 @@ class Sampler:
         if bool(((labels < 0) | (labels >= self.num_classes)).any()):
             raise UserError(f"classes run from 0 to {self.num_classes - 1}")
         return labels
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode; afterwards each of its parts is in the mode that it was in."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -27,6 +27,8 @@ class Schedule:
                 f"a round needs at least one update of each player: discriminator_steps={discriminator_steps}, "
                 f"generator_steps={generator_steps}"
             )
+        if updates not in ("alternating", "simultaneous"):
+            raise UserError(f"schedule.updates={updates}: give alternating or simultaneous")
         self.discriminator_steps = discriminator_steps
         self.generator_steps = generator_steps
         self.updates = updates

@@ -65,11 +65,8 @@ class Checkpoints(Periodic):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if self.interrupted is not None:
             trainer.should_stop = True
-        improved = self._improved(trainer, pl_module)
-        if improved or self.interrupted is not None or self.due(pl_module):
+        if self.interrupted is not None or self.due(pl_module) or self._best_so_far(pl_module) is not None:
             self.act(trainer, pl_module)
-            if improved and trainer.is_global_zero:
-                link(self.last, self.folder / f"best_{self.best}.ckpt")
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         while self._handlers:
@@ -77,21 +74,27 @@ class Checkpoints(Periodic):
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         refuse_diverged(gan)
+        best = self._best_so_far(gan)
+        if best is not None:
+            self.best_value, self.best_round = best, gan.round
         trainer.save_checkpoint(self.last)
-        if self.keep_every is not None and gan.round % self.keep_every == 0 and trainer.is_global_zero:
+        if not trainer.is_global_zero:
+            return
+        if best is not None:
+            link(self.last, self.folder / f"best_{self.best}.ckpt")
+        if self.keep_every is not None and gan.round % self.keep_every == 0:
             link(self.last, self.folder / f"round_{gan.round:08d}.ckpt")
 
-    def _improved(self, trainer: pl.Trainer, gan: GAN) -> bool:
-        """Whether this round was evaluated, and is the best so far."""
+    def _best_so_far(self, gan: GAN) -> float | None:
+        """This round's value of the metric that chooses, where it was evaluated and none before was as good."""
         evaluate = self.evaluate
         if evaluate is None or evaluate.round != gan.round or self.best not in evaluate.latest:
-            return False
+            return None
         value = evaluate.latest[self.best]
         sign = 1 if self.mode == "min" else -1
         if not math.isfinite(value) or (self.best_value is not None and sign * value >= sign * self.best_value):
-            return False
-        self.best_value, self.best_round = value, gan.round
-        return True
+            return None
+        return value
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.interrupted is not None:

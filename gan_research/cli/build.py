@@ -1,10 +1,12 @@
 """From a checked config to the parts of a run."""
 
 import logging
+import warnings
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -32,7 +34,12 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
         return instantiate(node)
     if given := sorted(set(node) & set(late)):
         raise UserError(f"{node['_target_']} gets {', '.join(given)} from the other parts of the run: don't set it")
-    return instantiate(node, _partial_=True)(**late)
+    try:
+        return instantiate(node, _partial_=True)(**late)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def build_data(config: dict[str, Any]) -> ImageData:
@@ -85,6 +92,7 @@ def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | Non
 
 def build_trainer(config: dict[str, Any]) -> pl.Trainer:
     """The trainer, without loggers and callbacks yet."""
+    quieten_lightning()
     try:
         trainer = make(
             config["trainer"],
@@ -101,3 +109,12 @@ def build_trainer(config: dict[str, Any]) -> pl.Trainer:
     if trainer.world_size > 1:
         raise UserError(f"the game is played on one device, and this trainer has {trainer.world_size}: set devices=1")
     return trainer
+
+
+def quieten_lightning() -> None:
+    """Keep back what Lightning says of itself, and warnings of what is so by design."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # it asks the game for its round
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the averaged generator
+    warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree", category=FutureWarning)

@@ -62,7 +62,7 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
         raise UserError(f"--config-dir {config_dir} is not a folder")
     config, choices = _compose([o for o in overrides if not _concerns(o, "metrics.")], config_dir)
     for group in groups(config_dir):
-        if group not in (*SEVERAL, "experiment") and group not in choices:
+        if group not in SEVERAL and group not in choices:
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
     auto = choices["metrics"] == AUTO
     if auto:

@@ -50,6 +50,7 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     import torch
 
     from gan_research.callbacks.evaluate import drawn_by
+    from gan_research.checkpoints import require_trusted
     from gan_research.cli.build import build_data, make
     from gan_research.cli.compose import choice
 
@@ -66,6 +67,9 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    for component in (config["data"], node, *(part for part in node.values() if isinstance(part, dict))):
+        if "_target_" in component:
+            require_trusted(component["_target_"], ("gan_research.data", "gan_research.metrics", *options.trust))
     data = build_data(config)
     evaluation = make(node)
     evaluation.prepare(data.train, device)

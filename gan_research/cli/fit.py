@@ -1,10 +1,9 @@
 """From a config to a run: a new one, or an old one that goes on."""
 
+import errno
 import hashlib
 import json
-import logging
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,9 @@ CHANGEABLE = {
     "metrics", "logger", "trainer", "output", "name", "tags",
 }  # fmt: skip
 """What may differ when a run is resumed; all else is the game itself."""
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""A full disk, a used-up quota, a file at its limit."""
 
 
 def start(composition: Composition, overrides: list[str], config_dir: Path | None) -> int:
@@ -128,28 +130,23 @@ def fit(
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
     callbacks = [log, grid, evaluate, ProgressBar(log, evaluate, console), checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
-    quieten_lightning()
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     began = time.perf_counter()
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Diverged as error:
         raise UserError(f"{error}; the last good checkpoint is {checkpoints.last}") from error
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        reason = f"{run.folder} can't be written to: {error.strerror}"
+        raise UserError(f"{reason}; free some space and go on with: gan train resume={run.folder}") from error
     if checkpoints.interrupted is not None:
         console.print(f"stopped after round {gan.round}; go on with: gan train resume={run.folder}", soft_wrap=True)
         return 128 + checkpoints.interrupted
     console.print(closing_table(run, gan, log, evaluate, checkpoints, time.perf_counter() - began))
     console.print(f"more samples: gan sample {run.folder} -n 64", highlight=False, soft_wrap=True)
     return 0
-
-
-def quieten_lightning() -> None:
-    """Keep back what Lightning says of itself, and warnings of what is so by design."""
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # it asks the game for its round
-    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the averaged generator
-    warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree", category=FutureWarning)
 
 
 def closing_table(

@@ -34,10 +34,10 @@ class Play:
     def input_gradient(self, side: Literal["real", "fake"]) -> Tensor:
         """d logits / d images at the real or the fake images: (N, C, H, W), float32, differentiable.
 
-        Reuses the forward pass of the loss where that was made in float32 of images that ask for a gradient.
+        Reuses the forward pass of the loss where that was made of images that ask for a gradient.
         """
         images, logits = (self.real, self.real_logits) if side == "real" else (self.fake, self.fake_logits)
-        if images.is_leaf and images.requires_grad and logits is not None and logits.dtype == torch.float32:
+        if images.is_leaf and images.requires_grad and logits is not None:
             return gradient(logits, images)
         return self.gradient_at(images)
 
@@ -67,7 +67,10 @@ class Regularizer(nn.Module):
     """
 
     differentiates: tuple[Literal["real", "fake"], ...] = ()
-    """The images whose `input_gradient` a discriminator penalty takes; they then ask for a gradient from the start."""
+    """The images whose `input_gradient` a discriminator penalty takes.
+
+    They then ask for a gradient from the start, unless the loss is computed in less than float32.
+    """
 
     def __init__(self, weight: float = 1.0, every: int = 1):
         super().__init__()

@@ -59,6 +59,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
                 self._experiment = wandb.init(**start)
             except (wandb.errors.Error, OSError) as error:
                 log.warning("W&B can't be reached, the run goes on offline: %s", str(error).splitlines()[0])
+                wandb.teardown()  # what was begun holds the run's id
                 self._experiment = wandb.init(**start | {"mode": "offline"})
             self._experiment.define_metric("round")
             self._experiment.define_metric("*", step_metric="round")

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
+from gan_research.description import describe
 from gan_research.errors import UserError
 from gan_research.networks import (
     DCGANDiscriminator,
@@ -23,7 +24,6 @@ from gan_research.networks import (
     ResNetDiscriminator,
     ResNetGenerator,
     base_and_doublings,
-    describe,
 )
 from gan_research.networks.layers import Maxout, output_range
 from gan_research.networks.resnet import DownBlock, UpBlock

@@ -1,0 +1,183 @@
+"""What goes wrong is one line that says what to do, and nothing that was there is lost."""
+
+import errno
+import json
+import os
+import resource
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gan_research.callbacks import checkpoint
+from gan_research.gan import GAN
+from gan_research.recorder import Recorder
+
+
+def pictures(folder, count=70, size=8):
+    generator = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for i in range(count):
+        Image.fromarray(generator.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(folder / f"{i:03}.png")
+    return folder
+
+
+def folder_data(folder, resolution=8):
+    return "data=image_folder", f"data.root={folder}", f"data.resolution={resolution}", "metrics=none"
+
+
+def test_data_that_cannot_be_trained_on(train, one_line, tmp_path):
+    runs, good = tmp_path / "runs", pictures(tmp_path / "good")
+    (tmp_path / "empty").mkdir()
+    one_line(train(runs, "batch_size=1598"), "batch_size=1598", "1597 training pictures", "1597 or less")
+    one_line(train(runs, *folder_data(good), "batch_size=71"), "70 training pictures", "70 or less")
+    one_line(train(runs, *folder_data(tmp_path / "nowhere")), str(tmp_path / "nowhere"), "data.root")
+    one_line(train(runs, *folder_data(tmp_path / "empty")), str(tmp_path / "empty"))
+    one_line(train(runs, "data=arrays", f"data.path={tmp_path / 'no.npz'}"), "no.npz", "data.path")
+    networks = ("generator=dcgan", "discriminator=dcgan")
+    one_line(train(runs, *folder_data(good, 9), *networks), "resolution 9", "8 or 12")
+    one_line(train(runs, "data.resolution=16"), "1 x 8 x 8", "1 x 16 x 16", "digits")
+    one_line(train(runs, *folder_data(good), "metrics=digits"), "1 x 8 x 8", "3 x 8 x 8")
+    one_line(train(runs, *folder_data(good), "data.channels=2"), "data.channels=2")
+    one_line(train(runs, *folder_data(good), "conditional=true"), "conditional=true", "classes")
+    assert not runs.exists()
+
+
+def test_corrupt_pictures_are_counted_and_named_or_skipped_on_request(train, one_line, the_run, tmp_path):
+    folder = pictures(tmp_path / "pictures")
+    (folder / "003.png").write_bytes((folder / "003.png").read_bytes()[:60])
+    (folder / "005.png").write_bytes(b"not a picture")
+    line = one_line(train(tmp_path / "runs", *folder_data(folder)), "2 of 70", "003.png", "005.png")
+    assert "skip_corrupt" in line
+    assert not (tmp_path / "runs").exists()
+    result = train(tmp_path / "runs", *folder_data(folder), "data.skip_corrupt=true", "rounds=2")
+    assert result.status == 0, result.error
+
+
+@pytest.mark.parametrize("command", ["resume", "sample", "evaluate"])
+def test_checkpoints_that_are_none(command, finished, gan, one_line, contents, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    last = run / "checkpoints" / "last.ckpt"
+
+    def use(path):
+        arguments = ["train", f"resume={path}", "rounds=40"] if command == "resume" else [command, path]
+        return gan(*arguments)
+
+    last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    before = contents(run)
+    one_line(use(run), str(last), "truncated")
+    torch.save({"state_dict": {}}, last)
+    one_line(use(run), str(last), "another program")
+    torch.save(print, last)
+    one_line(use(run), str(last), "can't be read as a checkpoint")
+    last.unlink()
+    one_line(use(run), "checkpoint", str(run))
+    one_line(use(tmp_path / "nowhere"), str(tmp_path / "nowhere"))
+    del before[last.relative_to(run)]
+    assert contents(run) == before
+
+
+def test_a_checkpoint_builds_nothing_that_is_not_trusted(finished, gan, one_line, tmp_path):
+    saved = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
+    saved["config"]["data"] = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
+    torch.save(saved, tmp_path / "evil.ckpt")
+    one_line(gan("evaluate", tmp_path / "evil.ckpt"), "os.mkdir", "trust")
+    saved["gan_research"]["generator"] = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
+    torch.save(saved, tmp_path / "evil.ckpt")
+    one_line(gan("sample", tmp_path / "evil.ckpt", "-o", tmp_path / "s.png"), "os.mkdir", "trust")
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_output_that_is_no_folder(train, one_line, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    one_line(train(tmp_path / "file"), str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "mine"
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gan_research.tracking.run.Path.mkdir", refuse)
+        one_line(train(tmp_path / "locked"), str(tmp_path / "locked"), "Permission denied")
+
+
+def room_for(size, at):
+    """A training step from whose `at`-th round on files can't grow beyond `size` bytes, as if the disk were full."""
+    play = GAN.training_step
+
+    def step(self, *args):
+        if self.round == at:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        play(self, *args)
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("size", "what"),
+    [(12_000, "last.ckpt was not written"), (1_000, "gan train resume=")],
+    ids=["in the checkpoint", "in the history"],
+)
+def test_a_full_disk_keeps_the_last_checkpoint_and_leaves_no_half_files(
+    size, what, train, gan, one_line, the_run, tmp_path, monkeypatch, state, rows, identical
+):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    overrides = ("rounds=30", "sample_every=1000", "metrics=none", "log_every=6")
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(GAN, "training_step", room_for(size, 12))
+            result = train(tmp_path / "full", *overrides)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    run = the_run(tmp_path / "full")
+    one_line(result, str(run), what, os.strerror(errno.EFBIG))
+    assert state(run)["gan_research"]["round"] == 10
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt"}
+    assert gan("sample", run, "-o", tmp_path / "s.png").status == 0
+
+    assert gan("train", f"resume={run}").status == 0
+    assert train(tmp_path / "whole", *overrides).status == 0
+    assert rows(run) == rows(the_run(tmp_path / "whole"))
+    assert identical(state(run), state(the_run(tmp_path / "whole")))
+
+
+@pytest.mark.parametrize("checked_each_round", [True, False], ids=["as on the CPU", "as on a GPU"])
+def test_a_loss_that_is_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
+    checked_each_round, own_config, train, gan, one_line, the_run, tmp_path, monkeypatch, state
+):
+    if not checked_each_round:
+        check, refuse = Recorder.check, checkpoint.refuse_diverged
+
+        def refuse_with_checks(gan):
+            with monkeypatch.context() as patch:
+                patch.setattr(Recorder, "check", check)
+                refuse(gan)
+
+        monkeypatch.setattr(Recorder, "check", lambda *_: None)
+        monkeypatch.setattr(checkpoint, "refuse_diverged", refuse_with_checks)
+    ours = ("--config-dir", own_config, "loss=ours", "metrics=none", "log_every=100", "checkpoint_every=5")
+    result = train(tmp_path / "runs", *ours, "loss.bad_loss_from=13")
+    run = the_run(tmp_path / "runs")
+    one_line(result, "round 13", "loss/discriminator is NaN", str(run / "checkpoints" / "last.ckpt"))
+    assert state(run)["gan_research"]["round"] == 10
+    assert all(w.isfinite().all() for w in state(run)["state_dict"].values())
+    assert gan("sample", run, "-o", tmp_path / "s.png").status == 0
+
+
+def test_weights_that_are_nan_are_not_saved_though_every_loss_was_finite(
+    own_config, train, one_line, the_run, tmp_path, state
+):
+    ours = ("--config-dir", own_config, "loss=ours", "metrics=none", "log_every=100", "checkpoint_every=5")
+    result = train(tmp_path / "runs", *ours, "loss.bad_gradient_from=15")
+    one_line(result, "round 15", "the generator's weights aren't finite")
+    assert state(the_run(tmp_path / "runs"))["gan_research"]["round"] == 10
+
+
+def test_a_run_whose_record_is_gone_is_none(finished, gan, one_line, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    one_line(gan("train", f"resume={tmp_path / 'run'}", "rounds=40"), "not the folder of a run", "run.json")
+    assert json.loads((finished / "run.json").read_text())["segments"]

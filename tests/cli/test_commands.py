@@ -1,0 +1,159 @@
+"""gan sample, gan evaluate, and what they share."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gan_research
+from gan_research.checkpoints import load
+
+
+@pytest.fixture
+def nothing_around(tmp_path, monkeypatch):
+    """Another folder, without a config tree, and without data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gan_research.cli.compose.conf_folder", lambda: pytest.fail("looked for the config tree"))
+    monkeypatch.setattr("gan_research.data.digits.Digits.load", lambda *_: pytest.fail("looked for data"))
+    return tmp_path
+
+
+def test_samples_as_a_grid_an_archive_and_a_folder(finished, gan, nothing_around):
+    result = gan("sample", finished, "-n", "9")
+    assert (result.status, result.error) == (0, "")
+    assert np.asarray(Image.open("samples.png")).shape[:2] == (3 * 34 + 2, 3 * 34 + 2)
+
+    assert gan("sample", finished / "checkpoints" / "last.ckpt", "-n", "9", "-o", "deep/er/s.npz").status == 0
+    content = np.load("deep/er/s.npz")
+    assert content.files == ["images"]
+    assert content["images"].dtype == np.uint8
+    assert content["images"].shape == (9, 8, 8, 1)
+    expected = load(finished).sample_uint8(9, seed=0).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(content["images"], expected)
+
+    assert gan("sample", finished, "-n", "9", "-o", "folder").status == 0
+    files = sorted((nothing_around / "folder").iterdir())
+    assert [f.name for f in files] == [f"{i:06}.png" for i in range(9)]
+    np.testing.assert_array_equal(np.stack([np.asarray(Image.open(f).convert("L")) for f in files]), expected[..., 0])
+
+
+def archive(gan, run, *options):
+    assert gan("sample", run, "-o", "s.npz", *options).status == 0
+    return dict(np.load("s.npz"))
+
+
+def test_sample_i_is_a_function_of_the_seed_and_i(finished, gan, nothing_around):
+    many = archive(gan, finished, "-n", "300")["images"]
+    few = archive(gan, finished, "-n", "5")["images"]
+    # a batch of another size adds its numbers up in another order
+    assert np.abs(many[:5].astype(int) - few.astype(int)).max() <= 1
+    assert len(np.unique(many.reshape(300, -1), axis=0)) > 250
+    assert not np.array_equal(archive(gan, finished, "-n", "5", "--seed", "1")["images"], few)
+    raw = archive(gan, finished, "-n", "5", "--raw")["images"]
+    assert not np.array_equal(raw, few)  # the average is not the generator
+    np.testing.assert_array_equal(raw, load(finished, raw=True).sample_uint8(5, seed=0).permute(0, 2, 3, 1).numpy())
+
+
+def test_classes(conditional, finished, gan, one_line, nothing_around):
+    turns = archive(gan, conditional, "-n", "25")
+    np.testing.assert_array_equal(turns["labels"], np.arange(25) % 10)
+    one = archive(gan, conditional, "-n", "25", "--class", "3")
+    np.testing.assert_array_equal(one["labels"], np.full(25, 3))
+    same = turns["labels"] == 3
+    difference = np.abs(one["images"].astype(int) - turns["images"].astype(int)).max(axis=(1, 2, 3))
+    assert difference[same].max() <= 1 < difference[~same].min()
+    one_line(gan("sample", conditional, "--class", "10"), "classes run from 0 to 9")
+    one_line(gan("sample", finished, "--class", "3"), "not class-conditional")
+    assert not (nothing_around / "samples.png").exists()
+
+
+def test_sampling_what_cannot_be(finished, gan, one_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    one_line(gan("sample", finished, "-n", "0"), "-n 0", "at least 1")
+    one_line(gan("sample", finished, "-o", "s.jpg"), "s.jpg", ".png or .npz")
+    one_line(gan("sample", finished, "-o", "file"), "file")
+    one_line(gan("sample", finished, "-o", "file/s.png"), "file")
+    assert (tmp_path / "file").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_evaluate_gives_the_numbers_of_the_history(finished, gan, rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = gan("evaluate", finished, "--json", "deep/numbers.json", "--device", "cpu")
+    assert (result.status, result.error) == (0, "")
+    measured = json.loads((tmp_path / "deep" / "numbers.json").read_text())
+    assert measured["round"] == 20
+    (row,) = (row for row in rows(finished) if row["round"] == 20 and "metrics/fid" in row)
+    logged = {name.removeprefix("metrics/"): v for name, v in row.items() if name.startswith("metrics/")}
+    assert measured["metrics"] == pytest.approx(logged, rel=1e-9, abs=1e-12)
+    assert measured["protocol"] == row["protocol"]
+    for name, value in logged.items():
+        assert any(name in line.split() and f"{value:.6g}" in line.split() for line in result.output.splitlines())
+    assert row["protocol"]["extractor_hash"] in result.output
+
+
+def test_evaluate_with_another_protocol(finished, conditional, gan, one_line, tmp_path):
+    def evaluate(run, *options):
+        result = gan("evaluate", run, "--json", tmp_path / "n.json", "--device", "cpu", *options)
+        assert result.status == 0, result.error
+        return json.loads((tmp_path / "n.json").read_text())
+
+    first = evaluate(finished)
+    for options, changes in {
+        ("--num-samples", "150"): {"num_fake": 150},
+        ("--seed", "1"): {"seed": 1},
+        ("--raw",): {"ema": False},
+    }.items():
+        other = evaluate(finished, *options)
+        assert other["protocol"] == first["protocol"] | changes
+        assert other["metrics"]["fid"] != first["metrics"]["fid"]
+    one_line(gan("evaluate", conditional), "--metrics")
+    assert evaluate(conditional, "--metrics", "digits", "--num-samples", "100")["metrics"]["fid"] > 0
+    one_line(gan("evaluate", conditional, "--metrics", "digit"), "did you mean 'digits'?")
+    one_line(gan("evaluate", finished, "--data-root", tmp_path), "--data-root")
+
+
+def test_evaluate_takes_the_seed_of_the_run(train, the_run, gan, rows, tmp_path):
+    assert train(tmp_path / "runs", "metrics.seed=7", "rounds=2", "evaluate_every=2").status == 0
+    run = the_run(tmp_path / "runs")
+    assert gan("evaluate", run, "--json", tmp_path / "n.json", "--device", "cpu").status == 0
+    measured = json.loads((tmp_path / "n.json").read_text())
+    assert measured["protocol"]["seed"] == 7
+    assert measured["metrics"]["fid"] == pytest.approx(rows(run)[-1]["metrics/fid"], rel=1e-9)
+
+
+def test_help_version_and_what_is_no_command(gan, one_line):
+    for arguments in ([], ["--help"], ["-h"]):
+        result = gan(*arguments)
+        assert result.status == 0
+        assert all(f"gan {name} " in result.output for name in ("train", "sample", "evaluate"))
+    assert gan("--version").output.strip() == gan_research.__version__
+    one_line(gan("trian"), "no command 'trian'", "did you mean 'train'?")
+    one_line(gan("--quiet"), "no command '--quiet'", "train")
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate"])
+def test_an_unknown_option_is_refused(command, finished, gan, capsys):
+    with pytest.raises(SystemExit) as refusal:
+        gan(command, finished, "--colour", "red")
+    assert refusal.value.code == 2
+
+
+def test_ctrl_c_outside_the_game_is_no_traceback(gan, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gan_research.cli.train.show_help", interrupt)
+    assert gan("train", "--help") == (130, "", "gan: interrupted\n")
+
+
+def test_sampling_leaves_the_random_state_alone(finished, gan, tmp_path):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    sampler = load(finished)
+    torch.set_rng_state(before)
+    sampler.sample(10)
+    assert torch.equal(torch.get_rng_state(), before)

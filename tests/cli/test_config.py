@@ -1,0 +1,270 @@
+"""The config tree: every choice stands, every typo is found, and it is where the program is."""
+
+import inspect
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hydra.utils import get_object
+
+from gan_research.cli.build import build_evaluation, build_game, build_trainer, make
+from gan_research.cli.compose import compose_train, conf_folder, groups
+from gan_research.cli.schema import train as schema
+from gan_research.errors import UserError
+from gan_research.gan import GAN
+from gan_research.metrics import Inception
+from gan_research.tracking import Run
+
+CONF = conf_folder()
+CHOICES = sorted(
+    (group, path.stem)
+    for path in CONF.rglob("*.yaml")
+    if (group := path.parent.relative_to(CONF).as_posix()) not in (".", "experiment")
+)
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+NEEDED = {"image_folder": ["data.root=pictures", "data.resolution=32"], "arrays": ["data.path=pictures.npz"]}
+"""What a choice asks the user for."""
+
+DELIBERATE = {
+    ("prior/gaussian", "latent_dim"): (32, 128),
+    ("prior/uniform", "latent_dim"): (32, 100),
+    ("ema/decay", "decay"): (0.995, None),
+    ("ema/half_life", "half_life_kimg"): (10.0, None),
+    ("ema/half_life", "ramp_up"): (0.05, None),
+    ("metrics/digits", "num_samples"): (2000, 5000),
+    ("metrics/digits", "batch_size"): (500, 250),
+    ("metrics/digits", "metrics"): (["fid", "is", "rarest_class"], ["fid", "is"]),
+    ("metrics/mnist", "batch_size"): (500, 250),
+    ("metrics/mnist", "metrics"): (["fid", "is", "rarest_class"], ["fid", "is"]),
+    ("metrics/inception", "num_samples"): (10000, 5000),
+    ("trainer/cpu", "accelerator"): ("cpu", "auto"),
+    ("trainer/gpu", "accelerator"): ("gpu", "auto"),
+    ("trainer/auto", "devices"): (1, "auto"),
+    ("trainer/cpu", "devices"): (1, "auto"),
+    ("trainer/gpu", "devices"): (1, "auto"),
+    ("lr_schedule/linear", "start_factor"): (1.0, 1 / 3),
+    ("lr_schedule/linear", "end_factor"): (0.0, 1.0),
+    ("schedule/simultaneous", "updates"): ("simultaneous", "alternating"),
+    ("optimizer/sgd", "lr"): (0.1, 1e-3),
+    ("optimizer/sgd", "momentum"): (0.5, 0),
+    ("optimizer/rmsprop", "lr"): (5e-5, 1e-2),
+    ("optimizer/adam", "betas"): ([0.0, 0.99], [0.9, 0.999]),
+}
+"""(choice, key): the value in the file, and the constructor's default that it doesn't share."""
+
+
+def composed(*overrides):
+    return compose_train([*overrides, "generator.width=16", "discriminator.width=16"]).config
+
+
+def inception_weights():
+    return Path(torch.hub.get_dir(), "checkpoints", Inception.FILE)
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=[f"{g}={c}" for g, c in CHOICES])
+def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp_path):
+    config = composed(f"{group}={choice}", *NEEDED.get(choice, []))
+    data = make(config["data"])
+    assert data.batch_size == config["batch_size"] == 64
+    if group == "data":
+        return
+    if (group, choice) == ("trainer", "gpu") and not torch.cuda.is_available():
+        with pytest.raises(UserError, match="gpu"):
+            build_trainer(config)
+        return
+    if (group, choice) == ("metrics", "inception") and not inception_weights().is_file():
+        with pytest.raises(UserError, match=r"Inception-v3 weights at .*: download"):
+            build_evaluation(config, optional=False)
+        return
+    evaluation = build_evaluation(config, optional=False)
+    trainer = build_trainer(config)
+    assert (evaluation is None) == ((group, choice) == ("metrics", "none"))
+    assert trainer.world_size == 1
+    gan = build_game(config, data)
+    optimizers, schedulers = gan.configure_optimizers()
+    assert [type(o).__name__.lower() for o in optimizers] == [choice if group == "optimizer" else "adam"] * 2
+    assert len(schedulers) == (2 if group == "lr_schedule" and choice != "constant" else 0)
+    run = Run(tmp_path, "name", "group")
+    for node in (config["logger"] or {}).values():
+        assert type(make(node, run=run)).__name__ == node["_target_"].rpartition(".")[2]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_its_game_can_be_made(experiment):
+    composition = compose_train([f"experiment={experiment}"])
+    assert composition.choices["experiment"] == experiment
+    gan = build_game(composition.config, make(composition.config["data"]))
+    assert gan.rounds == composition.config["rounds"]
+    gan.configure_optimizers()
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.relative_to(CONF).as_posix())
+def test_every_file_says_what_it_is_in_a_comment_at_its_top(path):
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# ")
+    assert len(lines[0]) > 4
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=[f"{g}={c}" for g, c in CHOICES])
+def test_defaults_in_the_files_are_those_of_the_constructors(group, choice):
+    file = yaml.safe_load((CONF / group / f"{choice}.yaml").read_text()) or {}
+    nodes = [file] if "_target_" in file else [n for n in file.values() if isinstance(n, dict)]
+    differing = {}
+    for node in nodes:
+        parameters = inspect.signature(get_object(node["_target_"])).parameters
+        for key, value in node.items():
+            if key.startswith("_") or (isinstance(value, str) and "${" in value) or value == "???":
+                continue
+            default = parameters[key].default
+            default = list(default) if isinstance(default, tuple) else default
+            if isinstance(value, str) and isinstance(default, float):
+                value = float(value)  # YAML 1.1 reads 1e-3 as text
+            if key in parameters and default is not inspect.Parameter.empty and value != default:
+                differing[f"{group}/{choice}", key] = (value, default)
+    assert differing == {key: values for key, values in DELIBERATE.items() if key[0] == f"{group}/{choice}"}
+
+
+def test_defaults_of_the_top_level_are_those_of_the_game_and_of_the_schema():
+    top = yaml.safe_load((CONF / "train.yaml").read_text())
+    parameters = inspect.signature(GAN).parameters
+    for key in ("rounds", "accumulation", "precision", "log_every", "seed"):
+        assert top[key] == parameters[key].default
+    chosen = {name for entry in top["defaults"] if isinstance(entry, dict) for name in entry}
+    assert set(inspect.signature(schema).parameters) == (set(top) | chosen) - {"defaults", "experiment"}
+
+
+def test_help_lists_every_group_and_choice_with_its_line(gan):
+    result = gan("train", "--help")
+    assert result.status == 0
+    lines = result.output.splitlines()
+    for group, choices in groups().items():
+        start = lines.index(f"{group}=") + 1
+        shown = dict(line.strip().partition(" ")[::2] for line in lines[start : start + len(choices)])
+        assert {name: text.strip() for name, text in shown.items()} == choices
+        assert all(choices.values())
+    for key in ("rounds", "batch_size", "checkpoint_every", "output"):
+        assert any(line.startswith(f"  {key}: ") for line in lines)
+
+
+BAD = [
+    ("round=5", "there is no round", "did you mean 'rounds'?"),
+    ("generator.widht=3", "there is no generator.widht", "did you mean 'generator.width'?"),
+    ("optimizer.generator.lrr=1", "there is no optimizer.generator.lrr", "'optimizer.generator.lr'?"),
+    ("lss=hinge", "there is no lss", "did you mean 'loss'?"),
+    ("loss=hing", "there is no loss=hing", "did you mean 'hinge'?"),
+    ("experiment=nonsense", "there is no", "experiment"),
+    ("+foo=1", "there is no foo", "rounds"),
+    ("+generator.widht=3", "there is no generator.widht", "did you mean 'generator.width'?"),
+    ("+generator.resolution=16", "resolution", "don't set it"),
+    ("+trainer.max_step=5", "there is no trainer.max_step", "did you mean 'trainer.max_steps'?"),
+    ("regularizer.r2.weight=3", "there is no regularizer.r2", "did you mean 'regularizer.r1'?"),
+    ("name=5", "name=5", "valid string"),
+    ("rounds=true", "rounds=True", "valid integer"),
+    ("rounds=2.5", "rounds=2.5", "valid integer"),
+    ("rounds=5.0", "rounds=5.0", "valid integer"),
+    ("generator.width=16.0", "generator.width=16.0", "valid integer"),
+    ("conditional=1", "conditional=1", "valid boolean"),
+    ("tags=a", "tags='a'", "list[str]"),
+    ("precision=16", "precision=16", "'32' or 'bf16'"),
+    ("schedule.updates=both", "schedule.updates='both'", "'alternating' or 'simultaneous'"),
+    ("data=arrays", "data.path must be given", "add data.path=..."),
+    ("data=image_folder", "data.root must be given", "add data.root=..."),
+    ("~loss", "loss", "exactly one choice"),
+    ("~rounds", "rounds must be given", "add rounds=..."),
+    ("loss=[hinge,minimax]", "loss", "exactly one choice"),
+    ("loss=null", "must be a string", "gan: error"),
+    ("loss=hinge,minimax", "hinge,minimax", "gan: error"),
+    ("rounds=0", "rounds=0", "at least 1"),
+    ("keep_every=7", "keep_every=7", "multiple of checkpoint_every=10"),
+    ("keep_every=0", "keep_every=0", "multiple of checkpoint_every=10"),
+    ("best=fidd", "best=fidd", "fid, is, rarest_class"),
+    ("metrics=digit", "there is no metrics=digit", "did you mean 'digits'?"),
+    ("metrics.metrics=[fidd]", "there is no metric 'fidd'", "'fid'?"),
+    ("metrics.num_samples=1", "num_samples", "at least"),
+    ("generator._target_=foo.Bar", "generator._target_=foo.Bar", "can't be imported"),
+    ("data._target_=foo.Bar", "data._target_=foo.Bar", "can't be imported"),
+    ("trainer.devices=2", "one device", "set devices=1"),
+    ("accumulation=3", "accumulation=3", "batch_size=64"),
+    ("foo", "'foo' is neither KEY=VALUE", "gan train --help"),
+    ("--config-dir=/nonexistent", "/nonexistent", "not a folder"),
+    ("--config-dir", "--config-dir", "give a folder"),
+]
+
+
+@pytest.mark.parametrize(("override", "first", "second"), BAD, ids=[b[0] for b in BAD])
+def test_what_does_not_fit_is_one_line_that_names_what_would_and_makes_no_folder(
+    override, first, second, train, one_line, tmp_path
+):
+    one_line(train(tmp_path / "runs", override), first, second)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_cfg_prints_the_resolved_config_from_any_folder(gan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = gan("train", "--cfg", "optimizer.generator.lr=0.5", "precision=32", "ema.decay=0")
+    assert result.status == 0
+    config = yaml.safe_load(result.output)
+    assert config["optimizer"]["discriminator"]["lr"] == 0.5
+    assert config["precision"] == "32"
+    assert isinstance(config["ema"]["decay"], float)
+    assert config["regularizer"] == {"r1": {"_target_": "gan_research.regularizers.R1", "weight": 0.1, "every": 1}}
+    assert "${" not in result.output
+    assert "???" not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_setting_of_a_regularizer_that_is_not_chosen_is_an_error_but_not_if_an_experiment_made_it(gan, one_line):
+    one_line(gan("train", "--cfg", "regularizer=none", "regularizer.r1.weight=5"), "set but not chosen", "[r1]")
+    result = gan("train", "--cfg", "regularizer=none")  # train.yaml sets regularizer.r1.weight
+    assert yaml.safe_load(result.output)["regularizer"] is None
+
+
+def test_a_loss_of_the_users_own_trains_from_a_config_folder_of_the_users_own(
+    own_config, gan, train, the_run, one_line, tmp_path
+):
+    assert "  ours " in gan("train", f"--config-dir={own_config}", "--help").output
+    result = train(tmp_path / "runs", "--config-dir", own_config, "loss=ours", "metrics=none")
+    assert result.status == 0, result.error
+    run = the_run(tmp_path / "runs")
+    assert yaml.safe_load((run / "config.yaml").read_text())["loss"]["_target_"] == "their_losses.Ours"
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    one_line(train(tmp_path / "more", "--config-dir", own_config, "loss=our"), "did you mean 'ours'?")
+    one_line(train(tmp_path / "more", "--config-dir", own_config, "loss=ours", "+loss.bad=3"), "'loss.bad_loss_from'?")
+    (own_config / "loss" / "broken.yaml").write_text("# broken\na: [1, 2\n")
+    one_line(train(tmp_path / "more", "--config-dir", own_config, "loss=broken"), "not valid YAML", "broken.yaml")
+    assert not (tmp_path / "more").exists()
+
+
+def test_the_wheel_holds_the_config_tree(tmp_path):
+    source = Path(__file__).resolve().parents[2]
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("no uv to build a wheel with")
+    built = subprocess.run([uv, "build", "--wheel", "-o", tmp_path, source], capture_output=True, text=True)
+    if built.returncode and (
+        ("hatchling" in built.stderr and "No solution" in built.stderr) or "network" in built.stderr
+    ):
+        pytest.skip("hatchling isn't to be had")
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    target = tmp_path / "installed"
+    install = [uv, "pip", "install", "--python", sys.executable, "--no-deps", "--target", target, wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    script = "import sys, gan_research, gan_research.cli as c; print('#', gan_research.__file__); sys.exit(c.main())"
+    result = subprocess.run(
+        [sys.executable, "-c", script, "train", "--cfg", "loss=hinge"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"# {target}")
+    assert yaml.safe_load(result.stdout)["loss"] == {"_target_": "gan_research.losses.Hinge"}
+    packed = {p.relative_to(target / "gan_research" / "conf") for p in target.rglob("conf/**/*.yaml")}
+    assert packed == {p.relative_to(CONF) for p in CONF.rglob("*.yaml")}

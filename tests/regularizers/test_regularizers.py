@@ -1,0 +1,294 @@
+"""Penalties and their gradients in closed form, laziness, weight clipping."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from gan_research.errors import UserError
+from gan_research.losses import AdversarialLoss, NonSaturating
+from gan_research.networks import MLPDiscriminator
+from gan_research.regularizers import DRAGAN, R1, R2, GradientPenalty, Play, Regularizer, WeightClipping
+from gan_research.schedule import Schedule
+from gan_research.streams import Draws
+
+N, SHAPE = 6, (2, 3, 3)
+
+
+class Quadratic(torch.nn.Module):
+    """D(x) = <w, x> + a/2 ||x||^2, whose gradient in x is w + a x; it remembers where it was asked."""
+
+    def __init__(self, a):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.linspace(-1, 2, 18, dtype=torch.float32).view(SHAPE))
+        self.a = torch.nn.Parameter(torch.tensor(float(a)))
+        self.asked = []
+
+    def forward(self, images):
+        self.asked.append(images.detach())
+        return (self.w * images).flatten(1).sum(1) + self.a / 2 * images.flatten(1).square().sum(1)
+
+    def slope(self, images):
+        return (self.w + self.a * images).detach().double()
+
+
+def moment(discriminator, want=()):
+    """A play on random images, in which the real or the fake ones ask for a gradient as `want` says."""
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(N, *SHAPE, generator=generator).requires_grad_("real" in want)
+    fake = torch.randn(N, *SHAPE, generator=generator).requires_grad_("fake" in want)
+    view = {
+        "generator": None,
+        "discriminator": discriminator,
+        "exact_discriminator": discriminator,
+        "real": real,
+        "fake": fake,
+        "latents": torch.zeros(N, 1),
+        "real_logits": discriminator(real),
+        "fake_logits": discriminator(fake),
+        "loss": NonSaturating(),
+        "draws": Draws(seed=0, position=3, total=N, start=0, stop=N),
+    }
+    discriminator.asked.clear()
+    return Play(**{name: value for name, value in view.items() if name in Play.__dataclass_fields__})
+
+
+def centred_at_0(slope, points):
+    """||g||^2 / 2 per image, and the gradients of its mean in w and in a."""
+    g, y = slope.flatten(1), points.double().flatten(1)
+    return g.square().sum(1) / 2, slope.mean(0), (g * y).sum(1).mean()
+
+
+def centred_at_1(slope, points):
+    """(||g|| - 1)^2 per image, and the gradients of its mean in w and in a."""
+    g, y = slope.flatten(1), points.double().flatten(1)
+    norm = g.norm(dim=1)
+    outer = 2 * (norm - 1) / norm
+    return (norm - 1).square(), (outer[:, None] * g).mean(0).view(SHAPE), (outer * (g * y).sum(1)).mean()
+
+
+# the penalty, its closed form, the points of a play at which it asks (None: as it asked the discriminator)
+PENALTIES = {
+    "r1": (R1(), centred_at_0, lambda play: play.real.detach()),
+    "r2": (R2(), centred_at_0, lambda play: play.fake.detach()),
+    "gradient_penalty": (GradientPenalty(), centred_at_1, None),
+    "dragan": (DRAGAN(), centred_at_1, None),
+}
+family = pytest.mark.parametrize(("penalty", "closed_form", "points"), PENALTIES.values(), ids=PENALTIES.keys())
+
+
+@family
+@pytest.mark.parametrize("a", [0.0, 0.7], ids=["linear", "quadratic"])
+@pytest.mark.parametrize("shared", [True, False], ids=["forward of the loss", "forward of its own"])
+def test_penalty_and_its_weight_gradient_in_closed_form(penalty, closed_form, points, a, shared):
+    discriminator = Quadratic(a)
+    play = moment(discriminator, penalty.differentiates if shared else ())
+    values = penalty.discriminator_penalty(play)
+    assert len(discriminator.asked) == (0 if shared and penalty.differentiates else 1)
+    at = points(play) if points else discriminator.asked[0]
+    expected, in_w, in_a = closed_form(discriminator.slope(at), at)
+    assert values.shape == (N,)
+    assert values.dtype == torch.float32
+    assert values.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    got_w, got_a = torch.autograd.grad(values.mean(), (discriminator.w, discriminator.a), materialize_grads=True)
+    assert got_w.flatten().tolist() == pytest.approx(in_w.flatten().tolist(), rel=1e-5, abs=1e-6)
+    assert got_a.item() == pytest.approx(in_a.item(), rel=1e-5)
+
+
+@family
+def test_on_a_linear_discriminator_the_points_play_no_part(penalty, closed_form, points):
+    discriminator = Quadratic(0.0)
+    squared = discriminator.w.square().sum().item()
+    expected = squared / 2 if closed_form is centred_at_0 else (squared**0.5 - 1) ** 2
+    values = penalty.discriminator_penalty(moment(discriminator))
+    assert values.tolist() == pytest.approx([expected] * N, rel=1e-6)
+
+
+@family
+def test_the_papers_weight_and_the_interval(penalty, closed_form, points):
+    assert penalty.weight == 10
+    assert [update for update in range(9) if type(penalty)(every=4).due(update)] == [0, 4, 8]
+    with pytest.raises(UserError, match="every=0: give an interval of at least 1"):
+        type(penalty)(every=0)
+
+
+def test_a_zero_gradient_has_a_finite_penalty_gradient():
+    discriminator = Quadratic(0.0)
+    with torch.no_grad():
+        discriminator.w.zero_()
+    GradientPenalty().discriminator_penalty(moment(discriminator)).sum().backward()
+    assert discriminator.w.grad.isfinite().all()
+
+
+def test_gradient_penalty_asks_once_between_each_real_and_its_fake():
+    discriminator = Quadratic(0.5)
+    play = moment(discriminator)
+    GradientPenalty().discriminator_penalty(play)
+    share = ((discriminator.asked[0] - play.fake) / (play.real - play.fake)).flatten(1)
+    expected = play.draws.uniform("gradient_penalty", 1)
+    assert (share - expected).abs().max().item() < 1e-4  # one share for all pixels of a sample
+    assert len({round(x, 3) for x in share[:, 0].tolist()}) == N  # another one for each sample
+    assert ((share > -1e-4) & (share < 1 + 1e-4)).all()
+
+
+@pytest.mark.parametrize("spread", [0.5, 0.01])
+def test_dragan_asks_near_the_reals(spread):
+    discriminator = Quadratic(0.5)
+    play = moment(discriminator)
+    DRAGAN(spread=spread).discriminator_penalty(play)
+    away = (discriminator.asked[0] - play.real) / (spread * play.real.std())
+    assert -1e-4 < away.min().item() < away.max().item() < 1
+    assert away.max().item() > 0.5
+    step = play.draws.uniform("dragan_step", 1, 1, 1)
+    noise = play.draws.uniform("dragan_noise", *SHAPE)
+    assert (away - step * noise).abs().max().item() < 2e-4
+
+
+class NoLoss(AdversarialLoss):
+    """0 for both players, so that only penalties move them."""
+
+    def discriminator(self, real_logits, fake_logits):
+        return 0 * fake_logits
+
+    def generator(self, fake_logits, real_logits=None):
+        return 0 * fake_logits
+
+
+class Pull(Regularizer):
+    """A penalty with the constant gradient 1 in the first bias of one player."""
+
+    def __init__(self, player, **arguments):
+        super().__init__(**arguments)
+        setattr(self, f"{player}_penalty", lambda play: self.bias.sum().expand(len(play.fake)))
+
+    def follow(self, network):
+        object.__setattr__(self, "bias", network.body[0].bias)
+
+
+class Trail:
+    """The bias that a `Pull` moves, after every round."""
+
+    def __init__(self, game, player, *pulls, **arguments):
+        self.gan = game(
+            loss=NoLoss(), regularizers={f"pull{i}": pull for i, pull in enumerate(pulls)}, rounds=8, **arguments
+        )
+        network = self.gan.player(player)
+        for pull in pulls:
+            pull.follow(network)
+        self.bias = network.body[0].bias
+        self.points = [self.bias.detach().clone()]
+        self.gan._end_round = self.noting(self.gan._end_round)
+
+    def noting(self, end_round):
+        def noted(images):
+            end_round(images)
+            self.points.append(self.bias.detach().clone())
+
+        return noted
+
+    def moves(self):
+        return [(before - after).mean().item() for before, after in zip(self.points, self.points[1:], strict=False)]
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_lazy_penalties_are_applied_when_due_and_scaled_by_the_interval(player, game, play):
+    lazy = Trail(game, player, Pull(player, weight=2.0, every=4))
+    eager = Trail(game, player, Pull(player, weight=2.0))
+    for trail in (lazy, eager):
+        play(gan=trail.gan)
+    rate = 0.05
+    assert eager.moves() == pytest.approx([2 * rate] * 8, abs=1e-6)
+    assert lazy.moves() == pytest.approx([8 * rate, 0, 0, 0] * 2, abs=1e-6)
+    assert (lazy.bias - eager.bias).abs().max().item() < 1e-6
+
+
+def test_laziness_counts_the_updates_of_the_player(game, play):
+    trail = Trail(game, "discriminator", Pull("discriminator", every=4), schedule=Schedule(discriminator_steps=3))
+    play(gan=trail.gan)
+    due = [sum(update % 4 == 0 for update in range(3 * r, 3 * r + 3)) for r in range(8)]
+    assert trail.moves() == pytest.approx([0.05 * 4 * n for n in due], abs=1e-6)
+
+
+def test_several_penalties_add_up(game, play):
+    pulls = Pull("discriminator", weight=2.0), Pull("discriminator", weight=-0.5), Pull("discriminator", every=2)
+    trail = Trail(game, "discriminator", *pulls)
+    play(gan=trail.gan)
+    assert trail.moves() == pytest.approx([0.05 * (1.5 + 2), 0.05 * 1.5] * 4, abs=1e-6)
+
+
+def test_penalties_are_recorded_before_their_weight(game, play):
+    gan = play(rounds=4, regularizers={"r1": R1(weight=3.0, every=2)}, log_every=100)
+    values = gan.recorder.flush()
+    assert len(values["loss/r1"]) == 2
+    assert len(values["loss/discriminator"]) == 4
+
+
+class Judge(Regularizer):
+    """Holds a penalty against the same one in plain float32, outside autocast."""
+
+    def __init__(self, penalty):
+        super().__init__(penalty.weight)
+        self.penalty, self.differentiates = penalty, penalty.differentiates
+        self.errors, self.dtypes, self.autocast = [], set(), set()
+
+    def discriminator_penalty(self, play):
+        values = self.penalty.discriminator_penalty(play)
+        plain = partial(self.network, labels=play.exact_discriminator.keywords["labels"])
+        exact = replace(play, real=play.real.detach(), fake=play.fake.detach(), exact_discriminator=plain)
+        expected = self.penalty.discriminator_penalty(exact)
+        self.dtypes |= {values.dtype, play.exact_discriminator(play.real).dtype, play.input_gradient("real").dtype}
+        self.errors.append(((values - expected).abs() / expected.abs()).max().item())
+        self.autocast.add(torch.is_autocast_enabled("cpu"))
+        return values
+
+
+@family
+@pytest.mark.parametrize("num_classes", [0, 3], ids=["linear head", "projection head"])
+def test_under_bf16_penalties_are_float32(penalty, closed_form, points, num_classes, game, play):
+    judge = Judge(penalty)
+    gan = game(rounds=3, precision="bf16", regularizers={"judge": judge}, num_classes=num_classes)
+    object.__setattr__(judge, "network", gan.discriminator)
+    play(gan=gan)
+    assert judge.dtypes == {torch.float32}
+    assert judge.autocast == {False}
+    assert len(judge.errors) == 3
+    assert max(judge.errors) < 1e-4  # bfloat16 would be 1e-2 away
+
+
+def test_the_penalties_of_a_game_are_those_of_its_networks(play):
+    """What the game logs as R1 is ||grad||^2 / 2 of its own first discriminator at its own first reals."""
+    seen = []
+
+    class Watch(R1):
+        def discriminator_penalty(self, play):
+            seen.append(play.real.detach().clone())
+            return super().discriminator_penalty(play)
+
+    gan = play(rounds=1, regularizers={"r1": Watch()}, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+    images = seen[0].requires_grad_()
+    (slope,) = torch.autograd.grad(gan.discriminator(images).sum(), images)
+    expected = slope.flatten(1).square().sum(1).mean().item() / 2
+    assert gan.recorder.flush()["loss/r1"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_weight_clipping_clamps_the_discriminator_only(play):
+    torch.manual_seed(0)
+    gan = play(rounds=3, regularizers={"weight_clipping": WeightClipping(0.02)})
+    clipped = torch.cat([p.flatten() for p in gan.discriminator.parameters()])
+    free = torch.cat([p.flatten() for p in gan.generator.parameters()])
+    assert clipped.abs().max().item() == pytest.approx(0.02, abs=1e-9)
+    assert (clipped.abs() < 0.0199).any()
+    assert free.abs().max().item() > 0.2
+
+
+def test_weight_clipping_acts_after_the_discriminators_step_alone():
+    network = MLPDiscriminator(4, 1, width=8, depth=1)
+    before = [p.detach().clone() for p in network.parameters()]
+    WeightClipping(0.02).after_step("generator", network)
+    assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
+    WeightClipping(0.02).after_step("discriminator", network)
+    for old, new in zip(before, network.parameters(), strict=True):
+        assert torch.equal(new, old.clamp(-0.02, 0.02))
+    with pytest.raises(UserError, match="limit=0: give a positive one"):
+        WeightClipping(0)

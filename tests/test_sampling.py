@@ -1,0 +1,117 @@
+"""Pictures from a generator: sample i is a function of (seed, i)."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from gan_research.errors import UserError
+from gan_research.networks import DCGANGenerator, MLPGenerator
+from gan_research.priors import GaussianPrior, UniformPrior
+from gan_research.sampling import BLOCK, Sampler
+
+GENERATORS = {
+    "mlp": partial(MLPGenerator, 3, 4, 1, width=8),
+    "batch norm": partial(DCGANGenerator, 3, 8, 1, width=4),
+}
+family = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
+
+
+def sampler(make=GENERATORS["mlp"], num_classes=0, prior=None, **arguments):
+    torch.manual_seed(0)
+    generator = make(num_classes=num_classes, **arguments)
+    return Sampler(generator, prior or GaussianPrior(3), num_classes, generator.value_range)
+
+
+@family
+@pytest.mark.parametrize("num_classes", [0, 3])
+@pytest.mark.parametrize(
+    ("start", "n", "batch_size"),
+    [(0, 1, 500), (0, 7, 2), (5, 300, 64), (BLOCK - 1, 3, 500), (BLOCK, 5, 500), (2 * BLOCK + 1, 9, 4)],
+)
+def test_a_sample_depends_on_its_number_and_the_seed_alone(make, num_classes, start, n, batch_size):
+    source = sampler(make, num_classes)
+    everything = source.sample(3 * BLOCK, seed=4)
+    part = source.sample(n, seed=4, start=start, batch_size=batch_size)
+    assert part.shape == (n, *everything.shape[1:])
+    assert part.dtype == torch.float32
+    assert (part - everything[start : start + n]).abs().max().item() < 1e-5
+    assert torch.equal(source.latents(n, 4, start), source.latents(3 * BLOCK, 4)[start : start + n])
+
+
+def test_samples_and_seeds_differ():
+    source = sampler()
+    first = source.sample(2 * BLOCK + 5, seed=0).flatten(1)
+    assert len({tuple(row.tolist()) for row in first}) == len(first)  # blocks, too, are not repeated
+    assert (source.sample(10, seed=1).flatten(1) - first[:10]).abs().amax(1).min().item() > 1e-3
+
+
+@pytest.mark.parametrize("prior", [GaussianPrior(3), UniformPrior(3)])
+def test_latents_are_those_of_the_prior(prior):
+    latents = sampler(prior=prior).latents(4 * BLOCK, seed=0)
+    assert latents.std().item() == pytest.approx(1 if isinstance(prior, GaussianPrior) else 3**-0.5, rel=0.05)
+
+
+def test_without_classes_they_come_in_turn():
+    source = sampler(num_classes=3)
+    assert source.labels(5).tolist() == [0, 1, 2, 0, 1]
+    assert source.labels(4, start=5).tolist() == [2, 0, 1, 2]
+    assert torch.equal(source.sample(5), source.sample(5, labels=torch.tensor([0, 1, 2, 0, 1])))
+    assert torch.equal(source.sample(5, labels=2), source.sample(5, labels=torch.full((5,), 2)))
+    assert not torch.equal(source.sample(5, labels=2), source.sample(5, labels=1))
+
+
+@pytest.mark.parametrize("labels", [3, -1, torch.tensor([0, 1, 3])])
+def test_classes_that_are_not_there_are_refused(labels):
+    with pytest.raises(UserError, match="classes run from 0 to 2"):
+        sampler(num_classes=3).sample(3, labels=labels)
+    with pytest.raises(UserError, match="not class-conditional: sample without classes"):
+        sampler().sample(3, labels=labels)
+
+
+class Constant(torch.nn.Module):
+    """Pictures of one row: the values given."""
+
+    value_range = (-1.0, 1.0)
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = torch.nn.Parameter(torch.tensor(values))
+
+    def forward(self, latents, labels):
+        return self.values.expand(len(latents), 1, 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("value_range", "values"),
+    [((-1.0, 1.0), [-1.0, 1.0, 0.0, -0.99, 3.0, -3.0]), ((0.0, 1.0), [0.0, 1.0, 0.5, 0.005, 2.0, -1.0])],
+)
+def test_bytes_are_rounded_and_clamped(value_range, values):
+    source = Sampler(Constant(values), GaussianPrior(3), 0, value_range)
+    pictures = source.sample_uint8(2)
+    assert pictures.dtype == torch.uint8
+    assert pictures[1].flatten().tolist() == [0, 255, 128, 1, 255, 0]
+
+
+@family
+@pytest.mark.parametrize("training", [True, False])
+def test_drawing_leaves_everything_as_it_was(make, training):
+    source = sampler(make)
+    source.generator.train(training)
+    next(source.generator.children()).train(not training)  # parts may be in a mode of their own
+    modes = [module.training for module in source.generator.modules()]
+    state, noise = {k: v.clone() for k, v in source.generator.state_dict().items()}, torch.get_rng_state()
+    drawn = source.sample(6)
+    assert [module.training for module in source.generator.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), noise)
+    assert all(torch.equal(v, state[k]) for k, v in source.generator.state_dict().items())
+    assert not drawn.requires_grad
+    assert torch.equal(drawn, source.sample(6))
+
+
+def test_modes_come_back_after_an_error():
+    source = sampler()
+    source.generator.train()
+    with pytest.raises(RuntimeError):
+        Sampler(source.generator, GaussianPrior(5), 0, (-1, 1)).sample(3)
+    assert all(module.training for module in source.generator.modules())
