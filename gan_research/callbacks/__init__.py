@@ -5,6 +5,6 @@ from gan_research.callbacks.checkpoint import Checkpoints
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.log import Log
 from gan_research.callbacks.progress import ProgressBar
-from gan_research.callbacks.samples import SampleGrid, save_grid
+from gan_research.callbacks.samples import SampleGrid
 
-__all__ = ["Checkpoints", "Evaluate", "Log", "Periodic", "ProgressBar", "SampleGrid", "save_grid"]
+__all__ = ["Checkpoints", "Evaluate", "Log", "Periodic", "ProgressBar", "SampleGrid"]

@@ -7,7 +7,7 @@ import shutil
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +15,7 @@ import torch
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.gan import GAN
+from gan_research.metrics import METRICS
 from gan_research.recorder import Diverged
 from gan_research.schedule import Player
 
@@ -26,8 +27,8 @@ class Checkpoints(Periodic):
 
     config: what the run was made of, kept in each checkpoint.
     keep_every: rounds between two checkpoints that are kept for good, as round_N.ckpt (a multiple of `every`).
-    best: the metric of `evaluate` by which best_METRIC.ckpt is chosen; mode: whether the least or the greatest is best.
-        A number reported of that checkpoint was selected by this rule.
+    best: the metric of `evaluate` by whose best value best_METRIC.ckpt is chosen. A number reported of that checkpoint
+        was selected by this rule.
     """
 
     def __init__(
@@ -38,7 +39,6 @@ class Checkpoints(Periodic):
         evaluate: Evaluate | None = None,
         keep_every: int | None = None,
         best: str | None = "fid",
-        mode: Literal["min", "max"] = "min",
     ):
         super().__init__(every)
         self.folder = folder
@@ -46,7 +46,6 @@ class Checkpoints(Periodic):
         self.config = config or {}
         self.evaluate = evaluate
         self.best = best
-        self.mode = mode
         self.best_value: float | None = None
         self.best_round: int | None = None
         self.interrupted: signal.Signals | None = None
@@ -88,10 +87,10 @@ class Checkpoints(Periodic):
     def _best_so_far(self, gan: GAN) -> float | None:
         """This round's value of the metric that chooses, where it was evaluated and none before was as good."""
         evaluate = self.evaluate
-        if evaluate is None or evaluate.round != gan.round or self.best not in evaluate.latest:
+        if evaluate is None or self.best is None or evaluate.round != gan.round:
             return None
         value = evaluate.latest[self.best]
-        sign = 1 if self.mode == "min" else -1
+        sign = 1 if METRICS[self.best].best == "min" else -1
         if not math.isfinite(value) or (self.best_value is not None and sign * value >= sign * self.best_value):
             return None
         return value

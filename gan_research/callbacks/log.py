@@ -9,24 +9,26 @@ import torch
 from torch import Tensor
 
 from gan_research.callbacks.base import log_metrics
+from gan_research.data import ImageData, ImageSet
 from gan_research.gan import GAN
 
-HELD_OUT = 256
-"""Held-out reals that the discriminator is asked about."""
+PROBED = 256
+"""Held-out reals, and as many of the training set, that the discriminator is asked about."""
 
 
 class Log(pl.Callback):
     """Every `gan.recorder.every` rounds, one row of means over the interval.
 
-    loss/*: each loss, and each regulariser's penalty before its weight. logits/*: D's logits on reals, on fakes and on
-    held-out reals; probability/*: the same as D(x) and D(G(z)), where logits are log-odds. game/value: V(D, G), minus
-    D's loss. gradient_norm/*, lr/*, logits/heldout: as of the interval's last round. speed/*: of the rounds alone.
+    loss/*: each loss, and each regulariser's penalty before its weight. logits/*: D's logits on reals and on fakes;
+    probability/*: the same as D(x) and D(G(z)), where logits are log-odds. game/value: V(D, G), minus D's loss.
+    speed/*: of the rounds alone. As of the interval's last round: gradient_norm/*, lr/*, and D's logits on held-out
+    reals and on as many of the training set (logits/heldout, logits/train: apart where D overfits).
     """
 
     def __init__(self) -> None:
         self.latest: dict[str, float] = {}
         """The last row."""
-        self._held_out: tuple[Tensor, Tensor | None] | None = None
+        self._probes: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._start: float | None = None
         self._images = self._rounds = 0
 
@@ -37,9 +39,10 @@ class Log(pl.Callback):
                 logger.cut(pl_module.round)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if getattr(data, "heldout", None) is not None:
-            images, labels = next(data.heldout.batches(HELD_OUT))
-            labels = labels.to(pl_module.device) if labels is not None and pl_module.generator.num_classes else None
-            self._held_out = data.to_float(images.to(pl_module.device)), labels
+            self._probes = {
+                "heldout": probe_of(data, data.heldout, pl_module),
+                "train": probe_of(data, data.train, pl_module),
+            }
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if self._start is None:
@@ -53,15 +56,12 @@ class Log(pl.Callback):
 
     def _row(self, gan: GAN) -> dict[str, float]:
         values = gan.recorder.flush()
+        values |= {f"logits/{side}": gan.probe(*probe).cpu() for side, probe in self._probes.items()}
         row = {name: value.mean().item() for name, value in sorted(values.items())}
         row["game/value"] = -row["loss/discriminator"]
-        if self._held_out is not None:
-            values["logits/heldout"] = gan.probe(*self._held_out).float().cpu()
-            row["logits/heldout"] = values["logits/heldout"].mean().item()
         if gan.loss.log_odds:
-            for side in ("real", "fake", "heldout"):
-                if f"logits/{side}" in values:
-                    row[f"probability/{side}"] = values[f"logits/{side}"].sigmoid().mean().item()
+            for name in [name for name in values if name.startswith("logits/")]:
+                row[name.replace("logits", "probability")] = values[name].sigmoid().mean().item()
         row |= {f"lr/{player}": rate for player, rate in gan.learning_rates().items()}
         return row | self._speed(gan) | {"memory/peak_gib": peak_memory(gan.device)}
 
@@ -73,6 +73,13 @@ class Log(pl.Callback):
             "speed/images_per_second": (gan.images_seen - self._images) / seconds,
             "speed/rounds_per_second": (gan.round - self._rounds) / seconds,
         }
+
+
+def probe_of(data: ImageData, pictures: ImageSet, gan: GAN) -> tuple[Tensor, Tensor | None]:
+    """The first pictures of a set as the discriminator sees them, with labels in class-conditional play."""
+    images, labels = next(iter(pictures.batches(PROBED)))
+    labels = labels.to(gan.device) if labels is not None and gan.generator.num_classes else None
+    return data.to_float(images.to(gan.device)), labels
 
 
 def peak_memory(device: torch.device) -> float:

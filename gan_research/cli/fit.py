@@ -163,6 +163,6 @@ def closing_table(
             table.add_row(name, f"{value:.4g} (at the start {evaluate.first[name]:.4g})")
     if checkpoints.best_value is not None:
         best = f"{checkpoints.best} {checkpoints.best_value:.4g} at round {checkpoints.best_round:,}"
-        table.add_row("best", f"{best}, chosen as the least of the run")
+        table.add_row("best of the run", best)
     table.add_row("folder", str(run.folder))
     return table

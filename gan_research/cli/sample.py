@@ -42,7 +42,8 @@ def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
     """uint8 (N, C, H, W) as a grid, an .npz or a folder of PNGs, whichever `output` names."""
     import numpy as np
 
-    from gan_research.callbacks import save_grid
+    from gan_research.checkpoints import write_atomically
+    from gan_research.pixels import grid, png
 
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".npz":
@@ -54,12 +55,10 @@ def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
     if pictures.shape[1] not in (1, 3):
         raise UserError(f"pictures of {pictures.shape[1]} channels can't be PNGs: give an output that ends in .npz")
     if output.suffix == ".png":
-        save_grid(pictures, output)
+        write_atomically(output, png(grid(pictures)))
         return
     if output.suffix:
         raise UserError(f"--output {output}: give a name that ends in .png or .npz, or a folder")
-    from torchvision.io import encode_png
-
     output.mkdir(exist_ok=True)
-    for i, picture in enumerate(pictures.cpu()):
-        (output / f"{i:06d}.png").write_bytes(encode_png(picture).numpy().tobytes())
+    for i, picture in enumerate(pictures):
+        (output / f"{i:06d}.png").write_bytes(png(picture))

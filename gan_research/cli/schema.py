@@ -1,4 +1,4 @@
-"""The schema of a config: a component's schema is its constructor, the top level's is `Train`."""
+"""The schema of a config: a component's schema is its constructor, the top level's is the signature of `train`."""
 
 import inspect
 import json
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import MISSING
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from gan_research.errors import UserError, did_you_mean
@@ -17,17 +17,17 @@ INSTRUCTIONS = {"_target_", "_partial_"}
 
 
 def train(  # the signature is the schema
-    rounds: int,
-    batch_size: int,
-    accumulation: int,
+    rounds: PositiveInt,
+    batch_size: PositiveInt,
+    accumulation: PositiveInt,
     conditional: bool,
     precision: Literal["32", "bf16"],
     seed: int,
-    log_every: int,
-    sample_every: int,
-    evaluate_every: int,
-    checkpoint_every: int,
-    keep_every: int | None,
+    log_every: PositiveInt,
+    sample_every: PositiveInt,
+    evaluate_every: PositiveInt,
+    checkpoint_every: PositiveInt,
+    keep_every: PositiveInt | None,
     best: str | None,
     output: str,
     name: str | None,
@@ -51,24 +51,12 @@ def train(  # the signature is the schema
 
 def check(config: Node) -> Node:
     """The config with every value of its declared type; the first misfit is a UserError that names it."""
-    positive = (
-        "rounds",
-        "batch_size",
-        "accumulation",
-        "log_every",
-        "sample_every",
-        "evaluate_every",
-        "checkpoint_every",
-    )
     required = [name for name, p in inspect.signature(train).parameters.items() if p.default is p.empty]
     if absent := [name for name in required if name not in config]:
         raise UserError(f"{absent[0]} must be given: add {absent[0]}=...")
     checked = _check_arguments(config, train, "")
-    for name in positive:
-        if checked[name] < 1:
-            raise UserError(f"{name}={checked[name]}: give at least 1")
     keep, every = checked["keep_every"], checked["checkpoint_every"]
-    if keep is not None and (keep < 1 or keep % every):
+    if keep is not None and keep % every:
         raise UserError(f"keep_every={keep}: give a multiple of checkpoint_every={every}")
     return {key: _check_nodes(value, key) for key, value in checked.items()}
 
@@ -108,7 +96,7 @@ def _check_arguments(arguments: Node, target: Callable[..., Any], name: str) -> 
     function = target.__init__ if inspect.isclass(target) else target
     parameters = inspect.signature(target).parameters
     try:
-        hints = get_type_hints(function)
+        hints = get_type_hints(function, include_extras=True)
     except Exception:  # annotations that can't be evaluated at run time: names are checked, types are not
         hints = {}
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -135,7 +123,5 @@ def _coerce(value: Any, annotation: Any, name: str) -> Any:
     try:
         coerced = adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        wanted = getattr(annotation, "__name__", None) if isinstance(annotation, type) else None
-        wanted = wanted or str(annotation).replace("typing.", "")
-        raise UserError(f"{name}={value!r}: {error.errors()[0]['msg']} ({wanted})") from error
+        raise UserError(f"{name}={value!r}: {error.errors()[0]['msg'].replace('array', 'list')}") from error
     return list(coerced) if isinstance(coerced, tuple) else coerced

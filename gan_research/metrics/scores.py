@@ -1,7 +1,7 @@
 """The metrics: each one small class over the features of one shared pass. A new one is one more class here."""
 
 import warnings
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ class Metric:
     """
 
     name: ClassVar[str]
+    best: ClassVar[Literal["min", "max"]]
+    """Which of two values is the better one."""
     needs_logits: ClassVar[bool] = False
     min_samples: ClassVar[int] = 1
 
@@ -76,6 +78,7 @@ class FID(Metric):
     """
 
     name = "fid"
+    best = "min"
     min_samples = 2
 
     def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
@@ -104,6 +107,7 @@ class InceptionScore(Metric):
     """
 
     name = "is"
+    best = "max"
     needs_logits = True
     min_samples = 100  # from 82 on, splitting always gives 10 splits; of one picture a split would score 1
 
@@ -135,6 +139,7 @@ class RarestClass(Metric):
     """
 
     name = "rarest_class"
+    best = "max"
     needs_logits = True
 
     def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytorch_lightning.loggers as lightning_loggers
 import wandb
+from PIL import Image
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -67,6 +69,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if "protocol" in metrics:
+            self.experiment.config.update({"protocol": metrics["protocol"]}, allow_val_change=True)
         numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
         self.experiment.log(numbers)  # no step=: rows on another axis would be dropped
 
@@ -93,9 +97,7 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
 
     @rank_zero_only
     def log_picture(self, name: str, path: Path, round: int) -> None:
-        from torchvision.io import read_image
-
-        self.experiment.add_image(name, read_image(str(path)), round)
+        self.experiment.add_image(name, np.asarray(Image.open(path)), round, dataformats="HWC")
 
 
 class CSVLogger(FileLogger):

@@ -89,6 +89,7 @@ def test_wandb_holds_config_group_tags_and_every_number_on_the_axis_of_rounds(mi
     assert sum("samples.path" in r["history"]["item"] for r in records if r["type"] == "history") == 3
 
     config = json.loads(inspect(folder, "--summary"))["config"]
+    assert config.pop("protocol")["extractor"] == "classifier-digits"
     assert config == yaml.safe_load((mirrored / "config.yaml").read_text())
 
 

@@ -59,7 +59,9 @@ def test_the_history_has_every_term_on_one_axis(finished):
     logged = [row for row in rows if "loss/discriminator" in row]
     assert [row["round"] for row in logged] == [5, 10, 15, 20]
     for row in logged:
-        sides = {f"{kind}/{side}" for kind in ("logits", "probability") for side in ("real", "fake", "heldout")}
+        sides = {
+            f"{kind}/{side}" for kind in ("logits", "probability") for side in ("real", "fake", "heldout", "train")
+        }
         players = {f"{kind}/{p}" for kind in ("loss", "gradient_norm", "lr") for p in ("discriminator", "generator")}
         speed = {"speed/images_per_second", "speed/rounds_per_second", "memory/peak_gib"}
         assert set(row) == {"round", "kimg", "loss/r1", "game/value"} | sides | players | speed
