@@ -105,16 +105,11 @@ class GAN(pl.LightningModule):
             "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
             "generator": (generator_optimizer, generator_lr_schedule),
         }
-        self._penalties: dict[Player, list[tuple[str, Any]]] = {
-            "discriminator": [(n, r) for n, r in self._named() if hasattr(r, "discriminator_penalty")],
-            "generator": [(n, r) for n, r in self._named() if hasattr(r, "generator_penalty")],
-        }
-        self._input_hooks = [r for _, r in self._named() if hasattr(r, "inputs")]
-        self._step_hooks = [r for _, r in self._named() if hasattr(r, "after_step")]
+        named: list[tuple[str, Any]] = list(self.regularizers.items())
+        self._penalties = {p: [(n, r) for n, r in named if hasattr(r, f"{p}_penalty")] for p in self.updates}
+        self._input_hooks = [r for _, r in named if hasattr(r, "inputs")]
+        self._step_hooks = [r for _, r in named if hasattr(r, "after_step")]
         self._check_players()
-
-    def _named(self) -> list[tuple[str, Any]]:
-        return list(self.regularizers.items())
 
     def _check_players(self) -> None:
         g, d = self.generator, self.discriminator
@@ -178,7 +173,7 @@ class GAN(pl.LightningModule):
 
     def _discriminator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
         """Mean adversarial loss plus the penalties that are due, all recorded."""
-        due = [(n, r) for n, r in self._penalties["discriminator"] if r.due(self.updates["discriminator"])]
+        due = self._due("discriminator")
         wanted = {side for _, r in due for side in r.differentiates if self.autocast_dtype is None}
         images = real.images.detach().requires_grad_("real" in wanted)
         fake = fake.detach().requires_grad_("fake" in wanted)
@@ -189,30 +184,35 @@ class GAN(pl.LightningModule):
         loss = self.loss.discriminator(real_logits, fake_logits).mean()
         self._record("loss/discriminator", loss)
         if due:
-            play = self._view(images, fake, latents, real_logits, fake_logits, real.labels, draws)
+            play = self._view(Minibatch(images, real.labels), fake, latents, real_logits, fake_logits, draws)
             for name, regularizer in due:
-                penalty = regularizer.discriminator_penalty(play).mean()
-                self._record(f"loss/{name}", penalty)
-                loss = loss + regularizer.weight * regularizer.every * penalty
+                loss = loss + self._weighed(name, regularizer, regularizer.discriminator_penalty(play))
         return loss
 
     def _generator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
         """Mean adversarial loss plus the penalties that are due, all recorded; D is frozen."""
-        due = [(n, r) for n, r in self._penalties["generator"] if r.due(self.updates["generator"])]
         real_logits = None
         if self.loss.needs_real:
             with torch.no_grad():
-                real_logits = self._discriminate(real.images, real.labels)
+                real_logits = self._discriminate(*real)
         fake_logits = self._discriminate(fake, real.labels)
         loss = self.loss.generator(fake_logits, real_logits).mean()
         self._record("loss/generator", loss)
-        if due:
-            play = self._view(real.images, fake, latents, real_logits, fake_logits, real.labels, draws)
+        if due := self._due("generator"):
+            play = self._view(real, fake, latents, real_logits, fake_logits, draws)
             for name, regularizer in due:
-                penalty = regularizer.generator_penalty(play).mean()
-                self._record(f"loss/{name}", penalty)
-                loss = loss + regularizer.weight * regularizer.every * penalty
+                loss = loss + self._weighed(name, regularizer, regularizer.generator_penalty(play))
         return loss
+
+    def _due(self, player: Player) -> list[tuple[str, Any]]:
+        """The regularisers that penalise the player's next update."""
+        return [(name, r) for name, r in self._penalties[player] if r.due(self.updates[player])]
+
+    def _weighed(self, name: str, regularizer: Regularizer, penalty: Tensor) -> Tensor:
+        """A penalty (N,), recorded, as it is added to the loss: a lazy one counts for the updates that it skips."""
+        mean = penalty.mean()
+        self._record(f"loss/{name}", mean)
+        return regularizer.weight * regularizer.every * mean
 
     def _backward(self, loss: Tensor) -> None:
         # Not manual_backward: nothing may reduce gradients before the player's step, and its hooks cost 5 % of a round.
@@ -282,19 +282,18 @@ class GAN(pl.LightningModule):
 
     def _view(
         self,
-        real: Tensor,
+        real: Minibatch,
         fake: Tensor,
         latents: Tensor,
         real_logits: Tensor | None,
         fake_logits: Tensor,
-        labels: Tensor | None,
         draws: Draws,
     ) -> Play:
         return Play(
-            generator=partial(self._generate, labels=labels),
-            discriminator=partial(self._discriminate, labels=labels),
-            exact_discriminator=partial(self._discriminate, labels=labels, exact=True),
-            real=real,
+            generator=partial(self._generate, labels=real.labels),
+            discriminator=partial(self._discriminate, labels=real.labels),
+            exact_discriminator=partial(self._discriminate, labels=real.labels, exact=True),
+            real=real.images,
             fake=fake,
             latents=latents,
             real_logits=real_logits,
