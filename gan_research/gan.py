@@ -129,10 +129,10 @@ class GAN(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Plays one round on its real minibatches."""
         seed_layers(stream_seed(self.seed, f"layers of rank {self._rank}", self.round), self.device)
-        reals = iter(self._minibatches(batch))
+        minibatches = self._minibatches(batch)
         for move in self.schedule.moves(self.round):
             if "discriminator" in move:
-                minibatch = next(reals)
+                minibatch = minibatches.pop(0)
             self._play(move, minibatch)
         self._end_round(batch.images.shape[0])
 

@@ -37,6 +37,8 @@ class Sampler:
         labels: (n,) int64 classes, or one class for all; without them a class-conditional generator takes the classes
         in turn, sample i the class i mod num_classes.
         """
+        if n < 1:
+            raise UserError(f"{n} samples: ask for at least 1")
         device = next(self.generator.parameters()).device
         labels = self.labels(n, labels, start)
         if labels is not None:

@@ -47,7 +47,7 @@ class ProgressBar(pl.Callback):
         played, total = pl_module.round, pl_module.rounds
         if self._bar is None:
             if played == total or played % max(1, total // self.LINES) == 0:
-                self.console.print(f"round {played:,}/{total:,}  {self._news(played)}", highlight=False)
+                self.console.print(f"round {played:,}/{total:,}  {self._news(played)}", highlight=False, soft_wrap=True)
             return
         now = time.monotonic()
         if now - self._refreshed > self.REFRESH_SECONDS or played == total:

@@ -60,6 +60,8 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
     """The config that `gan train` with these overrides runs, every value resolved and checked."""
     if config_dir is not None and not config_dir.is_dir():
         raise UserError(f"--config-dir {config_dir} is not a folder")
+    if any(_concerns(o, "hydra") for o in overrides):
+        raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
     config, choices = _compose([o for o in overrides if not _concerns(o, "metrics.")], config_dir)
     for group in groups(config_dir):
         if group not in SEVERAL and group not in choices:

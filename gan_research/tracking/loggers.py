@@ -46,8 +46,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
             tags=run.tags,
             config=run.config,
             mode=mode or os.environ.get("WANDB_MODE"),
-            settings=wandb.Settings(init_timeout=timeout, console="off"),
         )
+        self._timeout = timeout
 
     @property
     @rank_zero_experiment
@@ -58,14 +58,19 @@ class WandbLogger(lightning_loggers.WandbLogger):
             if start["mode"] is None:
                 start["mode"] = "online" if wandb.login(prompt=False, verify=False) else "offline"
             try:
-                self._experiment = wandb.init(**start)
+                self._experiment = wandb.init(**start, settings=self._settings(start["mode"]))
             except (wandb.errors.Error, OSError) as error:
                 log.warning("W&B can't be reached, the run goes on offline: %s", str(error).splitlines()[0])
                 wandb.teardown()  # what was begun holds the run's id
-                self._experiment = wandb.init(**start | {"mode": "offline"})
+                start["mode"] = "offline"
+                self._experiment = wandb.init(**start, settings=self._settings("offline"))
             self._experiment.define_metric("round")
             self._experiment.define_metric("*", step_metric="round")
         return self._experiment
+
+    def _settings(self, mode: str) -> wandb.Settings:
+        """No summary at the end of an offline run: `gan train` has its own."""
+        return wandb.Settings(init_timeout=self._timeout, console="off", quiet=mode != "online")
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:

@@ -190,6 +190,7 @@ BAD = [
     ("data._target_=foo.Bar", "data._target_=foo.Bar", "can't be imported"),
     ("trainer.devices=2", "one device", "set devices=1"),
     ("accumulation=3", "accumulation=3", "batch_size=64"),
+    ("hydra.run.dir=x", "hydra.* has no effect", "output="),
     ("foo", "'foo' is neither KEY=VALUE", "gan train --help"),
     ("--config-dir=/nonexistent", "/nonexistent", "not a folder"),
     ("--config-dir", "--config-dir", "give a folder"),
