@@ -82,7 +82,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         buffer = BytesIO()
         torch.save(checkpoint, buffer)
         try:
-            write_atomically(path, buffer.getbuffer())
+            with buffer.getbuffer() as content:
+                write_atomically(path, content)
         except OSError as error:
             raise UserError(
                 f"the checkpoint {path} was not written: {error.strerror or error}; what it held before is unharmed. "

@@ -27,15 +27,16 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
     """What a config node describes, with the arguments that are known only now; None where there is no node.
 
     `late` goes to the constructor as it is: Hydra's own keyword arguments would be copied, and instantiated, as config.
+    Lists and mappings are plain ones: Hydra's own would end up in the checkpoint by way of the optimizers.
     """
     if not node:
         return None
     if node.get("_partial_"):
-        return instantiate(node)
+        return instantiate(node, _convert_="all")
     if given := sorted(set(node) & set(late)):
         raise UserError(f"{node['_target_']} gets {', '.join(given)} from the other parts of the run: don't set it")
     try:
-        return instantiate(node, _partial_=True)(**late)
+        return instantiate(node, _partial_=True, _convert_="all")(**late)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

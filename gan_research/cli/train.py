@@ -9,7 +9,7 @@ from gan_research.errors import UserError
 
 USAGE = """usage: gan train [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN]
 
-Trains a GAN; without arguments, on handwritten digits, for about a minute on two CPU cores.
+Trains a GAN; without arguments, on handwritten digits, for about half a minute on a CPU.
 
   gan train loss=hinge generator.width=128 rounds=5000 seed=3
   gan train experiment=mnist_dcgan data.root=/data
