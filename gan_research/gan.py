@@ -215,7 +215,7 @@ class GAN(pl.LightningModule):
         return regularizer.weight * regularizer.every * mean
 
     def _backward(self, loss: Tensor) -> None:
-        # Not manual_backward: nothing may reduce gradients before the player's step, and its hooks cost 5 % of a round.
+        # Not manual_backward: nothing may reduce gradients before the player's step, and its hooks cost time.
         (loss if self.accumulation == 1 else loss / self.accumulation).backward()
 
     def _step(self, player: Player) -> None:
@@ -339,7 +339,7 @@ class GAN(pl.LightningModule):
             )
         if self.generator_ema is not None:
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
-        # Steps go to torch's own optimizers: Lightning's wrapper costs a quarter of a small round and only counts.
+        # Steps go to torch's own optimizers: Lightning's wrapper costs a sixth of a small round and only counts.
         self._parameters_of = {player: list(self.player(player).parameters()) for player in self._factories}
         self._optimizers: dict[Player, Optimizer] = dict(zip(self._factories, self.trainer.optimizers, strict=True))
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]

@@ -1,5 +1,6 @@
 """The commands."""
 
+import importlib
 import logging
 import signal
 import sys
@@ -45,19 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(command: str, arguments: list[str]) -> int:
     """One command; only its own modules are imported."""
-    if command == "train":
-        from gan_research.cli import train
-
-        return train.main(arguments)
-    if command == "sample":
-        from gan_research.cli import sample
-
-        return sample.main(arguments)
-    if command == "evaluate":
-        from gan_research.cli import evaluate
-
-        return evaluate.main(arguments)
-    raise UserError(f"there is no command '{command}': {did_you_mean(command, COMMANDS)}")
+    if command not in COMMANDS:
+        raise UserError(f"there is no command '{command}': {did_you_mean(command, COMMANDS)}")
+    return importlib.import_module(f"gan_research.cli.{command}").main(arguments)
 
 
 def user_error(error: BaseException | None) -> BaseException | None:

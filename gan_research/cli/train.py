@@ -48,18 +48,19 @@ def main(arguments: list[str]) -> int:
     if wanted == "help":
         show_help(config_dir)
         return 0
-    if wanted == "config" and resume is not None:
-        raise UserError(f"--cfg prints the config of a new run: that of an old one is in {resume / 'config.yaml'}")
-    composition = compose_train(overrides, config_dir) if resume is None else None
-    if wanted == "config" and composition is not None:
+    if resume is not None:
+        if wanted == "config":
+            raise UserError(f"--cfg prints the config of a new run: that of an old one is in {resume / 'config.yaml'}")
+        from gan_research.cli import fit
+
+        return fit.go_on(resume, overrides, config_dir)
+    composition = compose_train(overrides, config_dir)
+    if wanted == "config":
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
     from gan_research.cli import fit
 
-    if composition is not None:
-        return fit.start(composition, overrides, config_dir)
-    assert resume is not None
-    return fit.go_on(resume, overrides, config_dir)
+    return fit.start(composition, overrides, config_dir)
 
 
 def show_help(config_dir: Path | None) -> None:
