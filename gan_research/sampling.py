@@ -1,6 +1,6 @@
 """Drawing pictures from a generator: in training, in evaluation and from a checkpoint alike."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -54,6 +54,10 @@ class Sampler:
     def sample_uint8(self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0) -> Tensor:
         """As `sample`, as bytes 0..255: rounded and clamped."""
         return to_uint8(self.sample(n, seed, labels, start), self.value_range)
+
+    def drawing(self, seed: int) -> Callable[[int, int], Tensor]:
+        """(start, stop) -> those samples of `seed` as bytes: what an evaluation asks for."""
+        return lambda start, stop: self.sample_uint8(stop - start, seed, start=start)
 
     def latents(self, n: int, seed: int, start: int = 0) -> Tensor:
         """Latents start .. start + n - 1 of `seed`: (n, latent_dim), on the CPU, so that every device has the same."""

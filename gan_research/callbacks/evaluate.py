@@ -1,6 +1,5 @@
 """Metrics of the samples while training goes on."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,7 +26,7 @@ class Evaluate(Periodic):
             self.evaluation.prepare(data.train, trainer.strategy.root_device)
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self.latest = self.evaluation(drawn_by(gan.sampler(), self.evaluation.seed))
+        self.latest = self.evaluation(gan.sampler().drawing(self.evaluation.seed))
         self.first = self.first or self.latest
         self.round = gan.round
         protocol = self.evaluation.protocol(ema=gan.ema is not None).as_dict()
@@ -38,8 +37,3 @@ class Evaluate(Periodic):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.round, self.latest, self.first = state_dict["round"], state_dict["latest"], state_dict["first"]
-
-
-def drawn_by(sampler: Any, seed: int) -> Callable[[int, int], Any]:
-    """(start, stop) -> those samples as bytes: what an evaluation asks for."""
-    return lambda start, stop: sampler.sample_uint8(stop - start, seed=seed, start=start)

@@ -49,7 +49,6 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     """The numbers and the protocol that they were made by."""
     import torch
 
-    from gan_research.callbacks.evaluate import drawn_by
     from gan_research.checkpoints import require_trusted
     from gan_research.cli.build import build_data, make
     from gan_research.cli.compose import choice
@@ -74,7 +73,7 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     evaluation = make(node)
     evaluation.prepare(data.train, device)
     sampler.generator.to(device)
-    numbers = evaluation(drawn_by(sampler, evaluation.seed))
+    numbers = evaluation(sampler.drawing(evaluation.seed))
     return numbers, evaluation.protocol(ema=not options.raw and config.get("ema") is not None)
 
 
