@@ -499,7 +499,7 @@ def test_each_file_lists_its_class_arguments_with_their_defaults(path):
 
     first = path.read_text().splitlines()[0]
     assert first.startswith("# ")
-    assert first.endswith(".")
+    assert not first.endswith(".")
     config = yaml.safe_load(path.read_text())
     target = config.pop("_target_")
     if not target.startswith("gan_research.data.") or target.rsplit(".", 1)[1] not in sets.__all__:
