@@ -329,9 +329,8 @@ class GAN(pl.LightningModule):
         return optimizers, schedulers
 
     def on_train_start(self) -> None:
+        refuse_several_devices(self.trainer)
         self._rank, self._world_size = self.global_rank, self.trainer.world_size
-        if self._world_size > 1:
-            raise UserError(f"the game is played on one device, and this trainer has {self._world_size}: set devices=1")
         if self.trainer.precision != "32-true":
             raise UserError(
                 f"trainer.precision={self.trainer.precision} would serve weights from before a step: leave it out, "
@@ -366,6 +365,12 @@ class GAN(pl.LightningModule):
         self.updates.update(state["updates"])
         self.recorder.load_state_dict(state["recorder"])
         self.resumed = True
+
+
+def refuse_several_devices(trainer: pl.Trainer) -> None:
+    """Raise where the trainer has more than one process: their gradients would not be averaged."""
+    if trainer.world_size > 1:
+        raise UserError(f"the game is played on one device, and this trainer has {trainer.world_size}: set devices=1")
 
 
 @contextmanager

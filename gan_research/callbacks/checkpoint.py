@@ -1,6 +1,5 @@
 """Checkpoints of a run: the last one, periodic ones, and the best by a rule that has a name."""
 
-import logging
 import math
 import os
 import shutil
@@ -18,8 +17,6 @@ from gan_research.gan import GAN
 from gan_research.metrics import METRICS
 from gan_research.recorder import Diverged
 from gan_research.schedule import Player
-
-log = logging.getLogger(__name__)
 
 
 class Checkpoints(Periodic):

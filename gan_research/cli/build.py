@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from gan_research.checkpoints import AtomicCheckpointIO
 from gan_research.data import ImageData
 from gan_research.errors import UserError
-from gan_research.gan import GAN
+from gan_research.gan import GAN, refuse_several_devices
 from gan_research.metrics import Evaluation
 from gan_research.streams import stream_seed
 
@@ -107,8 +107,7 @@ def build_trainer(config: dict[str, Any]) -> pl.Trainer:
         )
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
-    if trainer.world_size > 1:
-        raise UserError(f"the game is played on one device, and this trainer has {trainer.world_size}: set devices=1")
+    refuse_several_devices(trainer)
     return trainer
 
 
