@@ -113,11 +113,10 @@ class GAN(pl.LightningModule):
 
     def _check_players(self) -> None:
         g, d = self.generator, self.discriminator
-        if (g.resolution, g.channels, g.num_classes) != (d.resolution, d.channels, d.num_classes):
+        if (g.sample_shape, g.num_classes) != (d.sample_shape, d.num_classes):
             raise UserError(
-                f"the players don't fit: the generator makes {g.channels}x{g.resolution}x{g.resolution} pictures of "
-                f"{g.num_classes} classes, the discriminator takes {d.channels}x{d.resolution}x{d.resolution} of "
-                f"{d.num_classes}"
+                f"the players don't fit: the generator makes samples of shape {g.sample_shape} in {g.num_classes} "
+                f"classes, the discriminator takes {d.sample_shape} in {d.num_classes}"
             )
         if g.latent_dim != self.prior.latent_dim:
             raise UserError(f"the generator takes latents of {g.latent_dim}, the prior gives {self.prior.latent_dim}")

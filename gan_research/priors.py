@@ -1,5 +1,7 @@
 """Priors of the latents: what the generator is fed."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,18 @@ class Prior(Described):
         """(n, latent_dim) float32 on the generator's device."""
         raise NotImplementedError
 
+    def cdf(self, latents: Tensor) -> Tensor:
+        """P(Z <= z) of each coordinate, in the dtype of `latents`."""
+        raise NotImplementedError
+
+    def quantile(self, probabilities: Tensor) -> Tensor:
+        """The inverse of `cdf`."""
+        raise NotImplementedError
+
+    def log_prob(self, latents: Tensor) -> Tensor:
+        """The log-density of each coordinate in nats, -inf outside of the support."""
+        raise NotImplementedError
+
 
 class GaussianPrior(Prior):
     """z ~ N(0, I)."""
@@ -29,6 +43,15 @@ class GaussianPrior(Prior):
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         return torch.randn(n, self.latent_dim, generator=generator, device=generator.device)
 
+    def cdf(self, latents: Tensor) -> Tensor:
+        return torch.special.ndtr(latents)
+
+    def quantile(self, probabilities: Tensor) -> Tensor:
+        return torch.special.ndtri(probabilities)
+
+    def log_prob(self, latents: Tensor) -> Tensor:
+        return -0.5 * latents.square() - 0.5 * math.log(2 * math.pi)
+
 
 class UniformPrior(Prior):
     """z ~ U[-1, 1)^latent_dim, as in Goodfellow et al. 2014 and Radford et al. 2015."""
@@ -38,3 +61,12 @@ class UniformPrior(Prior):
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         return torch.rand(n, self.latent_dim, generator=generator, device=generator.device).mul_(2).sub_(1)
+
+    def cdf(self, latents: Tensor) -> Tensor:
+        return ((latents + 1) / 2).clamp(0, 1)
+
+    def quantile(self, probabilities: Tensor) -> Tensor:
+        return 2 * probabilities - 1
+
+    def log_prob(self, latents: Tensor) -> Tensor:
+        return torch.where(latents.abs() <= 1, -math.log(2), -math.inf).to(latents.dtype)

@@ -18,11 +18,16 @@ class Network(Described, nn.Module, ABC):
     `describe(network)` and its `state_dict()`.)
     """
 
-    def __init__(self, resolution: int, channels: int, num_classes: int) -> None:
+    def __init__(self, resolution: int | None, channels: int, num_classes: int) -> None:
         super().__init__()
-        require(1, resolution=resolution, channels=channels)
+        require(1, channels=channels, **({} if resolution is None else {"resolution": resolution}))
         require(0, num_classes=num_classes)
         self.resolution, self.channels, self.num_classes = resolution, channels, num_classes
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample: (channels, resolution, resolution), or (channels,) for points (no resolution)."""
+        return (self.channels,) if self.resolution is None else (self.channels, self.resolution, self.resolution)
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Raise a UserError where labels are missing or not wanted. Looks at no value, so it costs no sync."""
@@ -38,13 +43,14 @@ class Network(Described, nn.Module, ABC):
 class Generator(Network):
     """Latents (N, latent_dim) to images (N, channels, resolution, resolution); labels (N,) int64 if it is conditional.
 
-    Images lie inside `value_range`, or anywhere if that is (-inf, inf). A subclass implements `generate`.
+    With `resolution` None, to points (N, channels). Values lie inside `value_range`, or anywhere if that is
+    (-inf, inf). A subclass implements `generate`.
     """
 
     def __init__(
         self,
         latent_dim: int,
-        resolution: int,
+        resolution: int | None,
         channels: int,
         num_classes: int = 0,
         value_range: tuple[float, float] = (-1.0, 1.0),
@@ -60,28 +66,50 @@ class Generator(Network):
 
     @abstractmethod
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Images (N, channels, resolution, resolution); labels are there exactly if num_classes > 0."""
+        """Images or points (N, *sample_shape); labels are there exactly if num_classes > 0."""
 
 
 class Discriminator(Network):
-    """Images (N, channels, resolution, resolution) to logits (N,); labels (N,) int64 if it is conditional.
+    """Images (N, channels, resolution, resolution), or points (N, channels), to logits (N,); labels (N,) int64.
 
-    A subclass implements `features` and sets `head`; a critic is one too.
+    With `packing` = m, m samples in a row are judged together, one logit for them all: (N / m,). They are laid on top
+    of each other as channels (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
+    `packed_channels`, and sets `head`; a critic is one too.
     """
 
     head: Head
 
+    def __init__(self, resolution: int | None, channels: int, num_classes: int, packing: int = 1) -> None:
+        super().__init__(resolution, channels, num_classes)
+        require(1, packing=packing)
+        if packing > 1 and num_classes:
+            raise UserError(f"packing={packing} samples judged together can't have a class each: set conditional=false")
+        self.packing = packing
+        self.packed_channels = packing * channels
+
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        return self.head(self.features(images), labels)
+        return self.head(self.features(self.pack(images)), labels)
+
+    def pack(self, images: Tensor) -> Tensor:
+        """(N, channels, ...) -> (N / packing, packed_channels, ...). UserError where packs don't come out even."""
+        if self.packing == 1:
+            return images
+        if len(images) % self.packing:
+            raise UserError(
+                f"{len(images)} samples don't make packs of {self.packing}: choose a batch_size that devices x "
+                "accumulation x packing divides"
+            )
+        return images.reshape(-1, self.packed_channels, *images.shape[2:])
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
-        """What the head sees of the images: (N, F), with F = head.num_features."""
+        """What the head sees of (packed) samples: (N, F), with F = head.num_features."""
 
 
-def base_and_doublings(resolution: int) -> tuple[int, int]:
+def base_and_doublings(resolution: int | None) -> tuple[int, int]:
     """(b, n) with resolution = b * 2^n, b in {4, 6, 7} and n >= 1; UserError, naming the nearest, if there is none."""
+    resolution = require_pictures(resolution)
     for base in BASES:
         quotient, remainder = divmod(resolution, base)
         if remainder == 0 and quotient >= 2 and quotient & (quotient - 1) == 0:
@@ -90,6 +118,13 @@ def base_and_doublings(resolution: int) -> tuple[int, int]:
     near = [max((r for r in makeable if r < resolution), default=None), min(r for r in makeable if r > resolution)]
     nearest = " or ".join(str(r) for r in near if r is not None)
     raise UserError(f"resolution {resolution} is not 4, 6 or 7 doubled at least once: take {nearest}, or an MLP")
+
+
+def require_pictures(resolution: int | None) -> int:
+    """The resolution; UserError where there is none, as samples are points."""
+    if resolution is None:
+        raise UserError("convolutions want pictures, and these data are points: take generator=mlp discriminator=mlp")
+    return resolution
 
 
 def doubling_widths(width: int, max_width: int, count: int) -> list[int]:

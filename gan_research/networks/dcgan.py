@@ -22,7 +22,7 @@ class DCGANGenerator(Generator):
     def __init__(
         self,
         latent_dim: int,
-        resolution: int,
+        resolution: int | None,
         channels: int,
         num_classes: int = 0,
         value_range: tuple[float, float] = (-1.0, 1.0),
@@ -57,19 +57,20 @@ class DCGANDiscriminator(Discriminator):
 
     def __init__(
         self,
-        resolution: int,
+        resolution: int | None,
         channels: int,
         num_classes: int = 0,
         width: int = 64,
         max_width: int = 512,
         norm: Literal["batch", "spectral", "none"] = "batch",
+        packing: int = 1,
     ) -> None:
-        super().__init__(resolution, channels, num_classes)
+        super().__init__(resolution, channels, num_classes, packing)
         require_one_of(("batch", "spectral", "none"), norm=norm)
         base, doublings = base_and_doublings(resolution)
         widths = doubling_widths(width, max_width, doublings)
         layers: list[nn.Module] = []
-        for i, (inner, outer) in enumerate(pairwise([channels, *widths])):
+        for i, (inner, outer) in enumerate(pairwise([self.packed_channels, *widths])):
             batch_norm = norm == "batch" and i > 0
             layers.append(nn.Conv2d(inner, outer, 4, stride=2, padding=1, bias=not batch_norm))
             if batch_norm:

@@ -1,5 +1,6 @@
 """Fully connected networks, as in Goodfellow et al. 2014, "Generative adversarial nets", section 5."""
 
+import math
 from typing import Literal
 
 import torch
@@ -16,13 +17,13 @@ class MLPGenerator(Generator):
     """`depth` hidden ReLU layers of `width` units, then one unit a value; depth = 0 is an affine map.
 
     If conditional, the labels join the latents one-hot (Mirza & Osindero 2014). Weights start as torch's do.
-    Makes any resolution; vectors of dimension d are images of `channels` = d and `resolution` = 1.
+    Makes any resolution, and points (`resolution` None).
     """
 
     def __init__(
         self,
         latent_dim: int,
-        resolution: int,
+        resolution: int | None,
         channels: int,
         num_classes: int = 0,
         value_range: tuple[float, float] = (-1.0, 1.0),
@@ -36,17 +37,17 @@ class MLPGenerator(Generator):
         layers: list[nn.Module] = []
         for i in range(depth):
             layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.ReLU()]
-        layers += [nn.Linear(sizes[-1], channels * resolution**2), output_range(value_range)]
+        layers += [nn.Linear(sizes[-1], math.prod(self.sample_shape)), output_range(value_range)]
         self.body = nn.Sequential(*layers)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         if labels is not None:
             latents = torch.cat([latents, F.one_hot(labels, self.num_classes).to(latents.dtype)], dim=1)
-        return self.body(latents).view(-1, self.channels, self.resolution, self.resolution)
+        return self.body(latents).view(-1, *self.sample_shape)
 
 
 class MLPDiscriminator(Discriminator):
-    """`depth` hidden layers of `width` units over the flattened image, then the head; depth = 0 is the head alone.
+    """`depth` hidden layers of `width` units over the flattened image or point, then the head; depth = 0 is the head alone.
 
     `activation="maxout"` with dropout is Goodfellow's; there each unit is the largest of `maxout_pieces` affine maps.
     The others are the usual choices since. `dropout` is the probability of losing a hidden unit. Weights start as
@@ -55,7 +56,7 @@ class MLPDiscriminator(Discriminator):
 
     def __init__(
         self,
-        resolution: int,
+        resolution: int | None,
         channels: int,
         num_classes: int = 0,
         width: int = 256,
@@ -63,14 +64,15 @@ class MLPDiscriminator(Discriminator):
         activation: Literal["leaky_relu", "relu", "maxout"] = "leaky_relu",
         maxout_pieces: int = 5,
         dropout: float = 0.0,
+        packing: int = 1,
     ) -> None:
-        super().__init__(resolution, channels, num_classes)
+        super().__init__(resolution, channels, num_classes, packing)
         require(1, width=width, maxout_pieces=maxout_pieces)
         require(0, depth=depth)
         require_one_of(("leaky_relu", "relu", "maxout"), activation=activation)
         if not 0 <= dropout < 1:
             raise UserError(f"dropout is {dropout}: it has to be at least 0 and below 1")
-        sizes = [channels * resolution**2, *[width] * depth]
+        sizes = [packing * math.prod(self.sample_shape), *[width] * depth]
         layers: list[nn.Module] = []
         for i in range(depth):
             if activation == "maxout":

@@ -23,6 +23,7 @@ from gan_research.networks.base import (
     doubling_widths,
     require,
     require_one_of,
+    require_pictures,
 )
 from gan_research.networks.heads import make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
@@ -96,7 +97,7 @@ class ResNetGenerator(Generator):
     def __init__(
         self,
         latent_dim: int,
-        resolution: int,
+        resolution: int | None,
         channels: int,
         num_classes: int = 0,
         value_range: tuple[float, float] = (-1.0, 1.0),
@@ -131,7 +132,7 @@ class ResNetDiscriminator(Discriminator):
 
     def __init__(
         self,
-        resolution: int,
+        resolution: int | None,
         channels: int,
         num_classes: int = 0,
         width: int = 128,
@@ -139,8 +140,10 @@ class ResNetDiscriminator(Discriminator):
         downsamples: int | None = None,
         plain_blocks: int = 1,
         norm: Literal["spectral", "batch", "none"] = "spectral",
+        packing: int = 1,
     ) -> None:
-        super().__init__(resolution, channels, num_classes)
+        super().__init__(resolution, channels, num_classes, packing)
+        resolution = require_pictures(resolution)
         halvings = base_and_doublings(resolution)[1] if downsamples is None else downsamples
         require(1, downsamples=halvings)
         require(0, plain_blocks=plain_blocks)
@@ -149,7 +152,7 @@ class ResNetDiscriminator(Discriminator):
             most = (resolution & -resolution).bit_length() - 1
             raise UserError(f"resolution {resolution} cannot be halved {halvings} times: take downsamples <= {most}")
         widths = doubling_widths(width, max_width, halvings + plain_blocks)
-        blocks: list[nn.Module] = [FirstBlock(channels, width)]
+        blocks: list[nn.Module] = [FirstBlock(self.packed_channels, width)]
         for i, (inner, outer) in enumerate(pairwise(widths), start=1):
             blocks.append(DownBlock(inner, outer, downsample=i < halvings, batch_norm=norm == "batch"))
         self.body = nn.Sequential(*blocks, nn.ReLU())
