@@ -1,7 +1,6 @@
 """Checkpoints: written atomically, read safely, and enough to sample from by themselves."""
 
 import importlib
-import os
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +12,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from gan_research import __version__
 from gan_research.description import describe
 from gan_research.errors import UserError
+from gan_research.files import write_atomically
 from gan_research.sampling import Sampler
 
 if TYPE_CHECKING:
@@ -57,22 +57,6 @@ def differences(saved: Any, current: Any, name: str = "") -> list[str]:
             for line in differences(saved.get(key, absent), current.get(key, absent), f"{name}.{key}" if name else key)
         ]
     return [] if saved == current else [f"{name}: {saved} -> {current}"]
-
-
-def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
-    """Write `content` so that `path` holds either all of it or what it held before, whatever happens in between."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

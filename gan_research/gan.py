@@ -107,9 +107,13 @@ class GAN(pl.LightningModule):
         }
         named: list[tuple[str, Any]] = list(self.regularizers.items())
         self._penalties = {p: [(n, r) for n, r in named if hasattr(r, f"{p}_penalty")] for p in self.updates}
+        self._crossing = {p: any("parameters" in r.differentiates for _, r in self._penalties[p]) for p in self.updates}
+        """Whether a penalty of that player's takes gradients in the other's parameters too."""
         self._input_hooks = [r for _, r in named if hasattr(r, "inputs")]
         self._step_hooks = [r for _, r in named if hasattr(r, "after_step")]
         self._check_players()
+        for _, regularizer in named:
+            regularizer.check(loss)
 
     def _check_players(self) -> None:
         g, d = self.generator, self.discriminator
@@ -159,14 +163,15 @@ class GAN(pl.LightningModule):
             self._optimizers[player].zero_grad()
         for part, real in enumerate(minibatch):
             draws = self._draws(move[0], part, real.images.shape[0])
+            self._calls = 0
             latents = draws.rows("latents", self.prior.sample)
             with nullcontext() if "generator" in move else torch.no_grad():
                 fake = self._generate(latents, real.labels)
             if "discriminator" in move:
-                self._backward(self._discriminator_loss(real, fake, latents, draws))
+                self._backward("discriminator", self._discriminator_loss(real, fake, latents, draws))
             if "generator" in move:
-                with frozen(self._parameters_of["discriminator"]):
-                    self._backward(self._generator_loss(real, fake, latents, draws))
+                with frozen([] if self._crossing["generator"] else self._parameters_of["discriminator"]):
+                    self._backward("generator", self._generator_loss(real, fake, latents, draws))
         for player in move:
             self._step(player)
 
@@ -176,8 +181,8 @@ class GAN(pl.LightningModule):
         wanted = {side for _, r in due for side in r.differentiates if self.autocast_dtype is None}
         images = real.images.detach().requires_grad_("real" in wanted)
         fake = fake.detach().requires_grad_("fake" in wanted)
-        real_logits = self._discriminate(images, real.labels)
-        fake_logits = self._discriminate(fake, real.labels)
+        real_logits = self._discriminate(images, real.labels, draws)
+        fake_logits = self._discriminate(fake, real.labels, draws)
         self._record("logits/real", real_logits)
         self._record("logits/fake", fake_logits)
         loss = self.loss.discriminator(real_logits, fake_logits).mean()
@@ -189,12 +194,12 @@ class GAN(pl.LightningModule):
         return loss
 
     def _generator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
-        """Mean adversarial loss plus the penalties that are due, all recorded; D is frozen."""
+        """Mean adversarial loss plus the penalties that are due, all recorded."""
         real_logits = None
         if self.loss.needs_real:
             with torch.no_grad():
-                real_logits = self._discriminate(*real)
-        fake_logits = self._discriminate(fake, real.labels)
+                real_logits = self._discriminate(*real, draws)
+        fake_logits = self._discriminate(fake, real.labels, draws)
         loss = self.loss.generator(fake_logits, real_logits).mean()
         self._record("loss/generator", loss)
         if due := self._due("generator"):
@@ -208,14 +213,16 @@ class GAN(pl.LightningModule):
         return [(name, r) for name, r in self._penalties[player] if r.due(self.updates[player])]
 
     def _weighed(self, name: str, regularizer: Regularizer, penalty: Tensor) -> Tensor:
-        """A penalty (N,), recorded, as it is added to the loss: a lazy one counts for the updates that it skips."""
+        """A penalty, recorded, as it is added to the loss: a lazy one counts for the updates that it skips."""
         mean = penalty.mean()
         self._record(f"loss/{name}", mean)
         return regularizer.weight * regularizer.every * mean
 
-    def _backward(self, loss: Tensor) -> None:
+    def _backward(self, player: Player, loss: Tensor) -> None:
+        """Adds to the gradients of the player's parameters, and of no others."""
         # Not manual_backward: nothing may reduce gradients before the player's step, and its hooks cost time.
-        (loss if self.accumulation == 1 else loss / self.accumulation).backward()
+        own = [p for p in self._parameters_of[player] if p.requires_grad] if self._crossing[player] else None
+        (loss if self.accumulation == 1 else loss / self.accumulation).backward(inputs=own)
 
     def _step(self, player: Player) -> None:
         """The optimizer step, counted, and what follows it."""
@@ -258,18 +265,20 @@ class GAN(pl.LightningModule):
 
     @torch.no_grad()
     def probe(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """The discriminator's logits (N,) of real images, in its training mode, its buffers left as they are."""
+        """The discriminator's logits of real images, in its training mode, its buffers left as they are."""
         buffers = {name: buffer.clone() for name, buffer in self.discriminator.named_buffers()}
         with self._autocast():
             return torch.func.functional_call(self.discriminator, buffers, (images, labels)).float()
 
-    def _generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        with self._autocast():
+    def _generate(self, latents: Tensor, labels: Tensor | None, exact: bool = False) -> Tensor:
+        with nullcontext() if exact else self._autocast():
             return self.generator(latents, labels).float()
 
-    def _discriminate(self, images: Tensor, labels: Tensor | None, exact: bool = False) -> Tensor:
-        for regularizer in self._input_hooks:
-            images = regularizer.inputs(images)
+    def _discriminate(self, images: Tensor, labels: Tensor | None, draws: Draws, exact: bool = False) -> Tensor:
+        if self._input_hooks:
+            for regularizer in self._input_hooks:
+                images = regularizer.inputs(images, draws, self._calls)
+            self._calls += 1
         with nullcontext() if exact else self._autocast():
             return self.discriminator(images, labels).float()
 
@@ -290,8 +299,10 @@ class GAN(pl.LightningModule):
     ) -> Play:
         return Play(
             generator=partial(self._generate, labels=real.labels),
-            discriminator=partial(self._discriminate, labels=real.labels),
-            exact_discriminator=partial(self._discriminate, labels=real.labels, exact=True),
+            exact_generator=partial(self._generate, labels=real.labels, exact=True),
+            discriminator=partial(self._discriminate, labels=real.labels, draws=draws),
+            exact_discriminator=partial(self._discriminate, labels=real.labels, draws=draws, exact=True),
+            networks=self._networks,
             real=real.images,
             fake=fake,
             latents=latents,
@@ -338,6 +349,7 @@ class GAN(pl.LightningModule):
         if self.generator_ema is not None:
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
         # Steps go to torch's own optimizers: Lightning's wrapper costs a sixth of a small round and only counts.
+        self._networks: dict[Player, nn.Module] = {player: self.player(player) for player in self._factories}
         self._parameters_of = {player: list(self.player(player).parameters()) for player in self._factories}
         self._optimizers: dict[Player, Optimizer] = dict(zip(self._factories, self.trainer.optimizers, strict=True))
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]

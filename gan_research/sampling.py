@@ -1,5 +1,6 @@
-"""Drawing pictures from a generator: in training, in evaluation and from a checkpoint alike."""
+"""Drawing samples from a generator: in training, in evaluation and from a checkpoint alike."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,9 +17,9 @@ BLOCK = 256
 
 
 class Sampler:
-    """A generator with its prior: `sample(64, seed=0)` gives pictures.
+    """A generator with its prior: `sample(64, seed=0)` gives pictures, or points.
 
-    Pictures are drawn in evaluation mode without gradients; neither the generator nor any global random state is
+    They are drawn in evaluation mode without gradients; neither the generator nor any global random state is
     changed. Sample i is a function of (seed, i), whatever else is drawn.
     """
 
@@ -28,11 +29,18 @@ class Sampler:
         self.num_classes = num_classes
         self.value_range = value_range
 
+    @property
+    def makes_points(self) -> bool:
+        """Whether samples are points, numbers without bounds, instead of pictures."""
+        return not all(map(math.isfinite, self.value_range))
+
     @torch.no_grad()
     def sample(
         self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0, batch_size: int = 500
     ) -> Tensor:
-        """Samples start .. start + n - 1 of `seed`: float32 (n, C, H, W) in `value_range`, on the generator's device.
+        """Samples start .. start + n - 1 of `seed`, on the generator's device.
+
+        Float32 pictures (n, C, H, W) in `value_range`, or points (n, dim).
 
         labels: (n,) int64 classes, or one class for all; without them a class-conditional generator takes the classes
         in turn, sample i the class i mod num_classes.
@@ -52,12 +60,15 @@ class Sampler:
         return torch.cat(parts)
 
     def sample_uint8(self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0) -> Tensor:
-        """As `sample`, as bytes 0..255: rounded and clamped."""
+        """As `sample`, as bytes 0..255: rounded and clamped. UserError where it makes points."""
+        if self.makes_points:
+            raise UserError("this generator makes points, which can't be bytes: take them as they are, from sample()")
         return to_uint8(self.sample(n, seed, labels, start), self.value_range)
 
     def drawing(self, seed: int) -> Callable[[int, int], Tensor]:
-        """(start, stop) -> those samples of `seed` as bytes: what an evaluation asks for."""
-        return lambda start, stop: self.sample_uint8(stop - start, seed, start=start)
+        """(start, stop) -> those samples of `seed`, as bytes where they are pictures: what an evaluation asks for."""
+        draw = self.sample if self.makes_points else self.sample_uint8
+        return lambda start, stop: draw(stop - start, seed, start=start)
 
     def latents(self, n: int, seed: int, start: int = 0) -> Tensor:
         """Latents start .. start + n - 1 of `seed`: (n, latent_dim), on the CPU, so that every device has the same."""

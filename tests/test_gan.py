@@ -32,7 +32,19 @@ from gan_research.networks import (
     ResNetGenerator,
 )
 from gan_research.recorder import Diverged
-from gan_research.regularizers import DRAGAN, R1, R2, GradientPenalty, Regularizer, WeightClipping
+from gan_research.regularizers import (
+    DRAGAN,
+    R1,
+    R2,
+    GradientPenalty,
+    InstanceNoise,
+    LabelSmoothing,
+    LeCam,
+    Orthogonal,
+    Regularizer,
+    WeightClipping,
+    ZeroCentered,
+)
 from gan_research.schedule import Schedule
 from gan_research.streams import Draws, stream_seed
 
@@ -266,15 +278,43 @@ def test_alternating_and_simultaneous_differ(play):
     assert distance(weights(first.generator), weights(second.generator)) > 1e-6
 
 
-@pytest.mark.parametrize("regularizers", [{}, {"r1": R1(), "r2": R2(every=2)}, {"gradient_penalty": GradientPenalty()}])
+ADDITIVE = {  # fresh ones for every game, as some have a state
+    "nothing": lambda: {},
+    "r1, r2": lambda: {"r1": R1(), "r2": R2(every=2)},
+    "between": lambda: {"gradient_penalty": GradientPenalty(sided="one"), "zero_centered": ZeroCentered()},
+    "logits": lambda: {"label_smoothing": LabelSmoothing(), "lecam": LeCam(decay=0.5)},
+    "noise": lambda: {"noise": InstanceNoise(0.3, anneal=6), "r1": R1(), "orthogonal": Orthogonal(0.1)},
+}
+
+
+@pytest.mark.parametrize("regularizers", ADDITIVE.values(), ids=ADDITIVE.keys())
 @pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
-@pytest.mark.parametrize("accumulation", [2, 4])
-def test_accumulation_changes_nothing(accumulation, updates, regularizers, play):
-    schedule = Schedule(2, 1, updates)
-    whole = play(rounds=4, batch_size=8, regularizers=regularizers, schedule=schedule)
-    parts = play(rounds=4, batch_size=8, regularizers=regularizers, schedule=schedule, accumulation=accumulation)
-    players = "generator", "discriminator"
-    assert distance(*(weights(*(gan.player(p) for p in players)) for gan in (whole, parts))) < 1e-6
+@pytest.mark.parametrize(("accumulation", "packing"), [(2, 1), (4, 2)])
+def test_accumulation_changes_nothing(accumulation, packing, updates, regularizers, play):
+    arguments = {
+        "rounds": 4,
+        "batch_size": 8,
+        "schedule": Schedule(2, 1, updates),
+        "discriminator": partial(MLPDiscriminator, width=8, depth=1, packing=packing),
+    }
+    games = [play(regularizers=regularizers(), accumulation=parts, **arguments) for parts in (1, accumulation)]
+    assert distance(*(weights(gan.generator, gan.discriminator, gan.regularizers) for gan in games)) < 1e-6
+
+
+def test_packs_that_do_not_come_out_even_are_refused(play):
+    packed = {"discriminator": partial(MLPDiscriminator, width=8, packing=2)}
+    assert play(rounds=1, batch_size=4, accumulation=2, **packed).discriminator.packing == 2
+    message = "1 samples don't make packs of 2: choose a batch_size that devices x accumulation x packing divides"
+    with pytest.raises(UserError, match=message):
+        play(rounds=1, batch_size=4, accumulation=4, **packed)
+
+
+def test_the_log_asks_about_whole_packs(play):
+    log, packed = Log(), partial(MLPDiscriminator, width=8, packing=3)  # 256 probes are no multiple of 3
+    gan = play(data=Digits(batch_size=6), rounds=2, log_every=1, discriminator=packed, resolution=8, callbacks=[log])
+    assert log.latest.keys() >= {"logits/heldout", "logits/train"}
+    assert [len(images) for images, _ in log._probes.values()] == [198, 255]
+    assert gan.probe(torch.randn(6, 1, 8, 8), None).shape == (2,)
 
 
 def test_a_batch_that_accumulation_does_not_divide_is_refused(play):
@@ -365,7 +405,9 @@ def test_labels_of_the_data_are_left_out_of_unconditional_play(play, pictures):
 @pytest.mark.parametrize("change", [{"resolution": 8}, {"num_classes": 3}, {"channels": 3}])
 def test_players_that_do_not_fit_are_refused(change, game):
     shape = {"resolution": 4, "channels": 1, "num_classes": 0} | change
-    with pytest.raises(UserError, match=r"the players don't fit: the generator makes samples of shape \(1, 4, 4\) in 0"):
+    with pytest.raises(
+        UserError, match=r"the players don't fit: the generator makes samples of shape \(1, 4, 4\) in 0"
+    ):
         game(discriminator=lambda **_: MLPDiscriminator(**shape))
 
 
@@ -528,7 +570,13 @@ def full(generator, discriminator, k=1, **changes):
         "log_every": 5,
         "resolution": 8,
         "schedule": Schedule(k),
-        "regularizers": {"r1": R1(every=4), "dragan": DRAGAN(weight=0.1), "weight_clipping": WeightClipping(0.5)},
+        "regularizers": {
+            "r1": R1(every=4),
+            "dragan": DRAGAN(weight=0.1),
+            "lecam": LeCam(),
+            "noise": InstanceNoise(anneal=12),
+            "weight_clipping": WeightClipping(0.5),
+        },
         "ema": EMA(half_life_kimg=0.1, ramp_up=0.3),
         "optimizer": ADAM,
         "generator_lr_schedule": decay,
@@ -546,6 +594,7 @@ def test_a_resumed_game_equals_the_uninterrupted_one_bit_for_bit(generator, disc
     data = partial(Digits, batch_size=8, flip=True)
     first = Rows(save_at=cut, path=tmp_path / "cut.ckpt")
     whole = play(data=data(), callbacks=[first], **arguments)
+    arguments = full(generator, discriminator, k)  # with regularisers that have seen nothing yet
     torch.manual_seed(12345)
     torch.rand(17)
     second = Rows()
@@ -569,11 +618,11 @@ def test_a_game_stopped_in_between_goes_on_the_same(play, tmp_path):
                 trainer.should_stop = True
                 trainer.save_checkpoint(tmp_path / "stop.ckpt")
 
-    arguments = full(*NETWORKS["mlp with dropout"])
-    stopped = play(data=Digits(batch_size=8), callbacks=[Stop()], **arguments)
+    arguments = partial(full, *NETWORKS["mlp with dropout"])
+    stopped = play(data=Digits(batch_size=8), callbacks=[Stop()], **arguments())
     assert stopped.round == 4
-    resumed = play(data=Digits(batch_size=8), checkpoint=tmp_path / "stop.ckpt", **arguments)
-    whole = play(data=Digits(batch_size=8), **arguments)
+    resumed = play(data=Digits(batch_size=8), checkpoint=tmp_path / "stop.ckpt", **arguments())
+    whole = play(data=Digits(batch_size=8), **arguments())
     assert equal(everything(whole), everything(resumed))
 
 
@@ -786,9 +835,9 @@ def test_a_regulariser_sees_the_moment_as_it_is(play):
 
 
 class Noise(Regularizer):
-    """Instance noise, as large as can be: D sees nothing of the images."""
+    """Noise as large as can be: D sees nothing of the images."""
 
-    def inputs(self, images):
+    def inputs(self, images, draws, call):
         return images * 0
 
 

@@ -1,5 +1,6 @@
-"""Pictures from a generator: sample i is a function of (seed, i)."""
+"""Samples from a generator: sample i is a function of (seed, i)."""
 
+import math
 from functools import partial
 
 import pytest
@@ -91,6 +92,21 @@ def test_bytes_are_rounded_and_clamped(value_range, values):
     pictures = source.sample_uint8(2)
     assert pictures.dtype == torch.uint8
     assert pictures[1].flatten().tolist() == [0, 255, 128, 1, 255, 0]
+
+
+def test_an_evaluation_is_given_bytes_or_points_as_they_are():
+    pictures = sampler()
+    assert not pictures.makes_points
+    drawn = pictures.drawing(5)(3, 10)
+    assert drawn.dtype == torch.uint8
+    assert torch.equal(drawn, pictures.sample_uint8(7, seed=5, start=3))
+    points = sampler(partial(MLPGenerator, 3, None, 2, width=8, value_range=(-math.inf, math.inf)))
+    assert points.makes_points
+    drawn = points.drawing(5)(3, 10)
+    assert drawn.shape == (7, 2)
+    assert torch.equal(drawn, points.sample(7, seed=5, start=3))
+    with pytest.raises(UserError, match="makes points"):
+        points.sample_uint8(7)
 
 
 @family

@@ -23,7 +23,7 @@ class Evaluate(Periodic):
         assert isinstance(pl_module, GAN)
         if not self.evaluation.is_prepared:
             data = trainer.datamodule  # type: ignore[attr-defined]
-            self.evaluation.prepare(data.train, trainer.strategy.root_device)
+            self.evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         self.latest = self.evaluation(gan.sampler().drawing(self.evaluation.seed))

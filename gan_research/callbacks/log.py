@@ -76,8 +76,9 @@ class Log(pl.Callback):
 
 
 def probe_of(data: ImageData, pictures: ImageSet, gan: GAN) -> tuple[Tensor, Tensor | None]:
-    """The first pictures of a set as the discriminator sees them, with labels in class-conditional play."""
+    """The first pictures of a set as the discriminator sees them, in whole packs; labels in class-conditional play."""
     images, labels = next(iter(pictures.batches(PROBED)))
+    images = images[: len(images) // gan.discriminator.packing * gan.discriminator.packing]
     labels = labels.to(gan.device) if labels is not None and gan.generator.num_classes else None
     return data.to_float(images.to(gan.device)), labels
 

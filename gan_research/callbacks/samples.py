@@ -5,13 +5,19 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import Periodic, log_picture
-from gan_research.checkpoints import write_atomically
+from gan_research.files import write_atomically
 from gan_research.gan import GAN
 from gan_research.pixels import grid, png
 
+POINTS = 2000
+"""Samples in one plot, where the generator makes points."""
+
 
 class SampleGrid(Periodic):
-    """Every `every` rounds, a PNG of `count` samples of fixed latents, in `folder` and in the loggers."""
+    """Every `every` rounds, a PNG of samples of fixed latents, in `folder` and in the loggers.
+
+    `count` pictures in a grid, or `POINTS` points plotted over their density.
+    """
 
     def __init__(self, folder: Path, every: int, count: int = 64):
         super().__init__(every)
@@ -19,8 +25,17 @@ class SampleGrid(Periodic):
         self.count = count
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        pictures = gan.sampler().sample_uint8(self.count, seed=gan.seed)
+        picture = self._picture(trainer, gan)
         if trainer.is_global_zero:
             path = self.folder / f"round_{gan.round:08d}.png"
-            write_atomically(path, png(grid(pictures)))
+            write_atomically(path, picture)
             log_picture(trainer, gan, "samples", path)
+
+    def _picture(self, trainer: pl.Trainer, gan: GAN) -> bytes:
+        sampler = gan.sampler()
+        if gan.generator.resolution is not None:
+            return png(grid(sampler.sample_uint8(self.count, seed=gan.seed)))
+        from gan_research.figures import points_png  # plots take time to import
+
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        return points_png(sampler.sample(POINTS, seed=gan.seed), getattr(data, "density", None))

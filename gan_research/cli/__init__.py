@@ -10,6 +10,7 @@ from gan_research.errors import UserError, did_you_mean
 
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
+    "theory": "see the theory of the game: gan theory phases, or gan theory --help",
     "sample": "draw pictures from a checkpoint or a run",
     "evaluate": "measure a checkpoint or a run: FID, inception score",
 }

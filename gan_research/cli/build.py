@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from gan_research.checkpoints import AtomicCheckpointIO
-from gan_research.data import ImageData
+from gan_research.data import Data
 from gan_research.errors import UserError
 from gan_research.gan import GAN, refuse_several_devices
 from gan_research.metrics import Evaluation
@@ -43,16 +43,16 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
         raise
 
 
-def build_data(config: dict[str, Any]) -> ImageData:
-    """The data module, its pictures found and loaded."""
+def build_data(config: dict[str, Any]) -> Data:
+    """The data module, its samples found and loaded."""
     data = make(config["data"])
     data.prepare_data()
     data.setup()
     return data
 
 
-def build_game(config: dict[str, Any], data: ImageData) -> GAN:
-    """The game, its networks made for the pictures of `data`, the weights a function of the seed."""
+def build_game(config: dict[str, Any], data: Data) -> GAN:
+    """The game, its networks made for the samples of `data`, the weights a function of the seed."""
     if config["batch_size"] % config["accumulation"]:
         raise UserError(f"accumulation={config['accumulation']} doesn't divide batch_size={config['batch_size']}")
     num_classes = data.num_classes if config["conditional"] else 0

@@ -16,7 +16,7 @@ from gan_research.errors import UserError, did_you_mean
 
 AUTO = "auto"
 
-SEVERAL = ("regularizer", "logger")
+SEVERAL = ("regularizer", "logger", "watch")
 """The groups of which any number may be chosen."""
 
 
@@ -68,7 +68,7 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
     auto = choices["metrics"] == AUTO
     if auto:
-        suited = target_of(config["data"], "data").metrics
+        suited = target_of(config["data"], "data").suited_metrics(config["data"])
         overrides = [*(o for o in overrides if not _concerns(o, "metrics=")), f"metrics={suited}"]
     config, choices = _compose(overrides, config_dir)
     if missing := missing_values(config):
@@ -76,11 +76,12 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
     return Composition(check(_selected(config, overrides)), choices, auto)
 
 
-def choice(group: str, name: str) -> dict[str, Any]:
-    """One choice of a group of the project's own tree."""
-    path = conf_folder() / group / f"{name}.yaml"
-    if not path.is_file():
-        raise UserError(f"there is no {group}={name}: {did_you_mean(name, groups()[group])}")
+def choice(group: str, name: str, config_dir: Path | None = None) -> dict[str, Any]:
+    """One choice of a group, of the user's folder or the project's own tree."""
+    candidates = [root / group / f"{name}.yaml" for root in (config_dir, conf_folder()) if root is not None]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        raise UserError(f"there is no {group}={name}: {did_you_mean(name, groups(config_dir)[group])}")
     node = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     assert isinstance(node, dict)
     return {str(key): value for key, value in node.items()}
@@ -139,7 +140,7 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
 
 
 def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """`config` without settings of regularisers and loggers that are not chosen (an experiment may have set some)."""
+    """`config` without settings of what is not chosen in such a group (an experiment may have set some)."""
     for group in SEVERAL:
         nodes = config.get(group) or {}
         chosen = {name: node for name, node in nodes.items() if isinstance(node, dict) and "_target_" in node}

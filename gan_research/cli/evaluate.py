@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from gan_research.errors import UserError
 def main(arguments: list[str]) -> int:
     """Run `gan evaluate` with these arguments; the exit status."""
     parser = argparse.ArgumentParser(
-        prog="gan evaluate", description="Measure a checkpoint's samples against the training pictures of its run."
+        prog="gan evaluate", description="Measure a checkpoint's samples, most often against the real ones of its run."
     )
     parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (then its last checkpoint)")
-    parser.add_argument("--metrics", help="the extractor and its metrics: digits, mnist, inception (as in the run)")
-    parser.add_argument("--num-samples", type=int, help="how many pictures to draw (as in the run)")
+    parser.add_argument("--metrics", help="a choice of metrics=, such as mnist, inception or modes (as in the run)")
+    parser.add_argument("--num-samples", type=int, help="how many samples to draw (as in the run)")
     parser.add_argument("--seed", type=int, help="of the samples, not of training (as in the run)")
     parser.add_argument("--raw", action="store_true", help="the generator itself instead of its average")
     parser.add_argument("--data-root", help="where the data are now, if they moved")
@@ -26,7 +27,8 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
 
-    from gan_research.checkpoints import MARK, find_checkpoint, load, read_checkpoint, write_atomically
+    from gan_research.checkpoints import MARK, find_checkpoint, load, read_checkpoint
+    from gan_research.files import write_atomically
 
     path = find_checkpoint(options.checkpoint)
     checkpoint = read_checkpoint(path)
@@ -49,13 +51,11 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     """The numbers and the protocol that they were made by."""
     import torch
 
-    from gan_research.checkpoints import require_trusted
     from gan_research.cli.build import build_data, make
-    from gan_research.cli.compose import choice
 
-    node = choice("metrics", options.metrics) if options.metrics else config.get("metrics")
+    node = chosen(options.metrics, config) if options.metrics else config.get("metrics")
     if not node:
-        raise UserError("the run has no metrics: say which with --metrics digits, mnist or inception")
+        raise UserError("that measures nothing: say what to measure, such as --metrics digits, inception or modes")
     given = {"seed": options.seed, "num_samples": options.num_samples}
     node = node | {key: value for key, value in given.items() if value is not None}
     if options.data_root is not None:
@@ -66,15 +66,47 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    for component in (config["data"], node, *(part for part in node.values() if isinstance(part, dict))):
-        if "_target_" in component:
-            require_trusted(component["_target_"], ("gan_research.data", "gan_research.metrics", *options.trust))
+    require_trusted_parts([config["data"], node], ("gan_research.data", "gan_research.metrics", *options.trust))
     data = build_data(config)
     evaluation = make(node)
-    evaluation.prepare(data.train, device)
+    evaluation.prepare(data.train, device, heldout=data.heldout)
     sampler.generator.to(device)
     numbers = evaluation(sampler.drawing(evaluation.seed))
     return numbers, evaluation.protocol(ema=not options.raw and config.get("ema") is not None)
+
+
+def chosen(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The choice metrics=`name`, with what it takes from the rest of the config, such as the density of the data."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import InterpolationKeyError
+
+    from gan_research.cli.compose import conf_folder, groups
+    from gan_research.errors import did_you_mean
+
+    path = conf_folder() / "metrics" / f"{name}.yaml"
+    if not path.is_file():
+        raise UserError(f"there is no metrics={name}: {did_you_mean(name, groups()['metrics'])}")
+    whole = OmegaConf.create({**config, "metrics": OmegaConf.load(path)})
+    try:
+        return OmegaConf.to_container(whole.metrics, resolve=True)  # type: ignore[return-value]
+    except InterpolationKeyError as error:
+        raise UserError(f"metrics={name} doesn't suit these data: {str(error).splitlines()[0]}") from error
+
+
+def require_trusted_parts(part: Any, trust: Sequence[str]) -> None:
+    """Raise unless all that a checkpoint's config names, however deep, is defined in one of the modules in `trust`."""
+    from gan_research.checkpoints import require_trusted
+    from gan_research.cli.schema import target_of
+
+    if isinstance(part, str) and "${" in part:  # Hydra would resolve it, to any component
+        raise UserError(f"the checkpoint's config holds '{part}', which isn't trusted: a run's config is all resolved")
+    if isinstance(part, dict) and "_target_" in part:
+        require_trusted(part["_target_"], trust)
+        found = target_of(part, "the checkpoint's config")  # of a trusted module, which may have it from another
+        require_trusted(f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '')}", trust)
+    if isinstance(part, dict | list):
+        for inner in part.values() if isinstance(part, dict) else part:
+            require_trusted_parts(inner, trust)
 
 
 def show(result: dict[str, Any]) -> None:

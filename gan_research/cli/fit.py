@@ -14,8 +14,8 @@ from rich.table import Table
 from gan_research.callbacks import Checkpoints, Evaluate, Log, ProgressBar, SampleGrid
 from gan_research.checkpoints import differences, read_checkpoint
 from gan_research.cli.build import build_data, build_evaluation, build_game, build_trainer, make
-from gan_research.cli.compose import Composition, compose_train
-from gan_research.data import ImageData
+from gan_research.cli.compose import AUTO, Composition, compose_train
+from gan_research.data import Data
 from gan_research.errors import UserError
 from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
@@ -24,7 +24,7 @@ from gan_research.tracking import History, Run
 
 CHANGEABLE = {
     "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
-    "metrics", "logger", "trainer", "output", "name", "tags",
+    "metrics", "logger", "watch", "trainer", "output", "name", "tags",
 }  # fmt: skip
 """What may differ when a run is resumed; all else is the game itself."""
 
@@ -32,8 +32,10 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """A full disk, a used-up quota, a file at its limit."""
 
 
-def start(composition: Composition, overrides: list[str], config_dir: Path | None) -> int:
-    """A new run, in a new folder that is made once everything else stands."""
+def start(
+    composition: Composition, overrides: list[str], config_dir: Path | None, console: Console | None = None
+) -> tuple[int, Run]:
+    """A new run, in a new folder that is made once everything else stands: the exit status, and the run."""
     config = composition.config
     data = build_data(config)
     gan = build_game(config, data)
@@ -41,7 +43,7 @@ def start(composition: Composition, overrides: list[str], config_dir: Path | Non
     evaluation = prepared_evaluation(config, data, trainer, optional=composition.auto_metrics)
     name, group = names(composition)
     run = Run.create(Path(config["output"]), name, group, config["tags"], overrides, config_dir)
-    return fit(run, config, data, gan, trainer, evaluation, None)
+    return fit(run, config, data, gan, trainer, evaluation, console=console), run
 
 
 def go_on(path: Path, overrides: list[str], config_dir: Path | None) -> int:
@@ -64,18 +66,26 @@ def go_on(path: Path, overrides: list[str], config_dir: Path | None) -> int:
     return fit(run, config, data, gan, trainer, evaluation, checkpoint)
 
 
-def prepared_evaluation(
-    config: dict[str, Any], data: ImageData, trainer: pl.Trainer, optional: bool
-) -> Evaluation | None:
-    """The evaluation, which has seen the real pictures; the rule for the best checkpoint is one of its metrics."""
+def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:
+    """The evaluation, which has seen the real samples; the rule for the best checkpoint is one of its metrics."""
     evaluation = build_evaluation(config, optional)
     if evaluation is None:
         return None
-    best = config["best"]
-    if best is not None and best not in evaluation.metrics:
-        raise UserError(f"best={best} isn't measured: add best=null, or best=... of {', '.join(evaluation.metrics)}")
+    best_metric(config, evaluation)
     evaluation.prepare(data.train, trainer.strategy.root_device)
     return evaluation
+
+
+def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | None:
+    """The metric whose best value chooses a checkpoint, if any."""
+    best = config["best"]
+    if evaluation is None or best is None:
+        return None
+    if best == AUTO:
+        return evaluation.metrics[0]
+    if best not in evaluation.metrics:
+        raise UserError(f"best={best} isn't measured: add best=null, or best=... of {', '.join(evaluation.metrics)}")
+    return best
 
 
 def changed(config: dict[str, Any], run: Run, overrides: list[str], config_dir: Path | None) -> dict[str, Any]:
@@ -98,7 +108,7 @@ def names(composition: Composition) -> tuple[str, str]:
     loss = "+".join([choices["loss"], *(config["regularizer"] or {})])
     stem = config["name"] or "-".join([choices["experiment"] or choices["data"], networks, loss])
     seedless = config | {"data": {k: v for k, v in config["data"].items() if k != "seed"}}
-    for key in ("seed", "output", "name", "tags", "logger", "trainer"):
+    for key in ("seed", "output", "name", "tags", "logger", "watch", "trainer"):
         del seedless[key]
     digest = hashlib.blake2b(json.dumps(seedless, sort_keys=True).encode(), digest_size=3).hexdigest()
     return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
@@ -107,14 +117,15 @@ def names(composition: Composition) -> tuple[str, str]:
 def fit(
     run: Run,
     config: dict[str, Any],
-    data: ImageData,
+    data: Data,
     gan: GAN,
     trainer: pl.Trainer,
     evaluation: Evaluation | None,
-    checkpoint: Path | None,
+    checkpoint: Path | None = None,
+    console: Console | None = None,
 ) -> int:
     """Play the rounds that are left, and say what came of it; the exit status."""
-    console = Console()
+    console = console or Console()
     run.begin(config)
     log = Log()
     evaluate = Evaluate(evaluation, config["evaluate_every"]) if evaluation is not None else None
@@ -124,11 +135,12 @@ def fit(
         config,
         evaluate=evaluate,
         keep_every=config["keep_every"],
-        best=config["best"],
+        best=best_metric(config, evaluation),
     )
     grid = SampleGrid(run.folder / "samples", config["sample_every"])
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
-    callbacks = [log, grid, evaluate, ProgressBar(log, evaluate, console), checkpoints]
+    watchers = [make(node, folder=run.folder / "theory") for node in (config["watch"] or {}).values()]
+    callbacks = [log, grid, evaluate, *watchers, ProgressBar(log, evaluate, console), checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     began = time.perf_counter()

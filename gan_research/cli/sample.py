@@ -1,4 +1,4 @@
-"""`gan sample`: pictures from a checkpoint or a run."""
+"""`gan sample`: pictures or points from a checkpoint or a run."""
 
 import argparse
 from pathlib import Path
@@ -10,7 +10,7 @@ from gan_research.errors import UserError
 def main(arguments: list[str]) -> int:
     """Run `gan sample` with these arguments; the exit status."""
     parser = argparse.ArgumentParser(
-        prog="gan sample", description="Draw pictures from a checkpoint; neither the data nor the config is needed."
+        prog="gan sample", description="Draw samples from a checkpoint; neither the data nor the config is needed."
     )
     parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (then its last checkpoint)")
     parser.add_argument("-n", "--num", type=int, default=64, help="how many (64)")
@@ -19,7 +19,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--raw", action="store_true", help="the generator itself instead of its average")
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("samples.png"),
-        help="X.png: one grid; X.npz: uint8 images NHWC (and labels); anything else: a folder of PNGs (samples.png)",
+        help="X.png: one grid, or a plot of points; X.npz: uint8 images NHWC (and labels), or points; a name without "
+        "ending: a folder of PNGs (samples.png)",
     )  # fmt: skip
     parser.add_argument(
         "--trust", action="append", default=[], metavar="MODULE", help="a module of yours whose generator may be built"
@@ -32,25 +33,48 @@ def main(arguments: list[str]) -> int:
 
     sampler = load(options.checkpoint, raw=options.raw, trust=options.trust)
     labels = sampler.labels(options.num, options.label)
-    pictures = sampler.sample_uint8(options.num, options.seed, labels)
-    write_pictures(pictures, labels, options.output)
-    print(f"{options.num} pictures of {'x'.join(map(str, pictures.shape[1:]))} in {options.output}")
+    if sampler.makes_points:
+        samples = sampler.sample(options.num, options.seed, labels)
+        write_points(samples, labels, options.output)
+    else:
+        samples = sampler.sample_uint8(options.num, options.seed, labels)
+        write_pictures(samples, labels, options.output)
+    kind = "points" if sampler.makes_points else "pictures"
+    print(f"{options.num} {kind} of {'x'.join(map(str, samples.shape[1:]))} in {options.output}")
     return 0
+
+
+def write_points(points: Any, labels: Any, output: Path) -> None:
+    """Float (N, dim) as a plot or an .npz, whichever `output` names."""
+    from gan_research.files import write_atomically
+
+    if output.suffix == ".npz":
+        write_archive({"points": points.cpu().numpy()}, labels, output)
+    elif output.suffix == ".png":
+        from gan_research.figures import points_png
+
+        write_atomically(output, points_png(points.cpu()))
+    else:
+        raise UserError(f"--output {output}: points go into a name that ends in .npz or .png, not into a folder")
+
+
+def write_archive(arrays: dict[str, Any], labels: Any, output: Path) -> None:
+    """An .npz of `arrays`, and of the labels if there are any."""
+    import numpy as np
+
+    if labels is not None:
+        arrays["labels"] = labels.cpu().numpy()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(output, **arrays)
 
 
 def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
     """uint8 (N, C, H, W) as a grid, an .npz or a folder of PNGs, whichever `output` names."""
-    import numpy as np
-
-    from gan_research.checkpoints import write_atomically
+    from gan_research.files import write_atomically
     from gan_research.pixels import grid, png
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".npz":
-        arrays = {"images": pictures.permute(0, 2, 3, 1).cpu().numpy()}
-        if labels is not None:
-            arrays["labels"] = labels.cpu().numpy()
-        np.savez_compressed(output, **arrays)
+        write_archive({"images": pictures.permute(0, 2, 3, 1).cpu().numpy()}, labels, output)
         return
     if pictures.shape[1] not in (1, 3):
         raise UserError(f"pictures of {pictures.shape[1]} channels can't be PNGs: give an output that ends in .npz")
@@ -59,6 +83,6 @@ def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
         return
     if output.suffix:
         raise UserError(f"--output {output}: give a name that ends in .png or .npz, or a folder")
-    output.mkdir(exist_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
     for i, picture in enumerate(pictures):
         (output / f"{i:06d}.png").write_bytes(png(picture))

@@ -42,6 +42,7 @@ def train(  # the signature is the schema
     optimizer: dict[str, Node],
     lr_schedule: dict[str, Node | None],
     logger: dict[str, Node],
+    watch: dict[str, Node],
     trainer: Node,
     ema: Node | None = None,
     metrics: Node | None = None,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from gan_research.cli.arguments import parse
 from gan_research.cli.compose import compose_train, conf_folder, groups
 from gan_research.errors import UserError
 
@@ -24,43 +25,27 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
 
 def main(arguments: list[str]) -> int:
     """Run `gan train` with these arguments; the exit status."""
-    config_dir: Path | None = None
-    resume: Path | None = None
-    overrides: list[str] = []
-    wanted = "train"
-    rest = iter(arguments)
-    for argument in rest:
-        if argument in ("-h", "--help"):
-            wanted = "help"
-        elif argument == "--cfg":
-            wanted = "config"
-        elif argument == "--config-dir" or argument.startswith("--config-dir="):
-            folder = argument.partition("=")[2] or next(rest, "")
-            if not folder:
-                raise UserError("--config-dir: give a folder")
-            config_dir = Path(folder)
-        elif argument.startswith("resume="):
-            resume = Path(argument.removeprefix("resume="))
-        elif "=" not in argument and not argument.startswith("~"):
-            raise UserError(f"'{argument}' is neither KEY=VALUE nor an option of gan train: see gan train --help")
-        else:
-            overrides.append(argument)
-    if wanted == "help":
+    given = parse(arguments, "gan train", options=("--cfg",))
+    config_dir = given.config_dir
+    if given.help:
         show_help(config_dir)
         return 0
-    if resume is not None:
-        if wanted == "config":
-            raise UserError(f"--cfg prints the config of a new run: that of an old one is in {resume / 'config.yaml'}")
+    resumed = [o for o in given.overrides if o.startswith("resume=")]
+    overrides = [o for o in given.overrides if o not in resumed]
+    if resumed:
+        folder = Path(resumed[-1].removeprefix("resume="))
+        if "--cfg" in given.options:
+            raise UserError(f"--cfg prints the config of a new run: that of an old one is in {folder / 'config.yaml'}")
         from gan_research.cli import fit
 
-        return fit.go_on(resume, overrides, config_dir)
+        return fit.go_on(folder, overrides, config_dir)
     composition = compose_train(overrides, config_dir)
-    if wanted == "config":
+    if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
     from gan_research.cli import fit
 
-    return fit.start(composition, overrides, config_dir)
+    return fit.start(composition, overrides, config_dir)[0]
 
 
 def show_help(config_dir: Path | None) -> None:

@@ -1,13 +1,24 @@
-"""Real images: the sets, their order, and how they reach the players."""
+"""Real samples: the sets of pictures and the known densities, their order, and how they reach the players."""
 
 from gan_research.data.arrays import Arrays
-from gan_research.data.base import Batch, ImageData
+from gan_research.data.base import Batch, Data, ImageData
+from gan_research.data.densities import (
+    Checkerboard,
+    Density,
+    Gaussian,
+    GaussianMixture,
+    Grid,
+    Mixture1D,
+    Ring,
+    SwissRoll,
+)
 from gan_research.data.digits import Digits
 from gan_research.data.folder import ImageFolder
-from gan_research.data.loading import Rounds
+from gan_research.data.loading import ImageRounds, Rounds
 from gan_research.data.order import Order
-from gan_research.data.sets import FileSet, ImageSet, TensorSet
-from gan_research.data.vision import CIFAR10, CIFAR100, MNIST, STL10, CelebA, FashionMNIST
+from gan_research.data.points import Points, PointSet
+from gan_research.data.sets import FileSet, ImageSet, SampleSet, TensorSet
+from gan_research.data.vision import CIFAR10, CIFAR100, MNIST, STL10, CelebA, FashionMNIST, StackedMNIST
 
 __all__ = [
     "CIFAR10",
@@ -17,13 +28,27 @@ __all__ = [
     "Arrays",
     "Batch",
     "CelebA",
+    "Checkerboard",
+    "Data",
+    "Density",
     "Digits",
     "FashionMNIST",
     "FileSet",
+    "Gaussian",
+    "GaussianMixture",
+    "Grid",
     "ImageData",
     "ImageFolder",
+    "ImageRounds",
     "ImageSet",
+    "Mixture1D",
     "Order",
+    "PointSet",
+    "Points",
+    "Ring",
     "Rounds",
+    "SampleSet",
+    "StackedMNIST",
+    "SwissRoll",
     "TensorSet",
 ]

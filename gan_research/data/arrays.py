@@ -62,11 +62,11 @@ class Arrays(ImageData):
 
     @property
     def resolution(self) -> int:  # type: ignore[override]
-        return self.train.shape[2] if self._sets else self._content[0].shape[3]
+        return self.train.sample_shape[2] if self._sets else self._content[0].shape[3]
 
     @property
     def channels(self) -> int:  # type: ignore[override]
-        return self.train.shape[0] if self._sets else self._content[0].shape[1]
+        return self.train.sample_shape[0] if self._sets else self._content[0].shape[1]
 
     @cached_property
     def num_classes(self) -> int:  # type: ignore[override]

@@ -1,4 +1,4 @@
-"""`ImageData`: what every set of images is to the rest of the program, and to Lightning."""
+"""`Data` is what all real samples are to the rest of the program, and to Lightning; `ImageData` is all pictures."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar
@@ -7,51 +7,50 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from gan_research.data.loading import Batch, Rounds
+from gan_research.data.loading import Batch, ImageRounds, Rounds
 from gan_research.data.order import rank_block
-from gan_research.data.sets import ImageSet
+from gan_research.data.sets import SampleSet
 from gan_research.errors import UserError
 from gan_research.pixels import to_float
 from gan_research.streams import stream
 
-__all__ = ["Batch", "ImageData"]
+__all__ = ["Batch", "Data", "ImageData"]
 
 
-class ImageData(pl.LightningDataModule):
-    """Base of all image sets: square images, `channels` x `resolution` x `resolution`.
+class Data(pl.LightningDataModule):
+    """Base of all data: samples of one shape, `channels` x `resolution` x `resolution`, or `channels` without one.
 
-    A subclass gives `name`, `resolution`, `channels`, `num_classes` (0: no labels) and `load`.
-    `batch_size` counts real images per discriminator update, over all ranks.
+    A subclass gives `name`, `resolution`, `channels`, `num_classes` (0: no labels), `value_range`, `load` and
+    `make_rounds`. `batch_size` counts real samples per discriminator update, over all ranks.
     """
 
     name: str
-    resolution: int
+    resolution: int | None
     channels: int
     num_classes: int = 0
-    num_workers: int = 0
-    metrics: ClassVar[str] = "inception"
-    """The choice of the config group `metrics` that suits these pictures."""
+    value_range: tuple[float, float]
+    metrics: ClassVar[str]
+    """The choice of the config group `metrics` that suits these samples."""
 
-    def __init__(
-        self,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = False,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-    ) -> None:
+    def __init__(self, batch_size: int, seed: int) -> None:
         super().__init__()
-        low, high = (float(v) for v in value_range)
-        if not low < high:
-            raise UserError(f"data.value_range=[{low}, {high}] is empty: give the lower end first, as in [-1, 1]")
         if batch_size < 1:
             raise UserError(f"batch_size={batch_size} must be at least 1")
-        self.batch_size, self.seed, self.flip = batch_size, seed, flip
-        self.value_range = (low, high)
-        self._sets: tuple[ImageSet, ImageSet | None] | None = None
+        self.batch_size, self.seed = batch_size, seed
+        self._sets: tuple[SampleSet, SampleSet | None] | None = None
+
+    @classmethod
+    def suited_metrics(cls, node: dict[str, Any]) -> str:
+        """The choice of the config group `metrics` that suits the data which the config `node` describes."""
+        return cls.metrics
 
     @abstractmethod
-    def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
-        """The training pictures, and those that training never sees; with `download` missing files may be fetched."""
+    def load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
+        """The training samples, and those that training never sees; with `download` missing files may be fetched."""
+
+    @abstractmethod
+    def make_rounds(self, **share: Any) -> Rounds:
+        """The rounds of one rank: `share` is the arguments of `Rounds`."""
 
     def prepare_data(self) -> None:
         """Once a node: fetch what is missing. What was loaded on the way is kept."""
@@ -61,31 +60,25 @@ class ImageData(pl.LightningDataModule):
         """In every process: load the set. Alone, without a Trainer that prepares first, it prepares too."""
         self._load(download=self.trainer is None)
 
-    def _load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
+    def _load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
         if self._sets is None:
-            train, heldout = self.load(download)
-            if self.batch_size > len(train):
-                raise UserError(
-                    f"batch_size={self.batch_size} is more than the {len(train)} training pictures of {self.name}: "
-                    f"set batch_size to {len(train)} or less"
-                )
-            self._sets = train, heldout
+            self._sets = self.load(download)
         return self._sets
 
     @property
-    def train(self) -> ImageSet:
-        """The pictures to train on."""
+    def train(self) -> SampleSet:
+        """The samples to train on."""
         return self._load(download=self.trainer is None)[0]
 
     @property
-    def heldout(self) -> ImageSet | None:
-        """Real pictures that training never sees."""
+    def heldout(self) -> SampleSet | None:
+        """Real samples that training never sees."""
         return self._load(download=self.trainer is None)[1]
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W)."""
-        return self.channels, self.resolution, self.resolution
+    def sample_shape(self) -> tuple[int, ...]:
+        """(C, H, W), or (C,) of points."""
+        return (self.channels,) if self.resolution is None else (self.channels, self.resolution, self.resolution)
 
     def rounds(
         self,
@@ -95,17 +88,15 @@ class ImageData(pl.LightningDataModule):
         world_size: int = 1,
         device: torch.device | str = "cpu",
     ) -> Rounds:
-        """The endless rounds of real minibatches of one rank, uint8, from round `start` on."""
-        return Rounds(
-            self.train,
-            self.seed,
-            self.batch_size,
+        """The endless rounds of real minibatches of one rank, as they are stored, from round `start` on."""
+        return self.make_rounds(
+            seed=self.seed,
+            batch_size=self.batch_size,
             discriminator_steps=discriminator_steps,
             start=start,
             rank=rank,
             world_size=world_size,
             device=device,
-            num_workers=self.num_workers,
         )
 
     def train_dataloader(self) -> Rounds:
@@ -128,19 +119,68 @@ class ImageData(pl.LightningDataModule):
         return Batch(batch.images.to(device, non_blocking=True), labels, batch.round)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """uint8 -> float32 in the value range, with random horizontal flips."""
+        """The batch as the players see it."""
         trainer = self.trainer
-        if trainer is None or not self.flip:
-            return self.ready(batch)
-        return self.ready(batch, trainer.global_rank, trainer.world_size)
+        return self.ready(batch) if trainer is None else self.ready(batch, trainer.global_rank, trainer.world_size)
+
+    def ready(self, batch: Batch, rank: int = 0, world_size: int = 1) -> Batch:
+        """The batch of a rank as the players see it."""
+        return Batch(self.to_float(batch.images), batch.labels, batch.round)
+
+    def to_float(self, samples: Tensor) -> Tensor:
+        """Samples as they are stored -> as the players see them, float32."""
+        return samples
+
+    def describe(self) -> dict[str, Any]:
+        """The set in plain values, for the record of a run."""
+        return {
+            "name": self.name,
+            "shape": list(self.sample_shape),
+            "train": len(self.train),
+            "heldout": 0 if self.heldout is None else len(self.heldout),
+            "num_classes": self.num_classes,
+        }
+
+
+class ImageData(Data):
+    """Base of all image sets: square images, uint8 as stored, `flip`ped at random as training sees them."""
+
+    resolution: int
+    metrics: ClassVar[str] = "inception"
+    num_workers: int = 0
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        seed: int = 0,
+        flip: bool = False,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+    ) -> None:
+        low, high = (float(v) for v in value_range)
+        if not low < high:
+            raise UserError(f"data.value_range=[{low}, {high}] is empty: give the lower end first, as in [-1, 1]")
+        super().__init__(batch_size, seed)
+        self.flip, self.value_range = flip, (low, high)
+
+    def _load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
+        train, heldout = super()._load(download)
+        if self.batch_size > len(train):
+            raise UserError(
+                f"batch_size={self.batch_size} is more than the {len(train)} training pictures of {self.name}: "
+                f"set batch_size to {len(train)} or less"
+            )
+        return train, heldout
+
+    def make_rounds(self, **share: Any) -> Rounds:
+        return ImageRounds(self.train, num_workers=self.num_workers, **share)
 
     def ready(self, batch: Batch, rank: int = 0, world_size: int = 1) -> Batch:
         """The batch as the players see it. Flips are drawn for the whole round, so they do not depend on the ranks."""
-        images = batch.images
         if self.flip:
+            images = batch.images
             mask = self._flips(batch.round, len(images) * world_size, rank, world_size, images.device)
-            images = torch.where(mask[:, None, None, None], images.flip(-1), images)
-        return Batch(self.to_float(images), batch.labels, batch.round)
+            batch = batch._replace(images=torch.where(mask[:, None, None, None], images.flip(-1), images))
+        return super().ready(batch)
 
     def _flips(self, round: int, total: int, rank: int, world_size: int, device: torch.device) -> Tensor:
         generator = stream(self.seed, "flip", round)
@@ -148,18 +188,9 @@ class ImageData(pl.LightningDataModule):
         mask = rank_block(mask, total // self.batch_size, rank, world_size)
         return (mask.pin_memory() if device.type == "cuda" else mask).to(device, non_blocking=True)
 
-    def to_float(self, images: Tensor) -> Tensor:
+    def to_float(self, samples: Tensor) -> Tensor:
         """uint8 levels -> float32 in the set's value range."""
-        return to_float(images, self.value_range)
+        return to_float(samples, self.value_range)
 
     def describe(self) -> dict[str, Any]:
-        """The set in plain values, for the record of a run."""
-        return {
-            "name": self.name,
-            "shape": list(self.image_shape),
-            "train": len(self.train),
-            "heldout": 0 if self.heldout is None else len(self.heldout),
-            "num_classes": self.num_classes,
-            "value_range": list(self.value_range),
-            "flip": self.flip,
-        }
+        return {**super().describe(), "value_range": list(self.value_range), "flip": self.flip}

@@ -46,7 +46,7 @@ class PictureData(ImageData):
         paths = [root / name for name in names]
         resident = self.resident
         if resident is None:
-            resident = fits(len(names) * math.prod(self.image_shape), self.resident_limit_gib)
+            resident = fits(len(names) * math.prod(self.sample_shape), self.resident_limit_gib)
         images, good = decode_all(paths, decoder) if resident else (None, check_headers(paths))
         refuse_corrupt(names, good, self.skip_corrupt)
 

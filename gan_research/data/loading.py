@@ -1,6 +1,7 @@
-"""From a set of pictures to rounds: gathered on the device, or read ahead by worker processes."""
+"""The endless rounds of real minibatches; those of pictures gathered on the device, or read ahead by processes."""
 
 import signal
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Any, NamedTuple
@@ -10,28 +11,27 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gan_research.data.order import Order, rank_block
-from gan_research.data.sets import FileSet, ImageSet, Read, TensorSet
+from gan_research.data.sets import FileSet, Read, SampleSet, TensorSet
 from gan_research.errors import UserError
 
 
 class Batch(NamedTuple):
     """The real minibatches of one round: those of its k discriminator updates, one after the other."""
 
-    images: Tensor  # from the loader: uint8 (k*b, C, H, W); ready for training: float32 in the set's value range
+    images: Tensor  # from the loader: uint8 (k*b, C, H, W); ready for training: float32 in the set's value range;
+    # or points, float32 (k*b, dim) from the start
     labels: Tensor | None  # int64 (k*b,), None where the set has no labels
     round: int
 
 
 class Rounds(Iterable[Batch]):
-    """The endless rounds of one rank, from round `start` on.
+    """The endless rounds of one rank, from round `start` on; of each minibatch of a round the rank holds one block.
 
-    The minibatch of update u = round * k + i is the stream's positions [u*B, (u+1)*B); the rank holds one block of it.
-    `start` may be a function: it is asked whenever an iteration begins.
+    `start` may be a function: it is asked whenever an iteration begins. A subclass implements `play`.
     """
 
     def __init__(
         self,
-        images: ImageSet,
         seed: int,
         batch_size: int,
         discriminator_steps: int = 1,
@@ -39,20 +39,37 @@ class Rounds(Iterable[Batch]):
         rank: int = 0,
         world_size: int = 1,
         device: torch.device | str = "cpu",
-        num_workers: int = 0,
     ) -> None:
         if batch_size % world_size:
             raise UserError(
                 f"batch_size={batch_size} cannot be divided among {world_size} devices: "
                 f"make it a multiple of {world_size}"
             )
-        self.images, self.seed, self.batch_size = images, seed, batch_size
+        self.seed, self.batch_size = seed, batch_size
         self.discriminator_steps, self.start = discriminator_steps, start
         self.rank, self.world_size = rank, world_size
-        self.device, self.num_workers = torch.device(device), num_workers
+        self.device = torch.device(device)
 
     def __iter__(self) -> Iterator[Batch]:
-        start = self.start() if callable(self.start) else self.start
+        return self.play(self.start() if callable(self.start) else self.start)
+
+    @abstractmethod
+    def play(self, start: int) -> Iterator[Batch]:
+        """The rank's rounds from `start` on."""
+
+    def share(self, values: Tensor) -> Tensor:
+        """The rank's part of what a whole round holds."""
+        return rank_block(values, self.discriminator_steps, self.rank, self.world_size)
+
+
+class ImageRounds(Rounds):
+    """The minibatch of update u = round * k + i is the positions [u*B, (u+1)*B) of the endless order of `images`."""
+
+    def __init__(self, images: SampleSet, *share: Any, num_workers: int = 0, **more: Any) -> None:
+        super().__init__(*share, **more)
+        self.images, self.num_workers = images, num_workers
+
+    def play(self, start: int) -> Iterator[Batch]:
         if isinstance(self.images, TensorSet):
             return self._gathered(self.images, start)
         assert isinstance(self.images, FileSet)
@@ -61,10 +78,9 @@ class Rounds(Iterable[Batch]):
     def indices(self, start: int, device: torch.device) -> Iterator[Tensor]:
         """The samples of this rank, round by round."""
         order = Order(len(self.images), self.seed, device)
-        k, rank, world_size = self.discriminator_steps, self.rank, self.world_size
-        size = k * self.batch_size
+        size = self.discriminator_steps * self.batch_size
         for round in count(start):
-            yield rank_block(order.indices(round * size, (round + 1) * size), k, rank, world_size)
+            yield self.share(order.indices(round * size, (round + 1) * size))
 
     def _gathered(self, images: TensorSet, start: int) -> Iterator[Batch]:
         device = self.device if images.on_device else torch.device("cpu")
@@ -95,7 +111,7 @@ class Rounds(Iterable[Batch]):
 class _RoundSampler(Sampler[list[int]]):
     """One round's samples after the other, as lists."""
 
-    def __init__(self, rounds: Rounds, start: int) -> None:
+    def __init__(self, rounds: ImageRounds, start: int) -> None:
         self.rounds, self.start = rounds, start
 
     def __iter__(self) -> Iterator[list[int]]:

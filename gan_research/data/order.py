@@ -43,10 +43,10 @@ class Order:
 
 
 def rank_block(values: Tensor, steps: int, rank: int, world_size: int) -> Tensor:
-    """The part of a round that a rank holds: of each of the `steps` minibatches in `values` (steps * B,) its block.
+    """The part of a round that a rank holds: of each of the `steps` minibatches in `values` (steps * B, ...) its block.
 
-    Returns (steps * B / world_size,).
+    Returns (steps * B / world_size, ...).
     """
     if world_size == 1:
         return values
-    return values.view(steps, world_size, -1)[:, rank].reshape(-1)
+    return values.unflatten(0, (steps, world_size, -1))[:, rank].flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Sets of real pictures: whole in memory (`TensorSet`) or decoded from files as they are wanted (`FileSet`)."""
+"""Sets of real samples; of pictures, whole in memory (`TensorSet`) or decoded from files when wanted (`FileSet`)."""
 
 import hashlib
 import os
@@ -19,31 +19,35 @@ from gan_research.errors import UserError
 Read = tuple[Tensor, Tensor | None]
 
 
-class ImageSet(ABC):
-    """Real pictures in a fixed order: uint8 (C, H, W) each, with int64 labels (N,) or None."""
+class SampleSet(ABC):
+    """Real samples in a fixed order, each of `sample_shape`, with int64 labels (N,) or None."""
 
     labels: Tensor | None
-    shape: tuple[int, int, int]
+    sample_shape: tuple[int, ...]
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Read:
-        """The pictures [start, stop), on the CPU: uint8 (n, C, H, W), and their labels (n,) or None."""
+        """The samples [start, stop), on the CPU: (n, *sample_shape), and their labels (n,) or None."""
 
     @abstractmethod
     def content_hash(self) -> str:
         """A name for what the set holds: statistics are kept under it, never under the set's name."""
 
     def batches(self, batch_size: int) -> Iterator[Read]:
-        """Every picture once, in the set's order, `batch_size` at a time; the last batch may be smaller."""
+        """Every sample once, in the set's order, `batch_size` at a time; the last batch may be smaller."""
         for start in range(0, len(self), batch_size):
             yield self.read(start, min(start + batch_size, len(self)))
 
     def take(self, n: int) -> Tensor:
-        """The first n pictures (or all, where there are fewer): uint8 (n, C, H, W)."""
+        """The first n samples (or all, where there are fewer): (n, *sample_shape)."""
         return self.read(0, min(n, len(self)))[0]
+
+
+class ImageSet(SampleSet):
+    """Real pictures: uint8 (C, H, W) each."""
 
 
 class TensorSet(ImageSet):
@@ -57,7 +61,7 @@ class TensorSet(ImageSet):
         self.images = images.contiguous()
         self.labels = None if labels is None else labels.long()
         self.on_device = on_device
-        self.shape = (images.shape[1], images.shape[2], images.shape[3])
+        self.sample_shape = tuple(images.shape[1:])
         self._copies: dict[torch.device, Read] = {}
 
     def __len__(self) -> int:
@@ -92,7 +96,7 @@ class FileSet(ImageSet):
     def __init__(self, root: Path, names: Sequence[str], decoder: Decoder, labels: Tensor | None = None) -> None:
         self.root, self.names, self.decoder = root, list(names), decoder
         self.labels = None if labels is None else labels.long()
-        self.shape = (decoder.channels, decoder.resolution, decoder.resolution)
+        self.sample_shape = (decoder.channels, decoder.resolution, decoder.resolution)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -113,7 +117,8 @@ class FileSet(ImageSet):
 
     def read(self, start: int, stop: int) -> Read:
         if start >= stop:
-            return torch.empty(0, *self.shape, dtype=torch.uint8), None if self.labels is None else self.labels[:0]
+            none = torch.empty(0, *self.sample_shape, dtype=torch.uint8)
+            return none, None if self.labels is None else self.labels[:0]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             images = torch.from_numpy(np.stack(list(pool.map(self.decode, range(start, stop)))))
         return images, None if self.labels is None else self.labels[start:stop]

@@ -16,6 +16,7 @@ from gan_research.data.base import ImageData
 from gan_research.data.folder import PictureData, fits
 from gan_research.data.sets import ImageSet, TensorSet, resize
 from gan_research.errors import UserError
+from gan_research.streams import stream
 
 T = TypeVar("T")
 # what torchvision raises for files that are missing, incomplete, damaged, or not to be had
@@ -138,6 +139,44 @@ class FashionMNIST(MNIST):
     name = "fashion_mnist"
     metrics = "inception"  # the classifier knows digits only
     source, place = datasets.FashionMNIST, "FashionMNIST/raw"
+
+
+class StackedMNIST(MNIST):
+    """`size` pictures in 1000 classes: each three MNIST digits a, b, c drawn at random, as red, green and blue.
+
+    The class is 100 a + 10 b + c (Metz et al. 2017; the default `size` is PacGAN's, Lin et al. 2018). Training digits
+    are stacked for training (PacGAN's code stacks test digits too), and test digits for `heldout_size` pictures that
+    are held out. `stacking_seed` draws the digits, so that runs of any `seed` share the set.
+    """
+
+    name, channels, num_classes = "stacked_mnist", 3, 1000
+    metrics = "stacked_mnist"
+
+    def __init__(
+        self,
+        root: str = "data",
+        download: bool = True,
+        resolution: int = 28,
+        size: int = 128_000,
+        heldout_size: int = 26_000,
+        stacking_seed: int = 0,
+        batch_size: int = 64,
+        seed: int = 0,
+        flip: bool = False,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+    ) -> None:
+        super().__init__(root, download, resolution, batch_size, seed, flip, value_range)
+        if size < 1 or heldout_size < 1:
+            raise UserError(f"data.size={size} and data.heldout_size={heldout_size} must be at least 1")
+        self.sizes, self.stacking_seed = {False: size, True: heldout_size}, stacking_seed
+
+    def _part(self, heldout: bool, download: bool) -> TensorSet:
+        digits = super()._part(heldout, download)
+        assert digits.labels is not None
+        generator = stream(self.stacking_seed, f"stack {'held-out' if heldout else 'train'} digits")
+        chosen = torch.randint(len(digits), (self.sizes[heldout], 3), generator=generator)
+        labels = digits.labels[chosen] @ torch.tensor([100, 10, 1])
+        return TensorSet(digits.images[:, 0][chosen], labels, digits.on_device)
 
 
 class CIFAR10(VisionData):

@@ -3,14 +3,31 @@
 from torch import Tensor
 from torch.nn.functional import relu
 
-from gan_research.losses.base import AdversarialLoss
+from gan_research.divergences import total_variation
+from gan_research.losses.base import Separable
+from gan_research.losses.theory import Functional, Theory
+
+TWO_TV = Functional("2 TV", lambda p, q: 2 * total_variation(p, q))
 
 
-class Hinge(AdversarialLoss):
+class Hinge(Separable):
     """D: max(0, 1 - D(x)) + max(0, 1 + D(G(z))); G: -D(G(z))."""
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        return relu(1 - real_logits) + relu(1 + fake_logits)
+    margin = True
+
+    def real_term(self, logits: Tensor) -> Tensor:
+        return relu(1 - logits)
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         return -fake_logits
+
+    def theory(self) -> Theory:
+        """D's expected loss is sum 2 min(p, q) at its best; where p = q every logit in [-1, 1] attains that."""
+        return Theory(
+            kind="pointwise",
+            at_equality=-2.0,
+            divergence=TWO_TV,
+            optimal_logit=Functional("sign(p - q)", lambda p, q: (p - q).sign()),
+            unique=False,
+            descends=TWO_TV,
+        )

@@ -1,12 +1,21 @@
 """The losses of Goodfellow et al. 2014, with D(x) = sigmoid(logit)."""
 
+import math
+from dataclasses import replace
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from gan_research.losses.base import AdversarialLoss
+from gan_research.divergences import jsd, kl
+from gan_research.losses.base import Separable
+from gan_research.losses.theory import LOG_RATIO, Functional, Theory
+
+LOG_4 = math.log(4)
+TWO_JSD = Functional("2 JSD", lambda p, q: 2 * jsd(p, q))
+KL_LESS_TWO_JSD = Functional("KL(q || p) - 2 JSD", lambda p, q: kl(q, p) - 2 * jsd(p, q))
 
 
-class Minimax(AdversarialLoss):
+class Minimax(Separable):
     """The value function itself, equation 1: D ascends V and G descends it.
 
     V(D, G) = E[log D(x)] + E[log(1 - D(G(z)))]; in the logit l, log D = -softplus(-l), log(1 - D) = -softplus(l).
@@ -14,12 +23,19 @@ class Minimax(AdversarialLoss):
     """
 
     log_odds = True
+    margin = True
 
-    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        return softplus(-real_logits) + softplus(fake_logits)
+    def real_term(self, logits: Tensor) -> Tensor:
+        return softplus(-logits)
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-        return -softplus(fake_logits)
+        return -self.fake_term(fake_logits)
+
+    def theory(self) -> Theory:
+        """Proposition 1, D* = p / (p + q), and theorem 1."""
+        return Theory(
+            kind="pointwise", at_equality=-LOG_4, divergence=TWO_JSD, optimal_logit=LOG_RATIO, descends=TWO_JSD
+        )
 
 
 class NonSaturating(Minimax):
@@ -29,4 +45,8 @@ class NonSaturating(Minimax):
     """
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-        return softplus(-fake_logits)
+        return self.real_term(fake_logits)
+
+    def theory(self) -> Theory:
+        """What G descends is theorem 2.5 of Arjovsky & Bottou 2017."""
+        return replace(super().theory(), descends=KL_LESS_TWO_JSD)

@@ -1,4 +1,4 @@
-"""An evaluation: one feature pass over generated pictures, all metrics, and the protocol that the numbers belong to."""
+"""An evaluation: one feature pass over generated samples, all metrics, and the protocol that the numbers belong to."""
 
 import contextlib
 import dataclasses
@@ -13,25 +13,29 @@ from torch import Tensor
 
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics.extractors import Extractor, Features
-from gan_research.metrics.scores import METRICS, Metric
+from gan_research.metrics.scores import METRICS, Metric, Split
 
 
-class RealImages(Interface):
-    """What an evaluation asks of real pictures."""
+class RealSet(Interface):
+    """What an evaluation asks of real samples."""
 
     def __len__(self) -> int:
         """How many there are."""
 
     def batches(self, batch_size: int) -> Iterable[tuple[Tensor, Tensor | None]]:
-        """All of them, once, in a fixed order: uint8 (N, C, H, W), and labels."""
+        """All of them, once, in a fixed order: uint8 (N, C, H, W) or float (N, dim), and labels."""
 
     def content_hash(self) -> str:
-        """A hash of the pictures themselves, never of a name."""
+        """A hash of the samples themselves, never of a name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How a number was measured. Numbers of different protocols don't compare, and never share a column."""
+    """How a number was measured. Numbers of different protocols don't compare, and never share a column.
+
+    real_split, num_real: how many of which real samples the metrics were given ("none", where they want none); the hash
+    is of the whole set. num_heldout: the same for reals that training never sees, which few metrics want.
+    """
 
     extractor: str
     extractor_hash: str
@@ -40,6 +44,8 @@ class Protocol:
     real_split: str
     num_real: int
     real_hash: str
+    num_heldout: int
+    heldout_hash: str
     num_fake: int
     ema: bool
     batch_statistics: bool
@@ -56,14 +62,14 @@ class Protocol:
 
 
 class Evaluation:
-    """Measures a generator: `prepare` once with real pictures, then call it with something that samples.
+    """Measures a generator: `prepare` once with real samples, then call it with something that samples.
 
     Args:
-        extractor: turns pictures into features and logits.
-        metrics: names out of `METRICS`: "fid", "is", "rarest_class".
-        num_samples: how many pictures are generated.
+        extractor: turns pictures, or points, into features and logits.
+        metrics: names out of `METRICS`.
+        num_samples: how many samples are generated.
         batch_size: how many at a time, real and generated.
-        seed: of the latents (which the caller draws) and of the inception score's splits.
+        seed: of the latents (which the caller draws), and of what else a metric draws.
     """
 
     def __init__(
@@ -91,36 +97,77 @@ class Evaluation:
         self._prepared: list[Metric] | None = None
         self._real: dict[str, Any] = {}
 
-    def prepare(self, real: RealImages, device: torch.device | str = "cpu", split: str = "train") -> None:
-        """Extract the real pictures' features, in one pass, on `device`, and keep their statistics.
+    def prepare(
+        self,
+        real: RealSet,
+        device: torch.device | str = "cpu",
+        split: str = "train",
+        heldout: RealSet | None = None,
+    ) -> None:
+        """Extract, on `device`, the features of the real samples that the metrics want, and keep what they need.
 
-        `split` says for the protocol which real pictures they are.
+        `split` says for the protocol which real samples they are. `heldout`: samples that training never sees.
         """
-        if len(real) < 2:
-            raise UserError(f"an evaluation needs at least 2 real pictures, not {len(real)}")
         device = torch.device(device)
         self._prepared = None
         self.extractor.to(device)
         prepared = [METRICS[name](self.extractor, self.seed, device) for name in self.metrics]
         with _exactly(device):
-            for images, _ in real.batches(self.batch_size):
-                seen = self._extract(images.to(device), "real")
-                for metric in prepared:
-                    metric.update_real(seen)
+            num_real, real_hash = self._show(prepared, "train", real, device)
+            num_heldout, heldout_hash = self._show(prepared, "heldout", heldout, device)
         self._prepared, self._device = prepared, device
-        self._real = {"real_split": split, "num_real": len(real), "real_hash": real.content_hash()}
+        self._real = {
+            "real_split": split if num_real else "none",
+            "num_real": num_real,
+            "real_hash": real_hash,
+            "num_heldout": num_heldout,
+            "heldout_hash": heldout_hash,
+        }
+
+    def _show(
+        self, prepared: list[Metric], split: Split, real: RealSet | None, device: torch.device
+    ) -> tuple[int, str]:
+        """Give each metric those of the real samples that it wants, in one pass; how many were used, and their hash."""
+        wanted = [(metric, metric.wants(self.num_samples)) for metric in prepared]
+        counts = {metric: wants[split] for metric, wants in wanted if split in wants}
+        if real is None:
+            if counts:
+                name = next(iter(counts)).name
+                raise UserError(
+                    f"metric '{name}' needs real samples that training never sees, and these data hold none out: leave "
+                    "the metric out, or choose data with held-out samples"
+                )
+            return 0, ""
+        for metric, count in counts.items():
+            if len(real) < (count or 2):
+                raise UserError(
+                    f"metric '{metric.name}' needs at least {count or 2:,} real samples ({split}) for num_samples="
+                    f"{self.num_samples}, and there are {len(real):,}: lower num_samples, or take more data"
+                )
+        last = max((count or len(real) for count in counts.values()), default=0)
+        start = 0
+        for samples, _ in real.batches(self.batch_size):  # the first batch in any case: whether the extractor takes it
+            self._quantisation = "uint8, round and clamp" if samples.dtype == torch.uint8 else "none"
+            seen = self._extract(samples.to(device), "real")
+            for metric, count in counts.items():
+                if count is None or start < count:
+                    metric.update_real(seen if count is None else seen.first(count - start), split)
+            start += len(samples)
+            if start >= last:
+                break
+        return last, real.content_hash() if last else ""
 
     @property
     def is_prepared(self) -> bool:
-        """Whether it has seen real pictures."""
+        """Whether it has seen real samples."""
         return self._prepared is not None
 
     def __call__(self, sample: Callable[[int, int], Tensor]) -> dict[str, float]:
-        """The metrics of the pictures that `sample(start, stop)` makes: uint8 (stop - start, C, H, W).
+        """The metrics of the samples that `sample(start, stop)` makes: uint8 (stop - start, C, H, W), or points.
 
-        They are rounded and clamped to 8 bits, not truncated. Picture number i should depend on i and the seed alone,
-        so that numbers don't depend on the batch size. Sampling, too, runs here without gradient and autocast. Raises a
-        UserError where features aren't finite.
+        Pictures are rounded and clamped to 8 bits, not truncated; points are float (stop - start, dim). Sample number i
+        should depend on i and the seed alone, so that numbers don't depend on the batch size. Sampling, too, runs here
+        without gradient and autocast. Raises a UserError where features aren't finite.
         """
         prepared = self._ready()
         for metric in prepared:
@@ -128,12 +175,12 @@ class Evaluation:
         with _exactly(self._device):
             for start in range(0, self.num_samples, self.batch_size):
                 stop = min(start + self.batch_size, self.num_samples)
-                images = sample(start, stop)
-                if len(images) != stop - start:
+                samples = sample(start, stop)
+                if len(samples) != stop - start:
                     raise ValueError(
-                        f"sample({start}, {stop}) has to make {stop - start} pictures, and made {len(images)}"
+                        f"sample({start}, {stop}) has to make {stop - start} samples, and made {len(samples)}"
                     )
-                seen = self._extract(images.to(self._device), "generated")
+                seen = self._extract(samples.to(self._device), "generated")
                 for metric in prepared:
                     metric.update(seen)
             results: dict[str, float] = {}
@@ -151,7 +198,7 @@ class Evaluation:
             extractor=self.extractor.name,
             extractor_hash=self.extractor.fingerprint(),
             resize=self.extractor.resize,
-            quantisation="uint8, round and clamp",
+            quantisation=self._quantisation,
             num_fake=self.num_samples,
             ema=ema,
             batch_statistics=batch_statistics,
@@ -161,15 +208,17 @@ class Evaluation:
 
     def _ready(self) -> list[Metric]:
         if self._prepared is None:
-            raise RuntimeError("call prepare(real, device) first: an evaluation compares with real pictures")
+            raise RuntimeError("call prepare(real, device) first: an evaluation compares with real samples")
         return self._prepared
 
-    def _extract(self, images: Tensor, which: str) -> Features:
-        seen = self.extractor(images)
+    def _extract(self, samples: Tensor, which: str) -> Features:
+        if samples.is_floating_point() and not torch.isfinite(samples).all():
+            raise UserError(f"the {which} points are not finite, so they can't be measured")
+        seen = self.extractor(samples)
         for values in seen:
             if values is not None and not torch.isfinite(values).all():
                 raise UserError(
-                    f"the features of the {which} pictures are not finite: the weights of extractor "
+                    f"the features of the {which} samples are not finite: the weights of extractor "
                     f"'{self.extractor.name}' are broken or lack that layer; choose another layer or other weights"
                 )
         return seen

@@ -1,10 +1,10 @@
-"""Feature extractors: frozen networks that turn 8-bit pictures into the features and logits that metrics compare."""
+"""Feature extractors: what turns 8-bit pictures, or points, into the features and logits that metrics compare."""
 
 import hashlib
 import io
 import pickle
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,37 +13,59 @@ from gan_research.errors import UserError
 
 
 class Features(NamedTuple):
-    """What an extractor sees in N pictures: features (N, F) float32, and logits (N, K) float32 where it has classes."""
+    """What an extractor sees in N samples: features (N, F) float32, and logits (N, K) float32 where it has classes."""
 
     features: Tensor
     logits: Tensor | None
 
+    def first(self, count: int) -> "Features":
+        """Those of the first `count` samples, or of all where there are fewer."""
+        return Features(self.features[:count], None if self.logits is None else self.logits[:count])
+
+
+KINDS = {
+    "pictures": "8-bit pictures (uint8 (N, C, H, W), rounded and clamped)",
+    "points": "points (float (N, dim))",
+}
+"""What an extractor can take."""
+
 
 class Extractor(nn.Module):
-    """A frozen network over uint8 pictures (N, C, H, W): always in eval mode, never with gradient or autocast.
+    """A frozen network over pictures or points: always in eval mode, never with gradient or autocast.
 
     A subclass implements `extract`, and calls `freeze` when its network stands.
     """
 
+    takes: ClassVar[tuple[str, ...]] = ("pictures",)
     name: str
-    num_features: int
+    num_features: int  # 0: as many as a sample has numbers
     num_classes: int = 0  # 0: no logits
     resize: str = "none"  # for the protocol: how pictures are brought to the network's resolution
     knows_data_classes: bool = False  # its classes are those of the data, so that one of them can be found missing
+    min_logit: float | None = None  # a sample whose largest logit is less is of low quality; None: none is
+    perfect_quality: float = 1.0  # the share of the data that is of high quality
+    class_weights: Tensor | None  # (K,) float64: the share that each class has of the data; None: all the same
 
-    def extract(self, images: Tensor) -> Features:
-        """The features of uint8 pictures (N, C, H, W)."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", None)
+
+    def extract(self, samples: Tensor) -> Features:
+        """The features of uint8 pictures (N, C, H, W), or of float points (N, dim)."""
         raise NotImplementedError
 
-    def forward(self, images: Tensor) -> Features:
-        """The features of uint8 pictures (N, C, H, W), in float32."""
-        if images.dtype != torch.uint8 or images.ndim != 4:
+    def forward(self, samples: Tensor) -> Features:
+        """The features of pictures or points, in float32. Raises a UserError where `extract` can't take them."""
+        is_picture, is_point = samples.dtype == torch.uint8, samples.is_floating_point()
+        kind = {(4, True, False): "pictures", (2, False, True): "points"}.get((samples.ndim, is_picture, is_point))
+        if kind not in self.takes:
             raise UserError(
-                f"extractor '{self.name}' takes 8-bit pictures: give it a uint8 tensor (N, C, H, W) after rounding and "
-                f"clamping, not {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
+                f"extractor '{self.name}' takes {' or '.join(KINDS[kind] for kind in self.takes)}, not "
+                f"{str(samples.dtype).removeprefix('torch.')} of shape {tuple(samples.shape)}: choose metrics that "
+                "suit the data"
             )
-        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            return self.extract(images)
+        with torch.no_grad(), torch.autocast(samples.device.type, enabled=False):
+            return self.extract(samples)
 
     def freeze(self) -> None:
         """No gradient and eval mode, from now on."""

@@ -1,4 +1,4 @@
-"""The metrics: each one small class over the features of one shared pass. A new one is one more class here."""
+"""What a metric is, one small class over the features of one shared pass; the Fréchet distance; the inception score."""
 
 import warnings
 from typing import ClassVar, Literal
@@ -14,11 +14,14 @@ from gan_research.streams import stream_seed
 
 METRICS: dict[str, type["Metric"]] = {}
 
+Split = Literal["train", "heldout"]
+
 
 class Metric:
-    """One metric over the features of `num_samples` generated pictures, perhaps against those of real ones.
+    """One metric over the features of `num_samples` generated samples, perhaps against those of real ones.
 
-    A subclass names itself, and is from then on in `METRICS`. Its `compute` returns Python floats by column name.
+    A subclass names itself, and is from then on in `METRICS`. Its `compute` returns Python floats by column name; the
+    column NAME_perfect is what a perfect generator would score with so many samples.
     """
 
     name: ClassVar[str]
@@ -28,14 +31,15 @@ class Metric:
     min_samples: ClassVar[int] = 1
 
     def __init_subclass__(cls) -> None:
-        METRICS[cls.name] = cls
+        if hasattr(cls, "name"):  # else it is what several metrics share
+            METRICS[cls.name] = cls
 
     def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
         self.extractor, self.seed, self.device = extractor, seed, device
 
     @classmethod
     def check(cls, extractor: Extractor, num_samples: int) -> None:
-        """Raise a UserError where this metric can't be had from this extractor with so many generated pictures."""
+        """Raise a UserError where this metric can't be had from this extractor with so many generated samples."""
         if cls.needs_logits and not extractor.num_classes:
             raise UserError(
                 f"metric '{cls.name}' needs logits, and extractor '{extractor.name}' has none: leave the metric out, "
@@ -44,19 +48,24 @@ class Metric:
         if num_samples < cls.min_samples:
             raise UserError(f"metric '{cls.name}' needs num_samples of at least {cls.min_samples}, not {num_samples}")
 
-    def update_real(self, seen: Features) -> None:
-        """Take in what the extractor saw in a batch of real pictures; most metrics don't care."""
+    @classmethod
+    def wants(cls, num_samples: int) -> dict[Split, int | None]:
+        """The real samples that it compares with: the first so many of a split; None: all of them."""
+        return {}
+
+    def update_real(self, seen: Features, split: Split) -> None:
+        """Take in what the extractor saw in a batch of the real samples that it wants."""
 
     def reset(self) -> None:
-        """Forget the generated pictures; what is known of the real ones stays."""
+        """Forget the generated samples; what is known of the real ones stays."""
         raise NotImplementedError
 
     def update(self, seen: Features) -> None:
-        """Take in what the extractor saw in a batch of generated pictures."""
+        """Take in what the extractor saw in a batch of generated samples."""
         raise NotImplementedError
 
     def compute(self) -> dict[str, float]:
-        """The metric over all generated pictures since the last reset."""
+        """The metric over all generated samples since the last reset."""
         raise NotImplementedError
 
 
@@ -81,22 +90,30 @@ class FID(Metric):
     best = "min"
     min_samples = 2
 
-    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
-        super().__init__(extractor, seed, device)
-        feature = _AsIs(extractor.num_features)
-        # Not synced: an evaluation is whole in the process that asks for it.
-        self.metric = FrechetInceptionDistance(feature, reset_real_features=False, sync_on_compute=False).to(device)
+    metric: FrechetInceptionDistance | None = None
 
-    def update_real(self, seen: Features) -> None:
+    @classmethod
+    def wants(cls, num_samples: int) -> dict[Split, int | None]:
+        return {"train": None}
+
+    def update_real(self, seen: Features, split: Split) -> None:
+        if self.metric is None:  # now the number of features is known
+            feature = _AsIs(seen.features.shape[1])
+            # Not synced: an evaluation is whole in the process that asks for it.
+            self.metric = FrechetInceptionDistance(feature, reset_real_features=False, sync_on_compute=False)
+            self.metric.to(self.device)
         self.metric.update(seen.features.double(), real=True)
 
     def reset(self) -> None:
+        assert self.metric is not None
         self.metric.reset()
 
     def update(self, seen: Features) -> None:
+        assert self.metric is not None
         self.metric.update(seen.features.double(), real=False)
 
     def compute(self) -> dict[str, float]:
+        assert self.metric is not None
         return {"fid": self.metric.compute().item()}
 
 
@@ -130,37 +147,3 @@ class InceptionScore(Metric):
             torch.default_generator.manual_seed(stream_seed(self.seed, "inception score splits"))
             mean, std = self.metric.compute()
         return {"is": mean.item(), "is_std": std.item()}
-
-
-class RarestClass(Metric):
-    """The smallest share that any class of the data has among the pictures, by the classifier's largest logit.
-
-    0: at least one class is missing altogether; 1 / K, with K classes: all are equally frequent.
-    """
-
-    name = "rarest_class"
-    best = "max"
-    needs_logits = True
-
-    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
-        super().__init__(extractor, seed, device)
-        self.reset()
-
-    @classmethod
-    def check(cls, extractor: Extractor, num_samples: int) -> None:
-        super().check(extractor, num_samples)
-        if not extractor.knows_data_classes:
-            raise UserError(
-                f"metric '{cls.name}' needs a classifier of the data's own classes, which extractor '{extractor.name}' "
-                "isn't: leave the metric out, or choose metrics=digits or metrics=mnist"
-            )
-
-    def reset(self) -> None:
-        self.counts = torch.zeros(self.extractor.num_classes, dtype=torch.int64, device=self.device)
-
-    def update(self, seen: Features) -> None:
-        assert seen.logits is not None
-        self.counts += torch.bincount(seen.logits.argmax(1), minlength=len(self.counts))
-
-    def compute(self) -> dict[str, float]:
-        return {"rarest_class": (self.counts.min().double() / self.counts.sum()).item()}

@@ -1,7 +1,10 @@
-"""Penalties on the gradient of the discriminator in its input."""
+"""Penalties on the gradient of the discriminator in its input, of each logit in its image or its pack."""
+
+from typing import Literal
 
 from torch import Tensor
 
+from gan_research.errors import UserError
 from gan_research.regularizers.base import Play, Regularizer
 
 
@@ -30,14 +33,30 @@ class R2(Regularizer):
 
 
 class GradientPenalty(Regularizer):
-    """WGAN-GP: weight * (||grad D(y)|| - 1)^2 at y between a real and a fake image (Gulrajani et al. 2017, eq. 3)."""
+    """WGAN-GP: weight * (||grad D(y)|| - 1)^2 at y between a real and a fake image (Gulrajani et al. 2017, eq. 3).
+
+    sided: "one" penalises only norms above 1, max(0, ||grad D(y)|| - 1)^2 (their section 4; Petzka et al. 2018).
+    """
+
+    def __init__(self, weight: float = 10.0, every: int = 1, sided: Literal["two", "one"] = "two"):
+        super().__init__(weight, every)
+        if sided not in ("two", "one"):
+            raise UserError(f"gradient_penalty: sided={sided}: give two or one")
+        self.sided = sided
+
+    def discriminator_penalty(self, play: Play) -> Tensor:
+        excess = norm(play.gradient_at(between(play, "gradient_penalty"))) - 1
+        return (excess if self.sided == "two" else excess.relu()).square()
+
+
+class ZeroCentered(Regularizer):
+    """weight * ||grad D(y)||^2 at y between a real and a fake image (Thanh-Tung et al. 2019, ICLR)."""
 
     def __init__(self, weight: float = 10.0, every: int = 1):
         super().__init__(weight, every)
 
     def discriminator_penalty(self, play: Play) -> Tensor:
-        mix = play.draws.uniform("gradient_penalty", *(1 for _ in play.real.shape[1:]))
-        return (norm(play.gradient_at(play.fake.lerp(play.real, mix))) - 1).square()
+        return squared_norm(play.gradient_at(between(play, "zero_centered")))
 
 
 class DRAGAN(Regularizer):
@@ -54,8 +73,13 @@ class DRAGAN(Regularizer):
     def discriminator_penalty(self, play: Play) -> Tensor:
         real = play.real.detach()
         noise = play.draws.uniform("dragan_noise", *real.shape[1:])
-        step = play.draws.uniform("dragan_step", *(1 for _ in real.shape[1:]))
-        return (norm(play.gradient_at(real + step * self.spread * real.std() * noise)) - 1).square()
+        points = real + play.share("dragan_step") * self.spread * real.std() * noise
+        return (norm(play.gradient_at(points)) - 1).square()
+
+
+def between(play: Play, purpose: str) -> Tensor:
+    """Points on the lines from fakes to reals: (N, C, H, W)."""
+    return play.fake.lerp(play.real, play.share(purpose))
 
 
 def squared_norm(gradients: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from gan_research.checkpoints import write_atomically
+from gan_research.files import write_atomically
 from gan_research.tracking.run import Run
 
 CLOCKED = ("speed/", "memory/")

@@ -1,5 +1,6 @@
 """Each set of images: what it holds, what it holds out, and what it says when it cannot be read."""
 
+import inspect
 import pickle
 from pathlib import Path
 from urllib.error import URLError
@@ -9,6 +10,8 @@ import pytest
 import torch
 import torchvision
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object, instantiate
 from PIL import Image
 from torch.nn import functional as F
 from torchvision.datasets import celeba, cifar, mnist
@@ -25,9 +28,11 @@ from gan_research.data import (
     FashionMNIST,
     FileSet,
     ImageFolder,
+    StackedMNIST,
     TensorSet,
 )
 from gan_research.data.sets import held_out, resize
+from gan_research.description import describe
 from gan_research.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
@@ -64,7 +69,7 @@ def test_digits_hold_out_every_ninth():
     from sklearn.datasets import load_digits
 
     data = Digits()
-    assert data.image_shape == (1, 8, 8)
+    assert data.sample_shape == (1, 8, 8)
     assert (len(data.train), len(data.heldout)) == (1597, 200)
     levels = np.round(load_digits().images * 255 / 16).astype(np.uint8)
     assert np.array_equal(data.heldout.images[:, 0].numpy(), levels[::9])
@@ -168,11 +173,55 @@ def test_idx_files(tmp_path, cls, folder):
     write_idx(tmp_path / folder / "raw", images[:20], labels[:20], "train")
     write_idx(tmp_path / folder / "raw", images[20:], labels[20:], "t10k")
     data = cls(root=str(tmp_path), download=False, batch_size=10)
-    assert data.image_shape == (1, 28, 28)
+    assert data.sample_shape == (1, 28, 28)
     assert np.array_equal(data.train.images.numpy(), images[:20, None])
     assert data.train.labels.tolist() == labels[:20].tolist()
     assert np.array_equal(data.heldout.images.numpy(), images[20:, None])
-    assert cls(root=str(tmp_path), resolution=32, batch_size=10).train.shape == (1, 32, 32)
+    assert cls(root=str(tmp_path), resolution=32, batch_size=10).train.sample_shape == (1, 32, 32)
+
+
+def write_mnist(root, seed=0):
+    """Twenty digits to train on and ten test digits, in MNIST's files."""
+    images, labels = noise(30, 28, 28, seed=seed), np.random.default_rng(seed).integers(0, 10, 30)
+    for prefix, part in (("train", slice(0, 20)), ("t10k", slice(20, 30))):
+        write_idx(root / "MNIST" / "raw", images[part], labels[part], prefix)
+    return [(images[:20], labels[:20]), (images[20:], labels[20:])]
+
+
+def test_stacked_mnist_is_three_digits_a_picture(tmp_path):
+    parts = write_mnist(tmp_path)
+    data = StackedMNIST(root=str(tmp_path), download=False, size=500, heldout_size=200, batch_size=10)
+    assert (data.name, data.sample_shape, data.num_classes, data.metrics) == (
+        "stacked_mnist", (3, 28, 28), 1000, "stacked_mnist",
+    )  # fmt: skip
+    assert (len(data.train), len(data.heldout)) == (500, 200)
+    for stacked, (images, labels) in zip((data.train, data.heldout), parts, strict=True):
+        number = {image.tobytes(): i for i, image in enumerate(images)}
+        chosen = [[number[plane.tobytes()] for plane in picture.numpy()] for picture in stacked.images]
+        expected = labels[np.array(chosen)] @ [100, 10, 1]
+        assert stacked.labels.tolist() == expected.tolist()
+        uses = np.bincount(np.array(chosen).ravel(), minlength=len(images))
+        mean = 3 * len(stacked) / len(images)
+        assert (abs(uses - mean) < 5 * mean**0.5).all()
+        assert len({tuple(c) for c in chosen}) > 0.8 * len(stacked)
+
+
+def test_stacked_mnist_depends_on_its_own_seed_only(tmp_path):
+    write_mnist(tmp_path)
+
+    def stacked(**arguments):
+        small = {"size": 50, "heldout_size": 20, "batch_size": 5}
+        return StackedMNIST(root=str(tmp_path), download=False, **small | arguments)
+
+    first = stacked()
+    assert first.train.content_hash() == stacked(seed=1).train.content_hash()
+    assert first.train.content_hash() != stacked(stacking_seed=1).train.content_hash()
+    digits = MNIST(root=str(tmp_path), download=False, resolution=32, batch_size=5).train
+    enlarged = {picture.numpy().tobytes() for picture in digits.images}
+    assert stacked(resolution=32).sample_shape == (3, 32, 32)
+    assert all(plane.numpy().tobytes() in enlarged for plane in stacked(resolution=32).train.images.flatten(0, 1))
+    with pytest.raises(UserError, match=r"data.size=0 and data.heldout_size=26000 must be at least 1"):
+        StackedMNIST(size=0)
 
 
 @pytest.mark.parametrize(("cls", "key", "classes"), [(CIFAR10, "labels", 10), (CIFAR100, "fine_labels", 100)])
@@ -234,7 +283,7 @@ def test_celeba_files(tmp_path, monkeypatch, resident):
     assert (len(data.train), len(data.heldout)) == (4, 2)
     assert np.array_equal(data.train.take(4).numpy(), faces[:4, 35:183, 15:163].transpose(0, 3, 1, 2))
     assert np.array_equal(data.heldout.take(2).numpy(), faces[4:6, 35:183, 15:163].transpose(0, 3, 1, 2))
-    assert CelebA(root=str(tmp_path), batch_size=4).train.shape == (3, 64, 64)
+    assert CelebA(root=str(tmp_path), batch_size=4).train.sample_shape == (3, 64, 64)
 
 
 def test_the_real_mnist(real):
@@ -250,7 +299,7 @@ def test_the_real_mnist(real):
 def test_the_real_cifar10_as_arrays(real):
     root = real("cifar10/train.npz") / "cifar10"
     data = Arrays(str(root / "train.npz"), heldout_path=str(root / "test_first1000.npz"))
-    assert data.image_shape == (3, 32, 32)
+    assert data.sample_shape == (3, 32, 32)
     assert data.num_classes == 10
     assert data.train.labels[:5].tolist() == [6, 9, 9, 4, 1]
     assert (len(data.train), len(data.heldout)) == (50000, 1000)
@@ -262,6 +311,7 @@ def test_the_real_cifar10_as_arrays(real):
     ("cls", "place"),
     [
         (MNIST, "MNIST/raw"),
+        (StackedMNIST, "MNIST/raw"),
         (FashionMNIST, "FashionMNIST/raw"),
         (CIFAR10, "cifar-10-batches-py"),
         (CIFAR100, "cifar-100-python"),
@@ -425,11 +475,11 @@ def test_arrays_of_any_layout(tmp_path, key, shape, channels):
     images = noise(*shape)
     np.savez(tmp_path / "set.npz", **{key: images})
     data = Arrays(str(tmp_path / "set.npz"), batch_size=2)
-    assert data.image_shape == (channels, 8, 8)
+    assert data.sample_shape == (channels, 8, 8)
     assert (data.name, data.num_classes) == ("set", 0)
     planes = images.transpose(0, 3, 1, 2) if shape[-1] in (3, 5) else images.reshape(6, channels, 8, 8)
     assert np.array_equal(data.train.images.numpy(), planes)
-    assert data.image_shape == (channels, 8, 8)  # after set-up too
+    assert data.sample_shape == (channels, 8, 8)  # after set-up too
 
 
 @pytest.mark.parametrize("key", ["labels", "y"])
@@ -493,19 +543,26 @@ def test_arrays_that_do_not_match(tmp_path):
 # --- configuration -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT / "conf" / "data").glob("*.yaml")), ids=lambda p: p.stem)
-def test_each_file_lists_its_class_arguments_with_their_defaults(path):
-    import inspect
+FILES = sorted((PROJECT / "conf" / "data").glob("*.yaml"))
 
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_each_file_lists_its_class_arguments_with_their_defaults(path):
     first = path.read_text().splitlines()[0]
     assert first.startswith("# ")
     assert not first.endswith(".")
     config = yaml.safe_load(path.read_text())
+    if "defaults" in config:
+        assert list(config) == ["defaults"]
+        return
     target = config.pop("_target_")
     if not target.startswith("gan_research.data.") or target.rsplit(".", 1)[1] not in sets.__all__:
-        pytest.skip("no set of images")
+        pytest.skip("no set of the project")
     arguments = inspect.signature(getattr(sets, target.rsplit(".", 1)[1])).parameters
     assert list(config) == list(arguments)
+    if "density" in config:
+        density = config.pop("density")
+        assert list(density)[1:] == list(inspect.signature(get_object(density["_target_"])).parameters)
     composed = {"batch_size": "${batch_size}", "seed": "${seed}"}
     if path.stem != "image_folder":
         composed["root"] = "${oc.env:GAN_DATA,data}"
@@ -517,3 +574,25 @@ def test_each_file_lists_its_class_arguments_with_their_defaults(path):
             assert value == "???"
         else:
             assert value == (list(default) if isinstance(default, tuple) else default)
+
+
+RINGS = {"ring": (8, 2.0, 0.02), "ring_25": (25, 2.0, 0.02), "unrolled_ring": (8, 2.0, 0.02)}
+RINGS |= dict.fromkeys(("pacgan_ring", "veegan_ring"), (8, 1.0, 0.01))
+DENSITIES = {name: sets.Ring(*numbers) for name, numbers in RINGS.items()}
+DENSITIES |= {name: sets.Grid(5, 2.0, 0.05) for name in ("grid", "pacgan_grid", "veegan_grid")}
+DENSITIES |= {"gaussian_1d": sets.Gaussian(1.0, 0.5), "mixture_1d": sets.Mixture1D([-1.0, 1.0], 0.5)}
+DENSITIES |= {"swiss_roll": sets.SwissRoll(), "checkerboard": sets.Checkerboard(2.0)}
+
+
+@pytest.mark.parametrize("choice", DENSITIES)
+def test_the_densities_of_the_files(choice):
+    with initialize_config_dir(str(PROJECT / "conf" / "data"), version_base="1.3"):
+        config = compose(choice)
+    data = instantiate(config, batch_size=7, seed=1)
+    assert describe(data.density) == describe(DENSITIES[choice])
+    assert (data.batch_size, data.seed, data.reference) == (7, 1, 10000)
+
+
+def test_no_density_is_left_out():
+    points = {path.stem for path in FILES if "density:" in path.read_text() or "defaults:" in path.read_text()}
+    assert points == set(DENSITIES)

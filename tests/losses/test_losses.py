@@ -1,77 +1,256 @@
-"""The adversarial losses against numbers worked out by hand, and minimax against the paper's theory."""
+"""The adversarial losses against numbers worked out by hand, and the f-GAN ones against the paper's tables."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
-from gan_research.losses import AdversarialLoss, Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from gan_research import losses
+from gan_research.cli.build import make
+from gan_research.cli.compose import choice, groups
+from gan_research.errors import UserError
+from gan_research.losses import (
+    FGAN,
+    KL,
+    AdversarialLoss,
+    Alpha,
+    GANDivergence,
+    Hinge,
+    JensenShannon,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    PearsonChi2,
+    Relativistic,
+    RelativisticAverage,
+    ReverseKL,
+    Separable,
+    SquaredHellinger,
+    TotalVariation,
+    Wasserstein,
+)
 
-LOG2 = math.log(2)
-SOFTPLUS_2 = 2.1269280110429727
-"""log(1 + e^2); log(1 + e^-2) is 2 less."""
-SOFTPLUS_1 = 1.3132616875182228
+E, LOG2 = math.e, math.log(2)
+
+
+def sp(x):
+    """softplus: log(1 + e^x)."""
+    return math.log1p(math.exp(x))
 
 
 def sigmoid(logits):
     return 1 / (1 + torch.exp(-logits))
 
 
-# name: (loss, D's loss at (real, fake) = (0, 0), (2, -1), (-1, 2); G's at fake = 0, 2, -2;
-#        G's gradient in the fake logit; D's gradients in the real and the fake logit)
+def minus_one(logits):
+    return -torch.ones_like(logits)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of a loss.
+
+    d: D's loss at (real, fake) = (0, 0), (2, -1), (-1, 2); g: G's at fake = 0, 2, -2 beside real = 0, 1, -1.
+    d_slopes(real, fake), g_slope(fake, real): the gradients of their sums, in the real and the fake logits of D's, in
+    the fake ones of G's.
+    far: the largest logits at which the exact values are within float32: less than 1e4 where they grow exponentially.
+    """
+
+    loss: AdversarialLoss
+    d: tuple[float, float, float]
+    g: tuple[float, float, float]
+    d_slopes: Callable
+    g_slope: Callable
+    far: float = 1e4
+
+
+def separable(loss, d, g, real_slope, fake_slope, g_slope, far=1e4):
+    """A row of slopes that are functions of one logit each."""
+    return Row(loss, d, g, lambda r, f: (real_slope(r), fake_slope(f)), lambda f, r: g_slope(f), far)
+
+
+def paired(base, d, g, slope):
+    """A row of pairing, from the slope of phi."""
+    return Row(Relativistic(base), d, g, lambda r, f: (slope(r - f), -slope(r - f)), lambda f, r: slope(f - r))
+
+
+def averaged(base, d, g, real_slope, fake_slope):
+    """A row of the relativistic average, from the slopes of the base's two terms."""
+
+    def slopes(real, fake):
+        on_real, on_fake = real_slope(real - fake.mean()), fake_slope(fake - real.mean())
+        return on_real - on_fake.mean(), on_fake - on_real.mean()
+
+    return Row(RelativisticAverage(base), d, g, slopes, lambda f, r: slopes(f, r)[0])
+
+
+def alpha_slope(alpha):
+    """Of f*(g(v)) for alpha < 1: ((1 - alpha) s)^(1 / (alpha - 1)) sigmoid(-v) with s = softplus(-v)."""
+
+    def slope(v):
+        s = torch.where(v > 20, torch.exp(-v), torch.log1p(torch.exp(-v)))
+        return ((1 - alpha) * s) ** (1 / (alpha - 1)) * sigmoid(-v)
+
+    return slope
+
+
 LOSSES = {
-    "minimax": (
+    "minimax": separable(
         Minimax(),
-        (2 * LOG2, (SOFTPLUS_2 - 2) + (SOFTPLUS_1 - 1), SOFTPLUS_1 + SOFTPLUS_2),
-        (-LOG2, -SOFTPLUS_2, 2 - SOFTPLUS_2),
+        (2 * LOG2, sp(-2) + sp(-1), sp(1) + sp(2)),
+        (-LOG2, -sp(2), -sp(-2)),
+        lambda real: -sigmoid(-real),
+        sigmoid,
         lambda fake: -sigmoid(fake),
-        (lambda real: -sigmoid(-real), sigmoid),
     ),
-    "non_saturating": (
+    "non_saturating": separable(
         NonSaturating(),
-        (2 * LOG2, (SOFTPLUS_2 - 2) + (SOFTPLUS_1 - 1), SOFTPLUS_1 + SOFTPLUS_2),
-        (LOG2, SOFTPLUS_2 - 2, SOFTPLUS_2),
+        (2 * LOG2, sp(-2) + sp(-1), sp(1) + sp(2)),
+        (LOG2, sp(-2), sp(2)),
+        lambda real: -sigmoid(-real),
+        sigmoid,
         lambda fake: -sigmoid(-fake),
-        (lambda real: -sigmoid(-real), sigmoid),
     ),
-    "least_squares": (
+    "least_squares": separable(
         LeastSquares(),
         (0.5, 1.0, 4.0),
         (0.5, 0.5, 4.5),
+        lambda real: real - 1,
+        lambda fake: fake,
         lambda fake: fake - 1,
-        (lambda real: real - 1, lambda fake: fake),
     ),
-    "least_squares of other codes": (
+    "least_squares of other codes": separable(
         LeastSquares(a=-1.0, b=1.0, c=0.0),
         (1.0, 0.5, 6.5),
         (0.0, 2.0, 2.0),
+        lambda real: real - 1,
+        lambda fake: fake + 1,
         lambda fake: fake,
-        (lambda real: real - 1, lambda fake: fake + 1),
     ),
-    "hinge": (
+    "hinge": separable(
         Hinge(),
         (2.0, 0.0, 5.0),
         (0.0, -2.0, 2.0),
-        lambda fake: -torch.ones_like(fake),
-        (lambda real: -(real < 1).to(real), lambda fake: (fake > -1).to(fake)),
+        lambda real: -(real < 1).to(real),
+        lambda fake: (fake > -1).to(fake),
+        minus_one,
     ),
-    "wasserstein": (
-        Wasserstein(),
-        (0.0, -3.0, 3.0),
+    "wasserstein": separable(Wasserstein(), (0.0, -3.0, 3.0), (0.0, -2.0, 2.0), minus_one, torch.ones_like, minus_one),
+    "f_kl": separable(
+        KL(),
+        (1 / E, -2 + E**-2, 1 + E),
         (0.0, -2.0, 2.0),
-        lambda fake: -torch.ones_like(fake),
-        (lambda real: -torch.ones_like(real), torch.ones_like),
+        minus_one,
+        lambda fake: torch.exp(fake - 1),
+        minus_one,
+        far=80.0,
+    ),
+    "f_reverse_kl": separable(
+        ReverseKL(),
+        (0.0, E**-2 - 2, E + 1),
+        (1.0, E**-2, E**2),
+        lambda real: -torch.exp(-real),
+        torch.ones_like,
+        lambda fake: -torch.exp(-fake),
+        far=80.0,
+    ),
+    "f_pearson": separable(
+        PearsonChi2(), (0.0, -2.75, 4.0), (0.0, -2.0, 2.0), minus_one, lambda fake: fake / 2 + 1, minus_one
+    ),
+    "f_squared_hellinger": separable(
+        SquaredHellinger(),
+        (0.0, E**-2 + E**-1 - 2, E + E**2 - 2),
+        (0.0, E**-2 - 1, E**2 - 1),
+        lambda real: -torch.exp(-real),
+        torch.exp,
+        lambda fake: -torch.exp(-fake),
+        far=80.0,
+    ),
+    "f_gan": separable(
+        GANDivergence(),
+        (2 * LOG2, sp(-2) + sp(-1), sp(1) + sp(2)),
+        (LOG2, sp(-2), sp(2)),
+        lambda real: -sigmoid(-real),
+        sigmoid,
+        lambda fake: -sigmoid(-fake),
+    ),
+    "f_jensen_shannon": separable(
+        JensenShannon(),
+        (0.0, sp(-2) + sp(-1) - 2 * LOG2, sp(1) + sp(2) - 2 * LOG2),
+        (0.0, sp(-2) - LOG2, sp(2) - LOG2),
+        lambda real: -sigmoid(-real),
+        sigmoid,
+        lambda fake: -sigmoid(-fake),
+    ),
+    "f_total_variation": separable(
+        TotalVariation(),
+        (0.0, -(math.tanh(1) + math.tanh(2)) / 2, (math.tanh(1) + math.tanh(2)) / 2),
+        (0.0, -math.tanh(2) / 2, math.tanh(2) / 2),
+        lambda real: -0.5 / real.cosh() ** 2,
+        lambda fake: 0.5 / fake.cosh() ** 2,
+        lambda fake: -0.5 / fake.cosh() ** 2,
+    ),
+    "f_alpha": separable(
+        Alpha(0.5),
+        (LOG2 + 4 / LOG2 - 4, sp(-2) + 4 / sp(1) - 4, sp(1) + 4 / sp(-2) - 4),
+        (LOG2 - 2, sp(-2) - 2, sp(2) - 2),
+        lambda real: -sigmoid(-real),
+        alpha_slope(0.5),
+        lambda fake: -sigmoid(-fake),
+        far=80.0,
+    ),
+    "f_alpha of -0.5, minimax": separable(
+        Alpha(-0.5, "minimax"),
+        tuple(sp(-r) + 4 / 3 - 2 * (1.5 * sp(-f)) ** (1 / 3) for r, f in [(0, 0), (2, -1), (-1, 2)]),
+        tuple(2 * (1.5 * sp(-f)) ** (1 / 3) - 2 for f in (0, 2, -2)),
+        lambda real: -sigmoid(-real),
+        alpha_slope(-0.5),
+        lambda fake: -alpha_slope(-0.5)(fake),
+    ),
+    "f_alpha of 2, minimax": separable(
+        Alpha(2.0, "minimax"),
+        (0.0, -2.5, 5.0),
+        (0.0, -4.0, 0.5),
+        minus_one,
+        lambda fake: (fake + 1).clamp(min=0),
+        lambda fake: -(fake + 1).clamp(min=0),
+    ),
+    "rp_gan": paired(NonSaturating(), (LOG2, sp(-3), sp(3)), (LOG2, sp(-1), sp(1)), lambda gap: -sigmoid(-gap)),
+    "rp_least_squares": paired(LeastSquares(), (0.5, 2.0, 8.0), (0.5, 0.0, 2.0), lambda gap: gap - 1),
+    "rp_hinge": paired(Hinge(), (1.0, 0.0, 4.0), (1.0, 0.0, 2.0), lambda gap: -(gap < 1).to(gap)),
+    "ra_gan": averaged(
+        NonSaturating(),
+        (sp(1 / 3) + sp(-1 / 3), sp(-5 / 3) + sp(-4 / 3), sp(4 / 3) + sp(5 / 3)),
+        (2 * LOG2, sp(1) + sp(-2), sp(-1) + sp(2)),
+        lambda real: -sigmoid(-real),
+        sigmoid,
+    ),
+    "ra_least_squares": averaged(
+        LeastSquares(a=-1.0, b=1.0),
+        (10 / 9, 5 / 18, 113 / 18),
+        (1.0, 2.5, 4.5),
+        lambda real: real - 1,
+        lambda fake: fake + 1,
+    ),
+    "ra_hinge": averaged(
+        Hinge(),
+        (2.0, 0.0, 5.0),
+        (2.0, 2.0, 3.0),
+        lambda real: -(real < 1).to(real),
+        lambda fake: (fake > -1).to(fake),
     ),
 }
 
-family = pytest.mark.parametrize(
-    ("loss", "d_values", "g_values", "g_slope", "d_slopes"), LOSSES.values(), ids=LOSSES.keys()
-)
+family = pytest.mark.parametrize("row", LOSSES.values(), ids=LOSSES.keys())
 
 
 def logits():
-    """-30 ... 30, without the kinks of the hinge."""
-    return torch.linspace(-30, 30, 240, dtype=torch.float32, requires_grad=True)
+    """-30 ... 30 of reals, and as many of fakes; no two, nor their difference, on the kinks of the hinge."""
+    real = torch.linspace(-30, 30, 240, dtype=torch.float32)
+    return real.clone().requires_grad_(), real.roll(77).requires_grad_()
 
 
 def relative_error(got, wanted):
@@ -84,55 +263,75 @@ def test_every_loss_has_a_row():
     def below(cls):
         return {cls}.union(*(below(sub) for sub in cls.__subclasses__()))
 
-    ours = {cls for cls in below(AdversarialLoss) - {AdversarialLoss} if cls.__module__.startswith("gan_research.")}
-    assert ours == {type(row[0]) for row in LOSSES.values()}
+    ours = {cls for cls in below(AdversarialLoss) if cls.__module__.startswith("gan_research.")}
+    unfinished = {AdversarialLoss, Separable, FGAN, losses.relativistic.Relative}
+    assert ours - unfinished == {type(row.loss) for row in LOSSES.values()}
+
+
+def test_every_choice_has_a_row():
+    def told(loss):
+        return type(loss), {name: told(value) if name == "base" else value for name, value in vars(loss).items()}
+
+    for name in groups()["loss"]:
+        assert told(make(choice("loss", name))) == told(LOSSES[name].loss)
 
 
 @family
-def test_golden_values(loss, d_values, g_values, g_slope, d_slopes):
+def test_golden_values(row):
     real, fake = torch.tensor([0.0, 2.0, -1.0]), torch.tensor([0.0, -1.0, 2.0])
-    assert loss.discriminator(real, fake).tolist() == pytest.approx(d_values, rel=0, abs=1e-6)
-    assert loss.generator(torch.tensor([0.0, 2.0, -2.0])).tolist() == pytest.approx(g_values, rel=0, abs=1e-6)
+    assert row.loss.discriminator(real, fake).tolist() == pytest.approx(row.d, rel=1e-6, abs=1e-6)
+    real, fake = torch.tensor([0.0, 1.0, -1.0]), torch.tensor([0.0, 2.0, -2.0])
+    assert row.loss.generator(fake, real).tolist() == pytest.approx(row.g, rel=1e-6, abs=1e-6)
 
 
 @family
-def test_generator_gradient_in_the_logit(loss, d_values, g_values, g_slope, d_slopes):
-    fake = logits()
-    (got,) = torch.autograd.grad(loss.generator(fake).sum(), fake)
-    assert relative_error(got, g_slope(fake.detach().double())) < 1e-5
+def test_generator_gradient_in_the_logit(row):
+    real, fake = logits()
+    (got,) = torch.autograd.grad(row.loss.generator(fake, real).sum(), fake)
+    assert relative_error(got, row.g_slope(fake.detach().double(), real.detach().double())) < 1e-5
 
 
 @family
-def test_discriminator_gradients_in_the_logits(loss, d_values, g_values, g_slope, d_slopes):
-    real, fake = logits(), logits()
-    got = torch.autograd.grad(loss.discriminator(real, fake).sum(), (real, fake))
-    for gradient, slope in zip(got, d_slopes, strict=True):
-        assert relative_error(gradient, slope(real.detach().double())) < 1e-5
+def test_discriminator_gradients_in_the_logits(row):
+    real, fake = logits()
+    got = torch.autograd.grad(row.loss.discriminator(real, fake).sum(), (real, fake))
+    wanted = row.d_slopes(real.detach().double(), fake.detach().double())
+    for gradient, slope in zip(got, wanted, strict=True):
+        assert relative_error(gradient, slope) < 1e-5
 
 
 @family
-@pytest.mark.parametrize("magnitude", [1e4, -1e4])
-def test_finite_far_out(loss, d_values, g_values, g_slope, d_slopes, magnitude):
-    real = torch.tensor([magnitude, -magnitude], requires_grad=True)
-    fake = torch.tensor([magnitude, magnitude], requires_grad=True)
-    values = torch.cat([loss.discriminator(real, fake), loss.generator(fake)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_finite_far_out(row, sign):
+    far = sign * row.far
+    real = torch.tensor([far, -far], requires_grad=True)
+    fake = torch.tensor([far, far], requires_grad=True)
+    values = torch.cat([row.loss.discriminator(real, fake), row.loss.generator(fake, real)])
     gradients = torch.autograd.grad(values.sum(), (real, fake))
     assert torch.cat([values, *gradients]).isfinite().all()
 
 
 @family
-def test_unreduced(loss, d_values, g_values, g_slope, d_slopes):
-    real, fake = torch.randn(7), torch.randn(7)
+def test_unreduced(row):
+    loss, (real, fake) = row.loss, torch.randn(2, 7, generator=torch.Generator().manual_seed(0))
     assert loss.discriminator(real, fake).shape == (7,)
-    assert loss.generator(fake).shape == (7,)
+    assert loss.generator(fake, real).shape == (7,)
     changed = fake.clone()
     changed[3] += 1
-    assert (loss.generator(changed) != loss.generator(fake)).nonzero().flatten().tolist() == [3]
-    assert not loss.needs_real  # none of these pairs fakes with reals
+    alone = (loss.generator(changed, real) != loss.generator(fake, real)).nonzero().flatten().tolist() == [3]
+    assert alone != isinstance(loss, RelativisticAverage)  # whose mean reaches all
+    assert loss.needs_real == isinstance(loss, Relativistic | RelativisticAverage)
 
 
-def test_only_the_losses_of_goodfellow_give_log_odds():
-    assert {name for name, row in LOSSES.items() if row[0].log_odds} == {"minimax", "non_saturating"}
+@pytest.mark.parametrize("name", groups()["loss"])
+def test_every_choice_plays(play, name):
+    gan = play(rounds=2, loss=make(choice("loss", name)))
+    assert all(weights.isfinite().all() for weights in gan.parameters())
+
+
+def test_which_logits_are_log_odds():
+    named = {name for name, row in LOSSES.items() if row.loss.log_odds}
+    assert named == {"minimax", "non_saturating", "f_gan", "f_jensen_shannon"}
 
 
 def test_the_value_of_the_game_is_minus_log_4_where_the_discriminator_says_one_half():
@@ -140,37 +339,89 @@ def test_the_value_of_the_game_is_minus_log_4_where_the_discriminator_says_one_h
     assert -Minimax().discriminator(half, half).mean().item() == pytest.approx(-math.log(4), abs=1e-12)
 
 
-DISTRIBUTIONS = {
-    "uneven": ([0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]),
-    "far apart": ([0.7, 0.2, 0.099, 0.001], [0.001, 0.1, 0.2, 0.699]),
-    "equal": ([0.25, 0.25, 0.4, 0.1], [0.25, 0.25, 0.4, 0.1]),
-}
+# --- f-GAN ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", [Minimax(), NonSaturating()], ids=["minimax", "non_saturating"])
-@pytest.mark.parametrize(("p", "q"), DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
-def test_the_optimal_discriminator_is_p_over_p_plus_q_and_its_value_2_jsd_minus_log_4(loss, p, q):
-    """Goodfellow et al. 2014, proposition 1 and theorem 1, by minimising the loss numerically."""
-    p, q = torch.tensor(p, dtype=torch.float64), torch.tensor(q, dtype=torch.float64)
-    logit = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+def alpha_conjugate(alpha, t):
+    return (((alpha - 1) * t + 1).clamp(min=0) ** (alpha / (alpha - 1)) - 1) / alpha
 
-    def expected_loss():
-        # over all pairs of a real outcome i ~ p and a fake outcome j ~ q
-        pairs = loss.discriminator(logit.repeat_interleave(4), logit.repeat(4))
-        return (pairs * torch.outer(p, q).flatten()).sum()
 
-    optimizer = torch.optim.LBFGS(
-        [logit], max_iter=500, tolerance_grad=1e-12, tolerance_change=0, line_search_fn="strong_wolfe"
+# name: (loss, g(v), f*(t)), as Nowozin et al. 2016 have them in tables 6 and 2 (g increasing, as the text has it)
+TABLE = {
+    "KL": (KL(), lambda v: v, lambda t: (t - 1).exp()),
+    "ReverseKL": (ReverseKL(), lambda v: -(-v).exp(), lambda t: -1 - (-t).log()),
+    "PearsonChi2": (PearsonChi2(), lambda v: v, lambda t: t**2 / 4 + t),
+    "SquaredHellinger": (SquaredHellinger(), lambda v: 1 - (-v).exp(), lambda t: t / (1 - t)),
+    "JensenShannon": (JensenShannon(), lambda v: LOG2 - softplus(-v), lambda t: -(2 - t.exp()).log()),
+    "GANDivergence": (GANDivergence(), lambda v: -softplus(-v), lambda t: -(1 - t.exp()).log()),
+    "TotalVariation": (TotalVariation(), lambda v: v.tanh() / 2, lambda t: t),
+} | {
+    f"alpha = {alpha}": (
+        Alpha(alpha),
+        (lambda v: v) if alpha > 1 else (lambda v, alpha=alpha: 1 / (1 - alpha) - softplus(-v)),
+        lambda t, alpha=alpha: alpha_conjugate(alpha, t),
     )
+    for alpha in (-0.5, 0.5, 1.5, 2.0, 3.0)
+}
+table = pytest.mark.parametrize(("loss", "activation", "conjugate"), TABLE.values(), ids=TABLE.keys())
 
-    def closure():
-        optimizer.zero_grad()
-        loss = expected_loss()
-        loss.backward()
-        return loss
 
-    optimizer.step(closure)
-    middle = (p + q) / 2
-    jsd = ((p * (p / middle).log()).sum() + (q * (q / middle).log()).sum()).item() / 2
-    assert (logit.detach().sigmoid() - p / (p + q)).abs().max().item() < 1e-6
-    assert -expected_loss().item() == pytest.approx(2 * jsd - math.log(4), abs=1e-6)
+@table
+def test_the_terms_are_those_of_the_papers_tables(loss, activation, conjugate):
+    v = torch.linspace(-8, 8, 100, dtype=torch.float64)
+    assert relative_error(loss.real_term(v), -activation(v)) < 1e-10
+    assert relative_error(loss.fake_term(v), conjugate(activation(v))) < 1e-10
+
+
+@table
+def test_both_objectives_of_the_generator(loss, activation, conjugate):
+    v = torch.linspace(-8, 8, 100, dtype=torch.float64)
+    arguments = (loss.alpha,) if isinstance(loss, Alpha) else ()
+    assert torch.equal(type(loss)(*arguments, "minimax").generator(v), -loss.fake_term(v))
+    assert torch.equal(type(loss)(*arguments, "non_saturating").generator(v), loss.real_term(v))
+    assert torch.equal(loss.generator(v), loss.real_term(v))
+
+
+def test_the_papers_gan_is_minimax_or_non_saturating():
+    real, fake = torch.linspace(-40, 40, 99), torch.linspace(50, -30, 99)
+    for ours, original in [(GANDivergence("minimax"), Minimax()), (GANDivergence(), NonSaturating())]:
+        assert torch.equal(ours.discriminator(real, fake), original.discriminator(real, fake))
+        assert torch.equal(ours.generator(fake), original.generator(fake))
+
+
+def test_an_alpha_loss_outlasts_softplus():
+    """f*(g(v)) = 4 ((3/4 softplus(-v))^(-1/3) - 1) at alpha = 1/4, where softplus(-v) is below the least float32."""
+    v = torch.tensor(200.0)
+    assert softplus(-v) == 0
+    wanted = 200 / 3 - math.log(0.75) / 3 + 2 * LOG2
+    assert Alpha(0.25).fake_term(v).log().item() == pytest.approx(wanted, rel=1e-6)
+
+
+# --- what is refused ------------------------------------------------------------------------------------------------
+
+UNFIT = [Wasserstein(), KL(), PearsonChi2(), TotalVariation(), Alpha(2.0), LeastSquares(b=0.0), Relativistic(Hinge())]
+
+
+@pytest.mark.parametrize("cls", [Relativistic, RelativisticAverage])
+@pytest.mark.parametrize("base", UNFIT, ids=lambda base: type(base).__name__)
+def test_relativistic_losses_refuse_an_unfit_base(cls, base):
+    wanted = f"^{cls.__name__} needs a base .* bounded below .* {type(base).__name__} isn't: take NonSaturating, .*$"
+    with pytest.raises(UserError, match=wanted):
+        cls(base)
+
+
+@pytest.mark.parametrize("base", [LeastSquares(), ReverseKL(), Alpha(0.5)], ids=lambda base: type(base).__name__)
+def test_the_average_refuses_a_base_that_is_lopsided(base):
+    with pytest.raises(UserError, match=r"^RelativisticAverage needs .* mirror .* codes a=-1, b=1$"):
+        RelativisticAverage(base)
+
+
+@pytest.mark.parametrize(("alpha", "instead"), [(0.0, "ReverseKL"), (1.0, "KL")])
+def test_alpha_refuses_its_limits(alpha, instead):
+    with pytest.raises(UserError, match=f"^alpha={alpha:g} is a limit: take {instead}$"):
+        Alpha(alpha)
+
+
+def test_an_unknown_objective_is_refused():
+    with pytest.raises(UserError, match=r"^generator_objective=saturating: give minimax or non_saturating$"):
+        KL("saturating")

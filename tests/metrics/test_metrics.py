@@ -224,6 +224,8 @@ def test_protocol_names_what_was_measured(digits, classifier):
         "real_split": "train",
         "num_real": 30,
         "real_hash": "hash of 30",
+        "num_heldout": 0,
+        "heldout_hash": "",
         "num_fake": 20,
         "ema": True,
         "batch_statistics": False,
@@ -341,7 +343,7 @@ def test_inception_beyond_that_layer_is_an_error():
     assert extractor.num_classes == 1008
     evaluation = Evaluation(extractor, ["fid"], num_samples=2)
     real = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
-    with pytest.raises(UserError, match=r"features of the real pictures are not finite: .*inception-v3-2048"):
+    with pytest.raises(UserError, match=r"features of the real samples are not finite: .*inception-v3-2048"):
         evaluation.prepare(Pictures(real))
 
 
@@ -407,7 +409,7 @@ def test_evaluation_errors(classifier, arguments, message):
 def test_metrics_that_an_extractor_cannot_serve():
     with pytest.raises(UserError, match="metric 'is' needs logits, and extractor 'pixels' has none"):
         Evaluation(Pixels(4), ["fid", "is"])
-    with pytest.raises(UserError, match="needs a classifier of the data's own classes"):
+    with pytest.raises(UserError, match="needs to know the data's own classes"):
         Evaluation(Pixels(4, 4), ["rarest_class"])
 
 
@@ -415,11 +417,25 @@ def test_misuse_of_an_evaluation(classifier, digits):
     evaluation = Evaluation(classifier, ["fid"], num_samples=20)
     with pytest.raises(RuntimeError, match="call prepare"):
         evaluation(Pictures(digits[0]).sample)
-    with pytest.raises(UserError, match="at least 2 real pictures, not 1"):
+    with pytest.raises(UserError, match=r"needs at least 2 real samples .* there are 1"):
         evaluation.prepare(Pictures(digits[0][:1]))
     evaluation.prepare(Pictures(digits[0]))
-    with pytest.raises(ValueError, match=r"sample\(0, 20\) has to make 20 pictures, and made 3"):
+    with pytest.raises(ValueError, match=r"sample\(0, 20\) has to make 20 samples, and made 3"):
         evaluation(lambda start, stop: digits[0][:3])
+
+
+def test_only_the_reals_that_are_wanted_are_read(digits, classifier):
+    evaluation = Evaluation(classifier, ["is"], num_samples=100, batch_size=40)
+    real = Pictures(digits[0])
+    read = []
+    real.batches = lambda size: (read.append(size) or (part, None) for part in digits[0].split(size))
+    evaluation.prepare(real, heldout=real)
+    assert read == [40, 40]  # one batch of each, to find out whether the extractor takes them
+    protocol = evaluation.protocol()
+    assert (protocol.real_split, protocol.num_real, protocol.real_hash) == ("none", 0, "")
+    assert (protocol.num_heldout, protocol.heldout_hash) == (0, "")
+    with pytest.raises(UserError, match=r"takes pictures of 1 x 8 x 8"):
+        evaluation.prepare(Pictures(torch.zeros(5, 1, 16, 16, dtype=torch.uint8)))
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "inception", "none"])

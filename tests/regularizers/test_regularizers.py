@@ -1,4 +1,4 @@
-"""Penalties and their gradients in closed form, laziness, weight clipping."""
+"""Penalties on input gradients in closed form, laziness, weight clipping, and that every choice plays."""
 
 from dataclasses import replace
 from functools import partial
@@ -6,10 +6,12 @@ from functools import partial
 import pytest
 import torch
 
+from gan_research.cli.build import make
+from gan_research.cli.compose import compose_train, conf_folder
 from gan_research.errors import UserError
 from gan_research.losses import AdversarialLoss, NonSaturating
 from gan_research.networks import MLPDiscriminator
-from gan_research.regularizers import DRAGAN, R1, R2, GradientPenalty, Play, Regularizer, WeightClipping
+from gan_research.regularizers import DRAGAN, R1, R2, GradientPenalty, Play, Regularizer, WeightClipping, ZeroCentered
 from gan_research.schedule import Schedule
 from gan_research.streams import Draws
 
@@ -17,20 +19,24 @@ N, SHAPE = 6, (2, 3, 3)
 
 
 class Quadratic(torch.nn.Module):
-    """D(x) = <w, x> + a/2 ||x||^2, whose gradient in x is w + a x; it remembers where it was asked."""
+    """D(x) = <w, x> + a/2 ||x||^2 of packs x, whose gradient in x is w + a x; it remembers where it was asked."""
 
-    def __init__(self, a):
+    def __init__(self, a, packing=1, scale=1.0):
         super().__init__()
-        self.w = torch.nn.Parameter(torch.linspace(-1, 2, 18, dtype=torch.float32).view(SHAPE))
+        self.w = torch.nn.Parameter(scale * torch.linspace(-1, 2, 18 * packing).view(-1, *SHAPE[1:]))
         self.a = torch.nn.Parameter(torch.tensor(float(a)))
         self.asked = []
 
+    def pack(self, images):
+        return images.reshape(-1, *self.w.shape)
+
     def forward(self, images):
         self.asked.append(images.detach())
-        return (self.w * images).flatten(1).sum(1) + self.a / 2 * images.flatten(1).square().sum(1)
+        packs = self.pack(images)
+        return (self.w * packs).flatten(1).sum(1) + self.a / 2 * packs.flatten(1).square().sum(1)
 
     def slope(self, images):
-        return (self.w + self.a * images).detach().double()
+        return (self.w + self.a * self.pack(images)).detach().double()
 
 
 def moment(discriminator, want=()):
@@ -40,8 +46,10 @@ def moment(discriminator, want=()):
     fake = torch.randn(N, *SHAPE, generator=generator).requires_grad_("fake" in want)
     view = {
         "generator": None,
+        "exact_generator": None,
         "discriminator": discriminator,
         "exact_discriminator": discriminator,
+        "networks": {"discriminator": discriminator},
         "real": real,
         "fake": fake,
         "latents": torch.zeros(N, 1),
@@ -51,58 +59,85 @@ def moment(discriminator, want=()):
         "draws": Draws(seed=0, position=3, total=N, start=0, stop=N),
     }
     discriminator.asked.clear()
-    return Play(**{name: value for name, value in view.items() if name in Play.__dataclass_fields__})
+    return Play(**view)
 
 
-def centred_at_0(slope, points):
-    """||g||^2 / 2 per image, and the gradients of its mean in w and in a."""
-    g, y = slope.flatten(1), points.double().flatten(1)
-    return g.square().sum(1) / 2, slope.mean(0), (g * y).sum(1).mean()
+def squared(slope, points):
+    """||g||^2 per pack, and the gradients of its mean in w and in a."""
+    g, y = slope.flatten(1), points.double().reshape(len(slope), -1)
+    return g.square().sum(1), 2 * g.mean(0), 2 * (g * y).sum(1).mean()
 
 
-def centred_at_1(slope, points):
-    """(||g|| - 1)^2 per image, and the gradients of its mean in w and in a."""
-    g, y = slope.flatten(1), points.double().flatten(1)
+def half_squared(slope, points):
+    """||g||^2 / 2 per pack, and the same."""
+    return tuple(value / 2 for value in squared(slope, points))
+
+
+def centred_at_1(slope, points, active=lambda norm: 1.0):
+    """(||g|| - 1)^2 per pack, and the same."""
+    g, y = slope.flatten(1), points.double().reshape(len(slope), -1)
     norm = g.norm(dim=1)
-    outer = 2 * (norm - 1) / norm
-    return (norm - 1).square(), (outer[:, None] * g).mean(0).view(SHAPE), (outer * (g * y).sum(1)).mean()
+    excess = (norm - 1) * active(norm)
+    outer = 2 * excess / norm
+    return excess.square(), (outer[:, None] * g).mean(0), (outer * (g * y).sum(1)).mean()
+
+
+def above_1(slope, points):
+    """The same, of norms above 1 alone."""
+    return centred_at_1(slope, points, lambda norm: (norm > 1).double())
 
 
 # the penalty, its closed form, the points of a play at which it asks (None: as it asked the discriminator)
 PENALTIES = {
-    "r1": (R1(), centred_at_0, lambda play: play.real.detach()),
-    "r2": (R2(), centred_at_0, lambda play: play.fake.detach()),
+    "r1": (R1(), half_squared, lambda play: play.real.detach()),
+    "r2": (R2(), half_squared, lambda play: play.fake.detach()),
     "gradient_penalty": (GradientPenalty(), centred_at_1, None),
+    "one-sided gradient_penalty": (GradientPenalty(sided="one"), above_1, None),
+    "zero_centered": (ZeroCentered(), squared, None),
     "dragan": (DRAGAN(), centred_at_1, None),
 }
+packings = pytest.mark.parametrize("packing", [1, 2], ids=["singly", "in pairs"])
 family = pytest.mark.parametrize(("penalty", "closed_form", "points"), PENALTIES.values(), ids=PENALTIES.keys())
 
 
 @family
-@pytest.mark.parametrize("a", [0.0, 0.7], ids=["linear", "quadratic"])
+@packings
+@pytest.mark.parametrize(("a", "scale"), [(0.0, 1.0), (0.7, 1.0), (0.3, 0.05)], ids=["linear", "quadratic", "flat"])
 @pytest.mark.parametrize("shared", [True, False], ids=["forward of the loss", "forward of its own"])
-def test_penalty_and_its_weight_gradient_in_closed_form(penalty, closed_form, points, a, shared):
-    discriminator = Quadratic(a)
+def test_penalty_and_its_weight_gradient_in_closed_form(penalty, closed_form, points, a, scale, packing, shared):
+    discriminator = Quadratic(a, packing, scale)
     play = moment(discriminator, penalty.differentiates if shared else ())
     values = penalty.discriminator_penalty(play)
     assert len(discriminator.asked) == (0 if shared and penalty.differentiates else 1)
     at = points(play) if points else discriminator.asked[0]
     expected, in_w, in_a = closed_form(discriminator.slope(at), at)
-    assert values.shape == (N,)
+    assert values.shape == (N // packing,)
     assert values.dtype == torch.float32
-    assert values.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    assert values.tolist() == pytest.approx(expected.tolist(), rel=1e-5, abs=1e-7)
     got_w, got_a = torch.autograd.grad(values.mean(), (discriminator.w, discriminator.a), materialize_grads=True)
     assert got_w.flatten().tolist() == pytest.approx(in_w.flatten().tolist(), rel=1e-5, abs=1e-6)
     assert got_a.item() == pytest.approx(in_a.item(), rel=1e-5)
 
 
 @family
-def test_on_a_linear_discriminator_the_points_play_no_part(penalty, closed_form, points):
-    discriminator = Quadratic(0.0)
-    squared = discriminator.w.square().sum().item()
-    expected = squared / 2 if closed_form is centred_at_0 else (squared**0.5 - 1) ** 2
+@packings
+def test_on_a_linear_discriminator_the_points_play_no_part(penalty, closed_form, points, packing):
+    discriminator = Quadratic(0.0, packing)
+    square = discriminator.w.square().sum().item()
+    expected = {squared: square, half_squared: square / 2}.get(closed_form, (square**0.5 - 1) ** 2)
     values = penalty.discriminator_penalty(moment(discriminator))
-    assert values.tolist() == pytest.approx([expected] * N, rel=1e-6)
+    assert values.tolist() == pytest.approx([expected] * (N // packing), rel=1e-6)
+
+
+def test_one_side_forgives_norms_below_1():
+    discriminator = Quadratic(0.3, scale=0.05)  # "flat" above: norms on both sides of 1
+    one, two = (GradientPenalty(sided=s).discriminator_penalty(moment(discriminator)) for s in ("one", "two"))
+    play = moment(discriminator)
+    norms = play.gradient_at(play.fake.lerp(play.real, play.share("gradient_penalty"))).flatten(1).norm(dim=1)
+    assert 0 < (norms < 1).sum() < N
+    assert one.tolist() == pytest.approx([v if n > 1 else 0.0 for v, n in zip(two.tolist(), norms, strict=True)])
+    with pytest.raises(UserError, match="gradient_penalty: sided=left: give two or one"):
+        GradientPenalty(sided="left")
 
 
 @family
@@ -121,26 +156,30 @@ def test_a_zero_gradient_has_a_finite_penalty_gradient():
     assert discriminator.w.grad.isfinite().all()
 
 
-def test_gradient_penalty_asks_once_between_each_real_and_its_fake():
-    discriminator = Quadratic(0.5)
+@packings
+@pytest.mark.parametrize("penalty", [GradientPenalty(), ZeroCentered()], ids=["gradient_penalty", "zero_centered"])
+def test_they_ask_once_between_each_real_and_its_fake(penalty, packing):
+    discriminator = Quadratic(0.5, packing)
     play = moment(discriminator)
-    GradientPenalty().discriminator_penalty(play)
-    share = ((discriminator.asked[0] - play.fake) / (play.real - play.fake)).flatten(1)
-    expected = play.draws.uniform("gradient_penalty", 1)
-    assert (share - expected).abs().max().item() < 1e-4  # one share for all pixels of a sample
-    assert len({round(x, 3) for x in share[:, 0].tolist()}) == N  # another one for each sample
+    penalty.discriminator_penalty(play)
+    share = ((discriminator.asked[0] - play.fake) / (play.real - play.fake)).reshape(N // packing, -1)
+    purpose = "gradient_penalty" if isinstance(penalty, GradientPenalty) else "zero_centered"
+    expected = play.draws.uniform(purpose, 1)[::packing]
+    assert (share - expected).abs().max().item() < 1e-4  # one share for all pixels of a sample, and of a pack
+    assert len({round(x, 3) for x in share[:, 0].tolist()}) == N // packing  # another one for each pack
     assert ((share > -1e-4) & (share < 1 + 1e-4)).all()
 
 
+@packings
 @pytest.mark.parametrize("spread", [0.5, 0.01])
-def test_dragan_asks_near_the_reals(spread):
-    discriminator = Quadratic(0.5)
+def test_dragan_asks_near_the_reals(spread, packing):
+    discriminator = Quadratic(0.5, packing)
     play = moment(discriminator)
     DRAGAN(spread=spread).discriminator_penalty(play)
     away = (discriminator.asked[0] - play.real) / (spread * play.real.std())
     assert -1e-4 < away.min().item() < away.max().item() < 1
     assert away.max().item() > 0.5
-    step = play.draws.uniform("dragan_step", 1, 1, 1)
+    step = play.draws.uniform("dragan_step", 1, 1, 1)[::packing].repeat_interleave(packing, 0)
     noise = play.draws.uniform("dragan_noise", *SHAPE)
     assert (away - step * noise).abs().max().item() < 2e-4
 
@@ -249,6 +288,9 @@ def test_under_bf16_penalties_are_float32(penalty, closed_form, points, num_clas
     judge = Judge(penalty)
     gan = game(rounds=3, precision="bf16", regularizers={"judge": judge}, num_classes=num_classes)
     object.__setattr__(judge, "network", gan.discriminator)
+    with torch.no_grad():  # steep enough for one side
+        for parameter in gan.discriminator.parameters():
+            parameter.mul_(4)
     play(gan=gan)
     assert judge.dtypes == {torch.float32}
     assert judge.autocast == {False}
@@ -292,3 +334,19 @@ def test_weight_clipping_acts_after_the_discriminators_step_alone():
         assert torch.equal(new, old.clamp(-0.02, 0.02))
     with pytest.raises(UserError, match="limit=0: give a positive one"):
         WeightClipping(0)
+
+
+CHOICES = sorted(path.stem for path in (conf_folder() / "regularizer").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes_and_plays(choice, play):
+    config = compose_train([f"regularizer={choice}"]).config
+    regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
+    gan = play(rounds=3, schedule=Schedule(2), accumulation=2, regularizers=regularizers, log_every=100)
+    values = gan.recorder.flush()
+    assert list(regularizers) == ([] if choice == "none" else [choice])
+    assert all(value.isfinite().all() for value in values.values())
+    players = [p for p in gan.updates for r in regularizers.values() if hasattr(r, f"{p}_penalty")]
+    recorded = sum(3 * (4 if player == "discriminator" else 2) for player in players)
+    assert len(values.get(f"loss/{choice}", [])) == recorded

@@ -1,0 +1,361 @@
+"""The studies of `gan theory`: each composes what it studies, computes, draws, and leaves a run's folder behind."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from gan_research.cli import fit
+from gan_research.cli.arguments import Arguments
+from gan_research.cli.build import build_data, build_game, make
+from gan_research.cli.compose import Composition, choice, compose_train, groups
+from gan_research.errors import UserError
+from gan_research.losses import AdversarialLoss
+from gan_research.tracking import History, Run
+
+QUIET = ["logger=none", "metrics=none"]
+"""Overrides of a training that is only a part of a study."""
+
+
+# --- watched trainings -----------------------------------------------------------------------------------------------
+
+
+def phases(given: Arguments) -> int:
+    """Goodfellow et al. 2014, figure 1, of one training."""
+    return watched(given, "phases")
+
+
+def modes(given: Arguments) -> int:
+    """Samples on a 2-D density, of one training."""
+    return watched(given, "modes")
+
+
+def watched(given: Arguments, watch: str) -> int:
+    """A training with a watcher, whose last numbers are shown."""
+    if not given.sets("watch"):
+        given.overrides.append(f"watch={watch}")
+    status, run = fit.start(compose_train(given.overrides, given.config_dir), given.overrides, given.config_dir)
+    if status == 0:
+        folder = run.folder / "theory"
+        report(watch, [(k, f"{v:.6g}") for k, v in read_numbers(folder, watch)["final"].items()], folder)
+    return status
+
+
+def trained(given: Arguments, run: Run, name: str, *overrides: str) -> dict[str, Any]:
+    """The numbers of a watched training that is a part of a study, in a folder of its own below the run's."""
+    overrides = (*given.overrides, *QUIET, f"output={run.folder / name}", "watch=phases", *overrides)
+    composition = compose_train(list(overrides), given.config_dir)
+    status, part = fit.start(composition, list(overrides), given.config_dir, Console(quiet=True))
+    if status:
+        raise KeyboardInterrupt
+    return read_numbers(part.folder / "theory", "phases")
+
+
+def read_numbers(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+# --- computations ----------------------------------------------------------------------------------------------------
+
+
+def optimum(given: Arguments) -> int:
+    """Proposition 1 and theorem 1, for the densities of the data and of a fresh generator."""
+    from gan_research.data.densities import Gaussian
+    from gan_research.theory import optimum as theory
+    from gan_research.theory.generator_density import bin_masses, data_masses
+    from gan_research.theory.phases import optimal_logit
+    from gan_research.theory.plots import draw_optimum
+
+    composition = compose_train(given.overrides, given.config_dir)
+    config = composition.config
+    data = build_data(config)
+    game = build_game(config, data)
+    density = one_dimensional(data)
+    maxima = {f"{a:g}, {b:g}": theory.proposition_1(a, b) for a, b in ((1, 1), (3, 1), (1, 3), (0.3, 0.1))}
+    (low, high), loss = density.bounds[0], game.loss
+    edges = torch.linspace(2 * low - high, 2 * high - low, 601, dtype=torch.float64)
+    real, fake = data_masses(density.log_prob, edges), bin_masses(game.generator, game.prior, edges)
+    seen = (real.masses > 1e-9) & (fake.masses > 1e-9)
+    p, q, x = real.heights[seen], fake.heights[seen], real.centres[seen]
+    found = theory.pointwise_optimum(loss, p, q)
+    predicted = optimal_logit(loss, p, q)
+    shifted = {
+        mean: theory.value_of_densities(Gaussian(0.0, 1.0).log_prob, Gaussian(mean, 1.0).log_prob, (-40.0, 40.0))
+        for mean in (0.0, 0.5, 1.0, 2.0, 4.0)
+    }
+    logits = torch.linspace(-3, 3, 64, dtype=torch.float64)
+    over_z, over_x = theory.unconscious_statistician(game.generator, game.prior, torch.cos, edges)
+    numbers = {
+        "proposition_1": {name: {"found": m.found, "predicted": m.predicted} for name, m in maxima.items()},
+        "value": {
+            f"N(0, 1), N({mean:g}, 1)": {"V(D*, G)": v.value, "2 JSD - log 4": v.predicted, "jsd": v.jsd}
+            for mean, v in shifted.items()
+        },
+        "cross_entropy": {
+            "V": theory.value(logits, -logits).item(),
+            "-2 mean cross-entropy": theory.value_from_cross_entropy(logits, -logits).item(),
+        },
+        "unconscious_statistician": {"E_z cos G(z)": over_z, "E_x cos x": over_x},
+    }
+    rows = [(f"largest at, a, b = {name}", f"{m.found:.6f}, a/(a+b) = {m.predicted:.6f}") for name, m in maxima.items()]
+    rows += [
+        (f"V(D*, G), {name}", f"{v['V(D*, G)']:.8f}, 2 JSD - log 4 = {v['2 JSD - log 4']:.8f}")
+        for name, v in numbers["value"].items()
+    ]
+    rows += [
+        (name.replace("_", " "), ", ".join(f"{k} = {v:.8f}" for k, v in numbers[name].items()))
+        for name in ("cross_entropy", "unconscious_statistician")
+    ]
+    if predicted is not None:
+        numbers["best_logit_error"] = (found - predicted).abs().max().item()
+        rows.append(("best logit, found - predicted", f"at most {numbers['best_logit_error']:.2g}"))
+    figure = draw_optimum(maxima, x, p, q, found, predicted)
+    return publish(given, composition, "optimum", numbers, figure, rows)
+
+
+def convergence(given: Arguments) -> int:
+    """Proposition 2 on finite states, and the regret of D in a game of networks."""
+    from gan_research.theory import convergence as theory
+    from gan_research.theory.plots import draw_convergence, film_convergence
+
+    composition = compose_train(given.overrides, given.config_dir)
+    loss = make(composition.config["loss"])
+    random = torch.Generator().manual_seed(composition.config["seed"])
+    p, q = (torch.rand(12, generator=random, dtype=torch.float64).add(0.05) for _ in range(2))
+    p, q = p / p.sum(), q / q.sum()
+    convexity, envelope = theory.convexity(loss, p), theory.envelope(loss, p, q)
+    paths = {"down V(D*, p_g)": theory.descend(loss, p, q)}
+    if loss.theory().unique:
+        paths["down the generator's loss"] = theory.descend(loss, p, q, follows="generator", step=0.2)
+    with started(given, composition, "convergence") as study:
+        training = trained(given, study.run, "training")
+        path = paths["down V(D*, p_g)"]
+        numbers = {
+            "least_second_difference": convexity.second_differences.min().item(),
+            "envelope_error": envelope.error,
+            "least_value": path.at_equality,
+            "paths": {name: {"value": way.values.tolist(), "jsd": way.jsds.tolist()} for name, way in paths.items()},
+            "training": training,
+        }
+        rows = [
+            ("convexity: least second difference", f"{numbers['least_second_difference']:.3g}"),
+            ("envelope theorem: largest error", f"{envelope.error:.3g}"),
+            ("rises on the way down V(D*, p_g)", f"{(path.values.diff() > 0).sum().item()}"),
+            ("V(D*, p_g) at its end, and at p_data", f"{path.values[-1].item():.8f}, {path.at_equality:.8f}"),
+            *((f"networks: {name} at the end", f"{value:.4g}") for name, value in training["final"].items()),
+        ]
+        figure = draw_convergence(p, convexity, paths, training)
+        return study.publish(numbers, figure, rows, film_convergence(p, path))
+
+
+def saturation(given: Arguments) -> int:
+    """The generator's gradient, of every loss, or of the chosen one beside Goodfellow's two."""
+    from gan_research.theory import saturation as theory
+    from gan_research.theory.plots import draw_saturation
+
+    composition = compose_train(given.overrides, given.config_dir)
+    losses = all_losses(given)
+    if given.sets("loss"):
+        chosen = composition.choices["loss"]
+        losses = {name: loss for name, loss in losses.items() if name in ("minimax", "non_saturating")}
+        losses[chosen] = make(composition.config["loss"])
+    logits = torch.linspace(-15, 15, 301, dtype=torch.float64)
+    pulls = {name: theory.pull(loss, logits) for name, loss in losses.items()}
+    measured = theory.measured(losses, seed=composition.config["seed"])
+    numbers = {
+        "logit": logits.tolist(),
+        "gradient": {name: pull.gradients.tolist() for name, pull in pulls.items()},
+        "measured": [vars(row) for row in measured],
+    }
+    last = measured[-1]
+    rows = [(f"D(G(z)) after {row.steps} updates of D", f"{row.rejection:.3g}") for row in measured]
+    rows += [
+        (f"G's gradient under {name}", f"{last.norms[name]:.3g}, at first {measured[0].norms[name]:.3g}")
+        for name in losses
+    ]
+    return publish(given, composition, "saturation", numbers, draw_saturation(pulls, measured), rows)
+
+
+def inner_steps(given: Arguments) -> int:
+    """k discriminator steps a round, at as many generator updates, and at as many updates in all."""
+    from gan_research.theory.plots import draw_inner_steps
+
+    composition = compose_train(given.overrides, given.config_dir)
+    rounds = composition.config["rounds"]
+    with started(given, composition, "inner-steps") as study:
+        budgets = {
+            f"{rounds:,} generator updates each": lambda k: rounds,
+            f"{2 * rounds:,} updates of both players each": lambda k: max(1, 2 * rounds // (k + 1)),
+        }
+        runs: dict[str, dict[int, Any]] = {budget: {} for budget in budgets}
+        for budget, rounds_of in budgets.items():
+            for k in (1, 2, 5, 20):
+                settings = (f"schedule.discriminator_steps={k}", f"rounds={rounds_of(k)}", "watch.phases.frames=40")
+                runs[budget][k] = trained(given, study.run, f"k{k}-{rounds_of(k)}", *settings)
+        rows = [
+            (f"{budget}, k = {k}", *(f"{run['final'][name]:.4g}" for name in ("regret", "jsd")))
+            for budget, by_k in runs.items()
+            for k, run in by_k.items()
+        ]
+        return study.publish(runs, draw_inner_steps(runs), rows, header=("", "regret at the end", "JSD at the end"))
+
+
+def dirac(given: Arguments) -> int:
+    """The Dirac-GAN of one loss with its regularisers, or the table of all pairs."""
+    from gan_research.theory import dirac as theory
+    from gan_research.theory.plots import draw_dirac, film_dirac
+
+    if "--all" in given.options:
+        return dirac_table(given)
+    composition = compose_train(given.overrides, given.config_dir)
+    config = composition.config
+    regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
+    game = theory.DiracGAN(make(config["loss"]), regularizers)
+    starts = torch.tensor(theory.STARTS, dtype=torch.float64)
+    rounds, lr = config["rounds"], config["optimizer"]["generator"]["lr"]
+    optimizers = {f"{player}_optimizer": make(config["optimizer"][player]) for player in ("discriminator", "generator")}
+    played = {}
+    for updates in ("simultaneous", "alternating"):
+        schedule = make({**config["schedule"], "updates": updates})
+        played[updates] = theory.gradient_steps(game, starts, rounds, schedule, **optimizers)
+    flow = theory.flow(game, starts, rounds * lr)
+    names = [composition.choices["loss"], *regularizers]
+    title = "Dirac-GAN: " + " + ".join(names)
+    found = {
+        name: theory.verdict(way.norm(dim=-1), rate)
+        for name, way, rate in [
+            ("flow", flow, game.rate),
+            *(
+                (name, way, game.played_rate(make({**config["schedule"], "updates": name}), lr))
+                for name, way in played.items()
+            ),
+        ]
+    }
+    values = game.eigenvalues
+    numbers = {
+        "loss": names[0],
+        "regularizers": list(regularizers),
+        "eigenvalues": None if values is None else [[value.real, value.imag] for value in values],
+        "verdicts": found,
+        "notes": game.notes(),
+        "trajectories": {"flow": plain(flow), **{name: plain(way) for name, way in played.items()}},
+    }
+    shown = "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
+    rows = [("eigenvalues", shown), *found.items(), *(("note", note) for note in numbers["notes"])]
+    figure = draw_dirac(f"{title} (eigenvalues {shown})", game.field, flow, played, rounds * lr, reach=1.5)
+    film = film_dirac(title, game.field, {"the flow": thinned(flow, rounds), **played}, reach=1.5)
+    return publish(given, composition, "dirac", numbers, figure, rows, film)
+
+
+def dirac_table(given: Arguments) -> int:
+    """Which losses converge with which regularisers, each of weight 1 where it has one."""
+    from gan_research.theory import dirac as theory
+    from gan_research.theory.plots import draw_dirac_table
+
+    composition = compose_train(given.overrides, given.config_dir)
+    regularizers: dict[str, dict[str, Any]] = {}
+    for name, node in all_choices(given, "regularizer").items():
+        node = node | ({"weight": 1.0} if "weight" in node else {})
+        regularizers[name] = {name: make(node)} if node else {}
+    rates = composition.config["optimizer"]["generator"]["lr"], composition.config["rounds"]
+    rows = theory.table(all_losses(given), regularizers, time=rates[0] * rates[1], lr=rates[0])
+    numbers = {"rows": [plain_row(row) for row in rows]}
+    ways = ("flow", "simultaneous", "alternating")
+    found = [(row.loss, row.regularizer, *(getattr(row, way) for way in ways)) for row in rows]
+    return publish(
+        given, composition, "dirac-all", numbers, draw_dirac_table(rows), found, None, ("loss", "regularizer", *ways)
+    )
+
+
+def plain_row(row: Any) -> dict[str, Any]:
+    """A row of the table as plain values."""
+    values = None if row.eigenvalues is None else [[value.real, value.imag] for value in row.eigenvalues]
+    return {**vars(row), "eigenvalues": values}
+
+
+def thinned(path: torch.Tensor, rounds: int) -> torch.Tensor:
+    """rounds + 1 states of a path (T, ...), evenly spaced."""
+    return path[torch.linspace(0, len(path) - 1, rounds + 1).round().long()]
+
+
+def plain(path: torch.Tensor, most: int = 200) -> list[Any]:
+    """A path (T, starts, 2) as lists, thinned; what left for infinity is held at 1e6."""
+    return thinned(path, min(most, len(path) - 1)).nan_to_num(1e6).clamp(-1e6, 1e6).tolist()
+
+
+# --- what all share --------------------------------------------------------------------------------------------------
+
+
+def one_dimensional(data: Any) -> Any:
+    """The data's density, if it is one on the line."""
+    density = getattr(data, "density", None)
+    if density is None or density.dim != 1:
+        raise UserError(f"this study wants a density in one dimension, and {data.name} isn't: set data=gaussian_1d")
+    return density
+
+
+def all_losses(given: Arguments) -> dict[str, AdversarialLoss]:
+    """Every choice of the group, the user's own as well."""
+    return {name: make(node) for name, node in all_choices(given, "loss").items()}
+
+
+def all_choices(given: Arguments, group: str) -> dict[str, dict[str, Any]]:
+    return {name: choice(group, name, given.config_dir) for name in groups(given.config_dir)[group]}
+
+
+class started:
+    """The run of a study: its folder and loggers, which are finished whatever happens inside."""
+
+    def __init__(self, given: Arguments, composition: Composition, name: str):
+        config = composition.config
+        stem = "-".join(["theory", name, "+".join([composition.choices["loss"], *(config["regularizer"] or {})])])
+        self.name, self.given = name, given
+        self.run = Run.create(
+            Path(config["output"]), f"{stem}-s{config['seed']}", stem, config["tags"], given.overrides, given.config_dir
+        )
+        self.run.begin(config)
+        self.loggers = [History(self.run), *(make(node, run=self.run) for node in (config["logger"] or {}).values())]
+
+    def __enter__(self) -> "started":
+        return self
+
+    def publish(
+        self,
+        numbers: dict[Any, Any],
+        figure: Any,
+        rows: list[tuple[str, ...]],
+        film: Iterable[Any] | None = None,
+        header: tuple[str, ...] = (),
+    ) -> int:
+        """Write and show what came of it; the exit status."""
+        from gan_research.theory.publishing import publish
+
+        folder = self.run.folder / "theory"
+        publish(folder, self.name, numbers, figure, film, self.loggers)
+        report(self.name, rows, folder, header)
+        return 0
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        for logger in self.loggers:
+            logger.finalize("success" if kind is None else "failed")
+
+
+def publish(given: Arguments, composition: Composition, name: str, *result: Any) -> int:
+    """A study that was computed in one go: its run, with all that came of it."""
+    with started(given, composition, name) as study:
+        return study.publish(*result)
+
+
+def report(name: str, rows: Iterable[tuple[str, ...]], folder: Path, header: tuple[str, ...] = ()) -> None:
+    """The numbers as a table, and where the files are."""
+    console = Console()
+    table = Table(*header, title=f"theory: {name}", show_header=bool(header), title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for path in sorted(folder.iterdir()):
+        console.print(str(path), highlight=False, soft_wrap=True)

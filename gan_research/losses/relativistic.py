@@ -1,0 +1,115 @@
+"""The losses of Jolicoeur-Martineau 2018, "The relativistic discriminator": reals are judged against fakes.
+
+They are made of the terms of a base: over `NonSaturating`, those of the original game. C(x) is the logit of a real,
+C(y) that of a fake.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gan_research.divergences import jsd, kl, triangular
+from gan_research.errors import UserError
+from gan_research.losses.base import AdversarialLoss, Separable
+from gan_research.losses.least_squares import LeastSquares
+from gan_research.losses.minimax import Minimax
+from gan_research.losses.theory import LOG_RATIO, Functional, Theory, absent
+
+
+class Relative(AdversarialLoss):
+    """What both have: a base whose terms suit differences of logits, and G's loss, D's with the roles exchanged."""
+
+    needs_real = True
+
+    def __init__(self, base: Separable):
+        if not base.margin:
+            raise UserError(
+                f"{type(self).__name__} needs a base whose real term is convex, bounded below and falling at 0, "
+                f"and that of {type(base).__name__} isn't: take NonSaturating, LeastSquares or Hinge"
+            )
+        self.base = base
+
+    def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        assert real_logits is not None, "a relativistic generator needs real logits too"
+        return self.discriminator(fake_logits, real_logits)
+
+    def theory(self) -> Theory:
+        """Equal logits are best at p = q, by Jensen's inequality; elsewhere D's gradient at them isn't 0."""
+        at_equality = 0.0 - self.discriminator(*torch.zeros(2, 1, dtype=torch.float64)).item()  # 0.0, never -0.0
+        return Theory(kind="numeric", at_equality=at_equality, unique=False)
+
+
+class Relativistic(Relative):
+    """Pairing (RpGAN). D: phi(C(x) - C(y)); G: phi(C(y) - C(x)), with phi the base's term for reals."""
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return self.base.real_term(real_logits - fake_logits)
+
+    def theory(self) -> Theory:
+        """In closed form over the logistic, where D tells the pairs p x q from q x p, and over least squares."""
+        if isinstance(self.base, Minimax):
+            return replace(
+                super().theory(),
+                kind="shift",
+                divergence=Functional("JSD(p x q || q x p)", pairs_jsd),
+                optimal_logit=LOG_RATIO,
+                unique=True,
+                descends=Functional("KL(q || p) - JSD(p x q || q x p)", lambda p, q: kl(q, p) - pairs_jsd(p, q)),
+            )
+        if isinstance(self.base, LeastSquares):
+            b = self.base.b
+            return replace(
+                super().theory(),
+                kind="shift",
+                divergence=Functional(f"{b**2:g} T / (1 + T), T = {T}", lambda p, q: b**2 * (1 - shrinkage(p, q))),
+                optimal_logit=Functional(
+                    f"{b:g} / (1 + T) * (p - q) / (p + q), T = {T}",
+                    lambda p, q: b * shrinkage(p, q) * (p - q) / (p + q),
+                ),
+                unique=True,
+                descends=absent("the generator follows the gradient of no functional of q: its field has a curl"),
+            )
+        return super().theory()
+
+
+T = "sum (p - q)^2 / (p + q) / 2"
+
+
+def shrinkage(p: Tensor, q: Tensor) -> Tensor:
+    """1 / (1 + T)."""
+    return 1 / (1 + triangular(p, q) / 2)
+
+
+def pairs_jsd(p: Tensor, q: Tensor) -> Tensor:
+    """The Jensen-Shannon divergence of the pairs (real, fake) from the pairs (fake, real)."""
+    return jsd(torch.outer(p, q).flatten(), torch.outer(q, p).flatten())
+
+
+class RelativisticAverage(Relative):
+    """Against the average (RaGAN). D: phi(C(x) - mean C(y)) + psi(C(y) - mean C(x)); G: psi and phi exchanged.
+
+    phi and psi are the base's terms for reals and for fakes; the means are those of the micro-batch.
+    """
+
+    def __init__(self, base: Separable):
+        super().__init__(base)
+        probe = torch.linspace(-2, 2, 5)
+        if not torch.equal(base.fake_term(probe), base.real_term(-probe)):
+            raise UserError(
+                f"{type(self).__name__} needs a base whose terms mirror each other, and those of {type(base).__name__} "
+                "don't: take NonSaturating, Hinge, or LeastSquares of codes a=-1, b=1"
+            )
+
+    def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        return torch.add(*self._terms(real_logits, fake_logits, real_logits.mean(), fake_logits.mean()))
+
+    def expected(self, player: Literal["discriminator", "generator"], logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        if player == "generator":
+            p, q = q, p
+        on_real, on_fake = self._terms(logits, logits, p @ logits, q @ logits)
+        return p @ on_real + q @ on_fake
+
+    def _terms(self, real: Tensor, fake: Tensor, mean_real: Tensor, mean_fake: Tensor) -> tuple[Tensor, Tensor]:
+        return self.base.real_term(real - mean_fake), self.base.fake_term(fake - mean_real)

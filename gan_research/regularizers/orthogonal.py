@@ -1,0 +1,54 @@
+"""Weight matrices of orthogonal rows."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import get_args
+
+import torch
+from torch import Tensor, nn
+
+from gan_research.errors import UserError
+from gan_research.regularizers.base import Play, Regularizer
+from gan_research.schedule import Player
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+
+
+class Orthogonal(Regularizer):
+    """weight * sum over W of ||W W^T * (1 - I)||_F^2, * elementwise (Brock et al. 2019, BigGAN, equation 3).
+
+    W is the weight of a linear or convolution layer, a row for each output unit or channel: the rows shall be
+    orthogonal, of any length. (The paper writes W^T W; W W^T is what the authors' code takes.) Embeddings are left
+    out; under spectral normalisation W is the weight before it.
+
+    players: whose weights.
+    """
+
+    def __init__(
+        self, weight: float = 1e-4, every: int = 1, players: tuple[Player, ...] = ("discriminator", "generator")
+    ):
+        super().__init__(weight, every)
+        if not players or not set(players) <= set(get_args(Player)):
+            raise UserError(f"orthogonal: players={list(players)}: give discriminator, generator or both")
+        for player in players:
+            setattr(self, f"{player}_penalty", partial(self._penalty, player))
+
+    def _penalty(self, player: Player, play: Play) -> Tensor:
+        return torch.stack([off_diagonal(matrix) for matrix in matrices(play.networks[player])]).sum()
+
+
+def off_diagonal(matrix: Tensor) -> Tensor:
+    """||W W^T * (1 - I)||_F^2 of W (out, in)."""
+    products = matrix @ matrix.T
+    return (products - products.diagonal().diag()).square().sum()
+
+
+def matrices(network: nn.Module) -> Iterator[Tensor]:
+    """The weights of linear and convolution layers, each as (out, everything else)."""
+    for layer in network.modules():
+        if isinstance(layer, MATRICES):
+            parameters = dict(layer.named_parameters())
+            weight = parameters.get("weight", parameters.get("parametrizations.weight.original"))
+            assert weight is not None
+            yield (weight.transpose(0, 1) if isinstance(layer, TRANSPOSED) else weight).flatten(1)

@@ -1,0 +1,560 @@
+"""The Dirac-GAN of Mescheder, Geiger & Nowozin 2018, "Which training methods for GANs do actually converge?".
+
+p_data = delta_0, p_g = delta_theta, D(x) = psi * x + c, with c the loss's best logit at p = q: the least game in which
+training can fail. Any loss and any regularisers of the project are studied as they are. A state is (theta, psi), the
+equilibrium (0, 0), and both players together follow the field v = (-dL_G/dtheta, -dL_D/dpsi). All in float64.
+"""
+
+import cmath
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from gan_research.errors import UserError
+from gan_research.gan import OptimizerFactory
+from gan_research.losses import AdversarialLoss
+from gan_research.regularizers import Play, Regularizer
+from gan_research.regularizers.base import gradient
+from gan_research.schedule import Player, Schedule
+from gan_research.streams import Draws, stream_seed
+
+COORDINATE: dict[Player, int] = {"generator": 0, "discriminator": 1}
+"""Which of (theta, psi) is whose."""
+
+ANGLES = torch.arange(8, dtype=torch.float64) * math.pi / 4
+DIRECTIONS = torch.stack([ANGLES.cos(), ANGLES.sin()], 1)
+ORIGIN = torch.zeros(2, dtype=torch.float64)
+
+STARTS = ((0.8, 0.6), (0.1, -0.05))
+
+STIFF = 25.0
+
+Verdict = Literal["converges", "converges sublinearly", "orbits", "does not settle", "diverges", "refused"]
+
+
+@dataclass(frozen=True)
+class Quadrature(Draws):
+    """Draws that are no chance: the midpoint quantiles of `total` equal masses, whose mean is an expectation.
+
+    Each purpose, and each column of it, has them in an order of its own (fixed, by the seed), so that different ones
+    are independent. Normal ones are scaled to variance 1.
+    """
+
+    drawn: dict[tuple[str, str, tuple[int, ...]], Tensor] = field(default_factory=dict)
+    """What was asked for so far."""
+
+    def uniform(self, purpose: str, *shape: int) -> Tensor:
+        return self._nodes("uniform", purpose, shape)
+
+    def normal(self, purpose: str, *shape: int) -> Tensor:
+        return self._nodes("normal", purpose, shape)
+
+    def _nodes(self, kind: str, purpose: str, shape: tuple[int, ...]) -> Tensor:
+        """(total, *shape)."""
+        if (kind, purpose, shape) not in self.drawn:
+            nodes = (torch.arange(self.total, dtype=torch.float64) + 0.5) / self.total
+            if kind == "normal":
+                nodes = torch.special.ndtri(nodes)
+                nodes = nodes / nodes.square().mean().sqrt()
+            orders = np.random.default_rng(stream_seed(self.seed, purpose))
+            columns = [nodes[torch.from_numpy(orders.permutation(self.total))] for _ in range(math.prod(shape))]
+            self.drawn[kind, purpose, shape] = torch.stack(columns, 1).reshape(self.total, *shape)
+        return self.drawn[kind, purpose, shape]
+
+
+class ExactPlay(Play):
+    """A play whose gradients stay in float64."""
+
+    def gradient_at(self, points: Tensor) -> Tensor:
+        points = points.detach().requires_grad_()
+        return gradient(self.exact_discriminator(points), points)
+
+
+class Tape(TorchDispatchMode):
+    """The tensor operations, backward passes included, that a function does on one tensor: to be done on others.
+
+    Unlike the function itself, the tape can be batched by `torch.vmap` and differentiated as a whole, through what the
+    function detaches, too. It takes one way through the function: branches are not on it.
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], argument: Tensor):
+        super().__init__()
+        self.argument = argument
+        self._operations: list[tuple[Any, list[Any], Any, list[tuple[int, int]], int]] = []
+        self._values: list[Tensor] = [argument]
+        """All that depends on the argument, kept, so that each has an id of its own."""
+        self._slots = {id(argument): 0}
+        with self:
+            self._result = function(argument)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        leaves, structure = tree_flatten((args, kwargs or {}))
+        inputs = [(i, self._slots[id(leaf)]) for i, leaf in enumerate(leaves) if id(leaf) in self._slots]
+        if inputs:
+            if func is torch.ops.aten.detach.default:
+                func = torch.ops.aten.alias.default
+            self._operations.append((func, leaves, structure, inputs, len(self._values)))
+            for value in tree_leaves(out):
+                self._slots[id(value)] = len(self._values)
+                self._values.append(value)
+        return out
+
+    def __call__(self, argument: Tensor) -> Tensor:
+        values: list[Any] = [argument, *[None] * (len(self._values) - 1)]
+        for func, leaves, structure, inputs, first in self._operations:
+            leaves = list(leaves)
+            for i, slot in inputs:
+                leaves[i] = values[slot]
+            args, kwargs = tree_unflatten(leaves, structure)
+            out = tree_leaves(func(*args, **kwargs))
+            values[first : first + len(out)] = out
+        slot = self._slots.get(id(self._result))
+        return self._result if slot is None else values[slot]
+
+
+class Dynamics(Protocol):
+    """What can be integrated and played."""
+
+    stiffness: float
+    """About the largest rate of change in the field, per unit of time."""
+
+    def field(self, states: Tensor) -> Tensor:
+        """v at states (..., 2): (..., 2)."""
+
+    def after_step(self, player: Player, states: Tensor) -> Tensor:
+        """The states (..., 2) after what follows a step of that player."""
+
+
+class DiracGAN:
+    """The Dirac-GAN under one loss and any regularisers, which are copied.
+
+    Penalties count with the weight that they have on average, lazy ones too. Noise (instance noise, interpolation) is
+    an expectation, by `nodes` quadrature nodes. State that a penalty keeps (LeCam's anchors) is held at what it
+    becomes at the equilibrium. A regulariser that only acts after a step (weight clipping) has no part in the field,
+    and is listed in `fieldless`: in the flow and in play it projects the states.
+
+    Raises a UserError where a regulariser doesn't go with the loss.
+    """
+
+    def __init__(self, loss: AdversarialLoss, regularizers: Mapping[str, Regularizer] | None = None, nodes: int = 256):
+        self.loss = loss
+        self._regularizers: dict[str, Any] = {n: copy.deepcopy(r).double() for n, r in (regularizers or {}).items()}
+        for regularizer in self._regularizers.values():
+            regularizer.check(loss)
+        acts = ("inputs", "discriminator_penalty", "generator_penalty")
+        self.fieldless = [n for n, r in self._regularizers.items() if not any(hasattr(r, a) for a in acts)]
+        self._hooks = [self._regularizers[n] for n in self.fieldless if hasattr(self._regularizers[n], "after_step")]
+        constant = torch.full((1,), loss.theory().logit_at_equality, dtype=torch.float64)
+        self._networks: dict[Player, nn.Linear] = {
+            player: nn.utils.skip_init(nn.Linear, 1, 1, dtype=torch.float64).requires_grad_(False)
+            for player in COORDINATE
+        }
+        self._networks["generator"].weight.zero_()  # G(z) = 0 z + theta
+        del self._networks["discriminator"].bias
+        self._networks["discriminator"].register_buffer("bias", constant)
+        self._size(2)  # the least of which a standard deviation can be taken
+        self._settle()
+        self._tape = Tape(self._field_at, torch.tensor([0.3, -0.2], dtype=torch.float64))
+        if self._draws.drawn:
+            self._size(nodes)
+            self._tape = Tape(self._field_at, self._tape.argument)
+
+    # --- the field -----------------------------------------------------------------------------------------------
+
+    def field(self, states: Tensor) -> Tensor:
+        """v at states (..., 2): (..., 2)."""
+        with torch.no_grad():
+            at_once = max(1, 2**20 // len(self._latents))
+            return torch.vmap(self._tape, chunk_size=at_once)(states.reshape(-1, 2)).reshape(states.shape)
+
+    def _field_at(self, state: Tensor) -> Tensor:
+        """v at one state (2,), by automatic differentiation of both players' losses, made as `GAN` makes them."""
+        theta, psi = self._bind(state)
+        downhill = [
+            torch.autograd.grad(self._loss_of(player), parameter, materialize_grads=True)[0].flatten()
+            for player, parameter in (("generator", theta), ("discriminator", psi))
+        ]
+        return -torch.cat(downhill)
+
+    def _bind(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Make the state the networks' parameters."""
+        theta, psi = (part.detach().requires_grad_() for part in (state[:1], state[1:, None]))
+        self._networks["generator"]._parameters["bias"] = theta  # type: ignore[assignment]
+        self._networks["discriminator"]._parameters["weight"] = psi  # type: ignore[assignment]
+        return theta, psi
+
+    def _loss_of(self, player: Player) -> Tensor:
+        """The player's mean adversarial loss plus the weighed penalties."""
+        play = self._moment(player)
+        if player == "discriminator":
+            assert play.real_logits is not None
+            loss = self.loss.discriminator(play.real_logits, play.fake_logits).mean()
+        else:
+            loss = self.loss.generator(play.fake_logits, play.real_logits).mean()
+        for regularizer in self._regularizers.values():
+            if hasattr(regularizer, f"{player}_penalty"):
+                loss = loss + regularizer.weight * getattr(regularizer, f"{player}_penalty")(play).mean()
+        return loss
+
+    def _moment(self, player: Player) -> Play:
+        calls = count()
+
+        def generate(latents: Tensor) -> Tensor:
+            return self._networks["generator"](latents)
+
+        def discriminate(points: Tensor) -> Tensor:
+            call = next(calls)
+            for regularizer in self._regularizers.values():
+                if hasattr(regularizer, "inputs"):
+                    points = regularizer.inputs(points, self._draws, call)
+            return self._networks["discriminator"](points).flatten()
+
+        real, fake, real_logits = torch.zeros_like(self._latents), generate(self._latents), None
+        if player == "discriminator":
+            wanted = {side for r in self._regularizers.values() for side in r.differentiates}
+            real.requires_grad_("real" in wanted)
+            fake = fake.detach().requires_grad_("fake" in wanted)
+        if player == "discriminator" or self.loss.needs_real:
+            real_logits = discriminate(real)
+        return ExactPlay(
+            generator=generate,
+            exact_generator=generate,
+            discriminator=discriminate,
+            exact_discriminator=discriminate,
+            networks=self._networks,
+            real=real,
+            fake=fake,
+            latents=self._latents,
+            real_logits=real_logits,
+            fake_logits=discriminate(fake),
+            loss=self.loss,
+            draws=self._draws,
+        )
+
+    def _size(self, rows: int) -> None:
+        """The number of reals and fakes."""
+        self._latents = torch.zeros(rows, 1, dtype=torch.float64)
+        self._draws = Quadrature(seed=0, position=0, total=rows, start=0, stop=rows)
+
+    def _settle(self) -> None:
+        """Bring what penalties remember to its fixed point at the equilibrium.
+
+        Moving averages approach it geometrically, so that three values in a row a, b, c tell it (Aitken):
+        c - (c - b)^2 / ((c - b) - (b - a)).
+        """
+        for regularizer in self._regularizers.values():
+            if not (hasattr(regularizer, "after_step") and hasattr(regularizer, "discriminator_penalty")):
+                continue
+            self._bind(ORIGIN)
+            memory = [buffer for buffer in regularizer.buffers() if buffer.is_floating_point()]
+            values = [[buffer.clone() for buffer in memory]]
+            for _ in range(2):
+                regularizer.discriminator_penalty(self._moment("discriminator"))
+                regularizer.after_step("discriminator", self._networks["discriminator"])
+                values.append([buffer.clone() for buffer in memory])
+            for buffer, a, b, c in zip(memory, *values, strict=True):
+                bend = (c - b) - (b - a)
+                buffer.copy_(torch.where(bend == 0, c, c - (c - b).square() / bend))
+
+    # --- around the equilibrium ----------------------------------------------------------------------------------
+
+    @cached_property
+    def at_rest(self) -> bool:
+        """Whether v = 0 at (0, 0) at all."""
+        return self.field(ORIGIN).abs().max().item() < 1e-9
+
+    @cached_property
+    def jacobian(self) -> Tensor:
+        """dv / d(theta, psi) at (0, 0): (2, 2); only where `differentiable` does it mean anything."""
+        return torch.autograd.functional.jacobian(self._tape, ORIGIN)
+
+    @cached_property
+    def differentiable(self) -> bool:
+        """Whether the field has that derivative, by its definition: (v(e u) - v(0)) / e - J u -> 0 as e -> 0.
+
+        Seen numerically along 8 directions u, from e = 1e-3 to 1e-4: far above the 1e-6 within which a gradient's norm
+        is smoothed.
+        """
+        steps = torch.tensor([1e-3, 1e-4], dtype=torch.float64)[:, None, None]
+        slopes = (self.field(steps * DIRECTIONS) - self.field(ORIGIN)) / steps
+        off, finer = (slopes - DIRECTIONS @ self.jacobian.T).abs().amax((1, 2)).tolist()
+        return finer <= max(1e-3 * max(1.0, self.jacobian.abs().max().item()), off / 2)
+
+    @cached_property
+    def jump(self) -> float:
+        """The largest difference of v across (0, 0), from 1e-4 on one side to 1e-4 on the other."""
+        return (self.field(1e-4 * DIRECTIONS) - self.field(-1e-4 * DIRECTIONS)).abs().max().item()
+
+    @cached_property
+    def eigenvalues(self) -> tuple[complex, complex] | None:
+        """Of the Jacobian; None where the field isn't differentiable."""
+        return eigenvalues(self.jacobian) if self.differentiable else None
+
+    @property
+    def rate(self) -> float | None:
+        """The rate at which the linearised flow grows or shrinks: the larger real part."""
+        return max(value.real for value in self.eigenvalues) if self.eigenvalues else None
+
+    def played_rate(self, schedule: Schedule, lr: float) -> float | None:
+        """The same for rounds of gradient steps, per unit of time (`lr` is a step's): log |largest eigenvalue| / lr."""
+        if not self.differentiable:
+            return None
+        round = torch.eye(2, dtype=torch.float64)
+        for move in schedule.moves(0):
+            step = torch.zeros(2, 1, dtype=torch.float64)
+            step[[COORDINATE[player] for player in move]] = lr
+            round = round + step * (self.jacobian @ round)
+        largest = max(abs(value) for value in eigenvalues(round))
+        return math.log(largest) / lr if largest else -math.inf
+
+    @cached_property
+    def stiffness(self) -> float:
+        around = torch.cat([0.1 * DIRECTIONS, DIRECTIONS])
+        return ((self.field(1.01 * around) - self.field(around)).norm(dim=1) / (0.01 * around.norm(dim=1))).max().item()
+
+    def after_step(self, player: Player, states: Tensor) -> Tensor:
+        """The states (..., 2) after what follows a step of that player: each shown to the hooks as a network."""
+        if not self._hooks:
+            return states
+        states = states.clone()
+        for state in states.view(-1, 2):
+            parameters = self._bind(state)
+            for regularizer in self._hooks:
+                regularizer.after_step(player, self._networks[player])
+            state.copy_(torch.cat([part.detach().flatten() for part in parameters]))
+        return states
+
+    def notes(self) -> list[str]:
+        """What is out of the ordinary."""
+        found = [f"{name} has no field of its own: it projects after each step" for name in self.fieldless]
+        if not self.at_rest:
+            found.append("(0, 0) is no equilibrium")
+        if not self.differentiable:
+            how = f"the field jumps by {self.jump:.3g}" if self.jump > 1e-2 else "the field has a kink"
+            found.append(f"not differentiable at (0, 0): {how}")
+        return found
+
+
+def eigenvalues(matrix: Tensor) -> tuple[complex, complex]:
+    """Of a (2, 2) matrix, t +- sqrt(t^2 - det) with t half its trace: exact at a double one, where `eig` loses half."""
+    (a, b), (c, d) = matrix.tolist()
+    half, root = (a + d) / 2, cmath.sqrt(((a - d) / 2) ** 2 + b * c)
+    return half + root, half - root
+
+
+# --- what the players do -----------------------------------------------------------------------------------------
+
+
+def flow(dynamics: Dynamics, starts: Tensor, time: float = 50.0, steps: int | None = None) -> Tensor:
+    """The continuous flow from starts (..., 2), by the classical Runge-Kutta method: (steps + 1, ..., 2).
+
+    Unless given, there are 10 steps a unit of time, or as many as stiffness needs (at most 10000 in all). Once nothing
+    moves any more, the rest of the time is filled with the last state.
+    """
+    if steps is None:
+        steps = min(math.ceil(time * max(10, dynamics.stiffness / 1.5)), 10_000)
+    states, step = [starts.double()], time / steps
+    for done in range(1, steps + 1):
+        before = x = states[-1]
+        k1 = dynamics.field(x)
+        k2 = dynamics.field(x + step / 2 * k1)
+        k3 = dynamics.field(x + step / 2 * k2)
+        x = x + step / 6 * (k1 + 2 * (k2 + k3) + dynamics.field(x + step * k3))
+        for player in get_args(Player):
+            x = dynamics.after_step(player, x)
+        states.append(x)
+        if (x - before).abs().max() < 1e-12:
+            states += [x] * (steps - done)
+            break
+    return torch.stack(states)
+
+
+def gradient_steps(
+    dynamics: Dynamics,
+    starts: Tensor,
+    rounds: int,
+    schedule: Schedule | None = None,
+    discriminator_optimizer: OptimizerFactory | None = None,
+    generator_optimizer: OptimizerFactory | None = None,
+) -> Tensor:
+    """What `GAN` would do from starts (..., 2): the states after each round, (rounds + 1, ..., 2).
+
+    The optimizers are SGD with a rate of 0.1 unless given. All starts share one: it must treat elements apart, as SGD
+    and Adam do.
+    """
+    schedule = schedule or Schedule()
+    parameters = {
+        player: nn.Parameter(starts.double()[..., at].clone(memory_format=torch.contiguous_format))
+        for player, at in COORDINATE.items()
+    }
+    factories = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
+    optimizers = {player: (factories[player] or gradient_descent(0.1))([parameters[player]]) for player in parameters}
+
+    def state() -> Tensor:
+        return torch.stack([parameters[player].detach() for player in COORDINATE], -1)
+
+    states = [state()]
+    for round in range(rounds):
+        for move in schedule.moves(round):
+            field = dynamics.field(state())
+            for player in move:
+                parameters[player].grad = -field[..., COORDINATE[player]]
+                optimizers[player].step()
+            for player in move:
+                after = dynamics.after_step(player, state())
+                parameters[player].data.copy_(after[..., COORDINATE[player]])
+        states.append(state())
+    return torch.stack(states)
+
+
+def gradient_descent(lr: float) -> OptimizerFactory:
+    return lambda parameters: SGD(parameters, lr=lr, foreach=False)
+
+
+def verdict(radii: Tensor, rate: float | None, far: float = 30.0, tolerance: float = 0.005) -> Verdict:
+    """What came of the game, from the distances to the equilibrium (times, starts) and the linearisation's `rate`.
+
+    `late` is the largest distance in the last quarter of the time, `earlier` in the third. In this order:
+    diverges: a start went beyond `far`; or, where there is a rate, `late` exceeds every starting distance and, by more
+        than the tolerance, `earlier`.
+    converges: all came to within the tolerance times their starting distance; or the rate is negative and none grew.
+    does not settle: there is no rate (the field isn't differentiable), or it is positive, yet all stay bounded; or
+        some grew, though to less than the largest starting distance.
+    converges sublinearly: the rate is 0, and the distance still falls by more than the tolerance from `earlier` to
+        `late`, for all starts.
+    orbits: the rate is 0, and some distance stays as it is.
+    """
+    radii = radii.nan_to_num(nan=math.inf)
+    quarter = len(radii) // 4
+    earlier, late = radii[2 * quarter : 3 * quarter].amax(0), radii[3 * quarter :].amax(0)
+    grew = late > (1 + tolerance) * earlier
+    if radii.max() > far or (rate is not None and (grew & (late > radii[0].max())).any()):
+        return "diverges"
+    if (radii[-1] < tolerance * radii[0]).all() or (rate is not None and rate < -1e-6 and not grew.any()):
+        return "converges"
+    if rate is None or rate > 1e-6 or grew.any():
+        return "does not settle"
+    return "converges sublinearly" if (late < (1 - tolerance) * earlier).all() else "orbits"
+
+
+# --- all pairs ---------------------------------------------------------------------------------------------------
+
+
+class Tabulated:
+    """The fields of P Dirac-GANs on one grid each, interpolated: all are integrated together, states (P, S, 2).
+
+    The grid has 2 * half + 1 lines each way at spread * sinh(u), u evenly spaced: dense around (0, 0), and out to
+    `far`. Between them a cubic through 4 nodes each way; farther out the field is 0.
+    """
+
+    def __init__(self, games: Sequence[DiracGAN], half: int = 48, far: float = 30.0, spread: float = 0.5):
+        self.games, self.half, self.far, self.spread = games, half, far, spread
+        self.spacing = math.asinh(far / spread) / half
+        self.stiffness = max(game.stiffness for game in games)
+        lines = spread * (self.spacing * torch.arange(-half, half + 1, dtype=torch.float64)).sinh()
+        nodes = torch.stack(torch.meshgrid(lines, lines, indexing="ij"), -1)
+        values = torch.stack([game.field(nodes) for game in games])
+        self.values = values.nan_to_num().clamp(-1e6, 1e6).flatten(0, 2)  # (P * lines * lines, 2)
+
+    def field(self, states: Tensor) -> Tensor:
+        lines = 2 * self.half + 1
+        at = (states.clamp(-self.far, self.far) / self.spread).asinh() / self.spacing + self.half
+        first = at.floor().clamp(1, lines - 3)  # the second of the 4 nodes
+        t = (at - first)[..., None]
+        weights = torch.cat(  # Lagrange's polynomials of the nodes -1, 0, 1, 2
+            [
+                -t * (t - 1) * (t - 2) / 6,
+                (t + 1) * (t - 1) * (t - 2) / 2,
+                -(t + 1) * t * (t - 2) / 2,
+                t * (t * t - 1) / 6,
+            ],
+            -1,
+        )
+        near = first.long()[..., None] + torch.arange(-1, 3)  # (P, S, 2, 4)
+        which = torch.arange(len(self.games))[:, None, None] * lines + near[..., 0, :]
+        values = self.values[which[..., :, None] * lines + near[..., 1, None, :]]  # (P, S, 4, 4, 2)
+        inner = (weights[..., 1, None, :, None] * values).sum(-2)
+        inside = (states.abs() <= self.far).all(-1, keepdim=True)
+        return (weights[..., 0, :, None] * inner).sum(-2) * inside
+
+    def after_step(self, player: Player, states: Tensor) -> Tensor:
+        for number, game in enumerate(self.games):
+            if game.fieldless:
+                states = states.index_copy(
+                    0, torch.tensor([number]), game.after_step(player, states[number : number + 1])
+                )
+        return states
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pair of the table; `radii` are the first start's last distances: of the flow, simultaneous, alternating."""
+
+    loss: str
+    regularizer: str
+    eigenvalues: tuple[complex, complex] | None
+    flow: Verdict
+    simultaneous: Verdict
+    alternating: Verdict
+    radii: tuple[float, float, float] | None
+    notes: tuple[str, ...] = ()
+
+
+def table(
+    losses: Mapping[str, AdversarialLoss],
+    regularizers: Mapping[str, Mapping[str, Regularizer]],
+    starts: Sequence[tuple[float, float]] = STARTS,
+    time: float = 50.0,
+    lr: float = 0.1,
+    nodes: int = 32,
+) -> list[Row]:
+    """Every loss with every set of regularisers: the flow over `time`, and as long in gradient steps of rate `lr`.
+
+    Pairs that a regulariser doesn't allow are "refused". The trajectories follow the fields as tabulated (`Tabulated`).
+    """
+    games: dict[tuple[str, str], DiracGAN] = {}
+    refused: dict[tuple[str, str], str] = {}
+    for pair in ((loss, regularizer) for loss in losses for regularizer in regularizers):
+        try:
+            games[pair] = DiracGAN(losses[pair[0]], regularizers[pair[1]], nodes)
+        except UserError as error:
+            refused[pair] = str(error)
+    rows = {pair: Row(*pair, None, "refused", "refused", "refused", None, (why,)) for pair, why in refused.items()}
+    for stiff in (False, True):  # apart: all that are integrated together take the steps of the stiffest
+        if alike := {pair: game for pair, game in games.items() if (game.stiffness > STIFF) is stiff}:
+            rows |= studied(alike, torch.tensor(starts, dtype=torch.float64), time, lr)
+    return [rows[loss, regularizer] for loss in losses for regularizer in regularizers]
+
+
+def studied(
+    games: Mapping[tuple[str, str], DiracGAN], starts: Tensor, time: float, lr: float
+) -> dict[tuple[str, str], Row]:
+    """The rows of these games."""
+    dynamics = Tabulated(list(games.values()))
+    states = starts.expand(len(games), -1, -1)
+    descent = gradient_descent(lr)
+    schedules = [Schedule(updates="simultaneous"), Schedule(updates="alternating")]
+    rates: list[Callable[[DiracGAN], float | None]] = [lambda game: game.rate]
+    paths = [flow(dynamics, states, time)]
+    for schedule in schedules:
+        paths.append(gradient_steps(dynamics, states, round(time / lr), schedule, descent, descent))
+        rates.append(lambda game, schedule=schedule: game.played_rate(schedule, lr))  # type: ignore[misc]
+    radii = [path.norm(dim=-1) for path in paths]
+    rows = {}
+    for number, (pair, game) in enumerate(games.items()):
+        verdicts = [verdict(r[:, number], rate(game), dynamics.far) for r, rate in zip(radii, rates, strict=True)]
+        last = [r[-1, number, 0].nan_to_num(nan=dynamics.far).clamp(max=dynamics.far).item() for r in radii]
+        rows[pair] = Row(*pair, game.eigenvalues, *verdicts, tuple(last), tuple(game.notes()))  # type: ignore[arg-type]
+    return rows

@@ -1,0 +1,321 @@
+"""Exact p_g of a generator from one latent to one dimension; in two dimensions a histogram, and what it can show.
+
+In one dimension the mass of a bin is a sum of differences of the prior's CDF between the latents where G passes the
+bin's edges, over all branches of G^-1. The masses sum to 1 whatever G does; a density summed over branches at the
+points of a grid does not (0.89 for G = z^2/2 on 500 points of [-2, 10]: it is infinite where G turns).
+"""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gan_research.divergences import jsd
+from gan_research.errors import UserError
+from gan_research.priors import Prior
+
+TAIL = 1e-9
+"""Prior mass at either end in which G is taken to stay in the bin that it is in."""
+FLAT = 1e-13
+"""Changes of G from one latent to the next that count as rounding, in units of max |G|."""
+LEAST_ATOM = 1e-5
+"""Prior mass from which a flat piece is an atom, and not a smooth turn."""
+MOST_CELLS = 512
+"""Cells that a refinement divides at most, those of most mass: a limit of time for functions that turn all the time."""
+
+
+@dataclass(frozen=True)
+class BinMasses:
+    """Masses of a distribution in the bins [e_i, e_i+1) of `edges` (B + 1,), all float64 on the CPU."""
+
+    edges: Tensor
+    masses: Tensor
+    below: float
+    above: float
+    atoms: tuple[tuple[float, float], ...] = ()
+    """(x, mass) of each value that G takes on a whole interval of latents; counted in its bin too."""
+
+    @property
+    def centres(self) -> Tensor:
+        return (self.edges[1:] + self.edges[:-1]) / 2
+
+    @property
+    def heights(self) -> Tensor:
+        """Mean density of each bin (B,)."""
+        return self.masses / self.edges.diff()
+
+    @property
+    def all(self) -> Tensor:
+        """(B + 2,): below, the bins, above; the sum is 1."""
+        return torch.cat([self.masses.new_tensor([self.below]), self.masses, self.masses.new_tensor([self.above])])
+
+
+@dataclass(frozen=True)
+class Histogram2D:
+    """Masses (bx, by) of a distribution in even bins of `bounds` ((x0, x1), (y0, y1)), float64 on the CPU."""
+
+    bounds: tuple[tuple[float, float], tuple[float, float]]
+    masses: Tensor
+    outside: float
+    n: int | None = None
+    """Number of samples that were counted; None where the masses are exact."""
+
+    @property
+    def errors(self) -> Tensor:
+        """Standard error of each mass, sqrt(m (1 - m) / n) with m its estimate: 0 where nothing was counted."""
+        return torch.zeros_like(self.masses) if self.n is None else (self.masses * (1 - self.masses) / self.n).sqrt()
+
+    @property
+    def all(self) -> Tensor:
+        """(bx by + 1,): the bins, and outside; the sum is 1."""
+        return torch.cat([self.masses.flatten(), self.masses.new_tensor([self.outside])])
+
+
+@dataclass(frozen=True)
+class Curve:
+    """G on a fine grid of latents: `values` (M,) at the increasing `latents` (M,), and `call` for those between."""
+
+    prior: Prior
+    call: Callable[[Tensor], Tensor]
+    latents: Tensor
+    values: Tensor
+    atoms: tuple[tuple[float, float], ...]
+
+    def crossings(self, levels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Each passage of G through one of the increasing `levels` (L,), in the order of travel.
+
+        The cell of the grid that it lies in, the number of the level, its latent, and whether G rises: (C,) each.
+        """
+        under = torch.searchsorted(levels, self.values, right=True)  # how many levels are <= G
+        steps = under.diff()
+        counts = steps.abs()
+        cell = torch.repeat_interleave(counts)
+        nth = torch.arange(len(cell)) - (counts.cumsum(0) - counts)[cell]
+        rises = steps[cell] > 0
+        level = torch.where(rises, under[cell] + nth, under[cell] - 1 - nth)
+        return cell, level, self._solve(cell, levels[level]), rises
+
+    def _solve(self, cell: Tensor, targets: Tensor, steps: int = 20) -> Tensor:
+        """The latent in each cell where G meets its target: the Illinois variant of regula falsi.
+
+        One step is exact where G is affine in the cell; a kink costs a few more.
+        """
+        lo, hi, f_lo, f_hi = (t[i] for t in (self.latents, self.values) for i in (cell, cell + 1))
+        f_lo, f_hi = f_lo - targets, f_hi - targets
+        found, open_ = hi.clone(), torch.arange(len(cell))
+        tolerance = FLAT * self.values.abs().max()
+        for _ in range(steps):
+            if not len(open_):
+                break
+            guess = hi - f_hi * (hi - lo) / (f_hi - f_lo)
+            f = self.call(guess) - targets
+            found[open_] = guess
+            beyond = f * f_hi < 0
+            lo, f_lo = torch.where(beyond, hi, lo), torch.where(beyond, f_hi, f_lo / 2)
+            going = f.abs() > tolerance
+            lo, hi, f_lo, f_hi, targets, open_ = (t[going] for t in (lo, guess, f_lo, f, targets, open_))
+        return found
+
+
+def bin_masses(generator: Callable[[Tensor], Tensor], prior: Prior, edges: Tensor) -> BinMasses:
+    """The masses of p_g in the bins between the increasing `edges` (B + 1,).
+
+    `generator` takes latents (N, 1) to points (N, 1); a module is copied to float64 and eval mode, and itself left
+    alone. Bins are right to some 1e-7, and the sum to rounding, unless G turns twice within one of 8,000 cells.
+    """
+    return _masses_of(trace(generator, prior), edges)
+
+
+def _masses_of(curve: Curve, edges: Tensor) -> BinMasses:
+    edges = edges.detach().to("cpu", torch.float64)
+    cell, level, latents, rises = curve.crossings(edges)
+    # Breakpoints: each grid point, then the passages in its cell; and the bin that G is in from there on.
+    order = torch.cat([torch.arange(len(curve.latents)), cell]).argsort(stable=True)
+    latents = torch.cat([curve.latents, latents])[order].cummax(0).values
+    bins = torch.cat([torch.searchsorted(edges, curve.values, right=True), level + rises])[order]
+    cdf = curve.prior.cdf(latents)
+    cdf[0], cdf[-1] = 0.0, 1.0
+    masses = torch.bincount(bins[:-1], cdf.diff(), minlength=len(edges) + 1)
+    return BinMasses(edges, masses[1:-1], masses[0].item(), masses[-1].item(), curve.atoms)
+
+
+def density(generator: Callable[[Tensor], Tensor], prior: Prior, points: Tensor) -> Tensor:
+    """p_g at `points` (N,) or (N, 1), by change of variables: sum over branches of p_z(z_k) / |G'(z_k)|; (N,) float64.
+
+    It is infinite, and not only inexact, where G turns (G' = 0). Atoms are left out: they have no density.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        points, order = points.detach().to("cpu", torch.float64, copy=True).flatten().sort()
+        curve = trace(generator, prior)
+        _, level, latents, _ = curve.crossings(points)
+        latents.requires_grad_()
+        (slopes,) = torch.autograd.grad(curve.call(latents).sum(), latents)
+        branches = prior.log_prob(latents.detach()).exp() / slopes.abs()
+        return torch.zeros_like(points).index_add_(0, order[level], branches)
+
+
+def trace(generator: Callable[[Tensor], Tensor], prior: Prior, points: int = 4096) -> Curve:
+    """G on latents that are dense both in z and in probability, and denser where G turns or starts to be flat."""
+    if prior.latent_dim != 1:
+        raise UserError(
+            f"exact p_g needs one latent and a 1-D density, and prior.latent_dim={prior.latent_dim}: "
+            "take prior.latent_dim=1 data=gaussian_1d"
+        )
+    with torch.no_grad():
+        call = _frozen(generator)
+        even = prior.quantile(torch.linspace(TAIL, 1 - TAIL, points, dtype=torch.float64))
+        between = torch.linspace(0, 1, points + 1, dtype=torch.float64)
+        latents = torch.cat([even, torch.lerp(even[0], even[-1], between)[1:-1]]).sort().values
+        values = call(latents)
+        if not values.isfinite().all():
+            raise UserError("the generator's points aren't finite, so p_g isn't defined: its training has diverged")
+        fractions = torch.arange(1, 32, dtype=torch.float64) / 32
+        for _ in range(2):
+            cells = _to_divide(prior, latents, values)
+            new = torch.lerp(latents[cells, None], latents[cells + 1, None], fractions).flatten()
+            latents, order = torch.cat([latents, new]).sort()
+            values = torch.cat([values, call(new)])[order]
+        return Curve(prior, call, latents, *_level(prior, latents, values))
+
+
+def data_masses(log_prob: Callable[[Tensor], Tensor], edges: Tensor) -> BinMasses:
+    """The masses of a smooth 1-D density, given as log p of points (N, 1) -> (N,), by Gauss-Legendre quadrature.
+
+    UserError where they don't sum to 1: the density is finer than the bins, or not normalised.
+    """
+    edges = edges.detach().to("cpu", torch.float64)
+    shares = torch.linspace(0, 1, math.ceil(2000 / (len(edges) - 1)) + 1, dtype=torch.float64)[:-1]
+    panels = torch.cat([torch.lerp(edges[:-1, None], edges[1:, None], shares).flatten(), edges[-1:]])
+    points, weights = gauss_legendre(panels)
+    masses = _exp_log_prob(log_prob, points[:, None]).mul(weights).view(len(edges) - 1, -1).sum(1)
+    # The tails: x = e -+ width u / (1 - u), u in [0, 1)
+    u, weights = gauss_legendre(torch.linspace(0, 1, 129, dtype=torch.float64))
+    width = edges[-1] - edges[0]
+    far, weights = width * u / (1 - u), width * weights / (1 - u).square()
+    below, above = (
+        _exp_log_prob(log_prob, tail[:, None]).mul(weights).sum().item() for tail in (edges[0] - far, edges[-1] + far)
+    )
+    if abs((total := masses.sum().item() + below + above) - 1) > 1e-4:
+        raise UserError(f"the density's bins sum to {total:.6g}, not 1: take more bins, or edges that hold all of it")
+    return BinMasses(edges, masses, below, above)
+
+
+def jsd_in_bins(p: BinMasses | Histogram2D, q: BinMasses | Histogram2D) -> float:
+    """The Jensen-Shannon divergence of the masses, in nats, what lies outside of the bins as bins of its own.
+
+    By the data processing inequality it is at most the JSD of the distributions, and rises to it as bins shrink. Of a
+    histogram of n samples it is biased upwards: see `expected_jsd`.
+    """
+    return jsd(p.all, q.all).item()
+
+
+def histogram_2d(points: Tensor, bounds: tuple[tuple[float, float], tuple[float, float]], bins: int) -> Histogram2D:
+    """Where the samples `points` (N, 2) lie, in bins x bins cells: an estimate of p_g, with its standard errors."""
+    points = points.detach().to("cpu", torch.float64)
+    edges = [torch.linspace(*bound, bins + 1, dtype=torch.float64) for bound in bounds]
+    x, y = (torch.searchsorted(edge, points[:, i].contiguous(), right=True) - 1 for i, edge in enumerate(edges))
+    inside = (x >= 0) & (x < bins) & (y >= 0) & (y < bins)
+    masses = torch.bincount((x * bins + y)[inside], minlength=bins**2).double().view(bins, bins) / len(points)
+    return Histogram2D(bounds, masses, 1 - inside.double().mean().item(), len(points))
+
+
+def data_masses_2d(
+    log_prob: Callable[[Tensor], Tensor], bounds: tuple[tuple[float, float], tuple[float, float]], bins: int
+) -> Histogram2D:
+    """The exact masses of a smooth 2-D density, given as log p of points (N, 2) -> (N,), in the same cells."""
+    (x, wx), (y, wy) = (gauss_legendre(torch.linspace(*bound, bins + 1, dtype=torch.float64), 4) for bound in bounds)
+    cells = _exp_log_prob(log_prob, torch.cartesian_prod(x, y)).view(len(x), len(y)) * torch.outer(wx, wy)
+    masses = cells.view(bins, 4, bins, 4).sum((1, 3))
+    if (total := masses.sum().item()) > 1 + 1e-4:
+        raise UserError(f"the density's bins sum to {total:.6g}, more than 1: take more bins")
+    return Histogram2D(bounds, masses, max(0.0, 1 - total))
+
+
+def expected_jsd(masses: Tensor, n: int, few: float = 60.0) -> float:
+    """What the JSD between `masses` and the frequencies of n samples *of them* is on average: read a JSD against it.
+
+    JSD is a sum over bins, and the count in a bin is binomial: sum_i E[f(p_i, k_i / n)], k_i ~ B(n, p_i). Where n p_i
+    is large f is (k / n - p)^2 / (8 p), so that B full bins give (B - 1) / (8 n); bins mostly empty give less.
+    """
+    p = masses.flatten().double()
+    p = p[p > 0, None]
+    scarce = p[:, 0] * n <= few
+    rest = (1 - p[~scarce]).sum() / (8 * n)
+    p, k = p[scarce], torch.arange(int(few + 20 * few**0.5), dtype=torch.float64)  # 20 standard deviations
+    k = k[k <= n]
+    choose = torch.lgamma(torch.tensor(n + 1.0, dtype=torch.float64)) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
+    probability = (choose + torch.xlogy(k, p) + torch.xlogy(n - k, 1 - p)).exp()
+    x, middle = k / n, (p + k / n) / 2
+    f = (torch.xlogy(p, p / middle) + torch.xlogy(x, x / middle)) / 2
+    return (rest + (probability * f).sum()).item()
+
+
+def gauss_legendre(edges: Tensor, order: int = 8) -> tuple[Tensor, Tensor]:
+    """Points and weights (B order,) of quadrature with `order` nodes in each bin: exact to degree 2 order - 1."""
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(order))
+    half = edges.diff()[:, None] / 2
+    return (edges[:-1, None] + half * (1 + nodes)).flatten(), (half * weights).flatten()
+
+
+def _exp_log_prob(log_prob: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    with torch.no_grad():
+        return log_prob(points).double().exp()
+
+
+def _frozen(generator: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The generator as a function of float64 latents (N,) on the CPU, to points (N,)."""
+    if isinstance(generator, nn.Module):
+        generator = copy.deepcopy(generator).cpu().double().eval().requires_grad_(False)
+
+    def call(latents: Tensor) -> Tensor:
+        points = generator(latents[:, None])
+        if points.numel() != len(latents):
+            shape = "x".join(str(size) for size in points.shape[1:])
+            raise UserError(
+                f"exact p_g needs points of one dimension, and the generator makes {shape}: "
+                "take prior.latent_dim=1 data=gaussian_1d"
+            )
+        return points.reshape(-1).double()
+
+    return call
+
+
+def _directions(values: Tensor) -> Tensor:
+    """Whether G rises (1), falls (-1) or stays (0) from each point of the grid to the next (M - 1,)."""
+    steps = values.diff()
+    return steps.sign() * (steps.abs() > FLAT * values.abs().max())
+
+
+def _to_divide(prior: Prior, latents: Tensor, values: Tensor) -> Tensor:
+    """The cells on both sides of a point where the direction changes; G might turn inside of either."""
+    directions = _directions(values)
+    changes = directions[1:] != directions[:-1]
+    cells = torch.zeros_like(directions, dtype=torch.bool)
+    cells[1:] |= changes
+    cells[:-1] |= changes
+    found = cells.nonzero()[:, 0]
+    if len(found) > MOST_CELLS:
+        found = found[prior.cdf(latents).diff()[found].topk(MOST_CELLS).indices]
+    return found
+
+
+def _level(prior: Prior, latents: Tensor, values: Tensor) -> tuple[Tensor, tuple[tuple[float, float], ...]]:
+    """The values with each flat piece at one and the same value, and the atoms that these pieces are."""
+    flat = torch.nn.functional.pad((_directions(values) == 0).int(), (1, 1))
+    starts, ends = (flat.diff() == 1).nonzero()[:, 0], (flat.diff() == -1).nonzero()[:, 0]
+    cdf = prior.cdf(latents)
+    cdf[0], cdf[-1] = 0.0, 1.0
+    values = values.clone()
+    atoms: dict[float, float] = {}
+    same = FLAT * values.abs().max().item()
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        if (mass := (cdf[end] - cdf[start]).item()) >= LEAST_ATOM:
+            x = values[start].item()
+            x = next((other for other in atoms if abs(other - x) <= same), x)
+            values[start : end + 1] = x
+            atoms[x] = atoms.get(x, 0.0) + mass
+    return values, tuple(sorted(atoms.items()))

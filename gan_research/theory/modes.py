@@ -1,0 +1,127 @@
+"""Mode coverage as it happens: samples on a known 2-D density while a game is played."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from gan_research.callbacks.base import Periodic, log_metrics
+from gan_research.data import Points
+from gan_research.data.densities import GaussianMixture
+from gan_research.errors import UserError
+from gan_research.figures import BOUND, SERIES, draw_points, finite, mosaic
+from gan_research.gan import GAN
+from gan_research.metrics import Evaluation, MixtureModes
+from gan_research.theory.publishing import publish
+
+SHOWN = 1000
+"""Samples drawn in a panel."""
+
+SHARES = (0.0, 0.1, 0.3, 1.0)
+"""The parts of the game after which samples are drawn side by side."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Samples (N, 2) of one moment, and what they score."""
+
+    round: int
+    samples: Tensor
+    numbers: dict[str, float]
+
+
+class Modes(Periodic):
+    """Watches samples of fixed latents on a 2-D density; when the game ends, draws them and a film of them.
+
+    On a mixture each frame is scored by the modes covered, the share of high-quality samples and the reverse KL
+    (PacGAN's protocol, Lin et al. 2018: 2,500 samples, within 3 standard deviations), logged as theory/*, each beside
+    the score of a perfect sampler.
+
+    folder: where modes.json, .png, .svg and .gif go.
+    frames: how many moments are looked at, evenly spaced.
+    """
+
+    METRICS = ("modes", "high_quality", "reverse_kl")
+
+    def __init__(self, folder: Path, frames: int = 60, num_samples: int = 2500):
+        super().__init__(1)
+        if frames < 4:
+            raise UserError(f"watch.modes: frames={frames}: give at least 4")
+        self.folder = Path(folder)
+        self.count, self.num_samples = frames, num_samples
+        self.frames: list[Frame] = []
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, GAN)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, Points) or data.density.dim != 2:
+            raise UserError(
+                "modes are drawn of a 2-D density: set data=ring, data=grid or another of dimension 2 (for a 1-D "
+                "density: gan theory phases)"
+            )
+        self.density = data.density
+        self.title = f"{data.name}, {type(pl_module.loss).__name__}"
+        self.every = max(1, pl_module.rounds // (self.count - 1))
+        self._evaluation = None
+        if isinstance(self.density, GaussianMixture):
+            self._evaluation = Evaluation(MixtureModes(self.density), self.METRICS, self.num_samples)
+            self._evaluation.prepare(data.train, pl_module.device)
+
+    def act(self, trainer: pl.Trainer, gan: GAN) -> None:
+        drawing = gan.sampler().drawing(seed=gan.seed)
+        samples = drawing(0, SHOWN).cpu()
+        finite(f"round {gan.round}", samples=samples)
+        numbers = self._evaluation(drawing) if self._evaluation is not None else {}
+        self.frames.append(Frame(gan.round, samples, numbers))
+        log_metrics(trainer, gan, {f"theory/{name}": value for name, value in numbers.items()})
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if trainer.is_global_zero and pl_module.round == pl_module.rounds:
+            self.publish(trainer.loggers)
+
+    def publish(self, loggers: Any = ()) -> list[Path]:
+        """Write the numbers, the figure and the film of the frames seen so far."""
+        rounds = [frame.round for frame in self.frames]
+        series = {name: [frame.numbers[name] for frame in self.frames] for name in self.frames[0].numbers}
+        numbers = {"title": self.title, "final": self.frames[-1].numbers, "round": rounds, **series}
+        return publish(self.folder, "modes", numbers, self.figure(), self.film(), loggers, rounds[-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"frames": [vars(frame) for frame in self.frames]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.frames = [Frame(**frame) for frame in state_dict["frames"]]
+
+    def figure(self) -> Figure:
+        """Samples of four moments above, the scores over the rounds below."""
+        last = len(self.frames) - 1
+        moments = [self.frames[round(share * last)] for share in SHARES]
+        names = [f"samples{i}" for i in range(len(moments))]
+        scores = [name for name in self.METRICS if name in self.frames[0].numbers]
+        rows = [names, [scores[min(i, len(scores) - 1)] for i in (0, 0, 1, 2)]] if scores else [names]
+        figure, axes = mosaic(rows, heights=[3.0, 2.2][: len(rows)], width=3.0)
+        for name, frame in zip(names, moments, strict=True):
+            draw_points(axes[name], frame.samples, self.density)
+            axes[name].set_title(f"round {frame.round:,}")
+        for name, color in zip(scores, SERIES, strict=False):
+            axes[name].plot([f.round for f in self.frames], [f.numbers[name] for f in self.frames], color=color)
+            axes[name].axhline(self.frames[0].numbers[f"{name}_perfect"], ls=":", color=BOUND, label="perfect sampler")
+            axes[name].set(xlabel="round", title=name.replace("_", " "), ylim=(0, None))
+            axes[name].legend(loc="best")
+        figure.suptitle(self.title)
+        return figure
+
+    def film(self) -> Iterator[Figure]:
+        """The samples of one moment after another."""
+        for frame in self.frames:
+            figure, axes = mosaic([["samples"]], heights=[4.2], width=4.0, film=True)
+            draw_points(axes["samples"], frame.samples, self.density)
+            covered = f"  modes {frame.numbers['modes']:.0f}" if "modes" in frame.numbers else ""
+            axes["samples"].set_title(f"round {frame.round:,}{covered}")
+            yield figure
+
+

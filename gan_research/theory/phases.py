@@ -1,0 +1,243 @@
+"""Figure 1 of Goodfellow et al. 2014 as it happens: p_data, p_g, D and the optimal D* while a game is played."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from gan_research.callbacks.base import Periodic, log_metrics
+from gan_research.data import Points
+from gan_research.divergences import jsd
+from gan_research.errors import UserError
+from gan_research.figures import BOUND, DATA, DISCRIMINATOR, GENERATOR, OPTIMUM, finite, mosaic, over_rounds, styled
+from gan_research.gan import GAN
+from gan_research.losses import AdversarialLoss
+from gan_research.sampling import evaluating
+from gan_research.theory.generator_density import bin_masses, data_masses
+from gan_research.theory.publishing import publish
+
+ARROWS = 25
+"""Latents, evenly spaced in probability, whose way from z to G(z) is drawn."""
+
+PHASES = (1.0, 0.5, 0.1)
+"""The phases drawn: the first moments at which JSD(p_data, p_g) is at most this share of the first one; and the end."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One moment of a game on a 1-D density, at the S points of its `Phases`."""
+
+    round: int
+    fake: Tensor
+    """The masses of p_g, (S,)."""
+    logits: Tensor
+    """The discriminator's, (S,)."""
+    mapped: Tensor
+    """G at evenly spaced quantiles of the prior, (ARROWS,)."""
+    numbers: dict[str, float]
+
+
+class Phases(Periodic):
+    """Watches a game on a 1-D density with a 1-D latent; when it ends, draws its phases and a film of it.
+
+    All is exact up to the width of the bins: p_g by `bin_masses`, D at their centres, expectations as sums over them.
+    The numbers of each frame (see `measure`) are logged as theory/*.
+
+    folder: where phases.json, .png, .svg and .gif go.
+    frames: how many are looked at, denser in the beginning.
+    bins: of the x axis, which spans twice the bounds of the density.
+    """
+
+    def __init__(self, folder: Path, frames: int = 80, bins: int = 400):
+        super().__init__(1)
+        if frames < 4 or bins < 10:
+            raise UserError(f"watch.phases: frames={frames}, bins={bins}: give at least 4 frames and 10 bins")
+        self.folder = Path(folder)
+        self.count, self.bins = frames, bins
+        self.frames: list[Frame] = []
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, GAN)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, Points) or data.density.dim != 1 or pl_module.prior.latent_dim != 1:
+            raise UserError(
+                "phases are drawn of a 1-D density and a 1-D latent: set prior.latent_dim=1 and data=gaussian_1d or "
+                "data=mixture_1d (for a 2-D density: gan theory modes)"
+            )
+        if pl_module.discriminator.packing > 1:
+            raise UserError("phases are drawn of a discriminator that judges single samples: set packing=1")
+        low, high = data.density.bounds[0]
+        middle, reach = (low + high) / 2, high - low
+        self.edges = torch.linspace(middle - reach, middle + reach, self.bins + 1, dtype=torch.float64)
+        real = data_masses(data.density.log_prob, self.edges)
+        self.real = real.all
+        self.points = torch.cat([self.edges[:1], real.centres, self.edges[-1:]])  # for what lies outside: the ends
+        self.title = f"{data.name}, {type(pl_module.loss).__name__}"
+        self.loss, self.prior = pl_module.loss, pl_module.prior
+        steps = [i / (self.count - 1) for i in range(self.count)]
+        self._rounds = {round(pl_module.rounds * step**2) for step in steps}
+
+    def due(self, gan: GAN) -> bool:
+        return gan.round in self._rounds or gan.round == gan.rounds
+
+    def act(self, trainer: pl.Trainer, gan: GAN) -> None:
+        frame = self.look(gan)
+        finite(f"round {gan.round}", p_g=frame.fake, D=frame.logits, G=frame.mapped, **frame.numbers)
+        self.frames.append(frame)
+        log_metrics(trainer, gan, {f"theory/{name}": value for name, value in frame.numbers.items()})
+
+    def look(self, gan: GAN) -> Frame:
+        """The game as it stands."""
+        fake = bin_masses(gan.generator, gan.prior, self.edges).all
+        logits = gan.probe(self.points[:, None].float().to(gan.device), None).cpu().double()
+        with torch.no_grad(), evaluating(gan.generator):
+            mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
+        return Frame(gan.round, fake, logits, mapped, measure(gan.loss, logits, self.real, fake))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if trainer.is_global_zero and pl_module.round == pl_module.rounds:
+            self.publish(trainer.loggers)
+
+    def publish(self, loggers: Any = ()) -> list[Path]:
+        """Write the numbers, the figure and the film of the frames seen so far."""
+        return publish(
+            self.folder, "phases", self.numbers(), self.figure(), self.film(), loggers, self.frames[-1].round
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"frames": [vars(frame) for frame in self.frames]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.frames = [Frame(**frame) for frame in state_dict["frames"]]
+
+    @property
+    def latents(self) -> Tensor:
+        """The latents whose mapping is drawn, (ARROWS,)."""
+        return self.prior.quantile((torch.arange(ARROWS, dtype=torch.float64) + 0.5) / ARROWS)
+
+    def numbers(self) -> dict[str, Any]:
+        """Every frame's numbers by name, and those of the last one."""
+        series = {name: [frame.numbers[name] for frame in self.frames] for name in self.frames[0].numbers}
+        return {"title": self.title, "final": self.frames[-1].numbers, "round": self.rounds, **series}
+
+    @property
+    def rounds(self) -> list[int]:
+        return [frame.round for frame in self.frames]
+
+    def phases(self) -> list[Frame]:
+        """The frames to draw side by side: where JSD has fallen to each share in `PHASES`, and the last one."""
+        first = self.frames[0].numbers["jsd"]
+        reached = [
+            next((f for f in self.frames if f.numbers["jsd"] <= share * first), self.frames[-1]) for share in PHASES
+        ]
+        return [*reached, self.frames[-1]]
+
+    # --- drawing -------------------------------------------------------------------------------------------------
+
+    def figure(self) -> Figure:
+        """Four phases, the densities above and the mapping from z to x below; beside them what happens over rounds."""
+        phases = self.phases()
+        tops, bottoms = [f"density{i}" for i in range(4)], [f"mapping{i}" for i in range(4)]
+        rows = [tops, bottoms, ["value", "value", "probability", "probability"]]
+        figure, axes = mosaic(rows, heights=[3, 1.2, 2.6], width=3.1)
+        for i, frame in enumerate(phases):
+            self._draw_moment(axes[tops[i]], axes[bottoms[i]], frame, legend=i == 0)
+        self._draw_course(axes["value"], axes["probability"])
+        figure.suptitle(self.title)
+        return figure
+
+    def film(self) -> Iterator[Figure]:
+        """The same for one moment after another."""
+        for i, frame in enumerate(self.frames):
+            rows = [["density", "value"], ["mapping", "probability"]]
+            figure, axes = mosaic(rows, heights=[2.6, 2.0], width=4.2, film=True)
+            self._draw_moment(axes["density"], axes["mapping"], frame, legend=True)
+            self._draw_course(axes["value"], axes["probability"], until=i)
+            yield figure
+
+    @styled
+    def _draw_moment(self, density: Axes, mapping: Axes, frame: Frame, legend: bool) -> None:
+        x, width = self.points, (self.edges[1] - self.edges[0]).item()
+        density.plot(x, self.real / width, ":", color=DATA, label="$p_{data}$")
+        density.plot(x, frame.fake / width, color=GENERATOR, label="$p_g$")
+        top = 1.6 * (self.real / width).max().item()
+        density.set(ylim=(0, top), xlim=self.edges[[0, -1]].tolist(), title=f"round {frame.round:,}", yticks=[])
+        judge = density.twinx()
+        optimum = optimal_logit(self.loss, self.real, frame.fake)
+        seen = (self.real + frame.fake) / 2 > 1e-6  # D* where there is something to judge
+        if self.loss.log_odds:
+            judge.plot(x, frame.logits.sigmoid(), "--", color=DISCRIMINATOR, label="D")
+            judge.set(ylim=(-0.02, 1.02), yticks=[0, 0.5, 1])
+        else:
+            judge.plot(x, frame.logits, "--", color=DISCRIMINATOR, label="logit of D")
+            judge.margins(y=0.1)
+        if optimum is not None:
+            shown = optimum.sigmoid() if self.loss.log_odds else optimum
+            judge.plot(x, shown.where(seen, math.nan), color=OPTIMUM, alpha=0.8, label="its optimum")
+        if legend:
+            lines = [*density.get_lines(), *judge.get_lines()]
+            density.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", fontsize=7)
+        ends = [[(z, 1), (x, 0)] for z, x in zip(self._on_axis(self.latents), frame.mapped.tolist(), strict=True)]
+        mapping.add_collection(LineCollection(ends, colors=BOUND, linewidths=0.6))
+        mapping.plot(frame.mapped, torch.zeros(ARROWS), "v", color=BOUND, ms=3)
+        mapping.set(xlim=self.edges[[0, -1]].tolist(), ylim=(-0.05, 1.05), yticks=[0, 1], yticklabels=["x", "z"])
+
+    def _on_axis(self, latents: Tensor) -> list[float]:
+        """Latents, scaled to the x axis, on which they are drawn."""
+        middle, reach = (self.edges[0] + self.edges[-1]) / 2, (self.edges[-1] - self.edges[0]) / 2
+        return (middle + 0.8 * reach * latents / self.latents.abs().max()).tolist()
+
+    @styled
+    def _draw_course(self, value: Axes, probability: Axes, until: int | None = None) -> None:
+        frames = self.frames if until is None else self.frames[: until + 1]
+        rounds = [frame.round for frame in frames]
+        names = {"value": ("V(D, G)", DISCRIMINATOR), "value_optimal": ("V(D*, G)", OPTIMUM)}
+        for name, (label, color) in names.items():
+            if name in frames[0].numbers:
+                value.plot(rounds, [f.numbers[name] for f in frames], color=color, label=label)
+        if self.loss.log_odds:
+            bound = [2 * f.numbers["jsd"] - math.log(4) for f in frames]
+            value.plot(rounds, bound, ":", color=DATA, label="2 JSD - log 4")
+            value.axhline(-math.log(4), color=BOUND, lw=0.8)
+        over_rounds(value, self.rounds[-1])
+        value.legend(loc="best")
+        names = {"real": ("on reals", DATA), "fake": ("on fakes", GENERATOR)}
+        for name, (label, color) in names.items():
+            probability.plot(rounds, [f.numbers[name] for f in frames], color=color, label=label)
+        if self.loss.log_odds:
+            probability.axhline(0.5, color=BOUND, lw=0.8)
+        over_rounds(probability, self.rounds[-1], ylabel="mean D" if self.loss.log_odds else "mean logit")
+        probability.legend(loc="best")
+
+
+def measure(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -> dict[str, float]:
+    """What a discriminator makes of p_data and p_g, given as masses (S,), with its logits (S,) there.
+
+    value: V(D, G), minus D's expected loss; value_optimal: V(D*, G), where the loss has a closed form of it; regret: the
+    difference; jsd: in nats; real, fake: the means of D(x) and D(G(z)), of the logits where those aren't log-odds;
+    deviation: the mean of |D - 1/2| over p_data and p_g alike.
+    """
+    numbers = {"value": -loss.expected("discriminator", logits, real, fake), "jsd": jsd(real, fake)}
+    theory = loss.theory()
+    if theory.kind in ("pointwise", "shift"):
+        numbers["value_optimal"] = theory.value(real, fake)
+        numbers["regret"] = numbers["value_optimal"] - numbers["value"]
+    judged = logits.sigmoid() if loss.log_odds else logits
+    numbers |= {"real": (real * judged).sum(), "fake": (fake * judged).sum()}
+    if loss.log_odds:
+        numbers["deviation"] = ((real + fake) / 2 * (judged - 0.5).abs()).sum()
+    return {name: value.item() for name, value in numbers.items()}
+
+
+def optimal_logit(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> Tensor | None:
+    """D*'s logits (S,), None where the loss has no unique one in closed form."""
+    theory = loss.theory()
+    return theory.optimal_logit(real, fake) if theory.kind in ("pointwise", "shift") and theory.unique else None

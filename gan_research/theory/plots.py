@@ -1,0 +1,261 @@
+"""The figures of the studies: from the numbers of this package's other modules to pictures and films."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from torch import Tensor
+
+from gan_research.figures import (
+    BOUND,
+    DATA,
+    DISCRIMINATOR,
+    GENERATOR,
+    OPTIMUM,
+    SERIES,
+    finite,
+    mosaic,
+    over_rounds,
+    panels,
+    styled,
+)
+from gan_research.theory.convergence import Convexity, Path
+from gan_research.theory.dirac import Row
+from gan_research.theory.optimum import Maximum
+from gan_research.theory.saturation import Pull, TrainedDiscriminator
+
+
+@styled
+def draw_optimum(
+    maxima: Mapping[str, Maximum], points: Tensor, real: Tensor, fake: Tensor, found: Tensor, predicted: Tensor | None
+) -> Figure:
+    """Proposition 1's curves; two densities (S,) at `points`; and D's best logits there, found and predicted."""
+    figure, axes = panels(1, 3, width=3.6, height=2.9)
+    curves, densities, logits = axes[0]
+    for (name, maximum), color in zip(maxima.items(), SERIES, strict=False):
+        curves.plot(maximum.ys, maximum.values, color=color, label=name)
+        y = torch.tensor(maximum.found, dtype=torch.float64)
+        curves.plot(y, maximum.values[(maximum.ys - y).abs().argmin()], "o", color=color, ms=4)
+    curves.set(title="a ln y + b ln(1 - y), largest at a / (a + b)", xlabel="y", ylim=(-4, 0))
+    curves.legend(title="a, b", loc="lower center")
+    densities.plot(points, real, ":", color=DATA, label="$p_{data}$")
+    densities.plot(points, fake, color=GENERATOR, label="$p_g$")
+    densities.set(title="two densities", xlabel="x", ylim=(0, 1.6 * real.max().item()))
+    densities.legend(loc="best")
+    if predicted is not None:
+        logits.plot(points, predicted, color=OPTIMUM, lw=3, alpha=0.6, label="predicted")
+    logits.plot(points, found, "--", color=DISCRIMINATOR, label="found by minimising D's loss")
+    logits.set(title="D's best logit", xlabel="x")
+    logits.legend(loc="best")
+    return figure
+
+
+@styled
+def draw_saturation(pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscriminator]) -> Figure:
+    """The generator's gradient against D(G(z)), measured beside it, and in the logit for each of the losses."""
+    columns = 5
+    grid = [[f"loss{row * columns + i}" for i in range(columns)] for row in range(math.ceil(len(pulls) / columns))]
+    head = ["probability", "probability", "measured", "measured", "measured"]
+    figure, axes = mosaic([head, *grid], heights=[3.2, *[1.6] * len(grid)], width=2.3)
+    odds = {name: pull for name, pull in pulls.items() if pull.probabilities is not None}
+    for (name, pull), color in zip(odds.items(), SERIES, strict=False):
+        axes["probability"].plot(pull.probabilities, pull.gradients.abs(), color=color, label=name)
+    axes["probability"].set(xlabel="D(G(z))", title="|gradient of G's loss in the logit|", ylim=(0, 1.05))
+    axes["probability"].legend(loc="center right")
+    steps = [row.steps for row in measured]
+    for i, name in enumerate(measured[0].norms):
+        chosen = name in odds
+        color, label = (SERIES[list(odds).index(name) % len(SERIES)], name) if chosen else (BOUND, None)
+        norms = [max(row.norms[name], 1e-12) for row in measured]
+        axes["measured"].plot(steps, norms, color=color, label=label, lw=1.5 if chosen else 0.5, zorder=2 + chosen)
+    rejected = ", ".join(f"{row.rejection:.1g}" for row in measured)
+    axes["measured"].set(
+        xlabel=f"updates of D against a fresh G (mean D(G(z)): {rejected})",
+        yscale="log",
+        xscale="symlog",
+        ylim=(1e-6, None),
+    )
+    axes["measured"].set_title("norm of the gradient in G's parameters (grey: the other losses)")
+    axes["measured"].legend(loc="lower left")
+    cells = [axes[name] for row in grid for name in row]
+    for cell, (name, pull) in zip(cells, pulls.items(), strict=False):
+        cell.plot(pull.logits, pull.gradients, color=DISCRIMINATOR)
+        cell.axhline(0, color=BOUND, lw=0.5)
+        cell.set(title=name, ylim=(-2.1, 0.6), xticks=[-10, 0, 10])
+    for cell in cells[len(pulls) :]:
+        cell.set_axis_off()
+    for cell in axes[grid[-1][0]], *([axes[grid[-2][-1]]] if len(grid) > 1 else []):
+        cell.set_xlabel("logit")
+    return figure
+
+
+@styled
+def draw_convergence(p: Tensor, convexity: Convexity, paths: Mapping[str, Path], training: dict[str, Any]) -> Figure:
+    """Proposition 2: convexity, both descents, where they end; and D's regret in a game of networks."""
+    figure, axes = mosaic([["convex", "descent", "states"], ["regret"] * 3], heights=[2.8, 2.4], width=3.6)
+    along = torch.linspace(0, 1, convexity.values.shape[1])
+    for values in convexity.values[:8]:
+        axes["convex"].plot(along, values, lw=1)
+    axes["convex"].set(title="V(D*, $p_g$) along random segments", xlabel="from one $p_g$ to another")
+    colors = dict(zip(paths, SERIES, strict=False))
+    for name, path in paths.items():
+        excess = (path.values - path.at_equality).clamp(min=1e-16)
+        axes["descent"].plot(excess, color=colors[name], label=name)
+        axes["states"].plot(path.q[-1], "o", color=colors[name], ms=4, label=f"{name}: last $p_g$")
+    axes["descent"].set(title="V(D*, $p_g$) - its least value", xlabel="step", yscale="log", ylim=(1e-12, None))
+    axes["descent"].legend(loc="best")
+    axes["states"].bar(range(len(p)), p, color="none", edgecolor=DATA, label="$p_{data}$")
+    axes["states"].set(title="the states", xlabel="state", xticks=[])
+    axes["states"].legend(loc="best")
+    if "regret" in training:
+        regret = torch.tensor(training["regret"]).clamp(min=1e-8)
+        axes["regret"].plot(training["round"], regret, color=DISCRIMINATOR, label="V(D*, G) - V(D, G)")
+    axes["regret"].plot(training["round"], training["jsd"], color=GENERATOR, label="JSD($p_{data}$, $p_g$)")
+    over_rounds(axes["regret"], training["round"][-1], yscale="log")
+    axes["regret"].set_title("networks instead of free functions: what D misses of its best, while both learn")
+    axes["regret"].legend(loc="best")
+    return figure
+
+
+def film_convergence(p: Tensor, path: Path, frames: int = 60) -> Iterator[Figure]:
+    """p_g on its way to p_data, on the states and as a value."""
+    last = len(path.values) - 1
+    for i in sorted({round(last * (k / (frames - 1)) ** 2) for k in range(frames)}):
+        yield _convergence_frame(p, path, i)
+
+
+@styled
+def _convergence_frame(p: Tensor, path: Path, i: int) -> Figure:
+    figure, axes = mosaic([["states", "value"]], heights=[3.0], width=4.0, film=True)
+    axes["states"].bar(range(len(p)), path.q[i], color=GENERATOR, label="$p_g$")
+    axes["states"].bar(range(len(p)), p, color="none", edgecolor=DATA, label="$p_{data}$")
+    axes["states"].set(title=f"step {i}", xticks=[], ylim=(0, 1.1 * torch.maximum(p, path.q[0]).max().item()))
+    axes["states"].legend(loc="upper right")
+    axes["value"].plot(path.values[: i + 1], color=OPTIMUM)
+    axes["value"].axhline(path.at_equality, color=BOUND, lw=0.8)
+    margin = 0.05 * (path.values[0].item() - path.at_equality)
+    axes["value"].set(title="V(D*, $p_g$)", xlabel="step", xlim=(0, len(path.values)))
+    axes["value"].set_ylim(path.at_equality - margin, path.values[0].item() + margin)
+    return figure
+
+
+@styled
+def draw_dirac(title: str, field: Any, flow: Tensor, played: Mapping[str, Tensor], time: float, reach: float) -> Figure:
+    """The field with its flow, each way of playing, and how far from the equilibrium they are over time.
+
+    field: states (..., 2) -> (..., 2); flow, played: trajectories (T, starts, 2).
+    """
+    finite("the Dirac-GAN", flow=flow.clamp(-1e6, 1e6))
+    names = ["the flow", *played]
+    figure, axes = panels(1, len(names) + 1, width=3.1, height=3.2)
+    for axis, name, trajectory in zip(axes[0], names, [flow, *played.values()], strict=False):
+        draw_field(axis, field, reach)
+        draw_trajectory(axis, trajectory)
+        axis.set_title(name)
+    radius = axes[0, -1]
+    for name, trajectory, color in zip(names, [flow, *played.values()], SERIES, strict=False):
+        radii = trajectory[:, 0].norm(dim=1).clamp(1e-12, 1e6)
+        radius.plot(torch.linspace(0, time, len(radii)), radii, color=color, label=name)
+    radius.set(title="distance from the equilibrium", xlabel="time (steps x rate)", yscale="log")
+    radius.legend(loc="best")
+    figure.suptitle(title)
+    return figure
+
+
+def draw_field(axes: Axes, field: Any, reach: float, points: int = 15) -> None:
+    """v on a grid: its direction, and its length by colour."""
+    ticks = torch.linspace(-reach, reach, points, dtype=torch.float64)
+    theta, psi = torch.meshgrid(ticks, ticks, indexing="xy")
+    v = field(torch.stack([theta, psi], -1))
+    length = v.norm(dim=-1, keepdim=True)
+    u = v / length.clamp(min=1e-12)
+    axes.quiver(theta, psi, u[..., 0], u[..., 1], length[..., 0].log1p(), cmap="Blues", clim=(-0.5, 1), width=0.006)
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=r"$\theta$ (generator)", aspect="equal")
+    axes.set_ylabel(r"$\psi$ (discriminator)")
+
+
+def draw_trajectory(axes: Axes, trajectory: Tensor, until: int | None = None) -> None:
+    """Paths (T, starts, 2) with their starts (circle) and ends (dot), and the equilibrium (cross)."""
+    shown = trajectory if until is None else trajectory[: until + 1]
+    for start in range(trajectory.shape[1]):
+        axes.plot(*shown[:, start].T, color=SERIES[1 + start], lw=1)
+        axes.plot(*shown[0, start], "o", color=SERIES[1 + start], mfc="white", ms=5)
+        axes.plot(*shown[-1, start], "o", color=SERIES[1 + start], ms=5)
+    axes.plot(0, 0, "+", color=DATA, ms=9)
+
+
+def film_dirac(
+    title: str, field: Any, played: Mapping[str, Tensor], reach: float, frames: int = 60
+) -> Iterator[Figure]:
+    """Each way of playing, side by side, as it goes on."""
+    last = len(next(iter(played.values()))) - 1
+    for i in sorted({round(last * k / (frames - 1)) for k in range(frames)}):
+        yield _dirac_frame(title, field, played, reach, i)
+
+
+@styled
+def _dirac_frame(title: str, field: Any, played: Mapping[str, Tensor], reach: float, i: int) -> Figure:
+    figure, axes = mosaic([list(played)], heights=[3.8], width=3.8, film=True)
+    for name, trajectory in played.items():
+        draw_field(axes[name], field, reach)
+        draw_trajectory(axes[name], trajectory, until=i)
+        axes[name].set_title(f"{name}, round {i:,}")
+    figure.suptitle(title)
+    return figure
+
+
+VERDICTS = {
+    "converges": ("#009E73", "c"),
+    "converges sublinearly": ("#56B4E9", "s"),
+    "orbits": ("#F0E442", "o"),
+    "does not settle": ("#E69F00", "n"),
+    "diverges": ("#D55E00", "d"),
+    "refused": ("#DDDDDD", ""),
+}
+"""The colour and the letter of each verdict on a Dirac-GAN."""
+
+
+@styled
+def draw_dirac_table(rows: Sequence[Row]) -> Figure:
+    """The verdict on each loss (down) with each regulariser (across): in the flow, and in both ways of playing."""
+    losses, regularizers = (list(dict.fromkeys(getattr(row, kind) for row in rows)) for kind in ("loss", "regularizer"))
+    kinds = list(VERDICTS)
+    figure, axes = panels(1, 3, width=4.4, height=0.8 + 0.24 * len(losses), sharey=True)
+    for axis, way in zip(axes[0], ("flow", "simultaneous", "alternating"), strict=True):
+        table = torch.zeros(len(losses), len(regularizers))
+        for row in rows:
+            at = losses.index(row.loss), regularizers.index(row.regularizer)
+            table[at] = kinds.index(getattr(row, way))
+            axis.text(*at[::-1], VERDICTS[getattr(row, way)][1], ha="center", va="center", fontsize=7)
+        axis.imshow(
+            table, cmap=ListedColormap([VERDICTS[kind][0] for kind in kinds]), vmin=0, vmax=len(kinds), aspect="auto"
+        )
+        axis.set_xticks(range(len(regularizers)), regularizers, rotation=90)
+        axis.set_yticks(range(len(losses)), losses)
+        axis.set_title(way)
+    patches = [Patch(color=color, label=f"{letter}  {kind}".strip()) for kind, (color, letter) in VERDICTS.items()]
+    figure.legend(handles=patches, ncols=len(patches), loc="outside lower center")
+    return figure
+
+
+@styled
+def draw_inner_steps(runs: Mapping[str, Mapping[int, dict[str, Any]]]) -> Figure:
+    """For each budget, a run for each k: how far D is from D*, and p_g from p_data, over the rounds."""
+    figure, axes = panels(2, len(runs), width=4.4, height=2.6)
+    for column, (budget, by_k) in enumerate(runs.items()):
+        for (k, run), color in zip(by_k.items(), SERIES, strict=False):
+            share = torch.tensor(run["round"]) / run["round"][-1]
+            for row, name in enumerate(("regret", "jsd")):
+                values = torch.tensor(run[name]).clamp(min=1e-6)
+                axes[row, column].plot(share, values, color=color, label=f"k = {k} ({run['round'][-1]:,} rounds)")
+        axes[0, column].set(title=budget, yscale="log")
+        axes[1, column].set(xlabel="share of the run", yscale="log")
+        axes[0, column].legend(loc="best")
+    axes[0, 0].set_ylabel("V(D*, G) - V(D, G)")
+    axes[1, 0].set_ylabel("JSD($p_{data}$, $p_g$)")
+    return figure

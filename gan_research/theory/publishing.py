@@ -1,0 +1,36 @@
+"""What every study leaves behind: its numbers, a picture and perhaps a film, in a folder and in the loggers."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from gan_research.figures import write_figure, write_film
+from gan_research.files import write_atomically
+
+
+def publish(
+    folder: Path,
+    name: str,
+    numbers: dict[str, Any],
+    figure: Figure,
+    film: Iterable[Figure] | None = None,
+    loggers: Iterable[Any] = (),
+    round: int = 0,
+) -> list[Path]:
+    """Write NAME.json, NAME.png and .svg, and NAME.gif where there is a film; show them in the loggers.
+
+    The numbers are plain ones, all finite. Returns the paths of what was written.
+    """
+    numbers_path = folder / f"{name}.json"
+    write_atomically(numbers_path, json.dumps(numbers, indent=1, allow_nan=False).encode())
+    pictures = {name: write_figure(figure, folder / name)}
+    if film is not None:
+        pictures[f"{name}_film"] = write_film(film, folder / f"{name}.gif")
+    for logger in loggers:
+        for title, path in pictures.items():
+            if hasattr(logger, "log_picture"):
+                logger.log_picture(f"theory/{title}", path, round)
+    return [numbers_path, *pictures.values()]

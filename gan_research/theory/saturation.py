@@ -1,0 +1,114 @@
+"""How strongly the generator is pulled, by how sure the discriminator is: section 3 of Goodfellow et al. 2014.
+
+The gradient of log(1 - D(G(z))) in the logit is -D(G(z)): it vanishes where D rejects a fake. Arjovsky & Bottou 2017,
+"Towards principled methods for training generative adversarial networks", section 2.1: as D is trained to optimality
+against a fixed generator, what is left of the minimax gradient vanishes with it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gan_research.losses.base import AdversarialLoss
+from gan_research.losses.minimax import Minimax
+from gan_research.networks.mlp import MLPDiscriminator, MLPGenerator
+from gan_research.priors import GaussianPrior
+
+
+@dataclass(frozen=True)
+class Pull:
+    """The generator's gradient in the logits of fakes."""
+
+    logits: Tensor
+    gradients: Tensor
+    """(N,): dL_G / dlogit."""
+    probabilities: Tensor | None
+    """(N,): D(G(z)) = sigmoid(logit), for losses whose logits are log-odds."""
+    real_logit: float | None
+    """Where the loss compares fakes with reals: the logit that all reals have here."""
+
+
+@dataclass(frozen=True)
+class TrainedDiscriminator:
+    """One fresh generator under a discriminator that has had `steps` updates against it."""
+
+    steps: int
+    value: float
+    """V(D, G) on fresh samples: 0 where D is perfect, -log 4 where it knows nothing."""
+    rejection: float
+    """Mean of D(G(z))."""
+    norms: dict[str, float]
+    """Norm of the gradient in the generator's parameters, for each loss, at the same D."""
+
+
+def pull(loss: AdversarialLoss, logits: Tensor, real_logit: float | None = None) -> Pull:
+    """dL_G / dlogit at the logits (N,) of fakes, each judged alone.
+
+    A loss that compares them with reals is given reals of `real_logit`, by default its best logit at p = q.
+    """
+    fakes = logits.detach().double().requires_grad_()
+    at = None
+    if loss.needs_real:
+        at = loss.theory().logit_at_equality if real_logit is None else real_logit
+    # One row a fake: a loss that takes a mean over the batch sees just this one.
+    losses = [loss.generator(fake, None if at is None else torch.full_like(fake, at)).sum() for fake in fakes.split(1)]
+    (gradients,) = torch.autograd.grad(torch.stack(losses).sum(), fakes)
+    fakes = fakes.detach()
+    return Pull(fakes, gradients, fakes.sigmoid() if loss.log_odds else None, at)
+
+
+def measured(
+    losses: Mapping[str, AdversarialLoss],
+    checkpoints: tuple[int, ...] = (0, 25, 100, 400),
+    sample: Callable[[int, torch.Generator], Tensor] | None = None,
+    batch_size: int = 256,
+    width: int = 32,
+    lr: float = 5e-3,
+    seed: int = 0,
+) -> list[TrainedDiscriminator]:
+    """Gradient norms of a fresh generator as D trains against it, on cross-entropy, by Adam; one row a checkpoint.
+
+    `sample` draws real points (n, 1), by default of N(4, 0.5^2), far from where a fresh generator is. All losses are
+    asked at the same D, latents and reals. The caller's random state is left alone.
+    """
+    sample = sample or _far_gaussian
+    random = torch.Generator().manual_seed(seed)
+    prior, game = GaussianPrior(1), Minimax()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = MLPGenerator(1, None, 1, value_range=(-math.inf, math.inf), width=width)
+        discriminator = MLPDiscriminator(None, 1, width=width)
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=lr)
+
+    def play(n: int) -> tuple[Tensor, Tensor]:
+        return discriminator(sample(n, random)), discriminator(generator(prior.sample(n, random)))
+
+    rows = []
+    for step in range(max(checkpoints) + 1):
+        if step in checkpoints:
+            rows.append(_measure(step, losses, generator, *play(8 * batch_size)))
+        real, fake = play(batch_size)
+        gradients = torch.autograd.grad(game.discriminator(real, fake).mean(), list(discriminator.parameters()))
+        for parameter, gradient in zip(discriminator.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+    return rows
+
+
+def _measure(
+    step: int, losses: Mapping[str, AdversarialLoss], generator: nn.Module, real: Tensor, fake: Tensor
+) -> TrainedDiscriminator:
+    norms = {}
+    for name, loss in losses.items():
+        cost = loss.generator(fake, real if loss.needs_real else None).mean()
+        gradients = torch.autograd.grad(cost, list(generator.parameters()), retain_graph=True)
+        norms[name] = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
+    value = -Minimax().discriminator(real, fake).mean().item()
+    return TrainedDiscriminator(step, value, fake.sigmoid().mean().item(), norms)
+
+
+def _far_gaussian(n: int, random: torch.Generator) -> Tensor:
+    return 4 + 0.5 * torch.randn(n, 1, generator=random)

@@ -1,0 +1,168 @@
+"""Points of a known density as data: endless, fresh, the same for any number of ranks; and the game plays on them."""
+
+import math
+from functools import partial
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from gan_research.callbacks import Log
+from gan_research.cli.build import make
+from gan_research.data import Batch, Checkerboard, Data, Digits, Gaussian, Points, PointSet, Ring, StackedMNIST
+from gan_research.ema import EMA
+from gan_research.errors import UserError
+from gan_research.gan import GAN
+from gan_research.losses import NonSaturating
+from gan_research.networks import MLPDiscriminator, MLPGenerator
+from gan_research.priors import GaussianPrior
+from gan_research.schedule import Schedule
+from gan_research.streams import stream
+
+
+def played(rounds, count):
+    iterator = iter(rounds)
+    return [next(iterator) for _ in range(count)]
+
+
+def test_what_points_are():
+    data = Points(Ring(), batch_size=16)
+    assert isinstance(data, Data)
+    assert (data.name, data.channels, data.resolution, data.num_classes) == ("ring", 2, None, 0)
+    assert data.value_range == (-math.inf, math.inf)
+    assert data.sample_shape == data.train.sample_shape == data.heldout.sample_shape == (2,)
+    assert data.describe() == {
+        "name": "ring",
+        "shape": [2],
+        "train": 10000,
+        "heldout": 10000,
+        "num_classes": 0,
+        "density": {"_target_": "gan_research.data.densities.Ring", "modes": 8, "radius": 2.0, "std": 0.02},
+    }
+
+
+def test_a_round_is_fresh_and_a_function_of_seed_and_round():
+    data = Points(Ring(), batch_size=16, seed=3)
+    batches = played(data.rounds(discriminator_steps=2), 4)
+    assert all(isinstance(b, Batch) and b.labels is None for b in batches)
+    assert [b.round for b in batches] == [0, 1, 2, 3]
+    assert torch.equal(batches[2].images, Ring().sample(32, stream(3, "points", 2)))
+    assert torch.equal(played(data.rounds(discriminator_steps=2, start=3), 1)[0].images, batches[3].images)
+    drawn = torch.cat([b.images for b in batches])
+    assert drawn.dtype == torch.float32
+    assert len(drawn.unique(dim=0)) == 128
+    assert not torch.equal(played(Points(Ring(), batch_size=16, seed=4).rounds(2), 1)[0].images, batches[0].images)
+    ready = data.ready(batches[0])
+    assert ready.images is batches[0].images
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_the_ranks_blocks_together_are_the_one_ranks_minibatches(k, world_size):
+    data, b = Points(Checkerboard(), batch_size=8), 8 // world_size
+    alone = played(data.rounds(k, start=5), 1)[0].images
+    ranks = [played(data.rounds(k, 5, r, world_size), 1)[0].images for r in range(world_size)]
+    assert torch.equal(torch.cat([r[u * b : (u + 1) * b] for u in range(k) for r in ranks]), alone)
+    with pytest.raises(UserError, match="batch_size=8 cannot be divided among 3 devices"):
+        data.rounds(world_size=3)
+
+
+def test_the_reference_sets_are_two_fixed_draws():
+    data, other = Points(Ring(), reference=300, seed=0), Points(Ring(), reference=300, seed=1)
+    assert torch.equal(data.train.points, other.train.points)
+    assert not torch.equal(data.train.points, data.heldout.points)
+    assert len(data.train) == len(data.heldout) == 300
+    batches = list(data.train.batches(128))
+    assert [len(points) for points, _ in batches] == [128, 128, 44]
+    assert all(labels is None for _, labels in batches)
+    assert torch.equal(torch.cat([points for points, _ in batches]), data.train.points)
+    assert torch.equal(data.train.take(7), data.train.points[:7])
+    assert data.train.density is data.density
+    assert data.to_float(data.train.take(2)).dtype == torch.float32
+
+
+def test_the_hash_is_of_the_density_and_the_draw():
+    same = [PointSet(Ring(), 10, "train").content_hash(), PointSet(Ring(8, 2.0), 10, "train").content_hash()]
+    others = [PointSet(Ring(9), 10, "train"), PointSet(Ring(), 11, "train"), PointSet(Ring(), 10, "held-out")]
+    hashes = {s.content_hash() for s in others}
+    assert len(hashes) == 3
+    assert same[0] == same[1]
+    assert same[0] not in hashes
+
+
+def test_what_cannot_be_asked_for():
+    with pytest.raises(UserError, match=r"data.reference=1 must be at least 2"):
+        Points(Ring(), reference=1)
+    with pytest.raises(UserError, match="batch_size=0 must be at least 1"):
+        Points(Ring(), batch_size=0)
+    assert len(played(Points(Ring(), reference=10, batch_size=50).rounds(), 1)[0].images) == 50
+
+
+def node(name, **arguments):
+    return {"_target_": f"gan_research.data.{name}", **arguments}
+
+
+def test_the_metrics_that_suit_are_known_from_the_config_alone():
+    assert Digits.suited_metrics(node("Digits")) == "digits"
+    assert StackedMNIST.suited_metrics(node("StackedMNIST")) == "stacked_mnist"
+    for density, metrics in [("Ring", "modes"), ("Gaussian", "points"), ("SwissRoll", "points")]:
+        assert Points.suited_metrics(node("Points", density=node(density))) == metrics
+    for target in ("gan_research.data.Rign", "nowhere.Ring", "gan_research.data.order.Order", None):
+        with pytest.raises(UserError, match=f"data.density._target_={target} is no density: "):
+            Points.suited_metrics({"density": {"_target_": target}})
+
+
+def test_a_wrong_density_in_a_config_is_one_line():
+    with pytest.raises(UserError, match=r"std=-1.0: give one above 0"):
+        make(node("Points", density=node("Ring", std=-1.0)))
+
+
+# --- the game -----------------------------------------------------------------------------------------------------
+
+
+def game(dim, rounds=5, k=1):
+    torch.manual_seed(0)
+    shape = {"resolution": None, "channels": dim}
+    optimizer = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
+    return GAN(
+        MLPGenerator(3, value_range=(-math.inf, math.inf), width=8, depth=1, **shape),
+        MLPDiscriminator(width=8, depth=1, **shape),
+        NonSaturating(),
+        GaussianPrior(3),
+        optimizer,
+        optimizer,
+        schedule=Schedule(discriminator_steps=k),
+        ema=EMA(0.9),
+        rounds=rounds,
+        log_every=1,
+    )
+
+
+class Save(pl.Callback):
+    def __init__(self, path, round):
+        self.path, self.round, self.real = path, round, []
+
+    def on_train_batch_start(self, trainer, gan, batch, batch_idx):
+        self.real.append(batch.images)
+
+    def on_train_batch_end(self, trainer, gan, *_):
+        if gan.round == self.round:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize(("density", "k"), [(Ring(), 1), (Gaussian(), 3)], ids=["ring", "gaussian"])
+def test_a_game_on_points_goes_on_bit_for_bit_where_it_stopped(density, k, play, tmp_path):
+    data = partial(Points, density, reference=100, batch_size=16)
+    whole, save, log = game(density.dim, k=k), Save(tmp_path / "cut.ckpt", 3), Log()
+    play(gan=whole, data=data(), callbacks=[save, log])
+    assert whole.round == 5
+    assert whole.images_seen == 5 * 16 * k
+    expected = played(data().rounds(k), 5)
+    assert all(torch.equal(real, b.images) for real, b in zip(save.real, expected, strict=True))
+    assert {"logits/heldout", "logits/train"} <= set(log.latest)
+    resumed = play(gan=game(density.dim, k=k), data=data(), checkpoint=tmp_path / "cut.ckpt")
+    assert resumed.resumed
+    first, second = whole.state_dict(), resumed.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert whole.sampler().sample(4).shape == (4, density.dim)

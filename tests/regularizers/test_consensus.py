@@ -1,0 +1,157 @@
+"""Consensus optimization against a Jacobian by hand, and that it moves nobody it shouldn't."""
+
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch.func import functional_call, grad, jacrev
+from torch.nn.functional import softplus
+
+from gan_research.data import Order
+from gan_research.losses import NonSaturating
+from gan_research.networks import MLPDiscriminator, MLPGenerator
+from gan_research.regularizers import Consensus
+from gan_research.schedule import Schedule
+from gan_research.streams import Draws, stream_seed
+
+NETWORKS = {
+    "generator": partial(MLPGenerator, width=4, depth=1),
+    "discriminator": partial(MLPDiscriminator, width=4, depth=1, activation="maxout", maxout_pieces=2),
+}
+
+
+class Paired(NonSaturating):
+    """L_G = softplus(D(x) - D(G(z))), which wants real logits."""
+
+    needs_real = True
+
+    def generator(self, fake_logits, real_logits=None):
+        return softplus(real_logits - fake_logits)
+
+
+class Field:
+    """v(theta) and its Jacobian, theta all parameters of D and then of G in one float64 vector."""
+
+    def __init__(self, gan):
+        self.gan, self.networks = gan, {p: gan.player(p) for p in ("discriminator", "generator")}
+        self.size = sum(p.numel() for p in gan.discriminator.parameters())
+        self.theta = torch.cat([p.detach().double().flatten() for n in self.networks.values() for p in n.parameters()])
+
+    def call(self, player, theta, inputs):
+        part = theta[: self.size] if player == "discriminator" else theta[self.size :]
+        named = dict(self.networks[player].named_parameters())
+        values = [v.view(p.shape) for v, p in zip(part.split([p.numel() for p in named.values()]), named.values())]  # noqa: B905
+        return functional_call(self.networks[player], dict(zip(named, values, strict=True)), (inputs,))
+
+    def loss(self, player, theta, real, latents):
+        logits = [self.call("discriminator", theta, x) for x in (real, self.call("generator", theta, latents))]
+        loss = self.gan.loss
+        return (loss.discriminator(*logits) if player == "discriminator" else loss.generator(*logits[::-1])).mean()
+
+    def v(self, theta, real, latents):
+        d, g = (grad(partial(self.loss, player))(theta, real, latents) for player in self.networks)
+        return torch.cat([d[: self.size], g[self.size :]])
+
+    def force(self, weight, real, latents):
+        """v + weight * J^T v: what each player descends, by its rows."""
+        v, jacobian = self.v(self.theta, real, latents), jacrev(self.v)(self.theta, real, latents)
+        return v + weight * jacobian.T @ v
+
+
+def by_hand(gan, images, weight, updates, rounds, size, rate, parts):
+    """The parameters after rounds of one D and one G update, each over `parts` micro-batches."""
+    field, order = Field(gan), Order(60, seed=0).indices(0, rounds * size)
+    own = {"discriminator": slice(field.size), "generator": slice(field.size, None)}
+    micro = size // parts
+    for update in range(rounds):
+        real = images[order[update * size : (update + 1) * size]].double()
+
+        def mean_force(player, real=real, update=update):
+            draws = Draws(stream_seed(gan.seed, player), update, size, 0, size)
+            latents = draws.rows("latents", gan.prior.sample).double()
+            pieces = zip(real.split(micro), latents.split(micro), strict=True)
+            return torch.stack([field.force(weight, *piece) for piece in pieces]).mean(0)
+
+        force = mean_force("discriminator")
+        field.theta[own["discriminator"]] -= rate * force[own["discriminator"]]
+        if updates == "alternating":
+            force = mean_force("generator")
+        field.theta[own["generator"]] -= rate * force[own["generator"]]
+    return field.theta
+
+
+@pytest.mark.parametrize("loss", [NonSaturating, Paired])
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
+def test_both_players_descend_the_squared_field(loss, parts, updates, game, play, pictures):
+    arguments = {"loss": loss(), "schedule": Schedule(updates=updates), **NETWORKS}
+    rate = partial(torch.optim.SGD, lr=0.1)
+    gan = game(
+        rounds=2, accumulation=parts, optimizer=rate, regularizers={"consensus": Consensus(weight=2.0)}, **arguments
+    )
+    play(gan=gan)
+    images = pictures.images[:, None].double() / 127.5 - 1
+    with_it, without = (by_hand(game(**arguments), images, w, updates, 2, 4, 0.1, parts) for w in (2.0, 0.0))
+    got = torch.cat([p.detach().double().flatten() for n in (gan.discriminator, gan.generator) for p in n.parameters()])
+    assert (got - with_it).abs().max().item() < 1e-5
+    moved = (got - without).abs().split([Field(gan).size, got.numel() - Field(gan).size])
+    assert min(part.max().item() for part in moved) > 1e-3  # it did something to either player
+
+
+@pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
+@pytest.mark.parametrize("every", [1, 2])
+def test_no_gradient_leaks_to_the_other_player(updates, every, game, play):
+    gan = game(rounds=2, schedule=Schedule(2, 1, updates), regularizers={"consensus": Consensus(every=every)})
+    frozen = gan.discriminator.body[0].bias.requires_grad_(False)
+    gathered = Counter()
+    for player in gan.updates:
+        for name, parameter in gan.player(player).named_parameters():
+            if parameter.requires_grad:
+                count = lambda p, key=(player, name): gathered.update([key])  # noqa: E731
+                parameter.register_post_accumulate_grad_hook(count)
+    play(gan=gan)
+    assert {(player, times) for (player, _), times in gathered.items()} == {("discriminator", 4), ("generator", 2)}
+    assert frozen.grad is None
+    assert not frozen.requires_grad
+    assert all(p.requires_grad for n in (gan.discriminator, gan.generator) for p in n.parameters() if p is not frozen)
+
+
+class Judge(Consensus):
+    """Holds the penalty against the same one of the plain networks, float32."""
+
+    def __init__(self):
+        super().__init__()
+        self.errors = []
+
+    def discriminator_penalty(self, play):
+        value = super().discriminator_penalty(play)
+        plain = {"exact_generator": play.networks["generator"], "exact_discriminator": play.networks["discriminator"]}
+        expected = super().discriminator_penalty(replace(play, **plain))
+        assert value.dtype == torch.float32
+        self.errors.append((value / expected - 1).abs().item())
+        return value
+
+    generator_penalty = discriminator_penalty
+
+
+def test_under_bf16_it_is_float32(play):
+    judge = Judge()
+    play(rounds=3, precision="bf16", regularizers={"consensus": judge})
+    assert len(judge.errors) == 6
+    assert max(judge.errors) < 1e-5
+
+
+@pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
+def test_half_the_squared_norm_is_recorded_in_both_moves(updates, game, play, pictures):
+    still = {"optimizer": partial(torch.optim.SGD, lr=0.0), "schedule": Schedule(updates=updates)}
+    gan = play(rounds=1, regularizers={"consensus": Consensus()}, **NETWORKS, **still)
+    field, real = Field(game(**NETWORKS)), pictures.images[Order(60, seed=0).indices(0, 4), None].double() / 127.5 - 1
+    last = "discriminator" if updates == "simultaneous" else "generator"  # whose latents G's move is made of
+    expected = []
+    for player in ("discriminator", last):
+        latents = Draws(stream_seed(gan.seed, player), 0, 4, 0, 4).rows("latents", gan.prior.sample)
+        expected.append(field.v(field.theta, real, latents.double()).square().sum().item() / 2)
+    assert gan.regularizers["consensus"].weight == 10
+    assert gan.recorder.flush()["loss/consensus"].tolist() == pytest.approx(expected, rel=1e-5)

@@ -1,0 +1,128 @@
+"""One-sided label smoothing and LeCam's penalty."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from gan_research.errors import UserError
+from gan_research.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from gan_research.regularizers import LabelSmoothing, LeCam
+
+
+def penalised(regularizer, loss, real, fake):
+    """D's loss (N,) on these logits, the penalty in it."""
+    play = SimpleNamespace(real_logits=real, fake_logits=fake)
+    return loss.discriminator(real, fake) + regularizer.weight * regularizer.discriminator_penalty(play)
+
+
+# --- label smoothing -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [Minimax(), NonSaturating()])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+def test_smoothed_loss_is_the_cross_entropy_with_smoothed_targets(smoothing, dtype, loss):
+    real, fake = torch.linspace(-9, 9, 41, dtype=dtype), torch.linspace(7, -12, 41, dtype=dtype)
+    entropy = partial(binary_cross_entropy_with_logits, reduction="none")
+    expected = entropy(real, torch.full_like(real, 1 - smoothing)) + entropy(fake, torch.zeros_like(fake))
+    got = penalised(LabelSmoothing(smoothing), loss, real, fake)
+    assert got.dtype == dtype
+    assert got.tolist() == pytest.approx(expected.tolist(), rel=1e-6, abs=1e-6)
+
+
+def test_the_smoothed_optimum():
+    """D's best of p [(1 - s) softplus(-l) + s softplus(l)] + q softplus(l) is (1 - s) p / (p + q).
+
+    Its derivative in l is p (D - (1 - s)) + q D, with D = sigmoid(l).
+    """
+    p, q, s = torch.tensor([0.1, 0.2, 0.3, 0.4]).double(), torch.tensor([0.4, 0.1, 0.3, 0.2]).double(), 0.1
+    best = ((1 - s) * p / (p + q)).logit().requires_grad_()
+    pay = lambda l: (p * penalised(LabelSmoothing(s), NonSaturating(), l, l) - (p - q) * softplus(l)).sum()  # noqa: E731, E741
+    (slope,) = torch.autograd.grad(pay(best), best)
+    assert slope.abs().max().item() < 1e-12
+    for i in range(4):
+        for step in (-0.1, 0.1):
+            assert pay(best + step * torch.eye(4)[i]) > pay(best) + 1e-4
+    assert (best.sigmoid() - p / (p + q)).abs().min().item() > 0.01
+
+
+def test_in_a_game_the_discriminator_steps_on_the_smoothed_loss(game, play):
+    seen = []
+
+    class Watch(LabelSmoothing):
+        def discriminator_penalty(self, play):
+            seen.append((play.real.detach(), play.fake.detach()))
+            return super().discriminator_penalty(play)
+
+    gan = play(rounds=1, regularizers={"label_smoothing": Watch(0.2)})
+    d, ((real, fake),) = game().discriminator, seen
+    loss = (0.8 * softplus(-d(real)) + 0.2 * softplus(d(real)) + softplus(d(fake))).mean()
+    slopes = torch.autograd.grad(loss, list(d.parameters()))
+    for old, slope, new in zip(d.parameters(), slopes, gan.discriminator.parameters(), strict=True):
+        assert (old - 0.05 * slope - new).abs().max().item() < 1e-6
+
+
+@pytest.mark.parametrize("loss", [Hinge(), LeastSquares(), Wasserstein()])
+def test_losses_whose_logits_are_no_log_odds_are_refused(loss, game):
+    with pytest.raises(
+        UserError, match=rf"^label_smoothing wants .* log-odds, and those of {type(loss).__name__} aren"
+    ):
+        game(loss=loss, regularizers={"label_smoothing": LabelSmoothing()})
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0])
+def test_impossible_smoothing_is_refused(smoothing):
+    with pytest.raises(UserError, match=f"label_smoothing: smoothing={smoothing}: give at least 0 and less than 1"):
+        LabelSmoothing(smoothing)
+
+
+# --- LeCam ---------------------------------------------------------------------------------------------------------
+
+
+def logits(real, fake):
+    return SimpleNamespace(real_logits=torch.tensor(real), fake_logits=torch.tensor(fake))
+
+
+def test_lecam_by_hand_over_three_updates():
+    lecam = LeCam(decay=0.5)
+    # before anything is known both averages are 0
+    assert lecam.discriminator_penalty(logits([2.0, 4.0], [-1.0, -2.0])).tolist() == [5, 20]
+    # a second micro-batch of the same update: still 0
+    assert lecam.discriminator_penalty(logits([1.0, 1.0], [-2.0, 1.0])).tolist() == [5, 2]
+    lecam.after_step("discriminator", None)
+    # means of the micro-batches' means: reals (3 + 1) / 2 = 2, fakes (-1.5 - 0.5) / 2 = -1; half of them
+    assert (lecam.alpha_real.item(), lecam.alpha_fake.item()) == (1.0, -0.5)
+    # D(x) against the fakes' average, D(G(z)) against the reals'
+    assert lecam.discriminator_penalty(logits([0.5], [0.0])).tolist() == [1 + 1]
+    lecam.after_step("generator", None)
+    assert (lecam.alpha_real.item(), lecam.alpha_fake.item()) == (1.0, -0.5)  # G's steps don't count
+    lecam.after_step("discriminator", None)
+    assert (lecam.alpha_real.item(), lecam.alpha_fake.item()) == (0.75, -0.25)
+    assert lecam.discriminator_penalty(logits([0.75], [0.75])).tolist() == [1]
+
+
+def test_lecam_pulls_the_logits_but_not_the_averages():
+    lecam = LeCam()
+    lecam.alpha_real.fill_(2.0)
+    lecam.alpha_fake.fill_(-3.0)
+    real, fake = torch.tensor([1.0, -1.0], requires_grad=True), torch.tensor([0.5, 5.0], requires_grad=True)
+    lecam.discriminator_penalty(SimpleNamespace(real_logits=real, fake_logits=fake)).sum().backward()
+    assert real.grad.tolist() == [2 * (1 + 3), 2 * (-1 + 3)]
+    assert fake.grad.tolist() == [2 * (0.5 - 2), 2 * (5 - 2)]
+
+
+def test_lecams_averages_in_a_game(play):
+    lecam = LeCam()
+    assert (lecam.weight, lecam.decay) == (0.3, 0.99)
+    gan = play(rounds=4, accumulation=2, regularizers={"lecam": lecam}, log_every=100)
+    values = gan.recorder.flush()
+    for alpha, name in ((lecam.alpha_real, "logits/real"), (lecam.alpha_fake, "logits/fake")):
+        average = 0.0
+        for mean in values[name].view(4, 4).mean(1).tolist():
+            average = 0.99 * average + 0.01 * mean
+        assert alpha.item() == pytest.approx(average, rel=1e-5)
+    with pytest.raises(UserError, match=r"lecam: decay=1.0: give at least 0 and less than 1"):
+        LeCam(decay=1.0)

@@ -1,0 +1,62 @@
+"""How strongly each loss pulls a generator that its discriminator rejects."""
+
+import math
+
+import pytest
+import torch
+
+from gan_research import losses as L
+from gan_research.theory.saturation import measured, pull
+
+LOGITS = torch.linspace(-10, 10, 41, dtype=torch.float64)
+SIGMOID = LOGITS.sigmoid()
+RELATIVISTIC = L.Relativistic(L.NonSaturating())
+# loss: the closed form of its gradient, and whether its logits are log-odds
+GRADIENTS = {
+    "minimax": (L.Minimax(), -SIGMOID, True),
+    "non_saturating": (L.NonSaturating(), SIGMOID - 1, True),
+    "least_squares": (L.LeastSquares(), LOGITS - 1, False),
+    "hinge": (L.Hinge(), -torch.ones_like(LOGITS), False),
+    "wasserstein": (L.Wasserstein(), -torch.ones_like(LOGITS), False),
+    "relativistic": (RELATIVISTIC, SIGMOID - 1, False),
+    "reverse_kl, minimax": (L.ReverseKL("minimax"), -torch.ones_like(LOGITS), False),
+    "kl, minimax": (L.KL("minimax"), -(LOGITS - 1).exp(), False),
+    "relativistic average": (L.RelativisticAverage(L.NonSaturating()), 2 * (SIGMOID - 1), False),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_pull_is_the_closed_form(name):
+    loss, gradients, log_odds = GRADIENTS[name]
+    found = pull(loss, LOGITS.float())
+    torch.testing.assert_close(found.gradients, gradients, rtol=1e-9, atol=1e-12)
+    assert (found.real_logit == 0.0) if loss.needs_real else (found.real_logit is None)
+    if log_odds:
+        torch.testing.assert_close(found.probabilities, SIGMOID)
+    else:
+        assert found.probabilities is None
+
+
+def test_pull_against_reals_of_another_logit():
+    found = pull(RELATIVISTIC, LOGITS, real_logit=2.0)
+    assert found.real_logit == 2.0
+    torch.testing.assert_close(found.gradients, (LOGITS - 2).sigmoid() - 1, rtol=1e-9, atol=1e-12)
+
+
+def test_the_minimax_gradient_vanishes_as_the_discriminator_gets_better():
+    """Arjovsky & Bottou 2017, section 2.1; the non-saturating gradient doesn't."""
+    losses = {"minimax": L.Minimax(), "non_saturating": L.NonSaturating(), "relativistic": RELATIVISTIC}
+    state = torch.get_rng_state()
+    rows = measured(losses)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [row.steps for row in rows] == [0, 25, 100, 400]
+    assert rows[0].value == pytest.approx(-math.log(4), abs=0.2)
+    assert rows[-1].value == pytest.approx(0, abs=1e-3)
+    assert rows[-1].rejection == pytest.approx(0, abs=1e-3)
+    minimax = [row.norms["minimax"] for row in rows[1:]]
+    assert minimax == sorted(minimax, reverse=True)
+    assert minimax[-1] < minimax[0] / 30
+    for name in ("non_saturating", "relativistic"):
+        assert rows[-1].norms[name] > 1000 * minimax[-1]
+        assert rows[-1].norms[name] > rows[1].norms[name]
+    assert measured(losses, checkpoints=(0, 25))[1] == rows[1]
