@@ -115,20 +115,22 @@ def draw_points(axes: Axes, points: Tensor, density: Density | None = None, limi
     """
     points = points.detach().cpu().float()
     finite("samples", points=points)
+    seen = points.numpy()
     if limits is None:
-        limits = spread(points) if density is None else density.bounds
+        ends = zip(points.amin(0).tolist(), points.amax(0).tolist(), strict=True)
+        limits = widened(ends, 0.05) if density is None else widened(density.bounds, 0.15)
     left, right = limits[0]
     if points.shape[1] == 1:
-        axes.hist(points[:, 0].clamp(left, right).numpy(), bins=100, range=(left, right), density=True, color=GENERATOR)
+        axes.hist(seen[:, 0].clip(left, right), bins=100, range=(left, right), density=True, color=GENERATOR)
         if density is not None:
             x = torch.linspace(left, right, 500)
-            axes.plot(x, density.log_prob(x[:, None]).exp(), ":", color=DATA)
+            axes.plot(x.numpy(), density.log_prob(x[:, None]).exp().numpy(), ":", color=DATA)
         axes.set_xlim(left, right)
         return
     if density is not None:
         extent = (*density.bounds[0], *density.bounds[1])
-        axes.imshow(image_of(density), extent=extent, origin="lower", cmap="Greys", vmin=0, vmax=2)
-    axes.scatter(points[:, 0], points[:, 1], s=2, alpha=0.5, color=GENERATOR, linewidths=0)
+        axes.imshow(image_of(density).numpy(), extent=extent, origin="lower", cmap="Greys", vmin=0, vmax=2)
+    axes.scatter(seen[:, 0], seen[:, 1], s=2, alpha=0.5, color=GENERATOR, linewidths=0)
     axes.set(xlim=limits[0], ylim=limits[1], aspect="equal")
 
 
@@ -140,11 +142,10 @@ def image_of(density: Density, size: int = 200) -> Tensor:
     return p / p.max()
 
 
-def spread(points: Tensor) -> list[tuple[float, float]]:
-    """The (lower, upper) end of the samples in each coordinate, a twentieth beyond."""
-    low, high = points.amin(0), points.amax(0)
-    margin = 0.05 * (high - low) + 1e-6
-    return list(zip((low - margin).tolist(), (high + margin).tolist(), strict=True))
+def widened(bounds: Iterable[tuple[float, float]], share: float) -> list[tuple[float, float]]:
+    """Each (low, high), that share of its length further on either side."""
+    margins = [(low, high, share * (high - low) + 1e-6) for low, high in bounds]
+    return [(low - margin, high + margin) for low, high, margin in margins]
 
 
 def over_rounds(axes: Axes, rounds: int, **labels: Any) -> None:

@@ -69,4 +69,4 @@ class UniformPrior(Prior):
         return 2 * probabilities - 1
 
     def log_prob(self, latents: Tensor) -> Tensor:
-        return torch.where(latents.abs() <= 1, -math.log(2), -math.inf).to(latents.dtype)
+        return torch.full_like(latents, -math.log(2)).where(latents.abs() <= 1, -math.inf)

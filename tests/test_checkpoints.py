@@ -11,10 +11,10 @@ import pytorch_lightning as pl
 import torch
 
 from gan_research.checkpoints import AtomicCheckpointIO, load, read_checkpoint
-from gan_research.files import write_atomically
 from gan_research.data import Digits
 from gan_research.ema import EMA
 from gan_research.errors import UserError
+from gan_research.files import write_atomically
 from gan_research.networks import (
     DCGANDiscriminator,
     DCGANGenerator,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_research.callbacks.base import log_metrics
-from gan_research.data import ImageData, ImageSet
+from gan_research.data import Data, SampleSet
 from gan_research.gan import GAN
 
 PROBED = 256
@@ -75,9 +75,9 @@ class Log(pl.Callback):
         }
 
 
-def probe_of(data: ImageData, pictures: ImageSet, gan: GAN) -> tuple[Tensor, Tensor | None]:
-    """The first pictures of a set as the discriminator sees them, in whole packs; labels in class-conditional play."""
-    images, labels = next(iter(pictures.batches(PROBED)))
+def probe_of(data: Data, samples: SampleSet, gan: GAN) -> tuple[Tensor, Tensor | None]:
+    """The first samples of a set as the discriminator sees them, in whole packs; labels in class-conditional play."""
+    images, labels = next(iter(samples.batches(PROBED)))
     images = images[: len(images) // gan.discriminator.packing * gan.discriminator.packing]
     labels = labels.to(gan.device) if labels is not None and gan.generator.num_classes else None
     return data.to_float(images.to(gan.device)), labels

@@ -72,7 +72,7 @@ def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer,
     if evaluation is None:
         return None
     best_metric(config, evaluation)
-    evaluation.prepare(data.train, trainer.strategy.root_device)
+    evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
     return evaluation
 
 

@@ -66,7 +66,6 @@ def optimum(given: Arguments) -> int:
     """Proposition 1 and theorem 1, for the densities of the data and of a fresh generator."""
     from gan_research.data.densities import Gaussian
     from gan_research.theory import optimum as theory
-    from gan_research.theory.generator_density import bin_masses, data_masses
     from gan_research.theory.phases import optimal_logit
     from gan_research.theory.plots import draw_optimum
 
@@ -78,9 +77,8 @@ def optimum(given: Arguments) -> int:
     maxima = {f"{a:g}, {b:g}": theory.proposition_1(a, b) for a, b in ((1, 1), (3, 1), (1, 3), (0.3, 0.1))}
     (low, high), loss = density.bounds[0], game.loss
     edges = torch.linspace(2 * low - high, 2 * high - low, 601, dtype=torch.float64)
-    real, fake = data_masses(density.log_prob, edges), bin_masses(game.generator, game.prior, edges)
-    seen = (real.masses > 1e-9) & (fake.masses > 1e-9)
-    p, q, x = real.heights[seen], fake.heights[seen], real.centres[seen]
+    x = torch.linspace(low - 1, high + 1, 400, dtype=torch.float64)
+    p, q = (which.log_prob(x[:, None]).exp() for which in (density, Gaussian(0.0, 1.0)))
     found = theory.pointwise_optimum(loss, p, q)
     predicted = optimal_logit(loss, p, q)
     shifted = {

@@ -98,15 +98,21 @@ class HighQuality(ClassMetric):
 
 
 class ReverseKL(ClassMetric):
-    """KL(histogram of all samples over their nearest modes || the modes' weights), in nats. PacGAN, section 4."""
+    """KL(histogram of the high-quality samples over their modes || the modes' weights), in nats. PacGAN, section 4.
+
+    Samples of low quality are left out, as in the authors' code. Where none is of high quality: the largest KL there
+    is, that of the rarest mode alone.
+    """
 
     name = "reverse_kl"
     best = "min"
 
     def compute(self) -> dict[str, float]:
-        share = self.counts.double() / self.counts.sum()
-        kl = torch.xlogy(share, share / self.weights).sum().item()
-        return {"reverse_kl": kl, "reverse_kl_perfect": expected_kl(self.weights.cpu(), self.num_samples)}
+        good = int(self.good_counts.sum())
+        share = self.good_counts.double() / good
+        kl = torch.xlogy(share, share / self.weights).sum() if good else -self.weights.min().log()
+        perfect = round(self.num_samples * self.extractor.perfect_quality)
+        return {"reverse_kl": kl.item(), "reverse_kl_perfect": expected_kl(self.weights.cpu(), perfect)}
 
 
 def expected_kl(weights: Tensor, n: int) -> float:

@@ -13,7 +13,7 @@ from gan_research.callbacks.base import Periodic, log_metrics
 from gan_research.data import Points
 from gan_research.data.densities import GaussianMixture
 from gan_research.errors import UserError
-from gan_research.figures import BOUND, SERIES, draw_points, finite, mosaic
+from gan_research.figures import BOUND, SERIES, draw_points, finite, mosaic, styled
 from gan_research.gan import GAN
 from gan_research.metrics import Evaluation, MixtureModes
 from gan_research.theory.publishing import publish
@@ -96,13 +96,14 @@ class Modes(Periodic):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.frames = [Frame(**frame) for frame in state_dict["frames"]]
 
+    @styled
     def figure(self) -> Figure:
         """Samples of four moments above, the scores over the rounds below."""
         last = len(self.frames) - 1
         moments = [self.frames[round(share * last)] for share in SHARES]
         names = [f"samples{i}" for i in range(len(moments))]
         scores = [name for name in self.METRICS if name in self.frames[0].numbers]
-        rows = [names, [scores[min(i, len(scores) - 1)] for i in (0, 0, 1, 2)]] if scores else [names]
+        rows = [names, [*scores, "."]] if scores else [names]
         figure, axes = mosaic(rows, heights=[3.0, 2.2][: len(rows)], width=3.0)
         for name, frame in zip(names, moments, strict=True):
             draw_points(axes[name], frame.samples, self.density)
@@ -123,5 +124,3 @@ class Modes(Periodic):
             covered = f"  modes {frame.numbers['modes']:.0f}" if "modes" in frame.numbers else ""
             axes["samples"].set_title(f"round {frame.round:,}{covered}")
             yield figure
-
-

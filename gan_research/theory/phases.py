@@ -221,8 +221,8 @@ class Phases(Periodic):
 def measure(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -> dict[str, float]:
     """What a discriminator makes of p_data and p_g, given as masses (S,), with its logits (S,) there.
 
-    value: V(D, G), minus D's expected loss; value_optimal: V(D*, G), where the loss has a closed form of it; regret: the
-    difference; jsd: in nats; real, fake: the means of D(x) and D(G(z)), of the logits where those aren't log-odds;
+    value: V(D, G), minus D's expected loss; value_optimal: V(D*, G), where the loss has a closed form of it; regret:
+    the difference; jsd: in nats; real, fake: the means of D(x) and D(G(z)), of the logits where those aren't log-odds;
     deviation: the mean of |D - 1/2| over p_data and p_g alike.
     """
     numbers = {"value": -loss.expected("discriminator", logits, real, fake), "jsd": jsd(real, fake)}

@@ -63,12 +63,13 @@ def draw_saturation(pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscrim
     head = ["probability", "probability", "measured", "measured", "measured"]
     figure, axes = mosaic([head, *grid], heights=[3.2, *[1.6] * len(grid)], width=2.3)
     odds = {name: pull for name, pull in pulls.items() if pull.probabilities is not None}
+    odds = {name: pull for name, pull in odds.items() if not name.startswith("f_")}  # the same curves once more
     for (name, pull), color in zip(odds.items(), SERIES, strict=False):
         axes["probability"].plot(pull.probabilities, pull.gradients.abs(), color=color, label=name)
     axes["probability"].set(xlabel="D(G(z))", title="|gradient of G's loss in the logit|", ylim=(0, 1.05))
     axes["probability"].legend(loc="center right")
     steps = [row.steps for row in measured]
-    for i, name in enumerate(measured[0].norms):
+    for name in measured[0].norms:
         chosen = name in odds
         color, label = (SERIES[list(odds).index(name) % len(SERIES)], name) if chosen else (BOUND, None)
         norms = [max(row.norms[name], 1e-12) for row in measured]
@@ -78,6 +79,7 @@ def draw_saturation(pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscrim
         xlabel=f"updates of D against a fresh G (mean D(G(z)): {rejected})",
         yscale="log",
         xscale="symlog",
+        xlim=(0, steps[-1]),
         ylim=(1e-6, None),
     )
     axes["measured"].set_title("norm of the gradient in G's parameters (grey: the other losses)")

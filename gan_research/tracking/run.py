@@ -15,8 +15,8 @@ import torch
 import yaml
 
 from gan_research import __version__
-from gan_research.files import write_atomically
 from gan_research.errors import UserError
+from gan_research.files import write_atomically
 
 
 @dataclass

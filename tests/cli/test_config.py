@@ -27,7 +27,11 @@ CHOICES = sorted(
     if (group := path.parent.relative_to(CONF).as_posix()) not in (".", "experiment")
 )
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-NEEDED = {"image_folder": ["data.root=pictures", "data.resolution=32"], "arrays": ["data.path=pictures.npz"]}
+NEEDED = {
+    "image_folder": ["data.root=pictures", "data.resolution=32"],
+    "arrays": ["data.path=pictures.npz"],
+    "modes": ["data=ring"],
+}
 """What a choice asks the user for."""
 
 DELIBERATE = {
@@ -42,6 +46,17 @@ DELIBERATE = {
     ("metrics/mnist", "batch_size"): (500, 250),
     ("metrics/mnist", "metrics"): (["fid", "is", "rarest_class"], ["fid", "is"]),
     ("metrics/inception", "num_samples"): (10000, 5000),
+    ("metrics/modes", "num_samples"): (2500, 5000),
+    ("metrics/modes", "batch_size"): (500, 250),
+    ("metrics/modes", "metrics"): (["reverse_kl", "modes", "high_quality"], ["fid", "is"]),
+    ("metrics/stacked_mnist", "num_samples"): (26000, 5000),
+    ("metrics/stacked_mnist", "batch_size"): (500, 250),
+    ("metrics/stacked_mnist", "metrics"): (["reverse_kl", "modes"], ["fid", "is"]),
+    ("metrics/points", "batch_size"): (500, 250),
+    ("metrics/points", "metrics"): (["sliced_wasserstein"], ["fid", "is"]),
+    ("metrics/parzen", "num_samples"): (10000, 5000),
+    ("metrics/parzen", "batch_size"): (500, 250),
+    ("metrics/parzen", "metrics"): (["parzen"], ["fid", "is"]),
     ("trainer/cpu", "accelerator"): ("cpu", "auto"),
     ("trainer/gpu", "accelerator"): ("gpu", "auto"),
     ("trainer/auto", "devices"): (1, "auto"),
