@@ -205,7 +205,7 @@ def inner_steps(given: Arguments) -> int:
 def dirac(given: Arguments) -> int:
     """The Dirac-GAN of one loss with its regularisers, or the table of all pairs."""
     from gan_research.theory import dirac as theory
-    from gan_research.theory.plots import draw_dirac, film_dirac
+    from gan_research.theory.plots import draw_dirac, film_dirac, sampled_field
 
     if "--all" in given.options:
         return dirac_table(given)
@@ -215,38 +215,36 @@ def dirac(given: Arguments) -> int:
     game = theory.DiracGAN(make(config["loss"]), regularizers)
     starts = torch.tensor(theory.STARTS, dtype=torch.float64)
     rounds, lr = config["rounds"], config["optimizer"]["generator"]["lr"]
-    optimizers = {f"{player}_optimizer": make(config["optimizer"][player]) for player in ("discriminator", "generator")}
-    played = {}
+    paths, rates = {"flow": theory.flow(game, starts, rounds * lr)}, {"flow": game.rate}
+    optimizers = {f"{player}_optimizer": make(node) for player, node in config["optimizer"].items()}
     for updates in ("simultaneous", "alternating"):
         schedule = make({**config["schedule"], "updates": updates})
-        played[updates] = theory.gradient_steps(game, starts, rounds, schedule, **optimizers)
-    flow = theory.flow(game, starts, rounds * lr)
-    names = [composition.choices["loss"], *regularizers]
-    title = "Dirac-GAN: " + " + ".join(names)
-    found = {
-        name: theory.verdict(way.norm(dim=-1), rate)
-        for name, way, rate in [
-            ("flow", flow, game.rate),
-            *(
-                (name, way, game.played_rate(make({**config["schedule"], "updates": name}), lr))
-                for name, way in played.items()
-            ),
-        ]
-    }
+        paths[updates] = theory.gradient_steps(game, starts, rounds, schedule, **optimizers)
+        rates[updates] = game.played_rate(schedule, lr) if plain_descent(config["optimizer"]) else None
+    verdicts = {name: theory.verdict(path.norm(dim=-1), rates[name]) for name, path in paths.items()}
     values = game.eigenvalues
-    numbers = {
-        "loss": names[0],
-        "regularizers": list(regularizers),
-        "eigenvalues": None if values is None else [[value.real, value.imag] for value in values],
-        "verdicts": found,
-        "notes": game.notes(),
-        "trajectories": {"flow": plain(flow), **{name: plain(way) for name, way in played.items()}},
-    }
     shown = "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
-    rows = [("eigenvalues", shown), *found.items(), *(("note", note) for note in numbers["notes"])]
-    figure = draw_dirac(f"{title} (eigenvalues {shown})", game.field, flow, played, rounds * lr, reach=1.5)
-    film = film_dirac(title, game.field, {"the flow": thinned(flow, rounds), **played}, reach=1.5)
+    numbers = {
+        "loss": composition.choices["loss"],
+        "regularizers": list(regularizers),
+        "eigenvalues": complex_pairs(values),
+        "verdicts": verdicts,
+        "notes": game.notes(),
+        "trajectories": {name: plain(path) for name, path in paths.items()},
+    }
+    rows = [("eigenvalues", shown), *verdicts.items(), *(("note", note) for note in game.notes())]
+    title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *regularizers])
+    arrows = sampled_field(game.field)
+    figure = draw_dirac(f"{title} (eigenvalues {shown})", arrows, paths, rounds * lr)
+    film = film_dirac(title, arrows, {name: thinned(path, rounds) for name, path in paths.items()})
     return publish(given, composition, "dirac", numbers, figure, rows, film)
+
+
+def plain_descent(optimizer: dict[str, Any]) -> bool:
+    """Whether both players take plain gradient steps of one rate: what the linearisation of a round is of."""
+    keys = ({k: v for k, v in node.items() if v} for node in optimizer.values())
+    first, second = keys
+    return first == second and set(first) == {"_target_", "_partial_", "lr"} and first["_target_"] == "torch.optim.SGD"
 
 
 def dirac_table(given: Arguments) -> int:
@@ -263,16 +261,22 @@ def dirac_table(given: Arguments) -> int:
     rows = theory.table(all_losses(given), regularizers, time=rates[0] * rates[1], lr=rates[0])
     numbers = {"rows": [plain_row(row) for row in rows]}
     ways = ("flow", "simultaneous", "alternating")
-    found = [(row.loss, row.regularizer, *(getattr(row, way) for way in ways)) for row in rows]
-    return publish(
-        given, composition, "dirac-all", numbers, draw_dirac_table(rows), found, None, ("loss", "regularizer", *ways)
-    )
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        alike.setdefault((row.regularizer, *(getattr(row, way) for way in ways)), []).append(row.loss)
+    found = [(*key, " ".join(names)) for key, names in sorted(alike.items())]
+    header = ("regularizer", *ways, "losses")
+    return publish(given, composition, "dirac-all", numbers, draw_dirac_table(rows), found, None, header)
 
 
 def plain_row(row: Any) -> dict[str, Any]:
     """A row of the table as plain values."""
-    values = None if row.eigenvalues is None else [[value.real, value.imag] for value in row.eigenvalues]
-    return {**vars(row), "eigenvalues": values}
+    return {**vars(row), "eigenvalues": complex_pairs(row.eigenvalues)}
+
+
+def complex_pairs(values: Iterable[complex] | None) -> list[list[float]] | None:
+    """Complex numbers as [real, imaginary]."""
+    return None if values is None else [[value.real, value.imag] for value in values]
 
 
 def thinned(path: torch.Tensor, rounds: int) -> torch.Tensor:

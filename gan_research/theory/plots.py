@@ -1,8 +1,8 @@
 """The figures of the studies: from the numbers of this package's other modules to pictures and films."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.axes import Axes
@@ -18,7 +18,6 @@ from gan_research.figures import (
     GENERATOR,
     OPTIMUM,
     SERIES,
-    finite,
     mosaic,
     over_rounds,
     panels,
@@ -146,22 +145,35 @@ def _convergence_frame(p: Tensor, path: Path, i: int) -> Figure:
     return figure
 
 
-@styled
-def draw_dirac(title: str, field: Any, flow: Tensor, played: Mapping[str, Tensor], time: float, reach: float) -> Figure:
-    """The field with its flow, each way of playing, and how far from the equilibrium they are over time.
+class Arrows(NamedTuple):
+    """A field's directions and lengths on a grid of states (theta, psi), each (points, points), up to `reach`."""
 
-    field: states (..., 2) -> (..., 2); flow, played: trajectories (T, starts, 2).
-    """
-    finite("the Dirac-GAN", flow=flow.clamp(-1e6, 1e6))
-    names = ["the flow", *played]
-    figure, axes = panels(1, len(names) + 1, width=3.1, height=3.2)
-    for axis, name, trajectory in zip(axes[0], names, [flow, *played.values()], strict=False):
-        draw_field(axis, field, reach)
-        draw_trajectory(axis, trajectory)
-        axis.set_title(name)
+    theta: Tensor
+    psi: Tensor
+    directions: Tensor
+    """(points, points, 2), of length 1."""
+    lengths: Tensor
+    reach: float
+
+
+def sampled_field(field: Callable[[Tensor], Tensor], reach: float = 1.5, points: int = 15) -> Arrows:
+    """The field, states (..., 2) -> (..., 2), on a grid."""
+    ticks = torch.linspace(-reach, reach, points, dtype=torch.float64)
+    theta, psi = torch.meshgrid(ticks, ticks, indexing="xy")
+    v = field(torch.stack([theta, psi], -1))
+    lengths = v.norm(dim=-1)
+    return Arrows(theta, psi, v / lengths[..., None].clamp(min=1e-12), lengths, reach)
+
+
+@styled
+def draw_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], time: float) -> Figure:
+    """The field under each of the paths (T, starts, 2), and how far from the equilibrium they are over time."""
+    figure, axes = panels(1, len(paths) + 1, width=3.1, height=3.2)
     radius = axes[0, -1]
-    for name, trajectory, color in zip(names, [flow, *played.values()], SERIES, strict=False):
-        radii = trajectory[:, 0].norm(dim=1).clamp(1e-12, 1e6)
+    for axis, (name, path), color in zip(axes[0], paths.items(), SERIES, strict=False):
+        draw_path(axis, arrows, path)
+        axis.set_title(name)
+        radii = path[:, 0].norm(dim=1).nan_to_num(nan=1e6).clamp(1e-12, 1e6)
         radius.plot(torch.linspace(0, time, len(radii)), radii, color=color, label=name)
     radius.set(title="distance from the equilibrium", xlabel="time (steps x rate)", yscale="log")
     radius.legend(loc="best")
@@ -169,43 +181,33 @@ def draw_dirac(title: str, field: Any, flow: Tensor, played: Mapping[str, Tensor
     return figure
 
 
-def draw_field(axes: Axes, field: Any, reach: float, points: int = 15) -> None:
-    """v on a grid: its direction, and its length by colour."""
-    ticks = torch.linspace(-reach, reach, points, dtype=torch.float64)
-    theta, psi = torch.meshgrid(ticks, ticks, indexing="xy")
-    v = field(torch.stack([theta, psi], -1))
-    length = v.norm(dim=-1, keepdim=True)
-    u = v / length.clamp(min=1e-12)
-    axes.quiver(theta, psi, u[..., 0], u[..., 1], length[..., 0].log1p(), cmap="Blues", clim=(-0.5, 1), width=0.006)
+def draw_path(axes: Axes, arrows: Arrows, path: Tensor, until: int | None = None) -> None:
+    """The field, its length by colour; paths (T, starts, 2) with start (circle) and end (dot); the equilibrium."""
+    u, length = arrows.directions, arrows.lengths.log1p()
+    axes.quiver(arrows.theta, arrows.psi, u[..., 0], u[..., 1], length, cmap="Blues", clim=(-0.5, 1), width=0.006)
+    shown = path if until is None else path[: until + 1]
+    for start, color in zip(range(path.shape[1]), SERIES[1:], strict=False):
+        axes.plot(*shown[:, start].T, color=color, lw=1)
+        axes.plot(*shown[0, start], "o", color=color, mfc="white", ms=5)
+        axes.plot(*shown[-1, start], "o", color=color, ms=5)
+    axes.plot(0, 0, "+", color=DATA, ms=9)
+    reach = arrows.reach
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=r"$\theta$ (generator)", aspect="equal")
     axes.set_ylabel(r"$\psi$ (discriminator)")
 
 
-def draw_trajectory(axes: Axes, trajectory: Tensor, until: int | None = None) -> None:
-    """Paths (T, starts, 2) with their starts (circle) and ends (dot), and the equilibrium (cross)."""
-    shown = trajectory if until is None else trajectory[: until + 1]
-    for start in range(trajectory.shape[1]):
-        axes.plot(*shown[:, start].T, color=SERIES[1 + start], lw=1)
-        axes.plot(*shown[0, start], "o", color=SERIES[1 + start], mfc="white", ms=5)
-        axes.plot(*shown[-1, start], "o", color=SERIES[1 + start], ms=5)
-    axes.plot(0, 0, "+", color=DATA, ms=9)
-
-
-def film_dirac(
-    title: str, field: Any, played: Mapping[str, Tensor], reach: float, frames: int = 60
-) -> Iterator[Figure]:
-    """Each way of playing, side by side, as it goes on."""
-    last = len(next(iter(played.values()))) - 1
+def film_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], frames: int = 40) -> Iterator[Figure]:
+    """The paths, of one length, side by side as they go on."""
+    last = len(next(iter(paths.values()))) - 1
     for i in sorted({round(last * k / (frames - 1)) for k in range(frames)}):
-        yield _dirac_frame(title, field, played, reach, i)
+        yield _dirac_frame(title, arrows, paths, i)
 
 
 @styled
-def _dirac_frame(title: str, field: Any, played: Mapping[str, Tensor], reach: float, i: int) -> Figure:
-    figure, axes = mosaic([list(played)], heights=[3.8], width=3.8, film=True)
-    for name, trajectory in played.items():
-        draw_field(axes[name], field, reach)
-        draw_trajectory(axes[name], trajectory, until=i)
+def _dirac_frame(title: str, arrows: Arrows, paths: Mapping[str, Tensor], i: int) -> Figure:
+    figure, axes = mosaic([list(paths)], heights=[3.8], width=3.6, film=True)
+    for name, path in paths.items():
+        draw_path(axes[name], arrows, path, until=i)
         axes[name].set_title(f"{name}, round {i:,}")
     figure.suptitle(title)
     return figure

@@ -22,15 +22,15 @@ def publish(
 ) -> list[Path]:
     """Write NAME.json, NAME.png and .svg, and NAME.gif where there is a film; show them in the loggers.
 
-    The numbers are plain ones, all finite. Returns the paths of what was written.
+    The numbers are plain ones, all finite; anything else is an error. Returns the paths of what was written.
     """
     numbers_path = folder / f"{name}.json"
     write_atomically(numbers_path, json.dumps(numbers, indent=1, allow_nan=False).encode())
-    pictures = {name: write_figure(figure, folder / name)}
-    if film is not None:
-        pictures[f"{name}_film"] = write_film(film, folder / f"{name}.gif")
+    picture = write_figure(figure, folder / name)
+    film_path = None if film is None else write_film(film, folder / f"{name}.gif")
     for logger in loggers:
-        for title, path in pictures.items():
-            if hasattr(logger, "log_picture"):
-                logger.log_picture(f"theory/{title}", path, round)
-    return [numbers_path, *pictures.values()]
+        if hasattr(logger, "log_picture"):
+            logger.log_picture(f"theory/{name}", picture, round)
+        if film_path is not None and hasattr(logger, "log_film"):
+            logger.log_film(f"theory/{name}_film", film_path, round)
+    return [path for path in (numbers_path, picture, film_path) if path is not None]

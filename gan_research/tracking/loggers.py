@@ -84,6 +84,10 @@ class WandbLogger(lightning_loggers.WandbLogger):
         self.experiment.log({name: wandb.Image(str(path)), "round": round})
 
     @rank_zero_only
+    def log_film(self, name: str, path: Path, round: int) -> None:
+        self.experiment.log({name: wandb.Video(str(path), format="gif"), "round": round})
+
+    @rank_zero_only
     def finalize(self, status: str) -> None:
         if self._experiment is not None:
             self._experiment.finish(exit_code=0 if status == "success" else 1)

@@ -19,7 +19,7 @@ KILLER = """
 import os, signal, sys
 import sklearn.datasets
 import torch
-from gan_research import checkpoints
+from gan_research import files
 from gan_research.cli import fit, main
 from gan_research.gan import GAN
 
@@ -53,7 +53,7 @@ for line in sys.stdin.read().splitlines():
         if where == "play":
             GAN.training_step = play_until(int(round))
         else:
-            checkpoints.os.replace = replace_until(int(round))
+            files.os.replace = replace_until(int(round))
         os._exit(main(arguments))
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
