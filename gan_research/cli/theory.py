@@ -21,7 +21,9 @@ STUDIES = {
     "optimum": Study("phases", "proposition 1: the best D, the value of the game, and E over z equal to E over p_g"),
     "convergence": Study("phases", "proposition 2 on finite states, and D's regret in a game of networks"),
     "saturation": Study("phases", "the generator's gradient against D(G(z)), for every loss, in theory and measured"),
-    "inner-steps": Study("phases", "k = 1, 2, 5, 20 discriminator steps: how far D is from D*, and p_g from p_data"),
+    "inner-steps": Study(
+        "inner_steps", "k = 1, 2, 5, 20 discriminator steps: how far D is from D*, and p_g from p_data"
+    ),
     "dirac": Study(
         "dirac", "the Dirac-GAN: field, flow, trajectories, eigenvalues; --all: every loss with every regulariser"
     ),

@@ -111,7 +111,7 @@ def draw_convergence(p: Tensor, convexity: Convexity, paths: Mapping[str, Path],
     axes["descent"].set(title="V(D*, $p_g$) - its least value", xlabel="step", yscale="log", ylim=(1e-12, None))
     axes["descent"].legend(loc="best")
     axes["states"].bar(range(len(p)), p, color="none", edgecolor=DATA, label="$p_{data}$")
-    axes["states"].set(title="the states", xlabel="state", xticks=[])
+    axes["states"].set(title="the states", xlabel="state", xticks=[], ylim=(0, 1.5 * p.max().item()))
     axes["states"].legend(loc="best")
     if "regret" in training:
         regret = torch.tensor(training["regret"]).clamp(min=1e-8)
