@@ -47,7 +47,14 @@ def watched(given: Arguments, watch: str) -> int:
 
 def trained(given: Arguments, run: Run, name: str, *overrides: str) -> dict[str, Any]:
     """The numbers of a watched training that is a part of a study, in a folder of its own below the run's."""
-    overrides = (*given.overrides, *QUIET, f"output={run.folder / name}", "watch=phases", *overrides)
+    overrides = (
+        *given.overrides,
+        *QUIET,
+        f"output={run.folder / name}",
+        "watch=phases",
+        "watch.phases.film=false",
+        *overrides,
+    )
     composition = compose_train(list(overrides), given.config_dir)
     status, part = fit.start(composition, list(overrides), given.config_dir, Console(quiet=True))
     if status:

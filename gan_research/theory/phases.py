@@ -54,14 +54,15 @@ class Phases(Periodic):
     folder: where phases.json, .png, .svg and .gif go.
     frames: how many are looked at, denser in the beginning.
     bins: of the x axis, which spans twice the bounds of the density.
+    film: whether to draw it, which takes longer than all else.
     """
 
-    def __init__(self, folder: Path, frames: int = 80, bins: int = 400):
+    def __init__(self, folder: Path, frames: int = 80, bins: int = 400, film: bool = True):
         super().__init__(1)
         if frames < 4 or bins < 10:
             raise UserError(f"watch.phases: frames={frames}, bins={bins}: give at least 4 frames and 10 bins")
         self.folder = Path(folder)
-        self.count, self.bins = frames, bins
+        self.count, self.bins, self.filmed = frames, bins, film
         self.frames: list[Frame] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -109,7 +110,13 @@ class Phases(Periodic):
     def publish(self, loggers: Any = ()) -> list[Path]:
         """Write the numbers, the figure and the film of the frames seen so far."""
         return publish(
-            self.folder, "phases", self.numbers(), self.figure(), self.film(), loggers, self.frames[-1].round
+            self.folder,
+            "phases",
+            self.numbers(),
+            self.figure(),
+            self.film() if self.filmed else None,
+            loggers,
+            self.frames[-1].round,
         )
 
     def state_dict(self) -> dict[str, Any]:
