@@ -16,8 +16,9 @@ draw() {
 
 draw phases phases
 cp "$runs"/phases/*/theory/phases.gif "$pictures/phases.gif"
-draw lagging phases optimizer.discriminator.lr=1e-3
+draw lagging phases optimizer.discriminator.lr=1e-4 rounds=1000
 draw far_modes phases "data=mixture_1d" "data.density.means=[-3.0,3.0]"
+draw losses losses
 draw optimum optimum
 draw convergence convergence
 draw saturation saturation

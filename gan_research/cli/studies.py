@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from gan_research.cli import fit
 from gan_research.cli.arguments import Arguments
@@ -69,6 +69,31 @@ def read_numbers(folder: Path, name: str) -> dict[str, Any]:
 # --- computations ----------------------------------------------------------------------------------------------------
 
 
+def losses(given: Arguments) -> int:
+    """What each loss declares, and its divergence of two Gaussians that move apart."""
+    from gan_research.data.densities import Gaussian
+    from gan_research.theory.generator_density import data_masses
+    from gan_research.theory.plots import draw_divergences
+
+    composition = compose_train(given.overrides, given.config_dir)
+    chosen = all_losses(given)
+    edges = torch.linspace(-8, 14, 441, dtype=torch.float64)
+    means = torch.linspace(0.25, 6, 24, dtype=torch.float64)
+    p, *qs = (data_masses(Gaussian(mean, 1.0).log_prob, edges).all for mean in (0.0, *means.tolist()))
+    rows, curves, declared = [], {}, {}
+    for name, loss in chosen.items():
+        theory = loss.theory()
+        measured = theory.divergence_name
+        rows.append((name, theory.kind, measured or "-", f"{theory.at_equality:.6g}", theory.descends_name or "-"))
+        declared[name] = dict(zip(("kind", "divergence", "at_equality", "descends"), rows[-1][1:], strict=True))
+        if measured:
+            unit = (edges[1] - edges[0]).item() if theory.kind == "metric" else 1.0  # W1's grid has steps of 1
+            curves[name] = torch.stack([unit * theory.divergence(p, q) for q in qs])
+    numbers = {"losses": declared, "means": means.tolist(), "divergences": {n: c.tolist() for n, c in curves.items()}}
+    header = ("loss", "proof", "divergence of p and q", "value at p = q", "G descends")
+    return publish(given, composition, "losses", numbers, draw_divergences(means, curves), rows, None, header)
+
+
 def optimum(given: Arguments) -> int:
     """Proposition 1 and theorem 1, for the densities of the data and of a fresh generator."""
     from gan_research.data.densities import Gaussian
@@ -83,7 +108,7 @@ def optimum(given: Arguments) -> int:
     density = one_dimensional(data)
     maxima = {f"{a:g}, {b:g}": theory.proposition_1(a, b) for a, b in ((1, 1), (3, 1), (1, 3), (0.3, 0.1))}
     (low, high), loss = density.bounds[0], game.loss
-    edges = torch.linspace(2 * low - high, 2 * high - low, 601, dtype=torch.float64)
+    edges = torch.linspace(2 * low - high, 2 * high - low, 6001, dtype=torch.float64)
     x = torch.linspace(low - 1, high + 1, 400, dtype=torch.float64)
     p, q = (which.log_prob(x[:, None]).exp() for which in (density, Gaussian(0.0, 1.0)))
     found = theory.pointwise_optimum(loss, p, q)
@@ -362,7 +387,8 @@ def publish(given: Arguments, composition: Composition, name: str, *result: Any)
 def report(name: str, rows: Iterable[tuple[str, ...]], folder: Path, header: tuple[str, ...] = ()) -> None:
     """The numbers as a table, and where the files are."""
     console = Console()
-    table = Table(*header, title=f"theory: {name}", show_header=bool(header), title_justify="left")
+    columns = [Column(heading, overflow="fold") for heading in header]
+    table = Table(*columns, title=f"theory: {name}", show_header=bool(header), title_justify="left")
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -18,6 +18,7 @@ STUDIES = {
     "phases": Study(
         "phases", "Goodfellow 2014, figure 1, as it happens: p_data, p_g, D, D* and the mapping on a 1-D density"
     ),
+    "losses": Study("phases", "what each loss measures, what its best D says, and what G descends, by its own theory"),
     "optimum": Study("phases", "proposition 1: the best D, the value of the game, and E over z equal to E over p_g"),
     "convergence": Study("phases", "proposition 2 on finite states, and D's regret in a game of networks"),
     "saturation": Study("phases", "the generator's gradient against D(G(z)), for every loss, in theory and measured"),

@@ -55,6 +55,23 @@ def draw_optimum(
 
 
 @styled
+def draw_divergences(means: Tensor, curves: Mapping[str, Tensor]) -> Figure:
+    """Each loss's divergence of N(0, 1) and N(mean, 1), against the mean; equal ones share a curve."""
+    distinct: dict[str, Tensor] = {}
+    for name, curve in curves.items():
+        same = next((label for label, other in distinct.items() if torch.allclose(curve, other, rtol=1e-6)), None)
+        label = f"{same}, {name}" if same else name
+        distinct = {k: v for k, v in distinct.items() if k != same} | {label: curve}
+    figure, axes = panels(1, 1, width=8.5, height=4.2)
+    for i, (label, curve) in enumerate(distinct.items()):
+        style = "-" if i < len(SERIES) else "--"
+        axes[0, 0].plot(means, curve.clamp(min=1e-6), style, color=SERIES[i % len(SERIES)], label=label)
+    axes[0, 0].set(xlabel="distance of the means", ylabel="divergence", yscale="log", ylim=(1e-3, 30), xlim=(0, 6))
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+@styled
 def draw_saturation(pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscriminator]) -> Figure:
     """The generator's gradient against D(G(z)), measured beside it, and in the logit for each of the losses."""
     columns = 5

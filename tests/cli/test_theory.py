@@ -1,0 +1,432 @@
+"""gan theory: every study from end to end, what it writes, and what it says where it can't."""
+
+import contextlib
+import itertools
+import json
+import math
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gan_research.callbacks import SampleGrid
+from gan_research.cli.compose import groups
+from gan_research.cli.theory import STUDIES
+from gan_research.theory import phases, plots, publishing
+from gan_research.tracking import read_history
+
+NETWORKS = ("generator.width=8", "discriminator.width=8", "batch_size=16", "log_every=5", "sample_every=1000")
+SMALL = {
+    "phases": (*NETWORKS, "metrics=none", "rounds=20", "watch.phases.frames=4", "watch.phases.bins=100"),
+    "modes": (*NETWORKS, "metrics=none", "rounds=20", "watch.modes.frames=4", "watch.modes.num_samples=100"),
+    "convergence": (*NETWORKS, "rounds=20", "watch.phases.frames=4", "watch.phases.bins=100"),
+    "inner-steps": (*NETWORKS, "rounds=6", "watch.phases.bins=100"),
+    "dirac": ("rounds=30",),
+}
+FILMED = {"phases", "modes", "convergence", "dirac"}
+
+
+@contextlib.contextmanager
+def little_drawing():
+    """Films of few frames, and no pictures of the trainings that are only a part of a study: drawing is most of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("film_convergence", "film_dirac"):
+            patch.setattr(plots, name, partial(getattr(plots, name), frames=3))
+        patch.setattr(SampleGrid, "act", lambda *_: None)
+        yield patch
+
+
+def undrawn_publish(folder, name, numbers, *_):
+    """The numbers without the pictures."""
+    folder.mkdir(parents=True)
+    (folder / f"{name}.json").write_text(json.dumps(numbers, allow_nan=False))
+
+
+@pytest.fixture(scope="session")
+def study(gan, the_run, tmp_path_factory):
+    """study("dirac", "loss=hinge", ...): the status and the output of a small one, its run's folder, its numbers."""
+    known = {}
+
+    def run(name, *overrides, logger="none"):
+        key = (name, *overrides, logger)
+        if key not in known:
+            output = tmp_path_factory.mktemp("theory")
+            with little_drawing() as patch:
+                if name not in ("phases", "modes"):
+                    patch.setattr(phases, "publish", undrawn_publish)
+                arguments = (f"output={output}", f"logger={logger}", *SMALL.get(name, ()), *overrides)
+                result = gan("theory", name, *arguments)
+            assert result.status == 0, (key, result.error)
+            folder = the_run(output)
+            numbers = json.loads((folder / "theory" / f"{name}.json").read_text())
+            known[key] = SimpleNamespace(**result._asdict(), folder=folder, numbers=numbers)
+        return known[key]
+
+    return run
+
+
+def leaves(value):
+    """The numbers and words in a nest of containers."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in leaves(item)]
+    return [value]
+
+
+# --- each study ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [("theory",), ("theory", "--help"), ("theory", "-h")])
+def test_help_lists_every_study(arguments, gan):
+    result = gan(*arguments)
+    assert (result.status, result.error) == (0, "")
+    lines = [line.strip() for line in result.output.splitlines()]
+    for name, choice in STUDIES.items():
+        assert any(line.split(maxsplit=1) == [name, choice.line] for line in lines)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_help_of_a_study_says_what_it_is(name, gan):
+    result = gan("theory", name, "--help")
+    assert result.status == 0
+    assert f"gan theory {name}: {STUDIES[name].line}" in result.output
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_leaves_its_numbers_its_picture_and_its_film_in_the_folder_of_a_run(name, study):
+    done = study(name)
+    assert done.error == ""
+    kinds = ["gif", "json", "png", "svg"] if name in FILMED else ["json", "png", "svg"]
+    files = [done.folder / "theory" / f"{name}.{kind}" for kind in kinds]
+    assert sorted((done.folder / "theory").iterdir()) == files
+    for path in files:
+        assert str(path) in done.output
+    assert f"theory: {name}" in done.output
+    with Image.open(done.folder / "theory" / f"{name}.png") as picture:
+        assert min(picture.size) > 200
+        assert len(picture.convert("L").getcolors()) > 20
+    assert "</svg>" in (done.folder / "theory" / f"{name}.svg").read_text()
+    if name in FILMED:
+        with Image.open(done.folder / "theory" / f"{name}.gif") as film:
+            assert film.n_frames >= 3
+    found = leaves(done.numbers)
+    assert len(found) >= 10
+    assert all(math.isfinite(leaf) for leaf in found if isinstance(leaf, int | float))
+    config = yaml.safe_load((done.folder / "config.yaml").read_text())
+    assert config["seed"] == 0
+    record = json.loads((done.folder / "run.json").read_text())
+    assert record["segments"]
+    assert f"experiment={STUDIES[name].experiment}" in record["overrides"]
+
+
+def test_phases(study):
+    numbers = study("phases").numbers
+    assert numbers.keys() == {"title", "round", "final", *numbers["final"]}
+    assert numbers["final"].keys() == {"value", "jsd", "value_optimal", "regret", "real", "fake", "deviation"}
+    assert numbers["round"] == [0, 2, 9, 20]
+    assert all(regret >= 0 for regret in numbers["regret"])
+    for value, jsd in zip(numbers["value_optimal"], numbers["jsd"], strict=True):
+        assert value == pytest.approx(2 * jsd - math.log(4), abs=1e-12)
+    for line in (f"{name} " for name in numbers["final"]):
+        assert line in study("phases").output
+
+
+def test_modes(study):
+    numbers = study("modes").numbers
+    assert numbers["round"] == [0, 6, 12, 18, 20]
+    assert {"modes", "high_quality", "reverse_kl"} <= numbers["final"].keys()
+    assert 0 <= numbers["final"]["high_quality"] <= 1
+
+
+def test_optimum_gives_the_published_values(study):
+    """V(D*, G) of N(0, 1) and N(mu, 1), from the closed form of their JSD (published.json)."""
+    numbers = study("optimum").numbers
+    published = {0: -math.log(4), 0.5: -1.32567176, 1: -1.1634514, 2: -0.71263272, 4: -0.12085397}
+    for mean, value in published.items():
+        found = numbers["value"][f"N(0, 1), N({mean:g}, 1)"]
+        assert found["V(D*, G)"] == pytest.approx(value, abs=1e-6)
+        assert found["2 JSD - log 4"] == pytest.approx(found["V(D*, G)"], abs=1e-9)
+    for name, maximum in numbers["proposition_1"].items():
+        a, b = map(float, name.split(", "))
+        assert maximum["found"] == pytest.approx(a / (a + b), abs=1e-7)
+        assert maximum["predicted"] == pytest.approx(a / (a + b), abs=1e-12)
+    entropy, over = numbers["cross_entropy"], numbers["unconscious_statistician"]
+    assert entropy["V"] == pytest.approx(entropy["-2 mean cross-entropy"], abs=1e-12)
+    assert over["E_z cos G(z)"] == pytest.approx(over["E_x cos x"], abs=1e-4)
+    assert 0 <= numbers["best_logit_error"] < 1e-5
+
+
+def test_optimum_takes_a_loss_whose_best_logit_is_not_log_odds_and_one_with_a_set_of_them(study):
+    assert study("optimum", "loss=least_squares").numbers["best_logit_error"] < 1e-5
+    assert "best_logit_error" not in study("optimum", "loss=hinge").numbers
+
+
+def test_convergence(study):
+    numbers = study("convergence").numbers
+    assert numbers["least_second_difference"] >= -1e-12
+    assert 0 <= numbers["envelope_error"] < 1e-6
+    assert numbers["least_value"] == pytest.approx(-math.log(4), abs=1e-12)
+    assert set(numbers["paths"]) == {"down V(D*, p_g)", "down the generator's loss"}
+    for path in numbers["paths"].values():
+        assert path["jsd"][-1] < 1e-3 * path["jsd"][0]
+    value = numbers["paths"]["down V(D*, p_g)"]["value"]
+    assert all(after <= before + 1e-12 for before, after in itertools.pairwise(value))
+    assert numbers["training"]["final"]["regret"] >= 0
+    assert numbers["training"]["round"][-1] == 20
+
+
+def test_saturation_covers_every_loss(study):
+    numbers = study("saturation").numbers
+    assert numbers["gradient"].keys() == groups()["loss"].keys()
+    middle = len(numbers["logit"]) // 2
+    assert numbers["logit"][middle] == 0
+    minimax, non_saturating = (numbers["gradient"][name] for name in ("minimax", "non_saturating"))
+    assert (minimax[middle], non_saturating[middle]) == (-0.5, -0.5)
+    assert minimax[0] == pytest.approx(-1 / (1 + math.exp(15)), rel=1e-9)
+    assert non_saturating[0] == pytest.approx(-1, abs=1e-6)
+    first, last = (numbers["measured"][i]["norms"] for i in (0, -1))
+    assert first.keys() == groups()["loss"].keys()
+    assert last["minimax"] < 0.01 * last["non_saturating"]
+    assert last["minimax"] < 0.1 * first["minimax"]
+
+
+def test_saturation_of_one_loss_stands_beside_the_two_of_goodfellow(study):
+    assert set(study("saturation", "loss=hinge").numbers["gradient"]) == {"minimax", "non_saturating", "hinge"}
+
+
+def test_inner_steps_compares_at_as_many_generator_updates_and_at_as_many_in_all(study):
+    numbers = study("inner-steps").numbers
+    each, both = (next(runs for budget, runs in numbers.items() if text in budget) for text in ("generator", "both"))
+    assert each.keys() == both.keys() == {"1", "2", "5", "20"}
+    assert {k: run["round"][-1] for k, run in each.items()} == dict.fromkeys(each, 6)
+    assert {k: run["round"][-1] for k, run in both.items()} == {"1": 6, "2": 4, "5": 2, "20": 1}
+    assert all(run["final"]["regret"] >= 0 for runs in (each, both) for run in runs.values())
+
+
+EIGENVALUES = {
+    0.3: [[-0.15, -0.476970], [-0.15, 0.476970]],
+    1: [[-0.5, 0], [-0.5, 0]],
+    2: [[-1.866025, 0], [-0.133975, 0]],
+}
+
+
+@pytest.mark.parametrize("weight", EIGENVALUES)
+def test_dirac_has_the_eigenvalues_of_the_closed_form(weight, study):
+    """-w / 2 +- sqrt(w^2 / 4 - f'(0)^2) with f'(0) = 1/2 (Mescheder et al. 2018, lemma 4.1 and 4.3)."""
+    numbers = study("dirac", "regularizer=r1", f"regularizer.r1.weight={weight}").numbers
+    found = sorted(numbers["eigenvalues"])
+    for value, expected in zip(found, EIGENVALUES[weight], strict=True):
+        assert value == pytest.approx(expected, abs=1e-5)
+    assert (numbers["loss"], numbers["regularizers"]) == ("minimax", ["r1"])
+    assert numbers["verdicts"]["flow"] == "converges"
+
+
+def test_dirac_without_a_regularizer_orbits(study):
+    numbers = study("dirac").numbers
+    assert sorted(numbers["eigenvalues"]) == [pytest.approx([0, -0.5]), pytest.approx([0, 0.5])]
+    assert numbers["verdicts"] == {"flow": "orbits", "simultaneous": "diverges", "alternating": "orbits"}
+    assert numbers["trajectories"].keys() == numbers["verdicts"].keys()
+
+
+@pytest.mark.long
+def test_dirac_of_all_pairs(gan, the_run, tmp_path):
+    result = gan("theory", "dirac", "--all", f"output={tmp_path}", "logger=none")
+    assert result.status == 0, result.error
+    folder = the_run(tmp_path) / "theory"
+    assert {path.name for path in folder.iterdir()} == {f"dirac-all.{kind}" for kind in ("json", "png", "svg")}
+    rows = json.loads((folder / "dirac-all.json").read_text())["rows"]
+    pairs = {(row["loss"], row["regularizer"]): row for row in rows}
+    assert set(pairs) == set(itertools.product(groups()["loss"], groups()["regularizer"]))
+    assert pairs["minimax", "none"]["flow"] == "orbits"
+    assert pairs["minimax", "none"]["simultaneous"] == "diverges"
+    assert pairs["non_saturating", "r1"]["flow"] == "converges"
+    assert pairs["hinge", "label_smoothing"]["flow"] == "refused"
+
+
+# --- whatever can be trained can be studied --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made, and not turned into pixels."""
+
+    def touch(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        return path
+
+    monkeypatch.setattr(publishing, "write_figure", lambda figure, stem: touch(stem.with_suffix(".png")))
+    monkeypatch.setattr(publishing, "write_film", lambda film, path: touch(path) if list(film) else None)
+    monkeypatch.setattr(SampleGrid, "act", lambda *_: None)
+
+
+LOSSES, REGULARIZERS = sorted(groups()["loss"]), sorted(groups()["regularizer"])
+SUITED = {"wasserstein": "weight_clipping", "non_saturating": "label_smoothing"}
+TURNS = itertools.cycle([name for name in REGULARIZERS if name not in SUITED.values()])
+PAIRS = [(loss, SUITED.get(loss) or next(TURNS)) for loss in LOSSES]
+"""Every loss once, and every regulariser at least once."""
+
+FEW = ("logger=none", *NETWORKS, "metrics=none", "rounds=6", "watch.phases.frames=4", "watch.phases.bins=30")
+
+
+def few_rounds(gan, the_run, output, *overrides):
+    """The numbers of phases of 6 rounds."""
+    result = gan("theory", "phases", f"output={output}", *FEW, *overrides)
+    assert (result.status, result.error) == (0, "")
+    folder = the_run(output) / "theory"
+    assert {path.name for path in folder.iterdir()} == {f"phases.{kind}" for kind in ("json", "png", "gif")}
+    return json.loads((folder / "phases.json").read_text())
+
+
+@pytest.mark.parametrize(("loss", "regularizer"), PAIRS)
+def test_phases_of_every_loss_and_every_regularizer(loss, regularizer, gan, the_run, undrawn, tmp_path):
+    assert {name for _, name in PAIRS} == set(REGULARIZERS)
+    numbers = few_rounds(gan, the_run, tmp_path, f"loss={loss}", f"regularizer={regularizer}")
+    assert numbers["round"] == [0, 1, 3, 6]
+    assert {"value", "jsd", "real", "fake"} <= numbers["final"].keys()
+    assert all(regret >= -1e-9 for regret in numbers.get("regret", []))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("schedule=simultaneous", "optimizer=sgd", "optimizer.generator.lr=1e-3"),
+        ("schedule.discriminator_steps=3", "optimizer=rmsprop", "optimizer.generator.lr=1e-3"),
+        ("data=mixture_1d", "prior=uniform", "schedule.generator_steps=2", "regularizer=[r1,r2]", "ema=decay"),
+    ],
+    ids=["simultaneous sgd", "k = 3 rmsprop", "mixture"],
+)
+def test_phases_of_other_schedules_optimizers_and_data(overrides, gan, the_run, undrawn, tmp_path):
+    assert few_rounds(gan, the_run, tmp_path, *overrides)["round"][-1] == 6
+
+
+def test_phases_are_watched_in_any_training_and_go_on_where_it_is_resumed(gan, the_run, undrawn, tmp_path):
+    result = gan("train", "experiment=phases", f"output={tmp_path}", *FEW)
+    assert result.status == 0, result.error
+    run = the_run(tmp_path)
+    assert gan("train", f"resume={run}", "rounds=20").status == 0
+    numbers = json.loads((run / "theory" / "phases.json").read_text())
+    assert numbers["round"] == [0, 1, 3, 6, 9, 20]
+    logged = [row for row in read_history(run / "history.jsonl") if "theory/jsd" in row]
+    assert [row["round"] for row in logged] == numbers["round"]
+    assert [row["theory/jsd"] for row in logged] == numbers["jsd"]
+
+
+def test_a_study_is_a_function_of_its_seed(gan, the_run, undrawn, tmp_path):
+    runs = [few_rounds(gan, the_run, tmp_path / name, f"seed={seed}") for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    assert runs[0] == runs[1]
+    assert runs[0]["jsd"] != runs[2]["jsd"]
+
+
+# --- a loss of the user's own ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mute_config(own_config):
+    """The user's folder, in which loss=mute declares no theory."""
+    with (own_config.parent / "their_losses.py").open("a") as file:
+        file.write("""
+
+from gan_research.losses import AdversarialLoss
+
+
+class Mute(AdversarialLoss):
+    def discriminator(self, real_logits, fake_logits):
+        return fake_logits - real_logits
+
+    def generator(self, fake_logits, real_logits=None):
+        return -fake_logits
+""")
+    (own_config / "loss" / "mute.yaml").write_text("# says nothing of itself\n_target_: their_losses.Mute\n")
+    return own_config
+
+
+def test_a_loss_of_ones_own_is_studied_as_any_other(own_config, gan, the_run, undrawn, study, tmp_path):
+    ours = ("--config-dir", own_config, "loss=ours")
+    numbers = few_rounds(gan, the_run, tmp_path / "phases", *ours)
+    assert numbers["title"] == "gaussian, Ours"
+    assert numbers["regret"] == few_rounds(gan, the_run, tmp_path / "plain", "loss=non_saturating")["regret"]
+    for name in ("saturation", "dirac"):
+        output = tmp_path / name
+        with little_drawing():
+            result = gan("theory", name, f"output={output}", "logger=none", *SMALL.get(name, ()), *ours)
+        assert result.status == 0, result.error
+        numbers = json.loads((the_run(output) / "theory" / f"{name}.json").read_text())
+        if name == "saturation":
+            assert numbers["gradient"]["ours"] == numbers["gradient"]["non_saturating"]
+        else:
+            assert numbers["loss"] == "ours"
+            assert sorted(numbers["eigenvalues"]) == [pytest.approx([0, -0.5]), pytest.approx([0, 0.5])]
+
+
+@pytest.mark.parametrize("name", ["phases", "convergence", "optimum"])
+def test_a_loss_that_declares_no_theory_is_told_to(name, mute_config, gan, one_line, tmp_path):
+    mute = ("--config-dir", mute_config, "loss=mute", f"output={tmp_path / 'runs'}", "logger=none")
+    one_line(gan("theory", name, *SMALL.get(name, ()), *mute), "Mute declares no theory", "define theory()")
+
+
+def test_what_needs_no_theory_runs_without_one(mute_config, gan, undrawn, tmp_path):
+    mute = ("--config-dir", mute_config, "loss=mute", f"output={tmp_path / 'runs'}", "logger=none")
+    for name in ("saturation", "dirac"):
+        result = gan("theory", name, *SMALL.get(name, ()), *mute)
+        assert (result.status, result.error) == (0, "")
+
+
+# --- loggers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "step"), [("phases", 20), ("optimum", 0)])
+def test_the_figure_reaches_the_loggers(name, step, study):
+    folder = study(name, logger="[csv,tensorboard,wandb]").folder
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"images": 0, "scalars": 0}).Reload()
+    (image,) = events.Images(f"theory/{name}")
+    assert image.step == step
+    with Image.open(folder / "theory" / f"{name}.png") as picture:
+        assert (image.width, image.height) == picture.size
+    (media,) = (folder / "wandb").glob("offline-run-*/files/media/images/theory")
+    (logged,) = media.glob(f"{name}_*.png")
+    assert logged.read_bytes() == (folder / "theory" / f"{name}.png").read_bytes()
+    if name == "phases":
+        (film,) = (folder / "wandb").glob(f"offline-run-*/files/media/videos/theory/{name}_film_*.gif")
+        assert film.read_bytes() == (folder / "theory" / f"{name}.gif").read_bytes()
+        assert {event.step for event in events.Scalars("theory/jsd")} == {0, 2, 9, 20}
+        assert "theory/jsd" in (folder / "metrics.csv").read_text().partition("\n")[0].split(",")
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------------
+
+WRONG = {
+    "an unknown study": ("phase", (), ["no study 'phase'", "did you mean 'phases'?"]),
+    "--all of another study": ("phases", ("--all",), ["--all", "gan theory dirac"]),
+    "a word that is no setting": ("phases", ("hinge",), ["'hinge'", "KEY=VALUE", "gan theory"]),
+    "an unknown option": ("phases", ("--cfg",), ["'--cfg'", "gan theory"]),
+    "phases in the plane": ("phases", ("data=ring",), ["data=gaussian_1d", "gan theory modes"]),
+    "phases of pictures": ("phases", ("data=digits",), ["data=gaussian_1d"]),
+    "phases of two latents": ("phases", ("prior.latent_dim=2",), ["prior.latent_dim=1"]),
+    "phases of packed samples": ("phases", ("discriminator.packing=2",), ["packing=1"]),
+    "too few frames": ("phases", ("watch.phases.frames=3",), ["frames=3", "at least 4"]),
+    "modes on the line": ("modes", ("data=gaussian_1d",), ["data=ring", "gan theory phases"]),
+    "the optimum of pictures": ("optimum", ("data=digits",), ["digits", "data=gaussian_1d"]),
+    "the optimum in the plane": ("optimum", ("data=ring",), ["ring", "data=gaussian_1d"]),
+    "the optimum of a loss over pairs": ("optimum", ("loss=rp_gan",), ["Relativistic", "pointwise"]),
+    "convergence without a closed form": ("convergence", ("loss=ra_gan",), ["RelativisticAverage", "closed form"]),
+    "a loss that isn't there": ("saturation", ("loss=hing",), ["loss=hing", "did you mean 'hinge'?"]),
+    "a misspelt key": ("phases", ("generator.widht=8",), ["generator.widht", "did you mean 'generator.width'?"]),
+    "a misspelt key of the watcher": ("phases", ("watch.phases.frame=8",), ["did you mean 'watch.phases.frames'?"]),
+    "no rounds": ("dirac", ("rounds=0",), ["rounds=0"]),
+    "a rate that can't be": ("dirac", ("optimizer.generator.lr=-1",), ["lr"]),
+    "nothing to watch": ("phases", ("watch=none", "rounds=2"), ["watch"]),
+    "a resumed study": ("phases", ("resume=runs/x",), ["resume"]),
+    "no such folder of choices": ("phases", ("--config-dir", "nowhere"), ["--config-dir nowhere"]),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_cannot_be_studied_is_one_line_and_leaves_nothing_behind(what, gan, one_line, tmp_path):
+    name, arguments, parts = WRONG[what]
+    one_line(gan("theory", name, f"output={tmp_path / 'runs'}", "logger=none", *arguments), *parts)
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,40 @@
+"""What the pages say is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gan_research.cli.build import make
+from gan_research.cli.compose import choice, compose_train, groups
+from gan_research.cli.theory import STUDIES
+
+ROOT = Path(__file__).resolve().parents[1]
+THEORY = (ROOT / "docs" / "theory.md").read_text()
+ROWS = {
+    row[0].strip(" `"): row[1:] for row in (re.split(r"(?<!\\)\|", line)[1:-1] for line in THEORY.splitlines()) if row
+}
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("name", groups()["loss"])
+def test_the_table_of_losses_is_what_they_declare(name):
+    theory = make(choice("loss", name)).theory()
+    stated = [cell.strip().replace("\\|", "|") for cell in ROWS[name]]
+    assert stated == [theory.divergence_name or "", f"{theory.at_equality:.6g}", theory.descends_name or ""]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_lead_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)|src=\"([^\"]+)\"", page.read_text())
+    missing = [
+        link for pair in links for link in pair if link and "://" not in link and not (page.parent / link).exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\$ gan theory (.+)$", THEORY, re.MULTILINE))
+def test_commands_of_the_theory_page_compose(command):
+    study, *words = command.split()
+    overrides = [f"experiment={STUDIES[study].experiment}", *(word for word in words if word != "--all")]
+    assert compose_train(overrides).config["rounds"] >= 1
