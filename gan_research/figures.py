@@ -21,7 +21,7 @@ from gan_research.files import write_atomically
 DATA, GENERATOR, DISCRIMINATOR, OPTIMUM, BOUND = "#000000", "#009E73", "#0072B2", "#E69F00", "#999999"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
-STYLE = {
+STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 10,
@@ -46,10 +46,8 @@ def panels(rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 
 
 
 @styled
-def mosaic(
-    rows: list[list[str]], heights: list[float], width: float = 3.2, film: bool = False
-) -> tuple[Figure, dict[str, Axes]]:
-    """A figure of named panels, rows of `heights` inches and columns of `width`: (figure, axes by name).
+def mosaic(rows: Any, heights: list[float], width: float = 3.2, film: bool = False) -> tuple[Figure, dict[str, Axes]]:
+    """A figure of panels, rows of names of `heights` inches and columns of `width`: (figure, axes by name).
 
     In a film margins are fixed: the same in each frame, and laid out in no time.
     """

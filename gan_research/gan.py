@@ -107,6 +107,8 @@ class GAN(pl.LightningModule):
         }
         named: list[tuple[str, Any]] = list(self.regularizers.items())
         self._penalties = {p: [(n, r) for n, r in named if hasattr(r, f"{p}_penalty")] for p in self.updates}
+        both = {n for n, r in named if all(hasattr(r, f"{p}_penalty") for p in self.updates)}
+        self._penalties = {p: [(f"{n}/{p}" if n in both else n, r) for n, r in of] for p, of in self._penalties.items()}
         self._crossing = {p: any("parameters" in r.differentiates for _, r in self._penalties[p]) for p in self.updates}
         """Whether a penalty of that player's takes gradients in the other's parameters too."""
         self._input_hooks = [r for _, r in named if hasattr(r, "inputs")]

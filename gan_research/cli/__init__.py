@@ -11,8 +11,8 @@ from gan_research.errors import UserError, did_you_mean
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
     "theory": "see the theory of the game: gan theory phases, or gan theory --help",
-    "sample": "draw pictures from a checkpoint or a run",
-    "evaluate": "measure a checkpoint or a run: FID, inception score",
+    "sample": "draw pictures, or points, from a checkpoint or a run",
+    "evaluate": "measure a checkpoint or a run: FID, inception score, mode coverage, ...",
 }
 
 USAGE = "usage: gan COMMAND ...\n\n" + "\n".join(f"  gan {name:<10} {line}" for name, line in COMMANDS.items())

@@ -62,7 +62,7 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
     torch.manual_seed(stream_seed(config["seed"], "initial weights"))
     prior = make(config["prior"])
     late = {"latent_dim": prior.latent_dim, "value_range": data.value_range}
-    return GAN(
+    gan = GAN(
         generator=make(config["generator"], **late, **shape),
         discriminator=make(config["discriminator"], **shape),
         loss=make(config["loss"]),
@@ -76,6 +76,12 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         ema=make(config["ema"]),
         **{key: config[key] for key in GAME},
     )
+    if config["batch_size"] // config["accumulation"] % gan.discriminator.packing:
+        raise UserError(
+            f"batch_size={config['batch_size']} isn't made of whole packs: choose one that accumulation x packing = "
+            f"{config['accumulation']} x {gan.discriminator.packing} divides"
+        )
+    return gan
 
 
 def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | None:

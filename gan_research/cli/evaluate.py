@@ -61,7 +61,7 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     if options.data_root is not None:
         key = "root" if "root" in config["data"] else "path"
         if key not in config["data"]:
-            raise UserError("--data-root: these data are part of the installation, they have no folder")
+            raise UserError("--data-root: these data have no folder: they are drawn, or part of the installation")
         config["data"][key] = options.data_root
     device = options.device
     if device == "auto":

@@ -41,9 +41,10 @@ def start(
     gan = build_game(config, data)
     trainer = build_trainer(config)
     evaluation = prepared_evaluation(config, data, trainer, optional=composition.auto_metrics)
+    watchers = checked_watchers(config, gan, data)
     name, group = names(composition)
     run = Run.create(Path(config["output"]), name, group, config["tags"], overrides, config_dir)
-    return fit(run, config, data, gan, trainer, evaluation, console=console), run
+    return fit(run, config, data, gan, trainer, evaluation, watchers, console=console), run
 
 
 def go_on(path: Path, overrides: list[str], config_dir: Path | None) -> int:
@@ -63,7 +64,7 @@ def go_on(path: Path, overrides: list[str], config_dir: Path | None) -> int:
     trainer = build_trainer(config)
     chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
     evaluation = prepared_evaluation(config, data, trainer, optional=not chosen)
-    return fit(run, config, data, gan, trainer, evaluation, checkpoint)
+    return fit(run, config, data, gan, trainer, evaluation, checked_watchers(config, gan, data), checkpoint)
 
 
 def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:
@@ -74,6 +75,14 @@ def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer,
     best_metric(config, evaluation)
     evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
     return evaluation
+
+
+def checked_watchers(config: dict[str, Any], gan: GAN, data: Data) -> list[Any]:
+    """What watches the game beside the usual callbacks; each has seen that it can."""
+    watchers = [make(node) for node in (config["watch"] or {}).values()]
+    for watcher in watchers:
+        watcher.check(gan, data)
+    return watchers
 
 
 def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | None:
@@ -121,6 +130,7 @@ def fit(
     gan: GAN,
     trainer: pl.Trainer,
     evaluation: Evaluation | None,
+    watchers: list[Any],
     checkpoint: Path | None = None,
     console: Console | None = None,
 ) -> int:
@@ -139,7 +149,8 @@ def fit(
     )
     grid = SampleGrid(run.folder / "samples", config["sample_every"])
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
-    watchers = [make(node, folder=run.folder / "theory") for node in (config["watch"] or {}).values()]
+    for watcher in watchers:
+        watcher.folder = run.folder / "theory"
     callbacks = [log, grid, evaluate, *watchers, ProgressBar(log, evaluate, console), checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterable
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,13 @@ def watched(given: Arguments, watch: str) -> int:
     """A training with a watcher, whose last numbers are shown."""
     if not given.sets("watch"):
         given.overrides.append(f"watch={watch}")
-    status, run = fit.start(compose_train(given.overrides, given.config_dir), given.overrides, given.config_dir)
+    composition = compose_train(given.overrides, given.config_dir)
+    if watch not in (composition.config["watch"] or {}):
+        raise UserError(f"gan theory {watch} needs its watcher: leave watch=... out, or add {watch} to it")
+    status, run = fit.start(composition, given.overrides, given.config_dir)
     if status == 0:
         folder = run.folder / "theory"
-        report(watch, [(k, f"{v:.6g}") for k, v in read_numbers(folder, watch)["final"].items()], folder)
+        report(watch, [(name, shown(value)) for name, value in read_numbers(folder, watch)["final"].items()], folder)
     return status
 
 
@@ -95,20 +100,23 @@ def losses(given: Arguments) -> int:
 
 
 def optimum(given: Arguments) -> int:
-    """Proposition 1 and theorem 1, for the densities of the data and of a fresh generator."""
+    """Proposition 1, theorem 1 and equation 3; D's best logits between the data and N(0, 1)."""
     from gan_research.data.densities import Gaussian
     from gan_research.theory import optimum as theory
-    from gan_research.theory.phases import optimal_logit
+    from gan_research.theory.generator_density import trace
+    from gan_research.theory.phases import optimal_logit, require_line
     from gan_research.theory.plots import draw_optimum
 
     composition = compose_train(given.overrides, given.config_dir)
     config = composition.config
     data = build_data(config)
     game = build_game(config, data)
-    density = one_dimensional(data)
+    density = require_line(data)
     maxima = {f"{a:g}, {b:g}": theory.proposition_1(a, b) for a, b in ((1, 1), (3, 1), (1, 3), (0.3, 0.1))}
     (low, high), loss = density.bounds[0], game.loss
-    edges = torch.linspace(2 * low - high, 2 * high - low, 6001, dtype=torch.float64)
+    reached = trace(game.generator, game.prior).values
+    margin = 0.1 * (reached.max() - reached.min()).item() + 1e-6
+    edges = torch.linspace(reached.min().item() - margin, reached.max().item() + margin, 6001, dtype=torch.float64)
     x = torch.linspace(low - 1, high + 1, 400, dtype=torch.float64)
     p, q = (which.log_prob(x[:, None]).exp() for which in (density, Gaussian(0.0, 1.0)))
     found = theory.pointwise_optimum(loss, p, q)
@@ -119,7 +127,7 @@ def optimum(given: Arguments) -> int:
     }
     logits = torch.linspace(-3, 3, 64, dtype=torch.float64)
     over_z, over_x = theory.unconscious_statistician(game.generator, game.prior, torch.cos, edges)
-    numbers = {
+    numbers: dict[str, Any] = {
         "proposition_1": {name: {"found": m.found, "predicted": m.predicted} for name, m in maxima.items()},
         "value": {
             f"N(0, 1), N({mean:g}, 1)": {"V(D*, G)": v.value, "2 JSD - log 4": v.predicted, "jsd": v.jsd}
@@ -149,10 +157,13 @@ def optimum(given: Arguments) -> int:
 
 def convergence(given: Arguments) -> int:
     """Proposition 2 on finite states, and the regret of D in a game of networks."""
+    from gan_research.divergences import kl
     from gan_research.theory import convergence as theory
+    from gan_research.theory.phases import require_line
     from gan_research.theory.plots import draw_convergence, film_convergence
 
     composition = compose_train(given.overrides, given.config_dir)
+    require_line(build_data(composition.config))
     loss = make(composition.config["loss"])
     random = torch.Generator().manual_seed(composition.config["seed"])
     p, q = (torch.rand(12, generator=random, dtype=torch.float64).add(0.05) for _ in range(2))
@@ -161,41 +172,65 @@ def convergence(given: Arguments) -> int:
     paths = {"down V(D*, p_g)": theory.descend(loss, p, q)}
     if loss.theory().unique:
         paths["down the generator's loss"] = theory.descend(loss, p, q, follows="generator", step=0.2)
-    with started(given, composition, "convergence") as study:
+    with StudyRun(given, composition, "convergence") as study:
         training = trained(given, study.run, "training")
         path = paths["down V(D*, p_g)"]
-        numbers = {
+        numbers: dict[str, Any] = {
             "least_second_difference": convexity.second_differences.min().item(),
             "envelope_error": envelope.error,
             "least_value": path.at_equality,
-            "paths": {name: {"value": way.values.tolist(), "jsd": way.jsds.tolist()} for name, way in paths.items()},
+            "paths": {
+                name: {
+                    "value": way.values.tolist(),
+                    "jsd": way.jsds.tolist(),
+                    "kl_of_data": [kl(p, state).item() for state in way.q],
+                }
+                for name, way in paths.items()
+            },
             "training": training,
         }
-        rows = [
+        rows: list[tuple[str, ...]] = [
             ("convexity: least second difference", f"{numbers['least_second_difference']:.3g}"),
             ("envelope theorem: largest error", f"{envelope.error:.3g}"),
-            ("rises on the way down V(D*, p_g)", f"{(path.values.diff() > 0).sum().item()}"),
+            ("rises of V(D*, p_g) on the way down it", rises(numbers["paths"], "value")),
+            ("rises of KL(p_data || p_g) on that way", rises(numbers["paths"], "kl_of_data")),
             ("V(D*, p_g) at its end, and at p_data", f"{path.values[-1].item():.8f}, {path.at_equality:.8f}"),
-            *((f"networks: {name} at the end", f"{value:.4g}") for name, value in training["final"].items()),
+            *((f"networks: {name} at the end", shown(value)) for name, value in training["final"].items()),
         ]
         figure = draw_convergence(p, convexity, paths, training)
         return study.publish(numbers, figure, rows, film_convergence(p, path))
 
 
 def saturation(given: Arguments) -> int:
-    """The generator's gradient, of every loss, or of the chosen one beside Goodfellow's two."""
+    """The generator's gradient, of every loss, or of the chosen one beside Goodfellow's two.
+
+    The measured one is of the game's players, fresh, on its data.
+    """
     from gan_research.theory import saturation as theory
+    from gan_research.theory.phases import require_line
     from gan_research.theory.plots import draw_saturation
 
     composition = compose_train(given.overrides, given.config_dir)
-    losses = all_losses(given)
+    config = composition.config
+    losses, highlighted = all_losses(given), ["minimax", "non_saturating"]
     if given.sets("loss"):
-        chosen = composition.choices["loss"]
-        losses = {name: loss for name, loss in losses.items() if name in ("minimax", "non_saturating")}
-        losses[chosen] = make(composition.config["loss"])
+        losses = {name: losses[name] for name in highlighted} | {composition.choices["loss"]: make(config["loss"])}
+        highlighted = list(losses)
     logits = torch.linspace(-15, 15, 301, dtype=torch.float64)
     pulls = {name: theory.pull(loss, logits) for name, loss in losses.items()}
-    measured = theory.measured(losses, seed=composition.config["seed"])
+    data = build_data(config)
+    game = build_game(config, data)
+    density = require_line(data)
+    measured = theory.measured(
+        losses,
+        game.generator,
+        game.discriminator,
+        game.prior,
+        density.sample,
+        make(config["optimizer"]["discriminator"]),
+        batch_size=config["batch_size"],
+        seed=config["seed"],
+    )
     numbers = {
         "logit": logits.tolist(),
         "gradient": {name: pull.gradients.tolist() for name, pull in pulls.items()},
@@ -207,29 +242,34 @@ def saturation(given: Arguments) -> int:
         (f"G's gradient under {name}", f"{last.norms[name]:.3g}, at first {measured[0].norms[name]:.3g}")
         for name in losses
     ]
-    return publish(given, composition, "saturation", numbers, draw_saturation(pulls, measured), rows)
+    figure = draw_saturation(pulls, measured, highlighted)
+    return publish(given, composition, "saturation", numbers, figure, rows)
 
 
 def inner_steps(given: Arguments) -> int:
     """k discriminator steps a round, at as many generator updates, and at as many updates in all."""
+    from gan_research.theory.phases import require_line
     from gan_research.theory.plots import draw_inner_steps
 
     composition = compose_train(given.overrides, given.config_dir)
     rounds = composition.config["rounds"]
-    with started(given, composition, "inner-steps") as study:
+    require_line(build_data(composition.config))
+    with StudyRun(given, composition, "inner-steps") as study:
         budgets = {
             f"{rounds:,} generator updates each": lambda k: rounds,
             f"{2 * rounds:,} updates of both players each": lambda k: max(1, 2 * rounds // (k + 1)),
         }
-        runs: dict[str, dict[int, Any]] = {budget: {} for budget in budgets}
-        for budget, rounds_of in budgets.items():
-            for k in (1, 2, 5, 20):
-                settings = (f"schedule.discriminator_steps={k}", f"rounds={rounds_of(k)}", "watch.phases.frames=40")
-                runs[budget][k] = trained(given, study.run, f"k{k}-{rounds_of(k)}", *settings)
+
+        @cache
+        def run(k: int, rounds: int) -> dict[str, Any]:
+            settings = (f"schedule.discriminator_steps={k}", f"rounds={rounds}", "watch.phases.frames=40")
+            return trained(given, study.run, f"k{k}-{rounds}", *settings)
+
+        runs = {budget: {k: run(k, rounds_of(k)) for k in (1, 2, 5, 20)} for budget, rounds_of in budgets.items()}
         rows = [
-            (f"{budget}, k = {k}", *(f"{run['final'][name]:.4g}" for name in ("regret", "jsd")))
+            (f"{budget}, k = {k}", *(shown(numbers["final"].get(name)) for name in ("regret", "jsd")))
             for budget, by_k in runs.items()
-            for k, run in by_k.items()
+            for k, numbers in by_k.items()
         ]
         return study.publish(runs, draw_inner_steps(runs), rows, header=("", "regret at the end", "JSD at the end"))
 
@@ -247,12 +287,19 @@ def dirac(given: Arguments) -> int:
     game = theory.DiracGAN(make(config["loss"]), regularizers)
     starts = torch.tensor(theory.STARTS, dtype=torch.float64)
     rounds, lr = config["rounds"], config["optimizer"]["generator"]["lr"]
+    if rounds < 20:
+        raise UserError(f"rounds={rounds} are too few to say what becomes of the game: give at least 20")
     paths, rates = {"flow": theory.flow(game, starts, rounds * lr)}, {"flow": game.rate}
     optimizers = {f"{player}_optimizer": make(node) for player, node in config["optimizer"].items()}
     for updates in ("simultaneous", "alternating"):
         schedule = make({**config["schedule"], "updates": updates})
         paths[updates] = theory.gradient_steps(game, starts, rounds, schedule, **optimizers)
         rates[updates] = game.played_rate(schedule, lr) if plain_descent(config["optimizer"]) else None
+    notes = game.notes()
+    if config["lr_schedule"]["generator"] or config["lr_schedule"]["discriminator"]:
+        notes.append("the learning rates stay as they are: lr_schedule has no part in this")
+    if rounds * lr < 25:
+        notes.append(f"{rounds} steps of {lr:g} are {rounds * lr:g} units of time: under two turns of the game")
     verdicts = {name: theory.verdict(path.norm(dim=-1), rates[name]) for name, path in paths.items()}
     values = game.eigenvalues
     shown = "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
@@ -261,10 +308,10 @@ def dirac(given: Arguments) -> int:
         "regularizers": list(regularizers),
         "eigenvalues": complex_pairs(values),
         "verdicts": verdicts,
-        "notes": game.notes(),
+        "notes": notes,
         "trajectories": {name: plain(path) for name, path in paths.items()},
     }
-    rows = [("eigenvalues", shown), *verdicts.items(), *(("note", note) for note in game.notes())]
+    rows = [("eigenvalues", shown), *verdicts.items(), *(("note", note) for note in notes)]
     title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *regularizers])
     arrows = sampled_field(game.field)
     figure = draw_dirac(f"{title} (eigenvalues {shown})", arrows, paths, rounds * lr)
@@ -324,12 +371,15 @@ def plain(path: torch.Tensor, most: int = 200) -> list[Any]:
 # --- what all share --------------------------------------------------------------------------------------------------
 
 
-def one_dimensional(data: Any) -> Any:
-    """The data's density, if it is one on the line."""
-    density = getattr(data, "density", None)
-    if density is None or density.dim != 1:
-        raise UserError(f"this study wants a density in one dimension, and {data.name} isn't: set data=gaussian_1d")
-    return density
+def shown(value: float | None) -> str:
+    """A number in a table; None where it is infinite or isn't known."""
+    return "-" if value is None else f"{value:.6g}"
+
+
+def rises(paths: dict[str, dict[str, list[float]]], name: str) -> str:
+    """How often it rises on the first of the paths."""
+    values = next(iter(paths.values()))[name]
+    return str(sum(after > before for before, after in pairwise(values)))
 
 
 def all_losses(given: Arguments) -> dict[str, AdversarialLoss]:
@@ -341,12 +391,14 @@ def all_choices(given: Arguments, group: str) -> dict[str, dict[str, Any]]:
     return {name: choice(group, name, given.config_dir) for name in groups(given.config_dir)[group]}
 
 
-class started:
+class StudyRun:
     """The run of a study: its folder and loggers, which are finished whatever happens inside."""
 
     def __init__(self, given: Arguments, composition: Composition, name: str):
         config = composition.config
-        stem = "-".join(["theory", name, "+".join([composition.choices["loss"], *(config["regularizer"] or {})])])
+        of = "+".join([composition.choices["loss"], *(config["regularizer"] or {})])
+        every_loss = name == "losses" or name == "dirac-all" or (name == "saturation" and not given.sets("loss"))
+        stem = f"theory-{name}" if every_loss else f"theory-{name}-{of}"
         self.name, self.given = name, given
         self.run = Run.create(
             Path(config["output"]), f"{stem}-s{config['seed']}", stem, config["tags"], given.overrides, given.config_dir
@@ -354,7 +406,7 @@ class started:
         self.run.begin(config)
         self.loggers = [History(self.run), *(make(node, run=self.run) for node in (config["logger"] or {}).values())]
 
-    def __enter__(self) -> "started":
+    def __enter__(self) -> "StudyRun":
         return self
 
     def publish(
@@ -380,7 +432,7 @@ class started:
 
 def publish(given: Arguments, composition: Composition, name: str, *result: Any) -> int:
     """A study that was computed in one go: its run, with all that came of it."""
-    with started(given, composition, name) as study:
+    with StudyRun(given, composition, name) as study:
         return study.publish(*result)
 
 

@@ -21,7 +21,7 @@ STUDIES = {
     "losses": Study("phases", "what each loss measures, what its best D says, and what G descends, by its own theory"),
     "optimum": Study("phases", "proposition 1: the best D, the value of the game, and E over z equal to E over p_g"),
     "convergence": Study("phases", "proposition 2 on finite states, and D's regret in a game of networks"),
-    "saturation": Study("phases", "the generator's gradient against D(G(z)), for every loss, in theory and measured"),
+    "saturation": Study("saturation", "the generator's gradient against D(G(z)), for every loss; also measured"),
     "inner-steps": Study(
         "inner_steps", "k = 1, 2, 5, 20 discriminator steps: how far D is from D*, and p_g from p_data"
     ),

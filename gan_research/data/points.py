@@ -64,7 +64,7 @@ class Points(Data):
     value_range = (-math.inf, math.inf)
     metrics = "points"
 
-    def __init__(self, density: Density, reference: int = 10_000, batch_size: int = 64, seed: int = 0) -> None:
+    def __init__(self, density: Density, reference: int = 20_000, batch_size: int = 64, seed: int = 0) -> None:
         super().__init__(batch_size, seed)
         if reference < 2:
             raise UserError(f"data.reference={reference} must be at least 2")

@@ -31,7 +31,7 @@ class AdversarialLoss:
 
     def theory(self) -> Theory:
         """What is true of the game where the discriminator plays its best."""
-        raise UserError(f"{type(self).__name__} declares no theory: define theory()")
+        raise UserError(f"{type(self).__name__} declares no theory: define theory(), or let it return unproved('why')")
 
     def expected(self, player: Literal["discriminator", "generator"], logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
         """The mean of that player's loss over all pairs of a real state i ~ p and a fake state j ~ q; logits (S,)."""

@@ -173,7 +173,9 @@ class Alpha(FGAN):
     def __init__(self, alpha: float = 0.5, generator_objective: Objective = "non_saturating"):
         super().__init__(generator_objective)
         if alpha in (0, 1):
-            raise UserError(f"alpha={alpha:g} is a limit: take {'KL' if alpha else 'ReverseKL'}")
+            raise UserError(
+                f"alpha={alpha:g} is a limit: take {'KL (loss=f_kl)' if alpha else 'ReverseKL (loss=f_reverse_kl)'}"
+            )
         self.alpha, self.power = alpha, alpha / (alpha - 1)
         self.margin = alpha < 1
 

@@ -28,6 +28,7 @@ from gan_research.regularizers import Play, Regularizer
 from gan_research.regularizers.base import gradient
 from gan_research.schedule import Player, Schedule
 from gan_research.streams import Draws, stream_seed
+from gan_research.theory.optimum import minimiser
 
 COORDINATE: dict[Player, int] = {"generator": 0, "discriminator": 1}
 """Which of (theta, psi) is whose."""
@@ -129,8 +130,9 @@ class Tape(TorchDispatchMode):
 class Dynamics(Protocol):
     """What can be integrated and played."""
 
-    stiffness: float
-    """About the largest rate of change in the field, per unit of time."""
+    @property
+    def stiffness(self) -> float:
+        """About the largest rate of change in the field, per unit of time."""
 
     def field(self, states: Tensor) -> Tensor:
         """v at states (..., 2): (..., 2)."""
@@ -158,7 +160,7 @@ class DiracGAN:
         acts = ("inputs", "discriminator_penalty", "generator_penalty")
         self.fieldless = [n for n, r in self._regularizers.items() if not any(hasattr(r, a) for a in acts)]
         self._hooks = [self._regularizers[n] for n in self.fieldless if hasattr(self._regularizers[n], "after_step")]
-        constant = torch.full((1,), loss.theory().logit_at_equality, dtype=torch.float64)
+        constant = torch.full((1,), best_constant(loss), dtype=torch.float64)
         self._networks: dict[Player, nn.Linear] = {
             player: nn.utils.skip_init(nn.Linear, 1, 1, dtype=torch.float64).requires_grad_(False)
             for player in COORDINATE
@@ -172,6 +174,12 @@ class DiracGAN:
         if self._draws.drawn:
             self._size(nodes)
             self._tape = Tape(self._field_at, self._tape.argument)
+        try:
+            self.field(DIRECTIONS)
+        except RuntimeError as error:
+            names = ", ".join([type(loss).__name__, *self._regularizers])
+            reason = "something in them asks tensors for their values (if, item()): write it with torch.where"
+            raise UserError(f"the Dirac-GAN of {names} can't be studied, {reason}") from error
 
     # --- the field -----------------------------------------------------------------------------------------------
 
@@ -347,6 +355,13 @@ class DiracGAN:
             how = f"the field jumps by {self.jump:.3g}" if self.jump > 1e-2 else "the field has a kink"
             found.append(f"not differentiable at (0, 0): {how}")
         return found
+
+
+def best_constant(loss: AdversarialLoss) -> float:
+    """The loss's best logit at p = q: as it declares, or found numerically where it declares nothing."""
+    if loss.theory().kind != "none":
+        return loss.theory().logit_at_equality
+    return minimiser(lambda logits: loss.discriminator(logits, logits), 1).item()
 
 
 def eigenvalues(matrix: Tensor) -> tuple[complex, complex]:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gan_research.data.densities import GaussianMixture
+from gan_research.data.densities import Bounds, GaussianMixture
 from gan_research.divergences import jsd
 from gan_research.errors import UserError
 from gan_research.priors import Prior
@@ -59,7 +59,7 @@ class BinMasses:
 class Histogram2D:
     """Masses (bx, by) of a distribution in even bins of `bounds` ((x0, x1), (y0, y1)), float64 on the CPU."""
 
-    bounds: tuple[tuple[float, float], tuple[float, float]]
+    bounds: Bounds
     masses: Tensor
     outside: float
     n: int | None = None
@@ -214,7 +214,7 @@ def jsd_in_bins(p: BinMasses | Histogram2D, q: BinMasses | Histogram2D) -> float
     return jsd(p.all, q.all).item()
 
 
-def histogram_2d(points: Tensor, bounds: tuple[tuple[float, float], tuple[float, float]], bins: int) -> Histogram2D:
+def histogram_2d(points: Tensor, bounds: Bounds, bins: int) -> Histogram2D:
     """Where the samples `points` (N, 2) lie, in bins x bins cells: an estimate of p_g, with its standard errors."""
     points = points.detach().to("cpu", torch.float64)
     edges = [torch.linspace(*bound, bins + 1, dtype=torch.float64) for bound in bounds]
@@ -226,7 +226,7 @@ def histogram_2d(points: Tensor, bounds: tuple[tuple[float, float], tuple[float,
 
 def data_masses_2d(
     log_prob: Callable[[Tensor], Tensor],
-    bounds: tuple[tuple[float, float], tuple[float, float]],
+    bounds: Bounds,
     bins: int,
     order: int = 8,
 ) -> Histogram2D:
@@ -243,9 +243,7 @@ def data_masses_2d(
     return Histogram2D(bounds, masses, max(0.0, 1 - total))
 
 
-def mixture_masses_2d(
-    mixture: GaussianMixture, bounds: tuple[tuple[float, float], tuple[float, float]], bins: int
-) -> Histogram2D:
+def mixture_masses_2d(mixture: GaussianMixture, bounds: Bounds, bins: int) -> Histogram2D:
     """The exact masses of a 2-D mixture of Gaussians, however narrow, in the same cells: by their CDFs."""
     edges = torch.stack([torch.linspace(*bound, bins + 1, dtype=torch.float64) for bound in bounds], 1)
     z = (edges[:, None] - mixture.means) / mixture.stds  # (bins + 1, K, 2)

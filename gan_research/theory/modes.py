@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gan_research.callbacks.base import Periodic, log_metrics
-from gan_research.data import Points
+from gan_research.data import Data, Points
 from gan_research.data.densities import GaussianMixture
 from gan_research.errors import UserError
 from gan_research.figures import BOUND, SERIES, draw_points, finite, mosaic, styled
@@ -23,7 +20,7 @@ from gan_research.theory.generator_density import (
     jsd_in_bins,
     mixture_masses_2d,
 )
-from gan_research.theory.publishing import publish
+from gan_research.theory.watcher import Watcher
 
 SHOWN = 1000
 """Samples drawn in a panel."""
@@ -44,7 +41,7 @@ class Frame:
     numbers: dict[str, float]
 
 
-class Modes(Periodic):
+class Modes(Watcher[Frame]):
     """Watches samples of fixed latents on a 2-D density; when the game ends, draws them and a film of them.
 
     Each frame's numbers are logged as theory/*, each beside that of a perfect sampler (NAME_perfect). jsd: of p_data
@@ -52,67 +49,46 @@ class Modes(Periodic):
     On a mixture the modes covered, the share of high-quality samples and the reverse KL (PacGAN's protocol, Lin et al.
     2018: 2,500 samples, within 3 standard deviations).
 
-    folder: where modes.json, .png, .svg and .gif go.
     frames: how many moments are looked at, evenly spaced.
+    film: whether to draw it.
     """
 
+    name = "modes"
+    frame_type = Frame
     METRICS = ("modes", "high_quality", "reverse_kl")
     NUMBERS = (*METRICS, "jsd")
 
-    def __init__(self, folder: Path, frames: int = 60, num_samples: int = 2500):
-        super().__init__(1)
-        if frames < 4:
-            raise UserError(f"watch.modes: frames={frames}: give at least 4")
-        self.folder = Path(folder)
-        self.count, self.num_samples = frames, num_samples
-        self.frames: list[Frame] = []
+    def __init__(self, folder: Path | None = None, frames: int = 60, num_samples: int = 2500, film: bool = True):
+        super().__init__(folder, frames, power=1, film=film)
+        self.num_samples = num_samples
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        assert isinstance(pl_module, GAN)
-        data = trainer.datamodule  # type: ignore[attr-defined]
+    def check(self, gan: GAN, data: Data) -> None:
         if not isinstance(data, Points) or data.density.dim != 2:
             raise UserError(
-                "modes are drawn of a 2-D density: set data=ring, data=grid or another of dimension 2 (for a 1-D "
-                "density: gan theory phases)"
+                f"this wants a density in two dimensions, and {data.name} isn't one: set data=ring or data=grid "
+                "(for one dimension: gan theory phases)"
             )
+
+    def begin(self, gan: GAN, data: Data) -> None:
+        assert isinstance(data, Points)
         self.density = data.density
-        self.title = f"{data.name}, {type(pl_module.loss).__name__}"
-        self.every = max(1, pl_module.rounds // (self.count - 1))
         self._evaluation = None
         if isinstance(self.density, GaussianMixture):
             self._real = mixture_masses_2d(self.density, self.density.bounds, BINS)
             self._evaluation = Evaluation(MixtureModes(self.density), self.METRICS, self.num_samples)
-            self._evaluation.prepare(data.train, pl_module.device)
+            self._evaluation.prepare(data.train, gan.device)
         else:
             self._real = data_masses_2d(self.density.log_prob, self.density.bounds, BINS)
         self._floor = expected_jsd(self._real.all, COUNTED)
 
-    def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        drawing = gan.sampler().drawing(seed=gan.seed)
+    def look(self, gan: GAN) -> Frame:
+        drawing = gan.sampler().drawing(seed=0)  # as an evaluation does, whatever the seed of training
         samples = drawing(0, COUNTED).cpu()
         finite(f"round {gan.round}", samples=samples)
         numbers = self._evaluation(drawing) if self._evaluation is not None else {}
         numbers["jsd"] = jsd_in_bins(self._real, histogram_2d(samples, self.density.bounds, BINS))
         numbers["jsd_perfect"] = self._floor
-        self.frames.append(Frame(gan.round, samples[:SHOWN], numbers))
-        log_metrics(trainer, gan, {f"theory/{name}": value for name, value in numbers.items()})
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if trainer.is_global_zero and pl_module.round == pl_module.rounds:
-            self.publish(trainer.loggers)
-
-    def publish(self, loggers: Any = ()) -> list[Path]:
-        """Write the numbers, the figure and the film of the frames seen so far."""
-        rounds = [frame.round for frame in self.frames]
-        series = {name: [frame.numbers[name] for frame in self.frames] for name in self.frames[0].numbers}
-        numbers = {"title": self.title, "final": self.frames[-1].numbers, "round": rounds, **series}
-        return publish(self.folder, "modes", numbers, self.figure(), self.film(), loggers, rounds[-1])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"frames": [vars(frame) for frame in self.frames]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.frames = [Frame(**frame) for frame in state_dict["frames"]]
+        return Frame(gan.round, samples[:SHOWN], numbers)
 
     @styled
     def figure(self) -> Figure:

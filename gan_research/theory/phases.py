@@ -4,17 +4,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gan_research.callbacks.base import Periodic, log_metrics
-from gan_research.data import Points
+from gan_research.data import Data, Density, Points
 from gan_research.divergences import jsd
 from gan_research.errors import UserError
 from gan_research.figures import BOUND, DATA, DISCRIMINATOR, GENERATOR, OPTIMUM, finite, mosaic, over_rounds, styled
@@ -22,7 +19,7 @@ from gan_research.gan import GAN
 from gan_research.losses import AdversarialLoss
 from gan_research.sampling import evaluating
 from gan_research.theory.generator_density import bin_masses, data_masses
-from gan_research.theory.publishing import publish
+from gan_research.theory.watcher import Watcher
 
 ARROWS = 25
 """Latents, evenly spaced in probability, whose way from z to G(z) is drawn."""
@@ -45,99 +42,57 @@ class Frame:
     numbers: dict[str, float]
 
 
-class Phases(Periodic):
+class Phases(Watcher[Frame]):
     """Watches a game on a 1-D density with a 1-D latent; when it ends, draws its phases and a film of it.
 
     All is exact up to the width of the bins: p_g by `bin_masses`, D at their centres, expectations as sums over them.
     The numbers of each frame (see `measure`) are logged as theory/*.
 
-    folder: where phases.json, .png, .svg and .gif go.
     frames: how many are looked at, denser in the beginning.
     bins: of the x axis, which spans twice the bounds of the density.
     film: whether to draw it, which takes longer than all else.
     """
 
-    def __init__(self, folder: Path, frames: int = 80, bins: int = 400, film: bool = True):
-        super().__init__(1)
-        if frames < 4 or bins < 10:
-            raise UserError(f"watch.phases: frames={frames}, bins={bins}: give at least 4 frames and 10 bins")
-        self.folder = Path(folder)
-        self.count, self.bins, self.filmed = frames, bins, film
-        self.frames: list[Frame] = []
+    name = "phases"
+    frame_type = Frame
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        assert isinstance(pl_module, GAN)
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, Points) or data.density.dim != 1 or pl_module.prior.latent_dim != 1:
+    def __init__(self, folder: Path | None = None, frames: int = 80, bins: int = 400, film: bool = True):
+        super().__init__(folder, frames, power=2, film=film)
+        if bins < 10:
+            raise UserError(f"watch.phases: bins={bins}: give at least 10")
+        self.bins = bins
+
+    def check(self, gan: GAN, data: Data) -> None:
+        require_line(data)
+        if gan.prior.latent_dim != 1:
             raise UserError(
-                "phases are drawn of a 1-D density and a 1-D latent: set prior.latent_dim=1 and data=gaussian_1d or "
-                "data=mixture_1d (for a 2-D density: gan theory modes)"
+                f"p_g is exact for one latent, and there are {gan.prior.latent_dim}: set prior.latent_dim=1"
             )
-        if pl_module.discriminator.packing > 1:
+        if gan.discriminator.packing > 1:
             raise UserError("phases are drawn of a discriminator that judges single samples: set packing=1")
-        low, high = data.density.bounds[0]
+
+    def begin(self, gan: GAN, data: Data) -> None:
+        density = require_line(data)
+        low, high = density.bounds[0]
         middle, reach = (low + high) / 2, high - low
         self.edges = torch.linspace(middle - reach, middle + reach, self.bins + 1, dtype=torch.float64)
-        real = data_masses(data.density.log_prob, self.edges)
+        real = data_masses(density.log_prob, self.edges)
         self.real = real.all
         self.points = torch.cat([self.edges[:1], real.centres, self.edges[-1:]])  # for what lies outside: the ends
-        self.title = f"{data.name}, {type(pl_module.loss).__name__}"
-        self.loss, self.prior = pl_module.loss, pl_module.prior
-        steps = [i / (self.count - 1) for i in range(self.count)]
-        self._rounds = {round(pl_module.rounds * step**2) for step in steps}
-
-    def due(self, gan: GAN) -> bool:
-        return gan.round in self._rounds or gan.round == gan.rounds
-
-    def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        frame = self.look(gan)
-        finite(f"round {gan.round}", p_g=frame.fake, D=frame.logits, G=frame.mapped, **frame.numbers)
-        self.frames.append(frame)
-        log_metrics(trainer, gan, {f"theory/{name}": value for name, value in frame.numbers.items()})
+        self.loss, self.prior = gan.loss, gan.prior
 
     def look(self, gan: GAN) -> Frame:
-        """The game as it stands."""
         fake = bin_masses(gan.generator, gan.prior, self.edges).all
         logits = gan.probe(self.points[:, None].float().to(gan.device), None).cpu().double()
         with torch.no_grad(), evaluating(gan.generator):
             mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
+        finite(f"round {gan.round}", p_g=fake, D=logits, G=mapped)
         return Frame(gan.round, fake, logits, mapped, measure(gan.loss, logits, self.real, fake))
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if trainer.is_global_zero and pl_module.round == pl_module.rounds:
-            self.publish(trainer.loggers)
-
-    def publish(self, loggers: Any = ()) -> list[Path]:
-        """Write the numbers, the figure and the film of the frames seen so far."""
-        return publish(
-            self.folder,
-            "phases",
-            self.numbers(),
-            self.figure(),
-            self.film() if self.filmed else None,
-            loggers,
-            self.frames[-1].round,
-        )
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"frames": [vars(frame) for frame in self.frames]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.frames = [Frame(**frame) for frame in state_dict["frames"]]
 
     @property
     def latents(self) -> Tensor:
         """The latents whose mapping is drawn, (ARROWS,)."""
         return self.prior.quantile((torch.arange(ARROWS, dtype=torch.float64) + 0.5) / ARROWS)
-
-    def numbers(self) -> dict[str, Any]:
-        """Every frame's numbers by name, and those of the last one."""
-        series = {name: [frame.numbers[name] for frame in self.frames] for name in self.frames[0].numbers}
-        return {"title": self.title, "final": self.frames[-1].numbers, "round": self.rounds, **series}
-
-    @property
-    def rounds(self) -> list[int]:
-        return [frame.round for frame in self.frames]
 
     def phases(self) -> list[Frame]:
         """The frames to draw side by side: where JSD has fallen to each share in `PHASES`, and the last one."""
@@ -188,7 +143,7 @@ class Phases(Periodic):
             judge.margins(y=0.1)
         if optimum is not None:
             shown = optimum.sigmoid() if self.loss.log_odds else optimum
-            judge.plot(x, shown.where(seen, math.nan), color=OPTIMUM, alpha=0.8, label="its optimum")
+            judge.plot(x, shown.where(seen, math.nan), color=OPTIMUM, alpha=0.8, label="D* of the loss")
         if legend:
             lines = [*density.get_lines(), *judge.get_lines()]
             density.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", fontsize=7)
@@ -214,15 +169,25 @@ class Phases(Periodic):
             bound = [2 * f.numbers["jsd"] - math.log(4) for f in frames]
             value.plot(rounds, bound, ":", color=DATA, label="2 JSD - log 4")
             value.axhline(-math.log(4), color=BOUND, lw=0.8)
-        over_rounds(value, self.rounds[-1])
+        over_rounds(value, self.frames[-1].round)
         value.legend(loc="best")
         names = {"real": ("on reals", DATA), "fake": ("on fakes", GENERATOR)}
         for name, (label, color) in names.items():
             probability.plot(rounds, [f.numbers[name] for f in frames], color=color, label=label)
         if self.loss.log_odds:
             probability.axhline(0.5, color=BOUND, lw=0.8)
-        over_rounds(probability, self.rounds[-1], ylabel="mean D" if self.loss.log_odds else "mean logit")
+        over_rounds(probability, self.frames[-1].round, ylabel="mean D" if self.loss.log_odds else "mean logit")
         probability.legend(loc="best")
+
+
+def require_line(data: Data) -> Density:
+    """The data's density in one dimension; a UserError where it has none."""
+    if isinstance(data, Points) and data.density.dim == 1:
+        return data.density
+    raise UserError(
+        f"this wants a density in one dimension, and {data.name} isn't one: set data=gaussian_1d or data=mixture_1d "
+        "(for two dimensions: gan theory modes)"
+    )
 
 
 def measure(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -> dict[str, float]:
@@ -230,7 +195,8 @@ def measure(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -
 
     value: V(D, G), minus D's expected loss; value_optimal: V(D*, G), where the loss has a closed form of it; regret:
     the difference; jsd: in nats; real, fake: the means of D(x) and D(G(z)), of the logits where those aren't log-odds;
-    deviation: the mean of |D - 1/2| over p_data and p_g alike.
+    deviation: the mean of |D - 1/2| over p_data and p_g alike. D* is the loss's own, whatever
+    regularisers do to D. Of a KL, value_optimal and regret may be infinite.
     """
     numbers = {"value": -loss.expected("discriminator", logits, real, fake), "jsd": jsd(real, fake)}
     theory = loss.theory()

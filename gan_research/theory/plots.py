@@ -43,7 +43,7 @@ def draw_optimum(
     curves.set(title="a ln y + b ln(1 - y), largest at a / (a + b)", xlabel="y", ylim=(-4, 0))
     curves.legend(title="a, b", loc="lower center")
     densities.plot(points, real, ":", color=DATA, label="$p_{data}$")
-    densities.plot(points, fake, color=GENERATOR, label="$p_g$")
+    densities.plot(points, fake, color=GENERATOR, label="$p_g$ = N(0, 1)")
     densities.set(title="two densities", xlabel="x", ylim=(0, 1.6 * real.max().item()))
     densities.legend(loc="best")
     if predicted is not None:
@@ -72,22 +72,24 @@ def draw_divergences(means: Tensor, curves: Mapping[str, Tensor]) -> Figure:
 
 
 @styled
-def draw_saturation(pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscriminator]) -> Figure:
+def draw_saturation(
+    pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscriminator], highlighted: Sequence[str]
+) -> Figure:
     """The generator's gradient against D(G(z)), measured beside it, and in the logit for each of the losses."""
     columns = 5
     grid = [[f"loss{row * columns + i}" for i in range(columns)] for row in range(math.ceil(len(pulls) / columns))]
     head = ["probability", "probability", "measured", "measured", "measured"]
     figure, axes = mosaic([head, *grid], heights=[3.2, *[1.6] * len(grid)], width=2.3)
-    odds = {name: pull for name, pull in pulls.items() if pull.probabilities is not None}
-    odds = {name: pull for name, pull in odds.items() if not name.startswith("f_")}  # the same curves once more
-    for (name, pull), color in zip(odds.items(), SERIES, strict=False):
-        axes["probability"].plot(pull.probabilities, pull.gradients.abs(), color=color, label=name)
+    colors = dict(zip(highlighted, SERIES, strict=False))
+    for name, color in colors.items():
+        if (probabilities := pulls[name].probabilities) is not None:
+            axes["probability"].plot(probabilities, pulls[name].gradients.abs(), color=color, label=name)
     axes["probability"].set(xlabel="D(G(z))", title="|gradient of G's loss in the logit|", ylim=(0, 1.05))
     axes["probability"].legend(loc="center right")
     steps = [row.steps for row in measured]
     for name in measured[0].norms:
-        chosen = name in odds
-        color, label = (SERIES[list(odds).index(name) % len(SERIES)], name) if chosen else (BOUND, None)
+        chosen = name in colors
+        color, label = (colors[name], name) if chosen else (BOUND, None)
         norms = [max(row.norms[name], 1e-12) for row in measured]
         axes["measured"].plot(steps, norms, color=color, label=label, lw=1.5 if chosen else 0.5, zorder=2 + chosen)
     rejected = ", ".join(f"{row.rejection:.1g}" for row in measured)
@@ -98,7 +100,7 @@ def draw_saturation(pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscrim
         xlim=(0, steps[-1]),
         ylim=(1e-6, None),
     )
-    axes["measured"].set_title("norm of the gradient in G's parameters (grey: the other losses)")
+    axes["measured"].set_title("gradient norm in G's parameters, D trained on cross-entropy (grey: other losses)")
     axes["measured"].legend(loc="lower left")
     cells = [axes[name] for row in grid for name in row]
     for cell, (name, pull) in zip(cells, pulls.items(), strict=False):
@@ -131,13 +133,18 @@ def draw_convergence(p: Tensor, convexity: Convexity, paths: Mapping[str, Path],
     axes["states"].set(title="the states", xlabel="state", xticks=[], ylim=(0, 1.5 * p.max().item()))
     axes["states"].legend(loc="best")
     if "regret" in training:
-        regret = torch.tensor(training["regret"]).clamp(min=1e-8)
+        regret = with_gaps(training["regret"], least=1e-8)
         axes["regret"].plot(training["round"], regret, color=DISCRIMINATOR, label="V(D*, G) - V(D, G)")
     axes["regret"].plot(training["round"], training["jsd"], color=GENERATOR, label="JSD($p_{data}$, $p_g$)")
     over_rounds(axes["regret"], training["round"][-1], yscale="log")
     axes["regret"].set_title("networks instead of free functions: what D misses of its best, while both learn")
     axes["regret"].legend(loc="best")
     return figure
+
+
+def with_gaps(values: Sequence[float | None], least: float) -> Tensor:
+    """A series for a logarithmic axis: at least `least`, a gap where there is no number."""
+    return torch.tensor([math.nan if value is None else max(value, least) for value in values])
 
 
 def film_convergence(p: Tensor, path: Path, frames: int = 60) -> Iterator[Figure]:
@@ -272,7 +279,7 @@ def draw_inner_steps(runs: Mapping[str, Mapping[int, dict[str, Any]]]) -> Figure
         for (k, run), color in zip(by_k.items(), SERIES, strict=False):
             share = torch.tensor(run["round"]) / run["round"][-1]
             for row, name in enumerate(("regret", "jsd")):
-                values = torch.tensor(run[name]).clamp(min=1e-6)
+                values = with_gaps(run.get(name, [None] * len(share)), least=1e-6)
                 axes[row, column].plot(share, values, color=color, label=f"k = {k} ({run['round'][-1]:,} rounds)")
         axes[0, column].set(title=budget, yscale="log")
         axes[1, column].set(xlabel="share of the run", yscale="log")

@@ -5,17 +5,16 @@ The gradient of log(1 - D(G(z))) in the logit is -D(G(z)): it vanishes where D r
 against a fixed generator, what is left of the minimax gradient vanishes with it.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from gan_research.gan import OptimizerFactory
 from gan_research.losses.base import AdversarialLoss
 from gan_research.losses.minimax import Minimax
-from gan_research.networks.mlp import MLPDiscriminator, MLPGenerator
-from gan_research.priors import GaussianPrior
+from gan_research.priors import Prior
 
 
 @dataclass(frozen=True)
@@ -62,26 +61,22 @@ def pull(loss: AdversarialLoss, logits: Tensor, real_logit: float | None = None)
 
 def measured(
     losses: Mapping[str, AdversarialLoss],
+    generator: nn.Module,
+    discriminator: nn.Module,
+    prior: Prior,
+    sample: Callable[[int, torch.Generator], Tensor],
+    optimizer: OptimizerFactory,
     checkpoints: tuple[int, ...] = (0, 25, 100, 400),
-    sample: Callable[[int, torch.Generator], Tensor] | None = None,
     batch_size: int = 256,
-    width: int = 32,
-    lr: float = 5e-3,
     seed: int = 0,
 ) -> list[TrainedDiscriminator]:
-    """Gradient norms of a fresh generator as D trains against it, on cross-entropy, by Adam; one row a checkpoint.
+    """Gradient norms of a fresh generator as D trains against it, on cross-entropy; one row a checkpoint.
 
-    `sample` draws real points (n, 1), by default of N(4, 0.5^2), far from where a fresh generator is. All losses are
-    asked at the same D, latents and reals. The caller's random state is left alone.
+    `sample` draws real points (n, dim). All losses are asked at the same D (whose logits are log-odds, whatever a loss
+    would make of them), the same latents and the same reals.
     """
-    sample = sample or _far_gaussian
-    random = torch.Generator().manual_seed(seed)
-    prior, game = GaussianPrior(1), Minimax()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        generator = MLPGenerator(1, None, 1, value_range=(-math.inf, math.inf), width=width)
-        discriminator = MLPDiscriminator(None, 1, width=width)
-    optimizer = torch.optim.Adam(discriminator.parameters(), lr=lr)
+    random, game = torch.Generator().manual_seed(seed), Minimax()
+    steps = optimizer(discriminator.parameters())
 
     def play(n: int) -> tuple[Tensor, Tensor]:
         return discriminator(sample(n, random)), discriminator(generator(prior.sample(n, random)))
@@ -94,7 +89,7 @@ def measured(
         gradients = torch.autograd.grad(game.discriminator(real, fake).mean(), list(discriminator.parameters()))
         for parameter, gradient in zip(discriminator.parameters(), gradients, strict=True):
             parameter.grad = gradient
-        optimizer.step()
+        steps.step()
     return rows
 
 
@@ -108,7 +103,3 @@ def _measure(
         norms[name] = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
     value = -Minimax().discriminator(real, fake).mean().item()
     return TrainedDiscriminator(step, value, fake.sigmoid().mean().item(), norms)
-
-
-def _far_gaussian(n: int, random: torch.Generator) -> Tensor:
-    return 4 + 0.5 * torch.randn(n, 1, generator=random)

@@ -590,7 +590,7 @@ def test_the_densities_of_the_files(choice):
         config = compose(choice)
     data = instantiate(config, batch_size=7, seed=1)
     assert describe(data.density) == describe(DENSITIES[choice])
-    assert (data.batch_size, data.seed, data.reference) == (7, 1, 10000)
+    assert (data.batch_size, data.seed, data.reference) == (7, 1, 20000)
 
 
 def test_no_density_is_left_out():

@@ -34,8 +34,8 @@ def test_what_points_are():
     assert data.describe() == {
         "name": "ring",
         "shape": [2],
-        "train": 10000,
-        "heldout": 10000,
+        "train": 20000,
+        "heldout": 20000,
         "num_classes": 0,
         "density": {"_target_": "gan_research.data.densities.Ring", "modes": 8, "radius": 2.0, "std": 0.02},
     }

@@ -15,6 +15,7 @@ from gan_research.data import Arrays, Gaussian, Mixture1D, Points, Ring
 from gan_research.errors import UserError
 from gan_research.gan import GAN
 from gan_research.losses import (
+    KL,
     Hinge,
     LeastSquares,
     Minimax,
@@ -213,6 +214,10 @@ def data():
     return lambda: Points(Gaussian(1.0, 0.5), reference=2, batch_size=8)
 
 
+def rounds_of(phases):
+    return [frame.round for frame in phases.frames]
+
+
 def weights(gan):
     return torch.cat([p.detach().flatten() for p in gan.parameters()])
 
@@ -227,7 +232,7 @@ def test_frames_are_denser_at_the_beginning_survive_a_resume_and_watching_change
 
     whole = phases("whole")
     watched = played(whole, Save(tmp_path / "at7.ckpt", 7))
-    assert whole.rounds == [0, 1, 3, 7, 13, 20]
+    assert rounds_of(whole) == [0, 1, 3, 7, 13, 20]
     assert torch.equal(weights(watched), weights(played()))
 
     state = torch.load(tmp_path / "at7.ckpt", weights_only=True)["callbacks"]
@@ -247,7 +252,7 @@ def test_frames_are_denser_at_the_beginning_survive_a_resume_and_watching_change
     numbers = json.loads((folder / "phases.json").read_text())
     assert numbers == whole.numbers()
     assert numbers["title"] == "gaussian, Minimax"
-    assert numbers["round"] == whole.rounds
+    assert numbers["round"] == rounds_of(whole)
     assert numbers["final"] == {name: numbers[name][-1] for name in numbers["final"]}
     for i, value in enumerate(numbers["value_optimal"]):
         assert value == pytest.approx(2 * numbers["jsd"][i] - math.log(4), abs=1e-12)
@@ -322,7 +327,7 @@ def test_what_is_not_finite_is_an_error_that_names_the_round_and_not_an_empty_pl
     phases = Phases(tmp_path / "theory", frames=6, bins=20)
     with pytest.raises(UserError, match=r"round 3: .*finite"):
         play(gan=make_gan(rounds=20), data=data(), callbacks=[Spoil(player, 3), phases])
-    assert phases.rounds == [0, 1]
+    assert rounds_of(phases) == [0, 1]
     assert not (tmp_path / "theory").exists()
 
 
@@ -346,7 +351,28 @@ def test_phases_of_pictures_are_refused(game, pictures):
         Phases(".").setup(trainer, game(), "fit")
 
 
-@pytest.mark.parametrize("arguments", [{"frames": 3}, {"bins": 9}])
-def test_too_few_frames_or_bins_are_refused(arguments):
-    with pytest.raises(UserError, match="at least 4 frames and 10 bins"):
+@pytest.mark.parametrize(("arguments", "advice"), [({"frames": 3}, "at least 4"), ({"bins": 9}, "at least 10")])
+def test_too_few_frames_or_bins_are_refused(arguments, advice):
+    (name,) = arguments
+    with pytest.raises(UserError, match=f"{name}={arguments[name]}.*{advice}"):
         Phases(".", **arguments)
+
+
+@pytest.mark.parametrize("loss", [KL(), Hinge(), RelativisticAverage(NonSaturating())])
+def test_what_is_infinite_or_has_no_closed_form_is_a_gap_in_the_picture(loss, tmp_path):
+    """KL(p_data || p_g) is infinite as long as p_g has no mass in some bin."""
+    gan = make_gan(loss, mapping=(0.3, 0.0), logit=(1.0, 0.0))
+    phases = watching(gan, Gaussian(1.0, 0.5), tmp_path, bins=40, film=False)
+    for gan.round in (0, 8):
+        phases.frames.append(phases.look(gan))
+    phases.publish()
+    assert {path.name for path in tmp_path.iterdir()} == {"phases.json", "phases.png", "phases.svg"}
+    numbers = json.loads((tmp_path / "phases.json").read_text())
+    assert numbers["round"] == [0, 8]
+    for name in ("value", "jsd", "real", "fake"):
+        assert all(math.isfinite(value) for value in numbers[name])
+    if isinstance(loss, KL):
+        assert numbers["value_optimal"] == numbers["regret"] == [None, None]
+        assert numbers["final"]["regret"] is None
+    else:
+        assert ("regret" in numbers) == isinstance(loss, Hinge)
