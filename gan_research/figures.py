@@ -1,5 +1,6 @@
 """Figures in one style, written as PNG and SVG, and films of them as GIF."""
 
+import math
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
@@ -59,11 +60,11 @@ def mosaic(rows: Any, heights: list[float], width: float = 3.2, film: bool = Fal
     return figure, figure.subplot_mosaic(rows, height_ratios=heights)
 
 
-def finite(what: str, **values: Any) -> None:
+def finite(**values: Any) -> None:
     """Raise a UserError that names the first of `values` (tensors or numbers) that isn't finite: it can't be drawn."""
     for name, value in values.items():
         if not torch.as_tensor(value).isfinite().all():
-            raise UserError(f"{what}: {name} isn't finite, so it can't be drawn")
+            raise UserError(f"{name}: not finite, so it can't be drawn; has the training diverged?")
 
 
 @styled
@@ -112,7 +113,7 @@ def draw_points(axes: Axes, points: Tensor, density: Density | None = None, limi
     `density` is drawn below them; `limits` are those of each axis (default: the density's, else the samples').
     """
     points = points.detach().cpu().float()
-    finite("samples", points=points)
+    finite(samples=points)
     seen = points.numpy()
     if limits is None:
         ends = zip(points.amin(0).tolist(), points.amax(0).tolist(), strict=True)
@@ -149,8 +150,9 @@ def widened(bounds: Iterable[tuple[float, float]], share: float) -> list[tuple[f
 def over_rounds(axes: Axes, rounds: int, **labels: Any) -> None:
     """A time axis up to `rounds` that gives the beginning, where most happens, more room: square roots."""
     axes.set_xscale("function", functions=(lambda x: x.clip(0) ** 0.5, lambda x: x**2))
-    axes.set(xlim=(0, rounds), xlabel="round", **labels)
-    axes.set_xticks([round(rounds * share, -2) for share in (0, 0.05, 0.2, 0.5, 1)])
+    axes.set(xlim=(0, max(rounds, 1)), xlabel="round", **labels)
+    unit = 10 ** max(0, int(math.log10(max(rounds, 1))) - 1)
+    axes.set_xticks(sorted({int(rounds * share) // unit * unit for share in (0, 0.05, 0.2, 0.5, 1)}))
 
 
 def points_png(points: Tensor, density: Density | None = None) -> bytes:

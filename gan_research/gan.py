@@ -334,7 +334,10 @@ class GAN(pl.LightningModule):
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         optimizers, schedulers = [], []
         for player, (make_optimizer, make_scheduler) in self._factories.items():
-            optimizer = make_optimizer(self.player(player).parameters())
+            try:
+                optimizer = make_optimizer(self.player(player).parameters())
+            except ValueError as error:  # a setting that torch doesn't take
+                raise UserError(f"optimizer.{player}: {error}") from error
             optimizers.append(optimizer)
             if make_scheduler is not None:
                 schedulers.append(make_scheduler(optimizer))

@@ -62,7 +62,8 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
         raise UserError(f"--config-dir {config_dir} is not a folder")
     if any(_concerns(o, "hydra") for o in overrides):
         raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
-    config, choices = _compose([o for o in overrides if not _concerns(o, "metrics.")], config_dir)
+    held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
+    config, choices = _compose([o for o in overrides if o not in held_back], config_dir)
     for group in groups(config_dir):
         if group not in SEVERAL and group not in choices:
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
@@ -70,7 +71,8 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
     if auto:
         suited = target_of(config["data"], "data").suited_metrics(config["data"])
         overrides = [*(o for o in overrides if not _concerns(o, "metrics=")), f"metrics={suited}"]
-    config, choices = _compose(overrides, config_dir)
+    if auto or held_back:
+        config, choices = _compose(overrides, config_dir)
     if missing := missing_values(config):
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     return Composition(check(_selected(config, overrides)), choices, auto)

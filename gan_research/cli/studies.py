@@ -87,7 +87,12 @@ def losses(given: Arguments) -> int:
     p, *qs = (data_masses(Gaussian(mean, 1.0).log_prob, edges).all for mean in (0.0, *means.tolist()))
     rows, curves, declared = [], {}, {}
     for name, loss in chosen.items():
-        theory = loss.theory()
+        try:
+            theory = loss.theory()
+        except UserError as error:
+            rows.append((name, "undeclared", "-", "-", "-"))
+            declared[name] = {"undeclared": str(error)}
+            continue
         measured = theory.divergence_name
         rows.append((name, theory.kind, measured or "-", f"{theory.at_equality:.6g}", theory.descends_name or "-"))
         declared[name] = dict(zip(("kind", "divergence", "at_equality", "descends"), rows[-1][1:], strict=True))

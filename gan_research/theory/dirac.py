@@ -417,7 +417,10 @@ def gradient_steps(
         for player, at in COORDINATE.items()
     }
     factories = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
-    optimizers = {player: (factories[player] or gradient_descent(0.1))([parameters[player]]) for player in parameters}
+    try:
+        optimizers = {p: (factories[p] or gradient_descent(0.1))([parameters[p]]) for p in parameters}
+    except ValueError as error:  # a setting that torch doesn't take
+        raise UserError(f"optimizer: {error}") from error
 
     def state() -> Tensor:
         return torch.stack([parameters[player].detach() for player in COORDINATE], -1)

@@ -84,7 +84,7 @@ class Modes(Watcher[Frame]):
     def look(self, gan: GAN) -> Frame:
         drawing = gan.sampler().drawing(seed=0)  # as an evaluation does, whatever the seed of training
         samples = drawing(0, COUNTED).cpu()
-        finite(f"round {gan.round}", samples=samples)
+        finite(samples=samples)
         numbers = self._evaluation(drawing) if self._evaluation is not None else {}
         numbers["jsd"] = jsd_in_bins(self._real, histogram_2d(samples, self.density.bounds, BINS))
         numbers["jsd_perfect"] = self._floor

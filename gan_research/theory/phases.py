@@ -86,7 +86,7 @@ class Phases(Watcher[Frame]):
         logits = gan.probe(self.points[:, None].float().to(gan.device), None).cpu().double()
         with torch.no_grad(), evaluating(gan.generator):
             mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
-        finite(f"round {gan.round}", p_g=fake, D=logits, G=mapped)
+        finite(p_g=fake, D=logits, G=mapped)
         return Frame(gan.round, fake, logits, mapped, measure(gan.loss, logits, self.real, fake))
 
     @property

@@ -129,7 +129,7 @@ def draw_convergence(p: Tensor, convexity: Convexity, paths: Mapping[str, Path],
         axes["states"].plot(path.q[-1], "o", color=colors[name], ms=4, label=f"{name}: last $p_g$")
     axes["descent"].set(title="V(D*, $p_g$) - its least value", xlabel="step", yscale="log", ylim=(1e-12, None))
     axes["descent"].legend(loc="best")
-    axes["states"].bar(range(len(p)), p, color="none", edgecolor=DATA, label="$p_{data}$")
+    axes["states"].bar(range(len(p)), p.tolist(), color="none", edgecolor=DATA, label="$p_{data}$")
     axes["states"].set(title="the states", xlabel="state", xticks=[], ylim=(0, 1.5 * p.max().item()))
     axes["states"].legend(loc="best")
     if "regret" in training:
@@ -157,8 +157,8 @@ def film_convergence(p: Tensor, path: Path, frames: int = 60) -> Iterator[Figure
 @styled
 def _convergence_frame(p: Tensor, path: Path, i: int) -> Figure:
     figure, axes = mosaic([["states", "value"]], heights=[3.0], width=4.0, film=True)
-    axes["states"].bar(range(len(p)), path.q[i], color=GENERATOR, label="$p_g$")
-    axes["states"].bar(range(len(p)), p, color="none", edgecolor=DATA, label="$p_{data}$")
+    axes["states"].bar(range(len(p)), path.q[i].tolist(), color=GENERATOR, label="$p_g$")
+    axes["states"].bar(range(len(p)), p.tolist(), color="none", edgecolor=DATA, label="$p_{data}$")
     axes["states"].set(title=f"step {i}", xticks=[], ylim=(0, 1.1 * torch.maximum(p, path.q[0]).max().item()))
     axes["states"].legend(loc="upper right")
     axes["value"].plot(path.values[: i + 1], color=OPTIMUM)

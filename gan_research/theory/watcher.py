@@ -85,7 +85,10 @@ class Watcher(Periodic, Generic[Frame]):
         return gan.round in self._rounds or gan.round == gan.rounds
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        frame = self.look(gan)
+        try:
+            frame = self.look(gan)
+        except UserError as error:
+            raise UserError(f"round {gan.round}: {error}") from error
         self.frames.append(frame)
         finite = {f"theory/{name}": value for name, value in frame.numbers.items() if math.isfinite(value)}
         log_metrics(trainer, gan, finite)

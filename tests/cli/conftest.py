@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -184,4 +185,4 @@ def own_config(tmp_path, monkeypatch):
     settings = "bad_loss_from: 1000000000\nbad_gradient_from: 1000000000\n"
     (folder / "loss" / "ours.yaml").write_text(f"# a loss of our own\n_target_: their_losses.Ours\n{settings}")
     yield folder
-    monkeypatch.delitem(__import__("sys").modules, "their_losses", raising=False)
+    sys.modules.pop("their_losses", None)

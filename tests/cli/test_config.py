@@ -67,6 +67,7 @@ DELIBERATE = {
     ("schedule/simultaneous", "updates"): ("simultaneous", "alternating"),
     ("optimizer/sgd", "lr"): (0.1, 1e-3),
     ("optimizer/sgd", "momentum"): (0.5, 0),
+    ("optimizer/gradient_descent", "lr"): (0.1, 1e-3),
     ("optimizer/rmsprop", "lr"): (5e-5, 1e-2),
     ("optimizer/adam", "betas"): ([0.0, 0.99], [0.9, 0.999]),
 }
@@ -102,7 +103,10 @@ def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp
     assert trainer.world_size == 1
     gan = build_game(config, data)
     optimizers, schedulers = gan.configure_optimizers()
-    assert [type(o).__name__.lower() for o in optimizers] == [choice if group == "optimizer" else "adam"] * 2
+    names = {"gradient_descent": "sgd"}
+    assert [type(o).__name__.lower() for o in optimizers] == [
+        names.get(choice, choice) if group == "optimizer" else "adam"
+    ] * 2
     assert len(schedulers) == (2 if group == "lr_schedule" and choice != "constant" else 0)
     run = Run(tmp_path, "name", "group")
     for node in (config["logger"] or {}).values():

@@ -439,7 +439,7 @@ WRONG = {
     "a misspelt key": ("phases", ("generator.widht=8",), ["generator.widht", "did you mean 'generator.width'?"]),
     "a misspelt key of the watcher": ("phases", ("watch.phases.frame=8",), ["did you mean 'watch.phases.frames'?"]),
     "no rounds": ("dirac", ("rounds=0",), ["rounds=0"]),
-    "a rate that can't be": ("dirac", ("optimizer.generator.lr=-1",), ["lr"]),
+    "a rate that can't be": ("dirac", ("optimizer.generator.lr=-1",), ["optimizer", "-1"]),
     "nothing to watch": ("phases", ("watch=none", "rounds=2"), ["watch"]),
     "a resumed study": ("phases", ("resume=runs/x",), ["resume"]),
     "no such folder of choices": ("phases", ("--config-dir", "nowhere"), ["--config-dir nowhere"]),

@@ -128,7 +128,7 @@ def test_evaluate(run, tmp_path):
     other = evaluated(run, tmp_path, "--metrics", "points", "--num-samples", "100")
     assert set(other["metrics"]) == {"sliced_wasserstein", "sliced_wasserstein_perfect"}
     heldout = evaluated(run, tmp_path, "--metrics", "parzen", "--num-samples", "50")
-    assert heldout["protocol"]["num_heldout"] == 10_000
+    assert heldout["protocol"]["num_heldout"] == 20_000
 
 
 def refused(*arguments):
