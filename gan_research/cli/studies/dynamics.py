@@ -1,0 +1,102 @@
+"""The study of the Dirac-GAN: of one loss with its regularisers, or of all pairs."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from gan_research.cli.arguments import Arguments
+from gan_research.cli.build import make
+from gan_research.cli.compose import compose_train
+from gan_research.cli.studies.run import all_choices, all_losses, publish
+from gan_research.errors import UserError
+from gan_research.theory import dirac as theory
+from gan_research.theory.plots import draw_dirac, draw_dirac_table, film_dirac, sampled_field
+
+
+def dirac(given: Arguments) -> int:
+    """The Dirac-GAN of one loss with its regularisers, or the table of all pairs."""
+    if "--all" in given.options:
+        return dirac_table(given)
+    composition = compose_train(given.overrides, given.config_dir)
+    config = composition.config
+    regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
+    game = theory.DiracGAN(make(config["loss"]), regularizers)
+    starts = torch.tensor(theory.STARTS, dtype=torch.float64)
+    rounds, lr = config["rounds"], config["optimizer"]["generator"]["lr"]
+    if rounds < 20:
+        raise UserError(f"rounds={rounds} are too few to say what becomes of the game: give at least 20")
+    paths, rates = {"flow": theory.flow(game, starts, rounds * lr)}, {"flow": game.rate}
+    optimizers = {f"{player}_optimizer": make(node) for player, node in config["optimizer"].items()}
+    for updates in ("simultaneous", "alternating"):
+        schedule = make({**config["schedule"], "updates": updates})
+        paths[updates] = theory.gradient_steps(game, starts, rounds, schedule, **optimizers)
+        rates[updates] = game.played_rate(schedule, lr) if plain_descent(config["optimizer"]) else None
+    notes = game.notes()
+    if config["lr_schedule"]["generator"] or config["lr_schedule"]["discriminator"]:
+        notes.append("the learning rates stay as they are: lr_schedule has no part in this")
+    if rounds * lr < 25:
+        notes.append(f"{rounds} steps of {lr:g} are {rounds * lr:g} units of time: under two turns of the game")
+    verdicts = {name: theory.verdict(path.norm(dim=-1), rates[name]) for name, path in paths.items()}
+    values = game.eigenvalues
+    shown = "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
+    numbers = {
+        "loss": composition.choices["loss"],
+        "regularizers": list(regularizers),
+        "eigenvalues": complex_pairs(values),
+        "verdicts": verdicts,
+        "notes": notes,
+        "trajectories": {name: plain(path) for name, path in paths.items()},
+    }
+    rows = [("eigenvalues", shown), *verdicts.items(), *(("note", note) for note in notes)]
+    title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *regularizers])
+    arrows = sampled_field(game.field)
+    figure = draw_dirac(f"{title} (eigenvalues {shown})", arrows, paths, rounds * lr)
+    film = film_dirac(title, arrows, {name: thinned(path, rounds) for name, path in paths.items()})
+    return publish(given, composition, "dirac", numbers, figure, rows, film)
+
+
+def dirac_table(given: Arguments) -> int:
+    """Which losses converge with which regularisers, each of weight 1 where it has one."""
+    composition = compose_train(given.overrides, given.config_dir)
+    regularizers: dict[str, dict[str, Any]] = {}
+    for name, node in all_choices(given, "regularizer").items():
+        node = node | ({"weight": 1.0} if "weight" in node else {})
+        regularizers[name] = {name: make(node)} if node else {}
+    rates = composition.config["optimizer"]["generator"]["lr"], composition.config["rounds"]
+    rows = theory.table(all_losses(given), regularizers, time=rates[0] * rates[1], lr=rates[0])
+    numbers = {"rows": [plain_row(row) for row in rows]}
+    ways = ("flow", "simultaneous", "alternating")
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        alike.setdefault((row.regularizer, *(getattr(row, way) for way in ways)), []).append(row.loss)
+    found = [(*key, " ".join(names)) for key, names in sorted(alike.items())]
+    header = ("regularizer", *ways, "losses")
+    return publish(given, composition, "dirac-all", numbers, draw_dirac_table(rows), found, None, header)
+
+
+def plain_descent(optimizer: dict[str, Any]) -> bool:
+    """Whether both players take plain gradient steps of one rate: what the linearisation of a round is of."""
+    keys = ({k: v for k, v in node.items() if v} for node in optimizer.values())
+    first, second = keys
+    return first == second and set(first) == {"_target_", "_partial_", "lr"} and first["_target_"] == "torch.optim.SGD"
+
+
+def thinned(path: torch.Tensor, rounds: int) -> torch.Tensor:
+    """rounds + 1 states of a path (T, ...), evenly spaced."""
+    return path[torch.linspace(0, len(path) - 1, rounds + 1).round().long()]
+
+
+def plain(path: torch.Tensor, most: int = 200) -> list[Any]:
+    """A path (T, starts, 2) as lists, thinned; what left for infinity is held at 1e6."""
+    return thinned(path, min(most, len(path) - 1)).nan_to_num(1e6).clamp(-1e6, 1e6).tolist()
+
+
+def plain_row(row: Any) -> dict[str, Any]:
+    """A row of the table as plain values."""
+    return {**vars(row), "eigenvalues": complex_pairs(row.eigenvalues)}
+
+
+def complex_pairs(values: Iterable[complex] | None) -> list[list[float]] | None:
+    """Complex numbers as [real, imaginary]."""
+    return None if values is None else [[value.real, value.imag] for value in values]

@@ -1,0 +1,134 @@
+"""The studies of the losses and of the value of the game."""
+
+from typing import Any
+
+import torch
+
+from gan_research.cli.arguments import Arguments
+from gan_research.cli.build import build_data, build_game, make
+from gan_research.cli.compose import compose_train
+from gan_research.cli.studies.run import all_losses, publish
+from gan_research.data.densities import Gaussian
+from gan_research.errors import UserError
+from gan_research.theory import optimum as best
+from gan_research.theory import saturation as pulling
+from gan_research.theory.generator_density import data_masses, trace
+from gan_research.theory.phases import optimal_logit, require_line
+from gan_research.theory.plots import draw_divergences, draw_optimum, draw_saturation
+
+
+def losses(given: Arguments) -> int:
+    """What each loss declares, and its divergence of two Gaussians that move apart."""
+    composition = compose_train(given.overrides, given.config_dir)
+    chosen = all_losses(given)
+    edges = torch.linspace(-8, 14, 441, dtype=torch.float64)
+    means = torch.linspace(0.25, 6, 24, dtype=torch.float64)
+    p, *qs = (data_masses(Gaussian(mean, 1.0).log_prob, edges).all for mean in (0.0, *means.tolist()))
+    rows, curves, declared = [], {}, {}
+    for name, loss in chosen.items():
+        try:
+            theory = loss.theory()
+        except UserError as error:
+            rows.append((name, "undeclared", "-", "-", "-"))
+            declared[name] = {"undeclared": str(error)}
+            continue
+        measured = theory.divergence_name
+        rows.append((name, theory.kind, measured or "-", f"{theory.at_equality:.6g}", theory.descends_name or "-"))
+        declared[name] = dict(zip(("kind", "divergence", "at_equality", "descends"), rows[-1][1:], strict=True))
+        if measured:
+            unit = (edges[1] - edges[0]).item() if theory.kind == "metric" else 1.0  # W1's grid has steps of 1
+            curves[name] = torch.stack([unit * theory.divergence(p, q) for q in qs])
+    numbers = {"losses": declared, "means": means.tolist(), "divergences": {n: c.tolist() for n, c in curves.items()}}
+    header = ("loss", "proof", "divergence of p and q", "value at p = q", "G descends")
+    return publish(given, composition, "losses", numbers, draw_divergences(means, curves), rows, None, header)
+
+
+def optimum(given: Arguments) -> int:
+    """Proposition 1, theorem 1 and equation 3; D's best logits between the data and N(0, 1)."""
+    composition = compose_train(given.overrides, given.config_dir)
+    config = composition.config
+    data = build_data(config)
+    game = build_game(config, data)
+    density = require_line(data)
+    maxima = {f"{a:g}, {b:g}": best.proposition_1(a, b) for a, b in ((1, 1), (3, 1), (1, 3), (0.3, 0.1))}
+    (low, high), loss = density.bounds[0], game.loss
+    reached = trace(game.generator, game.prior).values
+    margin = 0.1 * (reached.max() - reached.min()).item() + 1e-6
+    edges = torch.linspace(reached.min().item() - margin, reached.max().item() + margin, 6001, dtype=torch.float64)
+    x = torch.linspace(low - 1, high + 1, 400, dtype=torch.float64)
+    p, q = (which.log_prob(x[:, None]).exp() for which in (density, Gaussian(0.0, 1.0)))
+    found = best.pointwise_optimum(loss, p, q)
+    predicted = optimal_logit(loss, p, q)
+    shifted = {
+        mean: best.value_of_densities(Gaussian(0.0, 1.0).log_prob, Gaussian(mean, 1.0).log_prob, (-40.0, 40.0))
+        for mean in (0.0, 0.5, 1.0, 2.0, 4.0)
+    }
+    logits = torch.linspace(-3, 3, 64, dtype=torch.float64)
+    over_z, over_x = best.unconscious_statistician(game.generator, game.prior, torch.cos, edges)
+    numbers: dict[str, Any] = {
+        "proposition_1": {name: {"found": m.found, "predicted": m.predicted} for name, m in maxima.items()},
+        "value": {
+            f"N(0, 1), N({mean:g}, 1)": {"V(D*, G)": v.value, "2 JSD - log 4": v.predicted, "jsd": v.jsd}
+            for mean, v in shifted.items()
+        },
+        "cross_entropy": {
+            "V": best.value(logits, -logits).item(),
+            "-2 mean cross-entropy": best.value_from_cross_entropy(logits, -logits).item(),
+        },
+        "unconscious_statistician": {"E_z cos G(z)": over_z, "E_x cos x": over_x},
+    }
+    rows = [(f"largest at, a, b = {name}", f"{m.found:.6f}, a/(a+b) = {m.predicted:.6f}") for name, m in maxima.items()]
+    rows += [
+        (f"V(D*, G), {name}", f"{v['V(D*, G)']:.8f}, 2 JSD - log 4 = {v['2 JSD - log 4']:.8f}")
+        for name, v in numbers["value"].items()
+    ]
+    rows += [
+        (name.replace("_", " "), ", ".join(f"{k} = {v:.8f}" for k, v in numbers[name].items()))
+        for name in ("cross_entropy", "unconscious_statistician")
+    ]
+    if predicted is not None:
+        numbers["best_logit_error"] = (found - predicted).abs().max().item()
+        rows.append(("best logit, found - predicted", f"at most {numbers['best_logit_error']:.2g}"))
+    figure = draw_optimum(maxima, x, p, q, found, predicted)
+    return publish(given, composition, "optimum", numbers, figure, rows)
+
+
+def saturation(given: Arguments) -> int:
+    """The generator's gradient, of every loss, or of the chosen one beside Goodfellow's two.
+
+    The measured one is of the game's players, fresh, on its data.
+    """
+    composition = compose_train(given.overrides, given.config_dir)
+    config = composition.config
+    losses, highlighted = all_losses(given), ["minimax", "non_saturating"]
+    if given.sets("loss"):
+        losses = {name: losses[name] for name in highlighted} | {composition.choices["loss"]: make(config["loss"])}
+        highlighted = list(losses)
+    logits = torch.linspace(-15, 15, 301, dtype=torch.float64)
+    pulls = {name: pulling.pull(loss, logits) for name, loss in losses.items()}
+    data = build_data(config)
+    game = build_game(config, data)
+    density = require_line(data)
+    measured = pulling.measured(
+        losses,
+        game.generator,
+        game.discriminator,
+        game.prior,
+        density.sample,
+        make(config["optimizer"]["discriminator"]),
+        batch_size=config["batch_size"],
+        seed=config["seed"],
+    )
+    numbers = {
+        "logit": logits.tolist(),
+        "gradient": {name: pull.gradients.tolist() for name, pull in pulls.items()},
+        "measured": [vars(row) for row in measured],
+    }
+    last = measured[-1]
+    rows = [(f"D(G(z)) after {row.steps} updates of D", f"{row.rejection:.3g}") for row in measured]
+    rows += [
+        (f"G's gradient under {name}", f"{last.norms[name]:.3g}, at first {measured[0].norms[name]:.3g}")
+        for name in losses
+    ]
+    figure = draw_saturation(pulls, measured, highlighted)
+    return publish(given, composition, "saturation", numbers, figure, rows)
