@@ -46,7 +46,7 @@ class Phases(Watcher[Frame]):
     """Watches a game on a 1-D density with a 1-D latent; when it ends, draws its phases and a film of it.
 
     All is exact up to the width of the bins: p_g by `bin_masses`, D at their centres, expectations as sums over them.
-    The numbers of each frame (see `measure`) are logged as theory/*.
+    The numbers of each frame are logged as theory/*: those of `measure`, and `atoms`, the mass of p_g on single points.
 
     frames: how many are looked at, denser in the beginning.
     bins: of the x axis, which spans twice the bounds of the density.
@@ -82,12 +82,14 @@ class Phases(Watcher[Frame]):
         self.loss, self.prior = gan.loss, gan.prior
 
     def look(self, gan: GAN) -> Frame:
-        fake = bin_masses(gan.generator, gan.prior, self.edges).all
+        bins = bin_masses(gan.generator, gan.prior, self.edges)
+        fake = bins.all
         logits = gan.probe(self.points[:, None].float().to(gan.device), None).cpu().double()
         with torch.no_grad(), evaluating(gan.generator):
             mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
         finite(p_g=fake, D=logits, G=mapped)
-        return Frame(gan.round, fake, logits, mapped, measure(gan.loss, logits, self.real, fake))
+        numbers = measure(gan.loss, logits, self.real, fake) | {"atoms": sum(mass for _, mass in bins.atoms)}
+        return Frame(gan.round, fake, logits, mapped, numbers)
 
     @property
     def latents(self) -> Tensor:

@@ -113,9 +113,15 @@ def test_the_numbers_are_those_of_quadrature(name):
         "real": integral(p * d),
         "fake": integral(q * d),
         "deviation": integral((p + q) / 2 * np.abs(d - 0.5)),
+        "atoms": 0.0,
     }
     assert numbers == pytest.approx(expected, rel=0, abs=3e-4)
     assert numbers.keys() == expected.keys()
+
+
+def test_a_generator_that_ignores_its_latent_is_one_atom():
+    gan = make_gan(mapping=(0.0, 1.0), logit=(0.0, 0.0))
+    assert watching(gan, Gaussian(1.0, 0.5)).look(gan).numbers["atoms"] == pytest.approx(1, abs=1e-6)
 
 
 def test_at_the_exact_optimum_there_is_no_regret():
@@ -133,7 +139,7 @@ def test_at_equilibrium_the_value_is_minus_log_4_and_d_is_a_half():
     gan = make_gan(mapping=(-0.5, 1.0), logit=(0.0, 0.0))
     numbers = watching(gan, Gaussian(1.0, 0.5)).look(gan).numbers
     expected = {"value": -math.log(4), "value_optimal": -math.log(4), "real": 0.5, "fake": 0.5}
-    zero = dict.fromkeys(("jsd", "regret", "deviation"), 0)
+    zero = dict.fromkeys(("jsd", "regret", "deviation", "atoms"), 0)
     assert numbers == pytest.approx(expected | zero, rel=0, abs=1e-6)
 
 
