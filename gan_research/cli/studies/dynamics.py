@@ -50,7 +50,7 @@ def dirac(given: Arguments) -> int:
     }
     rows = [("eigenvalues", shown), *verdicts.items(), *(("note", note) for note in notes)]
     title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *regularizers])
-    arrows = sampled_field(game.field)
+    arrows = sampled_field(game.field, reach=1.1 * paths["flow"].abs().max().clamp(1.3, 2.7).item())
     figure = draw_dirac(f"{title} (eigenvalues {shown})", arrows, paths, rounds * lr)
     film = film_dirac(title, arrows, {name: thinned(path, rounds) for name, path in paths.items()})
     return publish(given, composition, "dirac", numbers, figure, rows, film)
