@@ -135,9 +135,9 @@ def test_the_ticks_of_the_axis_of_rounds_are_on_it_up_to_about_its_end(rounds):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_named(bad):
     finite(a=1.0, b=torch.zeros(3))
-    with pytest.raises(UserError, match="^b: not finite"):
+    with pytest.raises(UserError, match=r"^b: not finite"):
         finite(a=1.0, b=torch.tensor([0.0, bad]), c=bad)
-    with pytest.raises(UserError, match="^samples: not finite"):
+    with pytest.raises(UserError, match=r"^samples: not finite"):
         points_png(torch.tensor([[0.0, bad], [1.0, 1.0]]))
 
 
