@@ -147,7 +147,7 @@ def test_a_study_leaves_its_numbers_its_picture_and_its_film_in_the_folder_of_a_
 def test_phases(study):
     numbers = study("phases").numbers
     assert numbers.keys() == {"title", "round", "final", *numbers["final"]}
-    assert numbers["final"].keys() == {"value", "jsd", "value_optimal", "regret", "real", "fake", "deviation"}
+    assert numbers["final"].keys() == {"value", "jsd", "value_optimal", "regret", "real", "fake", "deviation", "atoms"}
     assert numbers["round"] == [0, 2, 9, 20]
     assert all(regret >= 0 for regret in numbers["regret"])
     for value, jsd in zip(numbers["value_optimal"], numbers["jsd"], strict=True):
@@ -394,7 +394,7 @@ def test_a_loss_that_declares_no_theory_is_told_to(name, mute_config, gan, one_l
 def test_a_loss_that_claims_nothing_is_studied_without_its_best(mute_config, gan, the_run, undrawn, tmp_path):
     modest = ("--config-dir", mute_config, "loss=modest")
     numbers = few_rounds(gan, the_run, tmp_path / "phases", *modest)
-    assert numbers["final"].keys() == {"value", "jsd", "real", "fake"}
+    assert numbers["final"].keys() == {"value", "jsd", "real", "fake", "atoms"}
     for name in ("saturation", "dirac"):
         result = gan("theory", name, f"output={tmp_path / name}", "logger=none", *FAST.get(name, ()), *modest)
         assert (result.status, result.error) == (0, "")
