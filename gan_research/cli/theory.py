@@ -36,7 +36,7 @@ USAGE = """usage: gan theory STUDY [--config-dir DIR] [GROUP=CHOICE ...] [KEY=VA
 Each study writes its numbers (JSON), a picture (PNG, SVG) and, where time matters, a film (GIF) into the folder of a
 run, and shows them in its loggers. It takes what gan train takes: any loss, regulariser, schedule, optimiser.
 
-  gan theory phases                               # in about half a minute on a CPU
+  gan theory phases                               # in under a minute on a CPU
   gan theory phases loss=hinge optimizer.discriminator.lr=1e-3
   gan theory dirac loss=non_saturating regularizer=r1 regularizer.r1.weight=0.3
   gan theory dirac --all                          # which pairs converge
