@@ -10,11 +10,14 @@ from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import all_losses, publish
 from gan_research.data.densities import Gaussian
 from gan_research.errors import UserError
+from gan_research.gan import GAN
 from gan_research.theory import optimum as best
 from gan_research.theory import saturation as pulling
 from gan_research.theory.generator_density import data_masses, trace
 from gan_research.theory.phases import optimal_logit, require_line
 from gan_research.theory.plots import draw_divergences, draw_optimum, draw_saturation
+
+UNIT = Gaussian(0.0, 1.0)
 
 
 def losses(given: Arguments) -> int:
@@ -46,51 +49,54 @@ def losses(given: Arguments) -> int:
 def optimum(given: Arguments) -> int:
     """Proposition 1, theorem 1 and equation 3; D's best logits between the data and N(0, 1)."""
     composition = compose_train(given.overrides, given.config_dir)
-    config = composition.config
-    data = build_data(config)
-    game = build_game(config, data)
+    data = build_data(composition.config)
+    game = build_game(composition.config, data)
     density = require_line(data)
-    maxima = {f"{a:g}, {b:g}": best.proposition_1(a, b) for a, b in ((1, 1), (3, 1), (1, 3), (0.3, 0.1))}
-    (low, high), loss = density.bounds[0], game.loss
-    reached = trace(game.generator, game.prior).values
-    margin = 0.1 * (reached.max() - reached.min()).item() + 1e-6
-    edges = torch.linspace(reached.min().item() - margin, reached.max().item() + margin, 6001, dtype=torch.float64)
+    low, high = density.bounds[0]
     x = torch.linspace(low - 1, high + 1, 400, dtype=torch.float64)
-    p, q = (which.log_prob(x[:, None]).exp() for which in (density, Gaussian(0.0, 1.0)))
-    found = best.pointwise_optimum(loss, p, q)
-    predicted = optimal_logit(loss, p, q)
-    shifted = {
-        mean: best.value_of_densities(Gaussian(0.0, 1.0).log_prob, Gaussian(mean, 1.0).log_prob, (-40.0, 40.0))
-        for mean in (0.0, 0.5, 1.0, 2.0, 4.0)
-    }
-    logits = torch.linspace(-3, 3, 64, dtype=torch.float64)
-    over_z, over_x = best.unconscious_statistician(game.generator, game.prior, torch.cos, edges)
+    p, q = (which.log_prob(x[:, None]).exp() for which in (density, UNIT))
+    found, predicted = best.pointwise_optimum(game.loss, p, q), optimal_logit(game.loss, p, q)
+    maxima = {f"{a:g}, {b:g}": best.proposition_1(a, b) for a, b in ((1, 1), (3, 1), (1, 3), (0.3, 0.1))}
     numbers: dict[str, Any] = {
         "proposition_1": {name: {"found": m.found, "predicted": m.predicted} for name, m in maxima.items()},
-        "value": {
-            f"N(0, 1), N({mean:g}, 1)": {"V(D*, G)": v.value, "2 JSD - log 4": v.predicted, "jsd": v.jsd}
-            for mean, v in shifted.items()
-        },
+        "value": {f"N(0, 1), N({mean:g}, 1)": value_of_shift(mean) for mean in (0.0, 0.5, 1.0, 2.0, 4.0)},
+        **identities(game),
+    }
+    if predicted is not None:
+        numbers["best_logit"] = {"largest error": (found - predicted).abs().max().item()}
+    figure = draw_optimum(maxima, x, p, q, found, predicted)
+    return publish(given, composition, "optimum", numbers, figure, lines(numbers))
+
+
+def value_of_shift(mean: float) -> dict[str, float]:
+    """Theorem 1 for N(0, 1) and N(mean, 1), each side by a quadrature of its own."""
+    found = best.value_of_densities(UNIT.log_prob, Gaussian(mean, 1.0).log_prob, (-40.0, 40.0))
+    return {"V(D*, G)": found.value, "2 JSD - log 4": found.predicted, "jsd": found.jsd}
+
+
+def identities(game: GAN) -> dict[str, dict[str, float]]:
+    """V as cross-entropy, for some logits; and an expectation of the game's fresh G over z and over p_g."""
+    logits = torch.linspace(-3, 3, 64, dtype=torch.float64)
+    reached = trace(game.generator, game.prior).values
+    low, high = reached.min().item(), reached.max().item()
+    margin = 0.1 * (high - low) + 1e-6
+    edges = torch.linspace(low - margin, high + margin, 6001, dtype=torch.float64)
+    over_z, over_x = best.unconscious_statistician(game.generator, game.prior, torch.cos, edges)
+    return {
         "cross_entropy": {
             "V": best.value(logits, -logits).item(),
             "-2 mean cross-entropy": best.value_from_cross_entropy(logits, -logits).item(),
         },
         "unconscious_statistician": {"E_z cos G(z)": over_z, "E_x cos x": over_x},
     }
-    rows = [(f"largest at, a, b = {name}", f"{m.found:.6f}, a/(a+b) = {m.predicted:.6f}") for name, m in maxima.items()]
-    rows += [
-        (f"V(D*, G), {name}", f"{v['V(D*, G)']:.8f}, 2 JSD - log 4 = {v['2 JSD - log 4']:.8f}")
-        for name, v in numbers["value"].items()
-    ]
-    rows += [
-        (name.replace("_", " "), ", ".join(f"{k} = {v:.8f}" for k, v in numbers[name].items()))
-        for name in ("cross_entropy", "unconscious_statistician")
-    ]
-    if predicted is not None:
-        numbers["best_logit_error"] = (found - predicted).abs().max().item()
-        rows.append(("best logit, found - predicted", f"at most {numbers['best_logit_error']:.2g}"))
-    figure = draw_optimum(maxima, x, p, q, found, predicted)
-    return publish(given, composition, "optimum", numbers, figure, rows)
+
+
+def lines(numbers: dict[str, Any], name: str = "") -> list[tuple[str, ...]]:
+    """Nested numbers as the rows of a table, the innermost in one line."""
+    if all(isinstance(value, float) for value in numbers.values()):
+        return [(name.replace("_", " "), ", ".join(f"{key} = {value:.9g}" for key, value in numbers.items()))]
+    parts = ((f"{name}: {key}" if name else key, part) for key, part in numbers.items())
+    return [row for full, part in parts for row in lines(part, full)]
 
 
 def saturation(given: Arguments) -> int:
