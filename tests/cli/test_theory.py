@@ -164,7 +164,7 @@ def test_modes(study):
 
 
 def test_optimum_gives_the_published_values(study):
-    """V(D*, G) of N(0, 1) and N(mu, 1), from the closed form of their JSD (published.json)."""
+    """V(D*, G) of N(0, 1) and N(mu, 1), from the closed form of their JSD."""
     numbers = study("optimum").numbers
     published = {0: -math.log(4), 0.5: -1.32567176, 1: -1.1634514, 2: -0.71263272, 4: -0.12085397}
     for mean, value in published.items():

@@ -183,7 +183,7 @@ def test_data_masses():
 
 
 def test_jsd_in_bins_rises_to_that_of_the_densities():
-    """N(0, 1) against N(1, 1): 0.11142148 (published.json)."""
+    """N(0, 1) against N(1, 1): 0.11142148, by quadrature in log space."""
     divergences = []
     for bins in (1, 4, 16, 64, 400):
         edges = torch.linspace(-6, 7, bins + 1, dtype=torch.float64)

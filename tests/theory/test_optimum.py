@@ -107,7 +107,7 @@ def test_value_is_minus_twice_the_cross_entropy():
     ("mean", "jsd"), [(0.0, 0.0), (0.5, 0.0303113), (1.0, 0.11142148), (2.0, 0.33683082), (4.0, 0.63272019)]
 )
 def test_value_at_the_optimum_is_twice_the_jsd_less_log_4(mean, jsd):
-    """JSD(N(0, 1) || N(mean, 1)), from published.json."""
+    """JSD(N(0, 1) || N(mean, 1)), by quadrature in log space."""
     found = value_of_densities(normal(0.0), normal(mean), (-12, 16))
     assert found.jsd == pytest.approx(jsd, abs=1e-8)
     assert found.value == pytest.approx(2 * jsd - math.log(4), abs=1e-7)
