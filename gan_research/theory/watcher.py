@@ -92,10 +92,8 @@ class Watcher(Periodic, Generic[Frame]):
         self.frames.append(frame)
         finite = {f"theory/{name}": value for name, value in frame.numbers.items() if math.isfinite(value)}
         log_metrics(trainer, gan, finite)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if trainer.is_global_zero and pl_module.round == pl_module.rounds:
-            self.publish(trainer.loggers)
+        if gan.round == gan.rounds and trainer.is_global_zero:
+            self.publish(trainer.loggers)  # before the last checkpoint: a run killed here publishes when it goes on
 
     def publish(self, loggers: Any = ()) -> list[Path]:
         """Write the numbers, the figure and the film of the frames seen so far."""
