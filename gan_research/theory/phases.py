@@ -18,7 +18,7 @@ from gan_research.figures import BOUND, DATA, DISCRIMINATOR, GENERATOR, OPTIMUM,
 from gan_research.gan import GAN
 from gan_research.losses import AdversarialLoss
 from gan_research.sampling import evaluating
-from gan_research.theory.generator_density import bin_masses, data_masses
+from gan_research.theory.generator_density import TAIL, bin_masses, data_masses
 from gan_research.theory.watcher import Watcher
 
 ARROWS = 25
@@ -88,7 +88,10 @@ class Phases(Watcher[Frame]):
         with torch.no_grad(), evaluating(gan.generator):
             mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
         finite(p_g=fake, D=logits, G=mapped)
-        numbers = measure(gan.loss, logits, self.real, fake) | {"atoms": sum(mass for _, mass in bins.atoms)}
+        known = (fake > 0) | (self.real > TAIL)  # where G's tails are cut, a KL isn't infinite
+        numbers = measure(gan.loss, logits[known], self.real[known], fake[known]) | {
+            "atoms": sum(mass for _, mass in bins.atoms)
+        }
         return Frame(gan.round, fake, logits, mapped, numbers)
 
     @property
