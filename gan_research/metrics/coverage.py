@@ -2,7 +2,9 @@
 
 import torch
 from torch import Tensor
+from torch.distributions import Binomial
 
+from gan_research.divergences import kl
 from gan_research.errors import UserError
 from gan_research.metrics.extractors import Extractor, Features
 from gan_research.metrics.scores import Metric
@@ -110,9 +112,9 @@ class ReverseKL(ClassMetric):
     def compute(self) -> dict[str, float]:
         good = int(self.good_counts.sum())
         share = self.good_counts.double() / good
-        kl = torch.xlogy(share, share / self.weights).sum() if good else -self.weights.min().log()
+        found = kl(share, self.weights) if good else -self.weights.min().log()
         perfect = round(self.num_samples * self.extractor.perfect_quality)
-        return {"reverse_kl": kl.item(), "reverse_kl_perfect": expected_kl(self.weights.cpu(), perfect)}
+        return {"reverse_kl": found.item(), "reverse_kl_perfect": expected_kl(self.weights.cpu(), perfect)}
 
 
 def expected_kl(weights: Tensor, n: int) -> float:
@@ -121,9 +123,8 @@ def expected_kl(weights: Tensor, n: int) -> float:
     The sum over classes of E[c/n log(c / nw)], where c ~ Binomial(n, w).
     """
     c = torch.arange(1, n + 1, dtype=torch.float64)
-    log_choices = torch.lgamma(torch.tensor(n + 1.0).double()) - torch.lgamma(c + 1) - torch.lgamma(n - c + 1)
     total = 0.0
     for w, classes in zip(*weights.double().unique(return_counts=True), strict=True):
-        probability = (log_choices + torch.xlogy(c, w) + torch.xlogy(n - c, 1 - w)).exp()
+        probability = Binomial(n, w).log_prob(c).exp()
         total += classes.item() * torch.xlogy(probability * c / n, c / (n * w)).sum().item()
     return total

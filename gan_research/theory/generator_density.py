@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributions import Binomial
 
 from gan_research.data.densities import Bounds, GaussianMixture
 from gan_research.divergences import jsd
@@ -264,8 +265,7 @@ def expected_jsd(masses: Tensor, n: int, few: float = 60.0) -> float:
     rest = (1 - p[~scarce]).sum() / (8 * n)
     p, k = p[scarce], torch.arange(int(few + 20 * few**0.5), dtype=torch.float64)  # 20 standard deviations
     k = k[k <= n]
-    choose = torch.lgamma(torch.tensor(n + 1.0, dtype=torch.float64)) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-    probability = (choose + torch.xlogy(k, p) + torch.xlogy(n - k, 1 - p)).exp()
+    probability = Binomial(n, p).log_prob(k).exp()
     x, middle = k / n, (p + k / n) / 2
     f = (torch.xlogy(p, p / middle) + torch.xlogy(x, x / middle)) / 2
     return (rest + (probability * f).sum()).item()
