@@ -1,5 +1,6 @@
 """What the callbacks share: intervals in rounds, and one way to log."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,8 @@ def log_metrics(trainer: pl.Trainer, gan: GAN, metrics: dict[str, Any]) -> None:
         logger.log_metrics(row, step=gan.round)
 
 
-def log_picture(trainer: pl.Trainer, gan: GAN, name: str, path: Path) -> None:
+def log_picture(loggers: Iterable[Any], name: str, path: Path, round: int) -> None:
     """One picture for every logger that shows pictures."""
-    for logger in trainer.loggers:
+    for logger in loggers:
         if hasattr(logger, "log_picture"):
-            logger.log_picture(name, path, gan.round)
+            logger.log_picture(name, path, round)

@@ -29,7 +29,7 @@ class SampleGrid(Periodic):
         if trainer.is_global_zero:
             path = self.folder / f"round_{gan.round:08d}.png"
             write_atomically(path, picture)
-            log_picture(trainer, gan, "samples", path)
+            log_picture(trainer.loggers, "samples", path, gan.round)
 
     def _picture(self, trainer: pl.Trainer, gan: GAN) -> bytes:
         sampler = gan.sampler()

@@ -78,13 +78,22 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
     return Composition(check(_selected(config, overrides)), choices, auto)
 
 
-def choice(group: str, name: str, config_dir: Path | None = None) -> dict[str, Any]:
-    """One choice of a group, of the user's folder or the project's own tree."""
+def choice(
+    group: str, name: str, config_dir: Path | None = None, within: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """One choice of a group, of the user's folder or the project's own tree.
+
+    What it takes from the rest of a config, such as the density of the data, it finds in the config `within`.
+    """
     candidates = [root / group / f"{name}.yaml" for root in (config_dir, conf_folder()) if root is not None]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         raise UserError(f"there is no {group}={name}: {did_you_mean(name, groups(config_dir)[group])}")
-    node = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+    whole = OmegaConf.create({**(within or {}), group: OmegaConf.load(path)})
+    try:
+        node = OmegaConf.to_container(whole[group], resolve=True)
+    except InterpolationKeyError as error:
+        raise UserError(f"{group}={name} doesn't suit these data: {str(error).splitlines()[0]}") from error
     assert isinstance(node, dict)
     return {str(key): value for key, value in node.items()}
 

@@ -52,8 +52,9 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     import torch
 
     from gan_research.cli.build import build_data, make
+    from gan_research.cli.compose import choice
 
-    node = chosen(options.metrics, config) if options.metrics else config.get("metrics")
+    node = choice("metrics", options.metrics, within=config) if options.metrics else config.get("metrics")
     if not node:
         raise UserError("that measures nothing: say what to measure, such as --metrics digits, inception or modes")
     given = {"seed": options.seed, "num_samples": options.num_samples}
@@ -73,24 +74,6 @@ def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -
     sampler.generator.to(device)
     numbers = evaluation(sampler.drawing(evaluation.seed))
     return numbers, evaluation.protocol(ema=not options.raw and config.get("ema") is not None)
-
-
-def chosen(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The choice metrics=`name`, with what it takes from the rest of the config, such as the density of the data."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import InterpolationKeyError
-
-    from gan_research.cli.compose import conf_folder, groups
-    from gan_research.errors import did_you_mean
-
-    path = conf_folder() / "metrics" / f"{name}.yaml"
-    if not path.is_file():
-        raise UserError(f"there is no metrics={name}: {did_you_mean(name, groups()['metrics'])}")
-    whole = OmegaConf.create({**config, "metrics": OmegaConf.load(path)})
-    try:
-        return OmegaConf.to_container(whole.metrics, resolve=True)  # type: ignore[return-value]
-    except InterpolationKeyError as error:
-        raise UserError(f"metrics={name} doesn't suit these data: {str(error).splitlines()[0]}") from error
 
 
 def require_trusted_parts(part: Any, trust: Sequence[str]) -> None:

@@ -1,12 +1,13 @@
 """What every study leaves behind: its numbers, a picture and perhaps a film, in a folder and in the loggers."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from gan_research.callbacks.base import log_picture
 from gan_research.figures import write_figure, write_film
 from gan_research.files import write_atomically
 
@@ -17,7 +18,7 @@ def publish(
     numbers: dict[str, Any],
     figure: Figure,
     film: Iterable[Figure] | None = None,
-    loggers: Iterable[Any] = (),
+    loggers: Sequence[Any] = (),
     round: int = 0,
 ) -> list[Path]:
     """Write NAME.json, NAME.png and .svg, and NAME.gif where there is a film; show them in the loggers.
@@ -28,9 +29,8 @@ def publish(
     write_atomically(numbers_path, json.dumps(numbers, indent=1, allow_nan=False).encode())
     picture = write_figure(figure, folder / name)
     film_path = None if film is None else write_film(film, folder / f"{name}.gif")
+    log_picture(loggers, f"theory/{name}", picture, round)
     for logger in loggers:
-        if hasattr(logger, "log_picture"):
-            logger.log_picture(f"theory/{name}", picture, round)
         if film_path is not None and hasattr(logger, "log_film"):
             logger.log_film(f"theory/{name}_film", film_path, round)
     return [path for path in (numbers_path, picture, film_path) if path is not None]
