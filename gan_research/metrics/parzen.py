@@ -6,14 +6,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_research.metrics.extractors import Extractor, Features
-from gan_research.metrics.scores import Metric, Split
+from gan_research.metrics.extractors import Extractor
+from gan_research.metrics.scores import FeatureMetric, Split
 
 PAIRS = 2**22
 """So many distances are held at a time (32 MiB of float64)."""
 
 
-class Parzen(Metric):
+class Parzen(FeatureMetric):
     """Mean log-density, in nats, of all held-out reals under Gaussian kernels of width sigma at the generated samples.
 
     sigma is that of `sigmas` by which the first 1,000 training samples are likeliest. `parzen_se` is the standard error
@@ -28,22 +28,11 @@ class Parzen(Metric):
 
     def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
         super().__init__(extractor, seed, device)
-        self.real: dict[Split, list[Tensor]] = {"train": [], "heldout": []}
         self.perfect: float | None = None
-        self.reset()
 
     @classmethod
     def wants(cls, num_samples: int) -> dict[Split, int | None]:
         return {"train": cls.num_validation + num_samples, "heldout": None}
-
-    def update_real(self, seen: Features, split: Split) -> None:
-        self.real[split].append(seen.features)
-
-    def reset(self) -> None:
-        self.generated: list[Tensor] = []
-
-    def update(self, seen: Features) -> None:
-        self.generated.append(seen.features)
 
     def compute(self) -> dict[str, float]:
         validation, others = torch.cat(self.real["train"]).tensor_split([self.num_validation])

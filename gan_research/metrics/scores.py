@@ -69,6 +69,24 @@ class Metric:
         raise NotImplementedError
 
 
+class FeatureMetric(Metric):
+    """A metric that keeps the features of all samples until it is computed."""
+
+    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
+        super().__init__(extractor, seed, device)
+        self.real: dict[Split, list[Tensor]] = {"train": [], "heldout": []}
+        self.reset()
+
+    def update_real(self, seen: Features, split: Split) -> None:
+        self.real[split].append(seen.features)
+
+    def reset(self) -> None:
+        self.generated: list[Tensor] = []
+
+    def update(self, seen: Features) -> None:
+        self.generated.append(seen.features)
+
+
 class _AsIs(nn.Module):
     """Stands for the extractor inside a torchmetrics metric, which is given features instead of pictures."""
 

@@ -5,12 +5,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_research.metrics.extractors import Extractor, Features
-from gan_research.metrics.scores import Metric, Split
+from gan_research.metrics.scores import FeatureMetric, Split
 from gan_research.streams import stream
 
 
-class SlicedWasserstein(Metric):
+class SlicedWasserstein(FeatureMetric):
     """W1 between generated and as many real samples, along a line, averaged over `projections` random directions.
 
     Along a line it is the mean distance of the sorted samples; in 1-D that is W1 itself. Perfect: two disjoint sets of
@@ -21,26 +20,12 @@ class SlicedWasserstein(Metric):
     best = "min"
     projections: ClassVar[int] = 128
 
-    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
-        super().__init__(extractor, seed, device)
-        self.real: list[Tensor] = []
-        self.reset()
-
     @classmethod
     def wants(cls, num_samples: int) -> dict[Split, int | None]:
         return {"train": 2 * num_samples}
 
-    def update_real(self, seen: Features, split: Split) -> None:
-        self.real.append(seen.features)
-
-    def reset(self) -> None:
-        self.generated: list[Tensor] = []
-
-    def update(self, seen: Features) -> None:
-        self.generated.append(seen.features)
-
     def compute(self) -> dict[str, float]:
-        real, others = (self.slices(half) for half in torch.cat(self.real).chunk(2))
+        real, others = (self.slices(half) for half in torch.cat(self.real["train"]).chunk(2))
         generated = self.slices(torch.cat(self.generated))
         return {
             "sliced_wasserstein": (generated - real).abs().mean().item(),
