@@ -8,7 +8,7 @@ equilibrium (0, 0), and both players together follow the field v = (-dL_G/dtheta
 import cmath
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
@@ -18,8 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from gan_research.errors import UserError
 from gan_research.gan import OptimizerFactory
@@ -29,6 +27,7 @@ from gan_research.regularizers.base import gradient
 from gan_research.schedule import Player, Schedule
 from gan_research.streams import Draws, stream_seed
 from gan_research.theory.optimum import minimiser
+from gan_research.theory.tape import Tape
 
 COORDINATE: dict[Player, int] = {"generator": 0, "discriminator": 1}
 """Which of (theta, psi) is whose."""
@@ -39,9 +38,6 @@ ORIGIN = torch.zeros(2, dtype=torch.float64)
 
 STARTS = ((0.8, 0.6), (0.1, -0.05))
 """Far and near: what holds only around the equilibrium, or only away from it, shows in the difference."""
-
-STIFF = 25.0
-"""The stiffness above which games of a table are integrated apart from the others."""
 
 Verdict = Literal["converges", "converges sublinearly", "orbits", "does not settle", "diverges", "refused"]
 
@@ -82,49 +78,6 @@ class ExactPlay(Play):
     def gradient_at(self, points: Tensor) -> Tensor:
         points = points.detach().requires_grad_()
         return gradient(self.exact_discriminator(points), points)
-
-
-class Tape(TorchDispatchMode):
-    """The tensor operations, backward passes included, that a function does on one tensor: to be done on others.
-
-    Unlike the function itself, the tape can be batched by `torch.vmap` and differentiated as a whole, through what the
-    function detaches, too. It takes one way through the function: branches are not on it.
-    """
-
-    def __init__(self, function: Callable[[Tensor], Tensor], argument: Tensor):
-        super().__init__()
-        self.argument = argument
-        self._operations: list[tuple[Any, list[Any], Any, list[tuple[int, int]], int]] = []
-        self._values: list[Tensor] = [argument]
-        """All that depends on the argument, kept, so that each has an id of its own."""
-        self._slots = {id(argument): 0}
-        with self:
-            self._result = function(argument)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        leaves, structure = tree_flatten((args, kwargs or {}))
-        inputs = [(i, self._slots[id(leaf)]) for i, leaf in enumerate(leaves) if id(leaf) in self._slots]
-        if inputs:
-            if func is torch.ops.aten.detach.default:
-                func = torch.ops.aten.alias.default
-            self._operations.append((func, leaves, structure, inputs, len(self._values)))
-            for value in tree_leaves(out):
-                self._slots[id(value)] = len(self._values)
-                self._values.append(value)
-        return out
-
-    def __call__(self, argument: Tensor) -> Tensor:
-        values: list[Any] = [argument, *[None] * (len(self._values) - 1)]
-        for func, leaves, structure, inputs, first in self._operations:
-            leaves = list(leaves)
-            for i, slot in inputs:
-                leaves[i] = values[slot]
-            args, kwargs = tree_unflatten(leaves, structure)
-            out = tree_leaves(func(*args, **kwargs))
-            values[first : first + len(out)] = out
-        last = self._slots.get(id(self._result))
-        return self._result if last is None else values[last]
 
 
 class Dynamics(Protocol):
@@ -467,126 +420,3 @@ def verdict(radii: Tensor, rate: float | None, far: float = 30.0, tolerance: flo
     if rate is None or rate > 1e-6 or grew.any():
         return "does not settle"
     return "converges sublinearly" if (late < (1 - tolerance) * earlier).all() else "orbits"
-
-
-# --- all pairs ---------------------------------------------------------------------------------------------------
-
-
-class Tabulated:
-    """The fields of P Dirac-GANs on one grid each, interpolated: all are integrated together, states (P, S, 2).
-
-    The grid has 2 * half + 1 lines each way at spread * sinh(u), u evenly spaced: dense around (0, 0), and out to
-    `far`. Between them a cubic through 4 nodes each way, which moves a path by about 1e-5 in 50 units of time; a jump
-    is blurred over a cell or two, 0.05 wide at (0, 0). Farther out the field is 0.
-    """
-
-    def __init__(self, games: Sequence[DiracGAN], half: int = 48, far: float = 30.0, spread: float = 0.5):
-        self.games, self.half, self.far, self.spread = games, half, far, spread
-        self.spacing = math.asinh(far / spread) / half
-        self.stiffness = max(game.stiffness for game in games)
-        lines = spread * (self.spacing * torch.arange(-half, half + 1, dtype=torch.float64)).sinh()
-        nodes = torch.stack(torch.meshgrid(lines, lines, indexing="ij"), -1)
-        values = torch.stack([game.field(nodes) for game in games])
-        self.values = values.nan_to_num().clamp(-1e6, 1e6).flatten(0, 2)  # (P * lines * lines, 2)
-
-    def field(self, states: Tensor) -> Tensor:
-        lines = 2 * self.half + 1
-        at = (states.clamp(-self.far, self.far) / self.spread).asinh() / self.spacing + self.half
-        first = at.floor().clamp(1, lines - 3)  # the second of the 4 nodes
-        t = (at - first)[..., None]
-        weights = torch.cat(  # Lagrange's polynomials of the nodes -1, 0, 1, 2
-            [
-                -t * (t - 1) * (t - 2) / 6,
-                (t + 1) * (t - 1) * (t - 2) / 2,
-                -(t + 1) * t * (t - 2) / 2,
-                t * (t * t - 1) / 6,
-            ],
-            -1,
-        )
-        near = first.long()[..., None] + torch.arange(-1, 3)  # (P, S, 2, 4)
-        which = torch.arange(len(self.games))[:, None, None] * lines + near[..., 0, :]
-        values = self.values[which[..., :, None] * lines + near[..., 1, None, :]]  # (P, S, 4, 4, 2)
-        inner = (weights[..., 1, None, :, None] * values).sum(-2)
-        inside = (states.abs() <= self.far).all(-1, keepdim=True)
-        return (weights[..., 0, :, None] * inner).sum(-2) * inside
-
-    def after_step(self, player: Player, states: Tensor) -> Tensor:
-        for number, game in enumerate(self.games):
-            if game.fieldless:
-                states = states.index_copy(
-                    0, torch.tensor([number]), game.after_step(player, states[number : number + 1])
-                )
-        return states
-
-
-@dataclass(frozen=True)
-class Row:
-    """One pair of the table; `radii` are the first start's last distances: of the flow, simultaneous, alternating."""
-
-    loss: str
-    regularizer: str
-    eigenvalues: tuple[complex, complex] | None
-    flow: Verdict
-    simultaneous: Verdict
-    alternating: Verdict
-    radii: tuple[float, float, float] | None
-    notes: tuple[str, ...] = ()
-
-
-def table(
-    losses: Mapping[str, AdversarialLoss],
-    regularizers: Mapping[str, Mapping[str, Regularizer]],
-    starts: Sequence[tuple[float, float]] = STARTS,
-    time: float = 50.0,
-    lr: float = 0.1,
-    nodes: int = 32,
-) -> list[Row]:
-    """Every loss with every set of regularisers: the flow over `time`, and as long in gradient steps of rate `lr`.
-
-    Pairs that a regulariser doesn't allow are "refused". The trajectories follow the fields as tabulated (`Tabulated`).
-    """
-    games: dict[tuple[str, str], DiracGAN] = {}
-    refused: dict[tuple[str, str], str] = {}
-    for pair in ((loss, regularizer) for loss in losses for regularizer in regularizers):
-        try:
-            games[pair] = DiracGAN(losses[pair[0]], regularizers[pair[1]], nodes)
-        except UserError as error:
-            refused[pair] = str(error)
-    rows = {pair: Row(*pair, None, "refused", "refused", "refused", None, (why,)) for pair, why in refused.items()}
-    for stiff in (False, True):  # apart: all that are integrated together take the steps of the stiffest
-        if alike := {pair: game for pair, game in games.items() if (game.stiffness > STIFF) is stiff}:
-            rows |= studied(alike, torch.tensor(starts, dtype=torch.float64), time, lr)
-    return [rows[loss, regularizer] for loss in losses for regularizer in regularizers]
-
-
-def studied(
-    games: Mapping[tuple[str, str], DiracGAN], starts: Tensor, time: float, lr: float
-) -> dict[tuple[str, str], Row]:
-    """The rows of these games."""
-    dynamics = Tabulated(list(games.values()))
-    states = starts.expand(len(games), -1, -1)
-    descent = gradient_descent(lr)
-    schedules = [Schedule(updates="simultaneous"), Schedule(updates="alternating")]
-    rates: list[Callable[[DiracGAN], float | None]] = [lambda game: game.rate]
-    paths = [flow(dynamics, states, time)]
-    for schedule in schedules:
-        paths.append(gradient_steps(dynamics, states, round(time / lr), schedule, descent, descent))
-        rates.append(lambda game, schedule=schedule: game.played_rate(schedule, lr))  # type: ignore[misc]
-    radii = [path.norm(dim=-1) for path in paths]
-    rows = {}
-    for number, (pair, game) in enumerate(games.items()):
-        flowing, simultaneous, alternating = (
-            verdict(r[:, number], rate(game), dynamics.far) for r, rate in zip(radii, rates, strict=True)
-        )
-        last = [r[-1, number, 0].nan_to_num(nan=dynamics.far).clamp(max=dynamics.far).item() for r in radii]
-        rows[pair] = Row(
-            loss=pair[0],
-            regularizer=pair[1],
-            eigenvalues=game.eigenvalues,
-            flow=flowing,
-            simultaneous=simultaneous,
-            alternating=alternating,
-            radii=(last[0], last[1], last[2]),
-            notes=tuple(game.notes()),
-        )
-    return rows

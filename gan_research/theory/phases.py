@@ -200,8 +200,8 @@ def measure(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -
 
     value: V(D, G), minus D's expected loss; value_optimal: V(D*, G), where the loss has a closed form of it; regret:
     the difference; jsd: in nats; real, fake: the means of D(x) and D(G(z)), of the logits where those aren't log-odds;
-    deviation: the mean of |D - 1/2| over p_data and p_g alike. D* is the loss's own, whatever
-    regularisers do to D. Of a KL, value_optimal and regret may be infinite.
+    deviation: the mean of |D - 1/2| over p_data and p_g alike. D* is the loss's own, whatever regularisers do to D. Of
+    a KL, value_optimal and regret may be infinite.
     """
     numbers = {"value": -loss.expected("discriminator", logits, real, fake), "jsd": jsd(real, fake)}
     theory = loss.theory()

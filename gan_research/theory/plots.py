@@ -24,7 +24,7 @@ from gan_research.figures import (
     styled,
 )
 from gan_research.theory.convergence import Convexity, Path
-from gan_research.theory.dirac import Row
+from gan_research.theory.dirac_table import Row
 from gan_research.theory.optimum import Maximum
 from gan_research.theory.saturation import Pull, TrainedDiscriminator
 

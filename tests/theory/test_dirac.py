@@ -28,13 +28,12 @@ from gan_research.theory.dirac import (
     STARTS,
     DiracGAN,
     Quadrature,
-    Tabulated,
     eigenvalues,
     flow,
     gradient_steps,
-    table,
     verdict,
 )
+from gan_research.theory.dirac_table import Tabulated, table
 
 BARE = {"minimax": Minimax(), "non_saturating": NonSaturating(), "wasserstein": Wasserstein()}
 SLOPE = {"minimax": 0.5, "non_saturating": 0.5, "wasserstein": 1.0}

@@ -11,6 +11,7 @@ from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import all_choices, all_losses, publish
 from gan_research.errors import UserError
 from gan_research.theory import dirac as theory
+from gan_research.theory.dirac_table import table
 from gan_research.theory.plots import draw_dirac, draw_dirac_table, film_dirac, sampled_field
 
 
@@ -64,7 +65,7 @@ def dirac_table(given: Arguments) -> int:
         node = node | ({"weight": 1.0} if "weight" in node else {})
         regularizers[name] = {name: make(node)} if node else {}
     rates = composition.config["optimizer"]["generator"]["lr"], composition.config["rounds"]
-    rows = theory.table(all_losses(given), regularizers, time=rates[0] * rates[1], lr=rates[0])
+    rows = table(all_losses(given), regularizers, time=rates[0] * rates[1], lr=rates[0])
     numbers = {"rows": [plain_row(row) for row in rows]}
     ways = ("flow", "simultaneous", "alternating")
     alike: dict[tuple[str, ...], list[str]] = {}
