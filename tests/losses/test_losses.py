@@ -8,12 +8,10 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from gan_research import losses
 from gan_research.cli.build import make
 from gan_research.cli.compose import choice, groups
 from gan_research.errors import UserError
 from gan_research.losses import (
-    FGAN,
     KL,
     AdversarialLoss,
     Alpha,
@@ -27,7 +25,6 @@ from gan_research.losses import (
     Relativistic,
     RelativisticAverage,
     ReverseKL,
-    Separable,
     SquaredHellinger,
     TotalVariation,
     Wasserstein,
@@ -259,13 +256,8 @@ def relative_error(got, wanted):
     return ((got.double() - wanted) / scale).abs().max().item()
 
 
-def test_every_loss_has_a_row():
-    def below(cls):
-        return {cls}.union(*(below(sub) for sub in cls.__subclasses__()))
-
-    ours = {cls for cls in below(AdversarialLoss) if cls.__module__.startswith("gan_research.")}
-    unfinished = {AdversarialLoss, Separable, FGAN, losses.relativistic.Relative}
-    assert ours - unfinished == {type(row.loss) for row in LOSSES.values()}
+def test_every_loss_has_a_row(finished):
+    assert finished == {type(row.loss) for row in LOSSES.values()}
 
 
 def test_every_choice_has_a_row():
