@@ -1,5 +1,5 @@
 #!/bin/sh
-# Draws the pictures of docs/theory.md anew, by the commands that stand beside them there: about 5 minutes on a CPU.
+# Draws the pictures of docs/theory.md anew, by the commands that stand beside them there: some minutes on a CPU.
 set -eu
 cd "$(dirname "$0")/.."
 runs=$(mktemp -d)

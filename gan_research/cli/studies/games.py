@@ -103,11 +103,12 @@ def convergence(given: Arguments) -> int:
             },
             "training": training,
         }
+        way_down = numbers["paths"]["down V(D*, p_g)"]
         rows: list[tuple[str, ...]] = [
             ("convexity: least second difference", f"{numbers['least_second_difference']:.3g}"),
             ("envelope theorem: largest error", f"{gradients.error:.3g}"),
-            ("rises of V(D*, p_g) on the way down it", rises(numbers["paths"], "value")),
-            ("rises of KL(p_data || p_g) on that way", rises(numbers["paths"], "kl_of_data")),
+            ("rises of V(D*, p_g) on the way down it", rises(way_down["value"])),
+            ("rises of KL(p_data || p_g) on that way", rises(way_down["kl_of_data"])),
             ("V(D*, p_g) at its end, and at p_data", f"{path.values[-1].item():.8f}, {path.at_equality:.8f}"),
             *((f"networks: {name} at the end", shown(value)) for name, value in training["final"].items()),
         ]
@@ -115,9 +116,8 @@ def convergence(given: Arguments) -> int:
         return study.publish(numbers, figure, rows, film_convergence(p, path))
 
 
-def rises(paths: dict[str, dict[str, list[float]]], name: str) -> str:
-    """How often it rises, by more than rounding, on the first of the paths."""
-    values = next(iter(paths.values()))[name]
+def rises(values: list[float]) -> str:
+    """How often a series rises, by more than rounding."""
     return str(sum(after > before + 1e-12 for before, after in pairwise(values)))
 
 

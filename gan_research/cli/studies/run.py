@@ -23,7 +23,7 @@ class StudyRun:
         of = "+".join([composition.choices["loss"], *(config["regularizer"] or {})])
         every_loss = name == "losses" or name == "dirac-all" or (name == "saturation" and not given.sets("loss"))
         stem = f"theory-{name}" if every_loss else f"theory-{name}-{of}"
-        self.name, self.given = name, given
+        self.name = name
         self.run = Run.create(
             Path(config["output"]), f"{stem}-s{config['seed']}", stem, config["tags"], given.overrides, given.config_dir
         )
