@@ -1,31 +1,57 @@
 """Feature extractors and the metrics over their features: one feature pass, every metric, one protocol."""
 
-from gan_research.metrics.classifier import Classifier, StackedClassifier
+from gan_research.metrics.base import METRICS, Metric
 from gan_research.metrics.coverage import HighQuality, Modes, RarestClass, ReverseKL
-from gan_research.metrics.evaluation import Evaluation, Protocol, RealSet
-from gan_research.metrics.extractors import Extractor, Features, Inception
+from gan_research.metrics.evaluation import Evaluation
+from gan_research.metrics.extractors import (
+    CLIP,
+    EXTRACTORS,
+    LPIPS,
+    VGG16,
+    Classifier,
+    DINOv2,
+    Extractor,
+    Features,
+    ImageNetwork,
+    Inception,
+    MixtureModes,
+    ModuleExtractor,
+    StackedClassifier,
+    Values,
+)
+from gan_research.metrics.frechet import FID, InfiniteFID, IntraClassFID
+from gan_research.metrics.inception_score import InceptionScore
+from gan_research.metrics.kid import KID
 from gan_research.metrics.parzen import Parzen
-from gan_research.metrics.scores import FID, METRICS, InceptionScore, Metric
+from gan_research.metrics.protocol import Protocol
 from gan_research.metrics.sliced import SlicedWasserstein
-from gan_research.metrics.values import MixtureModes, Values
 
 __all__ = [
+    "CLIP",
+    "EXTRACTORS",
     "FID",
+    "KID",
+    "LPIPS",
     "METRICS",
+    "VGG16",
     "Classifier",
+    "DINOv2",
     "Evaluation",
     "Extractor",
     "Features",
     "HighQuality",
+    "ImageNetwork",
     "Inception",
     "InceptionScore",
+    "InfiniteFID",
+    "IntraClassFID",
     "Metric",
     "MixtureModes",
     "Modes",
+    "ModuleExtractor",
     "Parzen",
     "Protocol",
     "RarestClass",
-    "RealSet",
     "ReverseKL",
     "SlicedWasserstein",
     "StackedClassifier",

@@ -1,55 +1,34 @@
 """Which of the data's classes or modes are generated, and how evenly: counts by the largest logit."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.distributions import Binomial
 
 from gan_research.divergences import kl
 from gan_research.errors import UserError
-from gan_research.metrics.extractors import Extractor, Features
-from gan_research.metrics.scores import Metric
+from gan_research.metrics.base import Kept, Metric, Split
 
 
 class ClassMetric(Metric):
-    """What the metrics here share: how many samples fall into each class, and how many of high quality."""
+    """What the metrics here share: they compare how many samples fall into each of the data's own classes."""
 
+    wants = ("counts",)
     needs_logits = True
 
-    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
-        super().__init__(extractor, seed, device)
-        self.reset()
-
-    @classmethod
-    def check(cls, extractor: Extractor, num_samples: int) -> None:
-        super().check(extractor, num_samples)
-        if not extractor.knows_data_classes:
+    def check(self, num_samples: int) -> None:
+        super().check(num_samples)
+        if not self.extractor.knows_data_classes:
             raise UserError(
-                f"metric '{cls.name}' needs to know the data's own classes, which extractor '{extractor.name}' "
+                f"metric '{self.name}' needs to know the data's own classes, which extractor '{self.extractor.name}' "
                 "doesn't: leave the metric out, or choose such metrics as digits, mnist, stacked_mnist or modes"
             )
 
-    def reset(self) -> None:
-        self.counts = torch.zeros(self.extractor.num_classes, dtype=torch.int64, device=self.device)
-        self.good_counts = torch.zeros_like(self.counts)
-
-    def update(self, seen: Features) -> None:
-        assert seen.logits is not None
-        logits, classes = seen.logits.max(1)
-        self.counts += torch.bincount(classes, minlength=len(self.counts))
-        least = self.extractor.min_logit
-        good = classes if least is None else classes[logits >= least]
-        self.good_counts += torch.bincount(good, minlength=len(self.counts))
-
-    @property
-    def num_samples(self) -> int:
-        """How many samples it has seen."""
-        return int(self.counts.sum())
-
-    @property
-    def weights(self) -> Tensor:
-        """The share of the data that each class has: (K,) float64."""
+    def weights(self, counts: Tensor) -> Tensor:
+        """The share of the data that each class has: (K,) float64, beside `counts` (K,)."""
         given = self.extractor.class_weights
-        return torch.full_like(self.counts, 1 / len(self.counts), dtype=torch.float64) if given is None else given
+        return torch.full_like(counts, 1 / len(counts), dtype=torch.float64) if given is None else given
 
 
 class RarestClass(ClassMetric):
@@ -59,10 +38,10 @@ class RarestClass(ClassMetric):
     """
 
     name = "rarest_class"
-    best = "max"
+    columns = {"rarest_class": "max"}
 
-    def compute(self) -> dict[str, float]:
-        return {"rarest_class": (self.counts.min().double() / self.counts.sum()).item()}
+    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        return {"rarest_class": (generated["counts"].all.min().double() / generated["counts"].all.sum()).item()}
 
 
 class Modes(ClassMetric):
@@ -72,30 +51,31 @@ class Modes(ClassMetric):
     """
 
     name = "modes"
-    best = "max"
+    columns = {"modes": "max"}
 
-    def compute(self) -> dict[str, float]:
-        missed = torch.log1p(-self.weights * self.extractor.perfect_quality) * self.num_samples
-        return {"modes": float((self.good_counts > 0).sum()), "modes_perfect": -torch.expm1(missed).sum().item()}
+    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        counts = generated["counts"]
+        missed = torch.log1p(-self.weights(counts.all) * self.extractor.perfect_quality) * counts.all.sum()
+        return {"modes": float((counts.good > 0).sum()), "modes_perfect": -torch.expm1(missed).sum().item()}
 
 
 class HighQuality(ClassMetric):
     """The share of samples of high quality: within 3 standard deviations of the nearest mode. PacGAN, section 4."""
 
     name = "high_quality"
-    best = "max"
+    columns = {"high_quality": "max"}
 
-    @classmethod
-    def check(cls, extractor: Extractor, num_samples: int) -> None:
-        super().check(extractor, num_samples)
-        if extractor.min_logit is None:
+    def check(self, num_samples: int) -> None:
+        super().check(num_samples)
+        if self.extractor.min_logit is None:
             raise UserError(
-                f"metric 'high_quality' needs modes of a known spread, and extractor '{extractor.name}' has none: "
+                f"metric 'high_quality' needs modes of a known spread, and extractor '{self.extractor.name}' has none: "
                 "leave the metric out, or choose metrics=modes"
             )
 
-    def compute(self) -> dict[str, float]:
-        share = self.good_counts.sum().double() / self.counts.sum()
+    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        counts = generated["counts"]
+        share = counts.good.sum().double() / counts.all.sum()
         return {"high_quality": share.item(), "high_quality_perfect": self.extractor.perfect_quality}
 
 
@@ -107,14 +87,14 @@ class ReverseKL(ClassMetric):
     """
 
     name = "reverse_kl"
-    best = "min"
+    columns = {"reverse_kl": "min"}
 
-    def compute(self) -> dict[str, float]:
-        good = int(self.good_counts.sum())
-        share = self.good_counts.double() / good
-        found = kl(share, self.weights) if good else -self.weights.min().log()
-        perfect = round(self.num_samples * self.extractor.perfect_quality)
-        return {"reverse_kl": found.item(), "reverse_kl_perfect": expected_kl(self.weights.cpu(), perfect)}
+    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        counts = generated["counts"]
+        weights, good = self.weights(counts.all), int(counts.good.sum())
+        found = kl(counts.good.double() / good, weights) if good else -weights.min().log()
+        perfect = round(int(counts.all.sum()) * self.extractor.perfect_quality)
+        return {"reverse_kl": found.item(), "reverse_kl_perfect": expected_kl(weights.cpu(), perfect)}
 
 
 def expected_kl(weights: Tensor, n: int) -> float:

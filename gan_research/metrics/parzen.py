@@ -1,55 +1,57 @@
 """The Parzen-window log-likelihood: what the first GAN paper measured."""
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from gan_research.metrics.base import Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
-from gan_research.metrics.scores import FeatureMetric, Split
 
 PAIRS = 2**22
 """So many distances are held at a time (32 MiB of float64)."""
 
 
-class Parzen(FeatureMetric):
+class Parzen(Metric):
     """Mean log-density, in nats, of all held-out reals under Gaussian kernels of width sigma at the generated samples.
 
-    sigma is that of `sigmas` by which the first 1,000 training samples are likeliest. `parzen_se` is the standard error
-    of the mean over the reals. Perfect: as many training samples, the next ones, in place of the generated.
+    sigma is that of `sigmas` by which `num_validation` training samples are likeliest. `parzen_se` is the standard
+    error
+    of the mean over the reals. Perfect: as many training samples, other ones, in place of the generated.
     Breuleux et al. 2011; Goodfellow et al. 2014, section 5, whose code (parzen_ll.py) has this grid and these numbers.
     """
 
     name = "parzen"
-    best = "max"
+    columns = {"parzen": "max"}
+    wants = ("features",)
     sigmas: ClassVar[Tensor] = torch.logspace(-1, 0, 10, dtype=torch.float64)
-    num_validation: ClassVar[int] = 1000
 
-    def __init__(self, extractor: Extractor, seed: int, device: torch.device) -> None:
-        super().__init__(extractor, seed, device)
-        self.perfect: float | None = None
+    def __init__(self, extractor: Extractor, num_validation: int = 1000) -> None:
+        super().__init__(extractor)
+        self.num_validation = num_validation
+        self.perfect: tuple[Tensor, float] | None = None
 
-    @classmethod
-    def wants(cls, num_samples: int) -> dict[Split, int | None]:
-        return {"train": cls.num_validation + num_samples, "heldout": None}
+    def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
+        return {"train": {"features": self.num_validation + num_samples}, "heldout": {"features": None}}
 
-    def compute(self) -> dict[str, float]:
-        validation, others = torch.cat(self.real["train"]).tensor_split([self.num_validation])
-        heldout = torch.cat(self.real["heldout"])
+    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        train, heldout = real["train"]["features"].features, real["heldout"]["features"].features
+        validation, others = train.tensor_split([self.num_validation])
 
         def fitted(centres: Tensor) -> tuple[float, Tensor]:
             sigma = best_sigma(validation, centres, self.sigmas)
             return sigma, log_likelihood(heldout, centres, [sigma])[0]
 
-        sigma, likelihoods = fitted(torch.cat(self.generated))
-        if self.perfect is None:
-            self.perfect = fitted(others)[1].mean().item()
+        sigma, likelihoods = fitted(generated["features"].features)
+        if self.perfect is None or self.perfect[0] is not train:  # once for the same reals
+            self.perfect = (train, fitted(others)[1].mean().item())
         return {
             "parzen": likelihoods.mean().item(),
             "parzen_se": likelihoods.std(correction=0).item() / math.sqrt(len(likelihoods)),
             "parzen_sigma": sigma,
-            "parzen_perfect": self.perfect,
+            "parzen_perfect": self.perfect[1],
         }
 
 

@@ -1,40 +1,44 @@
 """The sliced Wasserstein distance: for points and small vectors, without a network."""
 
-from typing import ClassVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from gan_research.metrics.scores import FeatureMetric, Split
+from gan_research.metrics.base import DRAWS, Kept, Metric, Split
+from gan_research.metrics.extractors import Extractor
 from gan_research.streams import stream
 
 
-class SlicedWasserstein(FeatureMetric):
+class SlicedWasserstein(Metric):
     """W1 between generated and as many real samples, along a line, averaged over `projections` random directions.
 
     Along a line it is the mean distance of the sorted samples; in 1-D that is W1 itself. Perfect: two disjoint sets of
-    the first real samples. Rabin et al. 2011, "Wasserstein barycenter and its application to texture mixing".
+    real samples. Rabin et al. 2011, "Wasserstein barycenter and its application to texture mixing".
     """
 
     name = "sliced_wasserstein"
-    best = "min"
-    projections: ClassVar[int] = 128
+    columns = {"sliced_wasserstein": "min"}
+    wants = ("features",)
 
-    @classmethod
-    def wants(cls, num_samples: int) -> dict[Split, int | None]:
-        return {"train": 2 * num_samples}
+    def __init__(self, extractor: Extractor, projections: int = 128) -> None:
+        super().__init__(extractor)
+        self.projections = projections
 
-    def compute(self) -> dict[str, float]:
-        real, others = (self.slices(half) for half in torch.cat(self.real["train"]).chunk(2))
-        generated = self.slices(torch.cat(self.generated))
+    def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
+        return {"train": {"features": 2 * num_samples}}
+
+    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        half, others = (self.slices(part) for part in real["train"]["features"].features.chunk(2))
+        found = self.slices(generated["features"].features)
         return {
-            "sliced_wasserstein": (generated - real).abs().mean().item(),
-            "sliced_wasserstein_perfect": (others - real).abs().mean().item(),
+            "sliced_wasserstein": (found - half).abs().mean().item(),
+            "sliced_wasserstein_perfect": (others - half).abs().mean().item(),
         }
 
     def slices(self, samples: Tensor) -> Tensor:
         """(N, F) -> (N, projections) float64: along each direction, sorted."""
-        generator = stream(self.seed, "sliced wasserstein directions")
+        generator = stream(DRAWS, "sliced wasserstein directions")
         directions = torch.randn(samples.shape[1], self.projections, generator=generator, dtype=torch.float64)
         directions /= directions.norm(dim=0)
-        return (samples.double() @ directions.to(self.device)).sort(dim=0).values
+        return (samples.double() @ directions.to(samples.device)).sort(dim=0).values

@@ -17,10 +17,8 @@ def normal(n, dim, seed, scale=1.0):
     return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed)) * scale
 
 
-@pytest.fixture
-def few(monkeypatch):
-    """Parzen with 20 validation samples instead of 1,000."""
-    monkeypatch.setattr(Parzen, "num_validation", 20)
+FEW = {"parzen": {"num_validation": 20}}
+"""20 validation samples instead of 1,000."""
 
 
 def test_one_centre_is_a_gaussian():
@@ -69,9 +67,9 @@ def test_sigma_is_the_likeliest_of_the_grid():
         assert best_sigma(points, centre, Parzen.sigmas) == pytest.approx(wanted, rel=1e-12)
 
 
-def test_the_columns(score, few):
+def test_the_columns(score):
     real, heldout, fake = normal(50, 3, 0), normal(40, 3, 1), normal(30, 3, 2, 0.8)
-    found = score(Values(), ["parzen"], fake, real, heldout, batch_size=7)
+    found = score(Values(), ["parzen"], fake, real, heldout, in_order=True, batch_size=7, settings=FEW)
     sigma = best_sigma(real[:20], fake, Parzen.sigmas)
     likelihoods = log_likelihood(heldout, fake, [sigma])[0].numpy()
     assert found["parzen_sigma"] == sigma
@@ -80,40 +78,42 @@ def test_the_columns(score, few):
     best = best_sigma(real[:20], real[20:], Parzen.sigmas)
     assert found["parzen_perfect"] == pytest.approx(log_likelihood(heldout, real[20:], [best]).mean().item(), rel=1e-12)
     assert list(found) == ["parzen", "parzen_se", "parzen_sigma", "parzen_perfect"]
-    other = score(Values(), ["parzen"], fake, torch.cat([real, 100 + real]), heldout, batch_size=500)
+    further = torch.cat([real, 100 + real])
+    other = score(Values(), ["parzen"], fake, further, heldout, in_order=True, batch_size=500, settings=FEW)
     assert other == pytest.approx(found, rel=1e-12)  # neither the batch size nor further reals matter
 
 
-def test_pictures_are_numbers_from_0_to_1(score, few):
+def test_pictures_are_numbers_from_0_to_1(score):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (90, 1, 2, 2), dtype=torch.uint8, generator=generator)
-    found = score(Values(), ["parzen"], images[:30], images[:50], images[50:])
+    found = score(Values(), ["parzen"], images[:30], images[:50], images[50:], settings=FEW)
     values = images.flatten(1).float() / 255
     assert found["parzen"] == pytest.approx(
         log_likelihood(values[50:], values[:30], [found["parzen_sigma"]]).mean().item(), rel=1e-12
     )
 
 
-def test_a_second_call_forgets_the_first(as_set, few):
-    evaluation = Evaluation(Values(), ["parzen"], num_samples=30)
+def test_a_second_call_forgets_the_first(as_set):
+    evaluation = Evaluation(Values(), ["parzen"], num_samples=30, settings=FEW)
     evaluation.prepare(as_set(normal(50, 3, 0)), heldout=as_set(normal(40, 3, 1)))
-    first, second = (evaluation(as_set(normal(30, 3, seed)).sample) for seed in (2, 3))
+    first, second = (evaluation(as_set(normal(30, 3, seed))) for seed in (2, 3))
     assert first["parzen"] != second["parzen"]
     assert first["parzen_perfect"] == second["parzen_perfect"]
-    assert evaluation(as_set(normal(30, 3, 2)).sample) == first
+    assert evaluation(as_set(normal(30, 3, 2))) == first
 
 
-def test_the_protocol_says_which_reals(as_set, few):
-    evaluation = Evaluation(Values(), ["parzen"], num_samples=30)
-    evaluation.prepare(as_set(normal(70, 3, 0)), heldout=as_set(normal(40, 3, 1)))
+def test_the_protocol_says_which_reals(as_set):
+    evaluation = Evaluation(Values(), ["parzen"], num_samples=30, settings=FEW)
+    real, heldout = as_set(normal(70, 3, 0)), as_set(normal(40, 3, 1))
+    evaluation.prepare(real, heldout=heldout)
     protocol = evaluation.protocol()
-    assert (protocol.real_split, protocol.num_real, protocol.real_hash) == ("train", 50, "hash of 70")
-    assert (protocol.num_heldout, protocol.heldout_hash) == (40, "hash of 40")
+    assert (protocol.real_split, protocol.num_real, protocol.real_hash) == ("train", 50, real.content_hash())
+    assert (protocol.num_heldout, protocol.heldout_hash) == (40, heldout.content_hash())
     assert protocol.quantisation == "none"
 
 
-def test_what_is_missing_is_said(as_set, few):
-    evaluation = Evaluation(Values(), ["parzen"], num_samples=30)
+def test_what_is_missing_is_said(as_set):
+    evaluation = Evaluation(Values(), ["parzen"], num_samples=30, settings=FEW)
     with pytest.raises(UserError, match="'parzen' needs real samples that training never sees"):
         evaluation.prepare(as_set(normal(50, 3, 0)))
     with pytest.raises(UserError, match=r"at least 50 real samples \(train\) for num_samples=30, and there are 49"):

@@ -19,13 +19,13 @@ def normal(n, dim, seed):
 def test_a_shift_on_the_line_is_its_length(shift, score):
     fake = torch.randint(-99, 99, (40, 1), generator=torch.Generator().manual_seed(0)) / 8
     real = (fake + shift).flip(0)
-    found = score(Values(), METRIC, fake, torch.cat([real, real + 2]), batch_size=9)
+    found = score(Values(), METRIC, fake, torch.cat([real, real + 2]), in_order=True, batch_size=9)
     assert found == {"sliced_wasserstein": abs(shift), "sliced_wasserstein_perfect": 2.0}
 
 
 def test_on_the_line_it_is_that_of_scipy(score):
     fake, real = normal(300, 1, 0).float(), normal(600, 1, 1).float() * 2
-    found = score(Values(), METRIC, fake, real)
+    found = score(Values(), METRIC, fake, real, in_order=True)
     first, second = real[:300, 0].numpy(), real[300:, 0].numpy()
     assert found["sliced_wasserstein"] == pytest.approx(
         scipy.stats.wasserstein_distance(fake[:, 0].numpy(), first), rel=1e-6
@@ -39,8 +39,9 @@ def test_a_shift_in_the_plane_is_its_mean_projection(score):
     # E |cos t| = 2 / pi; over 128 random directions its standard error is 0.308 / sqrt(128) = 0.027.
     fake = normal(200, 2, 0).float()
     real = fake + torch.tensor([3.0, 4.0])
-    found = score(Values(), METRIC, fake, torch.cat([real, real]))
+    found = score(Values(), METRIC, fake, torch.cat([real, real]), in_order=True)
     assert found["sliced_wasserstein"] == pytest.approx(5 * 2 / math.pi, abs=5 * 3 * 0.027)
     assert found["sliced_wasserstein_perfect"] == 0
-    assert score(Values(), METRIC, fake, torch.cat([real, real]), seed=1) != found  # other directions
-    assert score(Values(), METRIC, fake, torch.cat([real, real]), batch_size=7) == found
+    assert score(Values(), METRIC, fake, torch.cat([real, real]), in_order=True, batch_size=7) == found
+    few = score(Values(), METRIC, fake, torch.cat([real, real]), settings={"sliced_wasserstein": {"projections": 7}})
+    assert few["sliced_wasserstein"] != found["sliced_wasserstein"]

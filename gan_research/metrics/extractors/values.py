@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from gan_research.errors import UserError
-from gan_research.metrics.extractors import Extractor, Features
+from gan_research.metrics.extractors.base import Extractor, Features
 
 
 class Values(Extractor):
     """The samples themselves: pictures as numbers in [0, 1], (N, C * H * W), and points as they are."""
 
+    choice = "values"
+    is_network = False
     takes = ("pictures", "points")
     name = "values"
     num_features = 0
@@ -32,6 +34,8 @@ class MixtureModes(Extractor):
         density: has `means` and `stds`, (K, dim), and `weights` (K,), such as `gan_research.data.GaussianMixture`.
     """
 
+    choice = "mixture_modes"
+    is_network = False
     takes = ("points",)
     name = "mixture-modes"
     knows_data_classes = True

@@ -9,9 +9,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from gan_research.errors import UserError, did_you_mean
-from gan_research.metrics.extractors import Extractor, Features
+from gan_research.metrics.extractors.base import Extractor, Features
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 class SmallCNN(nn.Module):
@@ -53,6 +53,7 @@ class Classifier(Extractor):
     pictures, and the test accuracy.
     """
 
+    choice = "classifier"
     knows_data_classes = True
 
     def __init__(self, weights: str = "digits") -> None:
@@ -89,6 +90,7 @@ class StackedClassifier(Extractor):
         weights: of the `Classifier` for one channel.
     """
 
+    choice = "stacked_classifier"
     knows_data_classes = True
 
     def __init__(self, weights: str = "mnist") -> None:

@@ -1,0 +1,136 @@
+"""Inception-v3, as the FID has it."""
+
+import io
+from collections.abc import Iterable
+from itertools import takewhile
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from gan_research.errors import UserError
+from gan_research.metrics.extractors.base import Features, ImageNetwork, Precision, fingerprint
+from gan_research.metrics.extractors.resizing import Resize
+from gan_research.metrics.extractors.weights import Published, find, load, sha256_of, unfit
+
+WHAT = "Inception-v3"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+PUBLISHED = [  # torch-fidelity's and pytorch-fid's: the same file
+    Published(file, f"https://github.com/{release}/{file}", SHA256)
+    for file, release in (
+        ("weights-inception-2015-12-05-6726825d.pth", "toshas/torch-fidelity/releases/download/v0.2.0"),
+        ("pt_inception-2015-12-05-6726825d.pth", "mseitzer/pytorch-fid/releases/download/fid_weights"),
+    )
+]
+KNOWN = "022a49c15311da8d"
+"""The fingerprint of that file's layers up to 768."""
+
+LAYERS = {  # what each layer adds to those before it; the features are the means over its pictures
+    64: ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1"),
+    192: ("Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2"),
+    768: tuple(f"Mixed_{block}" for block in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e")),
+    2048: ("Mixed_7a", "Mixed_7b", "Mixed_7c", "fc"),
+}
+
+
+class Inception(ImageNetwork):
+    """Inception-v3 of the reference FID, converted from TensorFlow: torch-fidelity's modules and weights.
+
+    Args:
+        feature: the layer, named by its width. 2048 is that of the published FID; only it comes with logits
+            ("unbiased", those of the published inception score).
+        weights: a file of torch-fidelity's or pytorch-fid's state dict; None: the one that is in torch's hub cache, as
+            nothing is downloaded. Where they aren't the published ones, the name says "(other weights)".
+        resize: one of `resizing.RESIZES`; tf1 is the reference.
+        precision: float32 is the reference.
+        sha256: how the file's SHA-256 must begin; None: anything, or the published one where `weights` is None.
+
+    Sources: Heusel et al. 2017, arXiv 1706.08500; Salimans et al. 2016, arXiv 1606.03498.
+    """
+
+    choice = "inception"
+
+    def __init__(
+        self,
+        feature: Literal[64, 192, 768, 2048] = 2048,
+        weights: str | None = None,
+        resize: Resize = "tf1",
+        precision: Precision = "float32",
+        sha256: str | None = None,
+    ) -> None:
+        super().__init__(299, resize, mean=(128.0, 128.0, 128.0), std=(128.0, 128.0, 128.0), precision=precision)
+        if feature not in LAYERS:
+            raise UserError(f"Inception-v3 has no feature layer {feature}: choose 64, 192, 768 or 2048")
+        path = find(weights, PUBLISHED, WHAT)
+        self.network = _network(feature, path, sha256 or (None if weights else SHA256))
+        published = _is_published(self.network, feature, path)
+        _cut(self.network, feature, path)
+        self._trunk = [name for layer in LAYERS if layer <= feature for name in LAYERS[layer] if name != "fc"]
+        self.name = f"inception-v3-{feature}" + ("" if published else " (other weights)")
+        self.frechet = "fid" if feature == 2048 else f"fid{feature}"
+        self.num_features = int(feature)
+        self.num_classes = 1008 if feature == 2048 else 0
+        self.freeze()
+
+    def extract(self, images: Tensor) -> Features:
+        """Features (N, feature) of pictures (N, 3, H, W) of any resolution; with 2048 also logits (N, 1008)."""
+        x = self.standardised(images)
+        for name in self._trunk:
+            x = self.network.get_submodule(name)(x)
+        features = F.adaptive_avg_pool2d(x.float(), 1).flatten(1)
+        return Features(features, F.linear(features, self.network.fc.weight) if self.num_classes else None)
+
+    def oracle(self, images: Tensor) -> Features:
+        """As `forward`, but torch-fidelity's own. Raises a UserError where the resize isn't the reference's."""
+        if self.mode != "tf1":
+            raise UserError(
+                f"resize '{self.mode}' has no reference to verify it by: choose metrics.extractor.resize=tf1"
+            )
+        outputs = self.network(images.expand(-1, 3, -1, -1))
+        return Features(outputs[0], outputs[1] if self.num_classes else None)
+
+
+def _network(feature: int, path: Path, sha256: str | None) -> FeatureExtractorInceptionV3:
+    """torch-fidelity's Inception-v3 with the weights in `path`, loaded as tensors only; the global RNG is untouched.
+
+    torch-fidelity unpickles whatever is in its file, so it's given a fresh copy of the tensors instead of the file.
+    """
+    copy = io.BytesIO()
+    torch.save(load(path, WHAT, sha256), copy)
+    copy.seek(0)
+    outputs = [str(feature), "logits_unbiased"] if feature == 2048 else [str(feature)]
+    try:
+        with torch.random.fork_rng(devices=[]):  # its layers are initialised at random first
+            return FeatureExtractorInceptionV3("inception-v3", outputs, feature_extractor_weights_path=copy)
+    except RuntimeError as error:
+        raise unfit(path, WHAT, error) from error
+
+
+def _part(network: nn.Module, layers: Iterable[int]) -> nn.ModuleDict:
+    """The modules of some layers, by their names in the network."""
+    return nn.ModuleDict({name: network.get_submodule(name) for layer in layers for name in LAYERS[layer]})
+
+
+def _is_published(network: nn.Module, feature: int, path: Path) -> bool:
+    """Whether the weights are the published ones; those up to 768 are known whatever file they are in."""
+    known = fingerprint(_part(network, (64, 192, 768))) == KNOWN
+    return known and (feature <= 768 or sha256_of(path) == SHA256)
+
+
+def _cut(network: nn.Module, feature: int, path: Path) -> None:
+    """Drop the layers that aren't needed. Raises a UserError where the weights of the others aren't finite."""
+    whole = list(takewhile(lambda layer: _is_finite(_part(network, [layer])), LAYERS))
+    if feature not in whole:
+        instead = f"feature={whole[-1]} or " if whole else ""
+        raise UserError(f"the {WHAT} weights at {path} lack layer {feature}: choose {instead}other weights")
+    for layer in LAYERS:
+        if layer > feature:
+            for name in LAYERS[layer]:
+                delattr(network, name)
+
+
+def _is_finite(module: nn.Module) -> bool:
+    return all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values())

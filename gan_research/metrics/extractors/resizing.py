@@ -1,0 +1,60 @@
+"""How pictures are brought to a network's resolution: three ways that change the number, so each has a name."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gan_research.errors import UserError, did_you_mean
+
+Resize = Literal["tf1", "clean", "torchmetrics"]
+
+
+class Way(NamedTuple):
+    """A way to resize, in words, and as a function of pictures and of the new number of pixels a side."""
+
+    words: str
+    resize: Callable[[Tensor, int], Tensor]
+
+
+def resized(images: Tensor, size: int, mode: Resize) -> Tensor:
+    """Float levels (N, C, H, W), 0 to 255 -> (N, C, size, size), not rounded. Raises as `way` does."""
+    return way(mode).resize(images, size)
+
+
+def way(mode: Resize) -> Way:
+    """The way that has this name. Raises a UserError where none has."""
+    if mode not in RESIZES:
+        raise UserError(f"there is no resize '{mode}': {did_you_mean(mode, RESIZES)}")
+    return RESIZES[mode]
+
+
+def _tf1(images: Tensor, size: int) -> Tensor:
+    """Bit for bit torch-fidelity's, at a fraction of its time: columns first, then rows, each only once."""
+    for dim in (3, 2):
+        length = images.shape[dim]
+        at = torch.arange(size, dtype=torch.float32, device=images.device) * torch.tensor(length / size)
+        index = at.long()
+        share = (at - index).view(size, *[1] * (3 - dim))
+        left, right = (images.index_select(dim, i) for i in (index, (index + 1).clamp_max(length - 1)))
+        images = left + (right - left) * share
+    return images
+
+
+def _clean(images: Tensor, size: int) -> Tensor:
+    return F.interpolate(images, (size, size), mode="bicubic", antialias=True).clamp(0, 255)  # bicubic overshoots
+
+
+def _torchmetrics(images: Tensor, size: int) -> Tensor:
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
+
+
+RESIZES: dict[str, Way] = {
+    "tf1": Way("bilinear as in TensorFlow 1: no half-pixel offset, no antialiasing (the reference)", _tf1),
+    "clean": Way("bicubic with antialiasing, as PIL has it, clamped (clean-fid)", _clean),
+    "torchmetrics": Way(
+        "bilinear with antialiasing, half-pixel offset (torchmetrics' default since 1.8)", _torchmetrics
+    ),
+}

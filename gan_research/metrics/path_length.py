@@ -1,0 +1,41 @@
+"""Perceptual path length: how fast pictures change as their latents move."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gan_research.errors import UserError
+from gan_research.metrics.base import Kept, Metric, Split
+from gan_research.metrics.extractors import Extractor
+
+
+class PathLength(Metric):
+    """Mean of d(G(z0), G(z1)) / epsilon^2 over pairs of latents, a step epsilon apart; `ppl_std` is over the pairs.
+
+    The pairs are `Drawing.paths`: z1 is on the way from z0 to another latent. d is a squared distance, which the
+    extractor has for its only feature. Of the pairs the shortest and the longest `discard` percent are left out; the
+    percentiles themselves stay, as in the authors' code. Karras et al. 2019, arXiv 1812.04948, section 4.1.
+
+    Pictures in float32 limit how small a step can be: a pixel that is rounded by r adds about 2 (r / epsilon)^2 to
+    its squared change a step.
+    """
+
+    name = "ppl"
+    columns = {"ppl": "min"}
+    wants = ("features",)
+    takes = ("paths",)
+
+    def __init__(self, extractor: Extractor, epsilon: float = 1e-4, discard: float = 1.0) -> None:
+        super().__init__(extractor)
+        if not 0 < epsilon <= 1:
+            raise UserError(f"metric 'ppl': epsilon={epsilon}: give a step of more than 0, and at most 1")
+        if not 0 <= discard < 50:
+            raise UserError(f"metric 'ppl': discard={discard}: give percent, from 0 to less than 50")
+        self.epsilon, self.discard = epsilon, discard
+
+    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        lengths = generated["features"].features.flatten().double().cpu().numpy() / self.epsilon**2
+        low = np.percentile(lengths, self.discard, method="lower")
+        high = np.percentile(lengths, 100 - self.discard, method="higher")
+        kept = lengths[(low <= lengths) & (lengths <= high)]
+        return {"ppl": kept.mean().item(), "ppl_std": kept.std().item()}

@@ -1,0 +1,190 @@
+"""What was computed of real samples, kept for the next time: a cache, and files that other programs read and write."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from gan_research.errors import UserError, did_you_mean
+from gan_research.files import write_atomically
+from gan_research.metrics.extractors import Extractor
+from gan_research.metrics.gaussians import Gaussian
+from gan_research.metrics.protocol import identity
+from gan_research.metrics.statistics import Rows
+
+log = logging.getLogger(__name__)
+
+Layout = Literal["pytorch-fid", "clean-fid", "stylegan"]
+LAYOUTS: tuple[Layout, ...] = ("pytorch-fid", "clean-fid", "stylegan")
+
+
+def cache_folder() -> Path:
+    """Where statistics are kept: $GAN_RESEARCH_CACHE, else the user's own cache folder."""
+    own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GAN_RESEARCH_CACHE") or Path(own) / "gan_research")
+
+
+class Cache:
+    """Tensors by name, in files that are there whole or not at all.
+
+    What can't be read counts as absent; what can't be written, on a full disk or in a folder of somebody else, is a
+    warning: it costs time, no result.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, name: str) -> dict[str, Tensor] | None:
+        """What was put there under this name, on the CPU."""
+        try:
+            return load(self._path(name).read_bytes())
+        except (OSError, SafetensorError):
+            return None
+
+    def put(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """Keep the tensors."""
+        path = self._path(name)
+        try:
+            write_atomically(path, save({key: value.cpu().contiguous() for key, value in tensors.items()}))
+        except OSError as error:
+            log.warning("statistics of the real samples weren't kept in %s (%s)", path, error.strerror or error)
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Inside, no other process on this machine holds this name's lock: what it computes is computed once."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError, NotImplementedError):  # a folder that can't be written to, or locked in
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(self.folder / f"{name}.lock"))
+            yield
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+
+class StatisticsFile:
+    """Statistics of samples out of an .npz file, instead of the samples: a `Gaussian`, in some files features too.
+
+    `protocol` holds what the file says of how it was made: nothing, where another program wrote it.
+    """
+
+    def __init__(
+        self, name: str, content_hash: str, moments: Gaussian, features: Rows | None, protocol: dict[str, Any]
+    ) -> None:
+        self.name, self.protocol, self._hash = name, protocol, content_hash
+        self.kept: dict[str, Any] = {"moments": moments} | ({} if features is None else {"features": features})
+
+    def content_hash(self) -> str:
+        """A hash of the file's bytes."""
+        return self._hash
+
+    @property
+    def num_features(self) -> int:
+        """How many features a sample has."""
+        return len(self.kept["moments"].mean)
+
+    def of(self, metric: str, key: str) -> Any:
+        """The statistic that a metric wants."""
+        if key not in self.kept:
+            raise UserError(
+                f"metric '{metric}' needs {key} of samples, and {self.name} holds only {', '.join(self.kept)}: leave "
+                "the metric out, or give the pictures themselves"
+            )
+        return self.kept[key]
+
+    def check(self, extractor: Extractor) -> None:
+        """Raise a UserError where the file's statistics aren't of what this extractor sees."""
+        mine = identity(extractor)
+        others = [f"{k}: {self.protocol[k]} -> {v}" for k, v in mine.items() if self.protocol.get(k, v) != v]
+        if others:
+            raise UserError(f"the statistics in {self.name} were made by another protocol ({'; '.join(others)})")
+        if extractor.num_features and self.num_features != extractor.num_features:
+            raise UserError(
+                f"the statistics in {self.name} are of {self.num_features} features, and extractor '{extractor.name}' "
+                f"has {extractor.num_features}: choose the extractor that they were made by"
+            )
+
+
+def read_statistics(path: str | Path) -> StatisticsFile:
+    """The statistics in an .npz of any of `LAYOUTS`; a UserError where there are none.
+
+    TTUR, pytorch-fid, clean-fid, EDM: mean `mu` and covariance `sigma`; clean-fid's for KID: `feats`. StyleGAN's
+    feature statistics: the sums `raw_mean`, `raw_cov` over `num_items` samples, and perhaps `all_features`.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        with np.load(BytesIO(content), allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile, AttributeError, TypeError) as error:
+        raise UserError(f"{path} can't be read as an .npz file: {' '.join(str(error).split())}") from error
+    rows = arrays.get("feats", arrays.get("all_features"))
+    features = None if rows is None else Rows(torch.from_numpy(np.asarray(rows, np.float32)))
+    if "mu" in arrays and "sigma" in arrays:
+        count = int(arrays["count"]) if "count" in arrays else None
+        moments = Gaussian(torch.from_numpy(arrays["mu"]), torch.from_numpy(arrays["sigma"]), count)
+    elif {"raw_mean", "raw_cov", "num_items"} <= arrays.keys():
+        n = int(arrays["num_items"])
+        mean = torch.from_numpy(arrays["raw_mean"]).double() / n
+        outer = torch.from_numpy(arrays["raw_cov"]).double()
+        moments = Gaussian(mean, (outer - n * mean.outer(mean)) / (n - 1), n)
+    elif features is not None:
+        x = features.features.double()
+        moments = Gaussian(x.mean(0), x.T.cov(), len(x))
+    else:
+        raise UserError(
+            f"{path} holds neither pictures nor statistics: it needs mu and sigma, or raw_mean, raw_cov and num_items "
+            f"(it has {', '.join(arrays) or 'nothing'})"
+        )
+    if moments.covariance.shape != (len(moments.mean),) * 2:
+        raise UserError(f"{path}: a mean of {tuple(moments.mean.shape)} and a covariance of another size")
+    protocol = json.loads(str(arrays["protocol"])) if "protocol" in arrays else {}
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return StatisticsFile(path.name, digest, moments, features, protocol)
+
+
+def write_statistics(
+    path: str | Path,
+    moments: Gaussian,
+    layout: Layout = "pytorch-fid",
+    protocol: dict[str, Any] | None = None,
+    features: Rows | None = None,
+) -> None:
+    """An .npz of the statistics, atomically; `features`, which StyleGAN's and clean-fid's layouts can hold, too.
+
+    Sample number and protocol are added to each layout under names of our own, which other programs ignore.
+    """
+    mean, covariance, n = moments.mean.cpu(), moments.covariance.cpu(), moments.count
+    rows = None if features is None else features.features.cpu().numpy()
+    if layout == "stylegan":
+        if n is None:
+            raise UserError("statistics in StyleGAN's layout are sums: how many samples they are of must be known")
+        sums = covariance * (n - 1) + n * mean.outer(mean)
+        arrays: dict[str, Any] = {
+            "num_items": n,
+            "num_features": len(mean),
+            "raw_mean": (mean * n).numpy(),
+            "raw_cov": sums.numpy(),
+        }
+        arrays |= {} if rows is None else {"all_features": rows}
+    elif layout in LAYOUTS:
+        arrays = {"mu": mean.numpy(), "sigma": covariance.numpy()} | ({} if n is None else {"count": n})
+        arrays |= {"feats": rows} if layout == "clean-fid" and rows is not None else {}
+    else:
+        raise UserError(f"there is no layout '{layout}' of statistics: {did_you_mean(layout, LAYOUTS)}")
+    file = BytesIO()
+    np.savez_compressed(file, **arrays, protocol=json.dumps(protocol or {}))
+    write_atomically(path, file.getvalue())

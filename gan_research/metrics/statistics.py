@@ -1,0 +1,185 @@
+"""What is kept of samples: running sums, feature rows, logits, class counts. Several metrics share each of them.
+
+Each is a torchmetrics metric: updated batch by batch, the same over any number of processes, reset for the next time.
+What it comes to is a plain object: torchmetrics would take containers apart and squeeze their tensors.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+import torchmetrics
+from torch import Tensor
+
+from gan_research.metrics.extractors import Extractor, Features
+from gan_research.metrics.gaussians import Gaussian
+
+STATISTICS: dict[str, type["Statistic"]] = {}
+
+
+class Statistic(torchmetrics.Metric):
+    """Something that is kept of samples. A subclass names itself, and is from then on in `STATISTICS`."""
+
+    key: ClassVar[str]
+    full_state_update = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        STATISTICS[cls.key] = cls
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__()
+        self._num_classes, self._min_logit = extractor.num_classes, extractor.min_logit
+
+    def update(self, seen: Features, labels: Tensor | None = None) -> None:
+        """Take in what the extractor saw in a batch of N samples; labels (N,) int64, where they have any."""
+        raise NotImplementedError
+
+    def compute(self) -> Any:
+        """What was kept, of all processes; the samples in the order of the processes' ranks."""
+        raise NotImplementedError
+
+    @staticmethod
+    def pack(value: Any) -> dict[str, Tensor]:
+        """What `compute` gave as tensors, for a file."""
+        raise NotImplementedError
+
+    @staticmethod
+    def unpack(tensors: dict[str, Tensor]) -> Any:
+        """The inverse of `pack`."""
+        raise NotImplementedError
+
+
+class Moments(Statistic):
+    """Count, mean and covariance of the features, from running sums in float64: a `Gaussian`."""
+
+    key = "moments"
+    count: Tensor
+    total: Tensor
+    outer: Tensor
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("outer", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, seen: Features, labels: Tensor | None = None) -> None:
+        x = seen.features.double()
+        self.count = self.count + len(x)
+        self.total = self.total + x.sum(0)
+        self.outer = self.outer.addmm_(x.T, x) if self.outer.ndim else x.T @ x
+
+    def compute(self) -> Gaussian:
+        """Raises no error for fewer than 2 samples: the covariance is then nan."""
+        mean = self.total / self.count
+        covariance = (self.outer - self.count * mean.outer(mean)) / (self.count - 1)
+        return Gaussian(mean, covariance, int(self.count))
+
+    @staticmethod
+    def pack(value: Gaussian) -> dict[str, Tensor]:
+        count = torch.tensor(value.count or 0)
+        return {"mean": value.mean, "covariance": value.covariance, "root": value.root, "count": count}
+
+    @staticmethod
+    def unpack(tensors: dict[str, Tensor]) -> Gaussian:
+        value = Gaussian(tensors["mean"], tensors["covariance"], int(tensors["count"]) or None)
+        value.root = tensors["root"]
+        return value
+
+
+class Rows:
+    """Features (N, F) float32 in the order of the samples; labels (N,) int64, or None where there are none."""
+
+    def __init__(self, features: Tensor, labels: Tensor | None = None) -> None:
+        self.features, self.labels = features, labels
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def take(self, rows: Tensor) -> "Rows":
+        """Some of the samples, by their indices (n,)."""
+        return Rows(self.features[rows], None if self.labels is None else self.labels[rows])
+
+
+class FeatureRows(Statistic):
+    """The features of every sample: `Rows`."""
+
+    key = "features"
+    features: list[Tensor]
+    labels: list[Tensor]
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        self.add_state("features", [], dist_reduce_fx="cat")
+        self.add_state("labels", [], dist_reduce_fx="cat")
+
+    def update(self, seen: Features, labels: Tensor | None = None) -> None:
+        self.features.append(seen.features)
+        unknown = torch.full((len(seen.features),), -1, device=seen.features.device)
+        self.labels.append(unknown if labels is None else labels.to(unknown))
+
+    def compute(self) -> Rows:
+        labels = _joined(self.labels)
+        return Rows(_joined(self.features), labels if bool((labels >= 0).all()) else None)
+
+    @staticmethod
+    def pack(value: Rows) -> dict[str, Tensor]:
+        return {"features": value.features} | ({} if value.labels is None else {"labels": value.labels})
+
+    @staticmethod
+    def unpack(tensors: dict[str, Tensor]) -> Rows:
+        return Rows(tensors["features"], tensors.get("labels"))
+
+
+class LogitRows(Statistic):
+    """The logits of every sample: (N, K) float32."""
+
+    key = "logits"
+    logits: list[Tensor]
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        self.add_state("logits", [], dist_reduce_fx="cat")
+
+    def update(self, seen: Features, labels: Tensor | None = None) -> None:
+        assert seen.logits is not None
+        self.logits.append(seen.logits)
+
+    def compute(self) -> Tensor:
+        return _joined(self.logits)
+
+
+class Counts:
+    """How many samples fall into each class, (K,) int64, and how many of those are of high quality."""
+
+    def __init__(self, all: Tensor, good: Tensor) -> None:
+        self.all, self.good = all, good
+
+
+class ClassCounts(Statistic):
+    """How many samples have their largest logit in each class: `Counts`."""
+
+    key = "counts"
+    all: Tensor
+    good: Tensor
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        for name in ("all", "good"):
+            zeros = torch.zeros(self._num_classes, dtype=torch.int64)
+            self.add_state(name, zeros, dist_reduce_fx="sum")
+
+    def update(self, seen: Features, labels: Tensor | None = None) -> None:
+        assert seen.logits is not None
+        logits, classes = seen.logits.max(1)
+        good = classes if self._min_logit is None else classes[logits >= self._min_logit]
+        self.all = self.all + torch.bincount(classes, minlength=self._num_classes)
+        self.good = self.good + torch.bincount(good, minlength=self._num_classes)
+
+    def compute(self) -> Counts:
+        return Counts(self.all, self.good)
+
+
+def _joined(state: Tensor | list[Tensor]) -> Tensor:
+    """A list state, which is one tensor where processes were synced."""
+    return state if isinstance(state, Tensor) else torch.cat(state)

@@ -1,0 +1,112 @@
+"""Several processes share an evaluation: every sample once, and the numbers of one process."""
+
+import json
+import os
+
+import pytest
+import torch
+from torch import distributed
+from torch.multiprocessing import spawn
+
+from gan_research.distributed import failing_together, share
+from gan_research.errors import UserError
+from gan_research.metrics import Classifier, Evaluation
+
+METRICS = ["fid", "is", "kid", "ifid", "fid_infinity", "rarest_class"]
+SETTINGS = {"kid": {"subset_size": 60, "subsets": 5}}
+CASES = {"uneven": (1003, 97, None), "fewer batches than processes": (1000, 1000, None), "some reals": (1001, 400, 801)}
+
+
+def measured(images, labels, case):
+    """The numbers of a case, and how many samples this process drew."""
+    count, batch_size, num_real = CASES[case]
+
+    class Real:
+        def __len__(self):
+            return 1200
+
+        def read(self, start, stop):
+            return self.gather(range(start, stop))
+
+        def gather(self, indices):
+            places = torch.as_tensor(list(indices))
+            return images[places], labels[places]
+
+        def content_hash(self):
+            return case
+
+    class Drawing:
+        drawn = 0
+
+        def __call__(self, start, stop):
+            self.drawn += stop - start
+            return images.roll(-500, 0)[start:stop]
+
+        def labels(self, start, stop):
+            return labels.roll(-500, 0)[start:stop]
+
+    drawing = Drawing()
+    evaluation = Evaluation(Classifier("digits"), METRICS, count, batch_size, num_real=num_real, settings=SETTINGS)
+    evaluation.prepare(Real())
+    again = Evaluation(Classifier("digits"), METRICS, count, batch_size, num_real=num_real, settings=SETTINGS)
+    again.prepare(Real())  # from the cache
+    numbers = evaluation(drawing)
+    assert again(drawing) == numbers
+    return numbers, drawing.drawn // 2, evaluation.protocol().fingerprint()
+
+
+def work(rank, size, folder, images, labels):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29500 + os.getppid() % 2000)}
+    os.environ["GAN_RESEARCH_CACHE"] = str(folder / "cache")
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=size)
+    results = {case: measured(images, labels, case) for case in CASES}
+    try:
+        with failing_together():
+            if rank == 1:
+                raise UserError("a picture is corrupt")
+    except UserError as error:
+        results["error"] = str(error)
+    (folder / f"{rank}.json").write_text(json.dumps(results))
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def digits():
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return (torch.from_numpy(data.images) * (255 / 16)).round().to(torch.uint8)[:, None], torch.from_numpy(data.target)
+
+
+@pytest.fixture(scope="module")
+def together(digits, tmp_path_factory):
+    """What each of two processes found."""
+    folder = tmp_path_factory.mktemp("together")
+    spawn(work, (2, folder, *digits), nprocs=2)
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_find_what_one_does(together, digits, case):
+    alone, _, protocol = measured(*digits, case)
+    (first, drawn_first, protocol_first), (second, drawn_second, protocol_second) = (found[case] for found in together)
+    assert first == second
+    assert first == pytest.approx(alone, rel=1e-6)
+    assert alone["fid"] > 0.1
+    assert protocol_first == protocol_second == protocol
+    extra = 1 if case == "fewer batches than processes" else 0  # one sample, of which none is taken, to know its shape
+    assert drawn_first + drawn_second == CASES[case][0] + extra
+
+
+def test_an_error_of_one_is_an_error_of_all(together):
+    assert [found["error"] for found in together] == ["a picture is corrupt"] * 2
+
+
+def test_shares_are_contiguous_and_whole(monkeypatch):
+    for count in (0, 1, 5, 8, 9):
+        parts = []
+        for rank in range(3):
+            monkeypatch.setattr("gan_research.distributed.position", lambda rank=rank: (rank, 3))
+            parts += share(count)
+        assert parts == list(range(count))
