@@ -14,7 +14,6 @@ import torch
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.gan import GAN
-from gan_research.metrics import METRICS
 from gan_research.recorder import Diverged
 from gan_research.schedule import Player
 
@@ -87,7 +86,7 @@ class Checkpoints(Periodic):
         if evaluate is None or self.best is None or evaluate.round != gan.round:
             return None
         value = evaluate.latest[self.best]
-        sign = 1 if METRICS[self.best].best == "min" else -1
+        sign = 1 if evaluate.evaluation.columns[self.best] == "min" else -1
         if not math.isfinite(value) or (self.best_value is not None and sign * value >= sign * self.best_value):
             return None
         return value

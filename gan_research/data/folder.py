@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 
 from gan_research.data.base import ImageData
-from gan_research.data.pictures import Decoder, check_headers, decode_all, find_pictures, refuse_corrupt
+from gan_research.data.pictures import (
+    AsItIs,
+    Decoder,
+    check_headers,
+    check_pictures,
+    common_shape,
+    decode_all,
+    find_pictures,
+    refuse_corrupt,
+)
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
 from gan_research.errors import UserError
 
@@ -116,6 +125,26 @@ class ImageFolder(PictureData):
             number = {name: i for i, name in enumerate(self.classes)}
             labels = torch.tensor([number[name.split("/")[0]] for name in self.names])
         return self.open_pictures(self.root, self.names, labels, held_out(len(self.names), self.heldout_fraction))
+
+
+def read_folder(root: Path, skip_corrupt: bool = False, resident_limit_gib: float = 2.0) -> tuple[ImageSet, int]:
+    """Every picture below `root` in the order of the names, as it is; and how many were skipped as they can't be read.
+
+    They are decoded once into memory where they take no more than `resident_limit_gib`. Raises a UserError where they
+    aren't all of one size and all grey (8 bits, or 1) or all in colour (RGB, or a palette).
+    """
+    names = find_pictures(root, remedy="give a folder of pictures")
+    paths = [root / name for name in names]
+    shape = common_shape(paths)
+    decoder = AsItIs(shape or (1, 1, 1))
+    resident = fits(len(names) * math.prod(decoder.shape), resident_limit_gib)
+    images, good = decode_all(paths, decoder) if resident else (None, check_pictures(paths, decoder))
+    refuse_corrupt(names, good, skip_corrupt, way="leave them out by --skip-corrupt")
+    readable = good.nonzero().flatten().tolist()
+    skipped = len(names) - len(readable)
+    if images is not None:
+        return TensorSet(images[good] if skipped else images), skipped
+    return FileSet(root, [names[i] for i in readable], decoder), skipped
 
 
 def fits(size: int, limit_gib: float) -> bool:

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pkgutil import resolve_name
 from typing import Any
+
+import torch
 
 from gan_research.data.base import Data
 from gan_research.data.densities import Density
@@ -32,6 +34,9 @@ class PointSet(SampleSet):
 
     def read(self, start: int, stop: int) -> Read:
         return self.points[start:stop], None
+
+    def gather(self, indices: Sequence[int]) -> Read:
+        return self.points[torch.as_tensor(indices)], None
 
     def content_hash(self) -> str:
         """Of the density and the draw; not of the values, whose last bits may differ between machines."""

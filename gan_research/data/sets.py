@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_research.data.pictures import Decoder
+from gan_research.data.pictures import PictureDecoder
 from gan_research.errors import UserError
 
 Read = tuple[Tensor, Tensor | None]
@@ -31,6 +31,10 @@ class SampleSet(ABC):
     @abstractmethod
     def read(self, start: int, stop: int) -> Read:
         """The samples [start, stop), on the CPU: (n, *sample_shape), and their labels (n,) or None."""
+
+    @abstractmethod
+    def gather(self, indices: Sequence[int]) -> Read:
+        """The samples at `indices`, and their labels, as `read` gives them."""
 
     @abstractmethod
     def content_hash(self) -> str:
@@ -70,6 +74,10 @@ class TensorSet(ImageSet):
     def read(self, start: int, stop: int) -> Read:
         return self.images[start:stop], None if self.labels is None else self.labels[start:stop]
 
+    def gather(self, indices: Sequence[int]) -> Read:
+        places = torch.as_tensor(indices)
+        return self.images[places], None if self.labels is None else self.labels[places]
+
     def on(self, device: torch.device) -> Read:
         """Images and labels on `device`, copied there once."""
         if device not in self._copies:
@@ -93,10 +101,10 @@ class TensorSet(ImageSet):
 class FileSet(ImageSet):
     """Picture files below `root`, decoded each time they are wanted."""
 
-    def __init__(self, root: Path, names: Sequence[str], decoder: Decoder, labels: Tensor | None = None) -> None:
+    def __init__(self, root: Path, names: Sequence[str], decoder: PictureDecoder, labels: Tensor | None = None) -> None:
         self.root, self.names, self.decoder = root, list(names), decoder
         self.labels = None if labels is None else labels.long()
-        self.sample_shape = (decoder.channels, decoder.resolution, decoder.resolution)
+        self.sample_shape = decoder.shape
 
     def __len__(self) -> int:
         return len(self.names)
@@ -124,17 +132,23 @@ class FileSet(ImageSet):
         return images, None if self.labels is None else self.labels[start:stop]
 
     def content_hash(self) -> str:
-        """Over file names, sizes in bytes, how they are decoded, and labels; the pixels are not read."""
+        """Over the bytes of the files in their order, how they are decoded, and labels; names don't matter."""
         return self._content_hash
 
     @cached_property
     def _content_hash(self) -> str:
         digest = hashlib.blake2b(f"{self.decoder}".encode(), digest_size=16)
-        for name in self.names:
-            digest.update(f"{name}\0{(self.root / name).stat().st_size}\n".encode())
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for file in pool.map(self._file_hash, self.names):
+                digest.update(file)
         if self.labels is not None:
+            digest.update(b"labels")
             digest.update(_bytes(self.labels))
         return digest.hexdigest()
+
+    def _file_hash(self, name: str) -> bytes:
+        with (self.root / name).open("rb") as file:
+            return hashlib.file_digest(file, hashlib.blake2b).digest()
 
 
 def _bytes(values: Tensor) -> memoryview:

@@ -22,7 +22,9 @@ from gan_research.metrics.extractors import (
 from gan_research.metrics.frechet import FID, InfiniteFID, IntraClassFID
 from gan_research.metrics.inception_score import InceptionScore
 from gan_research.metrics.kid import KID
+from gan_research.metrics.neighbours import DensityCoverage, PrecisionRecall
 from gan_research.metrics.parzen import Parzen
+from gan_research.metrics.path_length import PathLength
 from gan_research.metrics.protocol import Protocol
 from gan_research.metrics.sliced import SlicedWasserstein
 
@@ -36,6 +38,7 @@ __all__ = [
     "VGG16",
     "Classifier",
     "DINOv2",
+    "DensityCoverage",
     "Evaluation",
     "Extractor",
     "Features",
@@ -50,6 +53,8 @@ __all__ = [
     "Modes",
     "ModuleExtractor",
     "Parzen",
+    "PathLength",
+    "PrecisionRecall",
     "Protocol",
     "RarestClass",
     "ReverseKL",

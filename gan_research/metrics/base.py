@@ -116,7 +116,7 @@ class Metric(torchmetrics.Metric):
     def reset(self) -> None:
         super().reset()
         for name, statistic in self._own.items():
-            if name.startswith("generated "):
+            if isinstance(statistic, Statistic) and name.startswith("generated "):
                 statistic.reset()
 
     def _statistic(self, of: str, key: str) -> Statistic:

@@ -1,59 +1,29 @@
 """An evaluation: one feature pass over generated samples, all metrics, and the protocol that the numbers belong to."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from typing import Protocol as Interface
 
 import torch
 from torch import Tensor
 
-from gan_research.distributed import failing_together, from_first, position, share
+from gan_research.distributed import failing_together, from_first, position
 from gan_research.errors import UserError, did_you_mean
-from gan_research.metrics.base import DRAWS, METRICS, Direction, Kept, Metric, Split
-from gan_research.metrics.extractors import Extractor, Features
+from gan_research.metrics.base import METRICS, Direction, Kept, Metric, Split
+from gan_research.metrics.extractors import Extractor
+from gan_research.metrics.feature_pass import FeaturePass, Progress, exactly
+from gan_research.metrics.gaussians import Gaussian
 from gan_research.metrics.protocol import Protocol, fingerprint, identity
 from gan_research.metrics.reference import Cache, StatisticsFile, cache_folder
-from gan_research.metrics.statistics import STATISTICS, Statistic
-from gan_research.streams import stream
+from gan_research.metrics.samples import Drawing, Read, SampleSet, drawn_places, reader_of, reading_ahead
+from gan_research.metrics.statistics import STATISTICS
+
+Source = Drawing | SampleSet | StatisticsFile
+"""Generated samples: drawn when they are wanted, lying there, or known by their statistics."""
 
 CACHED = 1
 """The version of what is cached: another one where the same samples come to something else."""
-
-Read = tuple[Tensor, Tensor | None]
-"""Samples, and their labels where they have any."""
-
-Part = tuple[Statistic, Tensor | None]
-"""What takes samples in, and a mask of those that it takes; None: all."""
-
-Progress = Callable[[str, int, int], None]
-"""Told after each batch: ("real" or "generated", how many samples are done, of how many)."""
-
-
-class SampleSet(Interface):
-    """What an evaluation asks of samples that lie there in a fixed order."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def read(self, start: int, stop: int) -> Read:
-        """Those from start to stop - 1: uint8 (n, C, H, W) or float (n, dim), and their labels (n,), if any."""
-
-    def gather(self, indices: Sequence[int]) -> Read:
-        """Those at some places."""
-
-    def content_hash(self) -> str:
-        """A hash of the samples themselves, never of a name."""
-
-
-Source = Callable[[int, int], Tensor] | SampleSet | StatisticsFile
-"""Generated samples: (start, stop) -> uint8 (stop - start, C, H, W) or points; or a set of them; or their statistics.
-
-A callable may have `labels(start, stop)`, the classes of these samples, and `paths(start, stop, epsilon)`, the pairs of
-pictures that path lengths are measured by.
-"""
 
 
 @dataclass(frozen=True)
@@ -106,8 +76,6 @@ class Evaluation:
             metric.check(num_samples)
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.is_network else None
-        self.generated: Kept = {}
-        """What the last samples came to: statistics by their keys."""
         self._real: dict[Need, Any] | None = None
         self._described: dict[str, Any] = {}
         self._identity: dict[str, Any] = {}
@@ -129,8 +97,8 @@ class Evaluation:
 
         `split` says for the protocol which real samples they are. `heldout`: samples that training never sees.
         """
-        self._real, self._device = None, torch.device(device)
-        self.extractor.to(self._device)
+        self._real = None
+        self._pass = FeaturePass(self.extractor.to(device), torch.device(device), self.batch_size)
         self._identity = identity(self.extractor)
         found: dict[Need, Any] = {}
         sets: dict[Split, SampleSet | StatisticsFile | None] = {"train": real, "heldout": heldout}
@@ -154,6 +122,14 @@ class Evaluation:
         """Whether it knows the real samples."""
         return self._real is not None
 
+    @property
+    def reference(self) -> Gaussian:
+        """The Gaussian fitted to the features of the real samples, where a metric wants it."""
+        found = [value for need, value in self._ready().items() if (need.split, need.key) == ("train", "moments")]
+        if not found:
+            raise UserError("none of these metrics compares mean and covariance of features: add fid")
+        return found[0]
+
     def __call__(self, source: Source, progress: Progress | None = None) -> dict[str, float]:
         """The metrics of generated samples.
 
@@ -162,24 +138,28 @@ class Evaluation:
         Raises a UserError where features aren't finite.
         """
         real = self._ready()
-        keys = list(dict.fromkeys(key for metric in self.metrics for key in metric.wants))
-        if isinstance(source, StatisticsFile):
-            source.check(self.extractor)
-            self.generated = {key: source.of(metric.name, key) for metric in self.metrics for key in metric.wants}
-        else:
-            statistics = {key: self._statistic(key) for key in keys}
-            with _exactly(self._device):
-                everything: list[Part] = [(statistic, None) for statistic in statistics.values()]
-                self._pass("generated", self._reader(source), self.num_samples, everything, progress)
-                self.generated = {key: statistic.compute() for key, statistic in statistics.items()}
+        generated = self._kept(source, progress)
         results: dict[str, float] = {}
-        with _exactly(self._device):
+        with exactly(self._pass.device):
             for metric in self.metrics:
                 mine: dict[Split, dict[str, Any]] = {}
                 for need in self._needs_of(metric):
                     mine.setdefault(need.split, {})[need.key] = real[need]
-                results |= metric.value(self.generated, mine)
+                results |= metric.value(generated, mine)
         return results
+
+    def _kept(self, source: Source, progress: Progress | None) -> Kept:
+        """What the generated samples come to: the statistics that the metrics want, by their keys."""
+        if isinstance(source, StatisticsFile):
+            source.check(self.extractor)
+            wanted = {key: source.of(metric.name, key) for metric in self.metrics for key in metric.wants}
+            return {key: self._here(key, STATISTICS[key].pack(value)) for key, value in wanted.items()}
+        if not callable(source) and len(source) < self.num_samples:
+            raise UserError(f"num_samples={self.num_samples:,}, and there are only {len(source):,} samples")
+        paths = "paths" in self.extractor.takes
+        epsilon = next(metric.settings["epsilon"] for metric in self.metrics) if paths else None
+        keys = {key: (key, None) for metric in self.metrics for key in metric.wants}
+        return self._pass("generated", reader_of(source, epsilon), self.num_samples, keys, progress)
 
     def protocol(
         self,
@@ -226,8 +206,8 @@ class Evaluation:
         if real is None or not len(real) or "paths" in self.extractor.takes:
             return {}
         samples = real.read(0, 1)[0]
-        with _exactly(self._device):
-            self.extractor(samples.to(self._device))
+        with exactly(self._pass.device):
+            self._pass.extract(samples, "real")
         quantisation = "uint8, round and clamp" if samples.dtype == torch.uint8 else "none"
         return {"quantisation": quantisation, "channels": self.extractor.channels(samples)}
 
@@ -264,7 +244,7 @@ class Evaluation:
         if not needs or real is None:
             return {}
         if isinstance(real, StatisticsFile):
-            return {need: self._unpacked(need, STATISTICS[need.key].pack(real.kept[need.key])) for need in needs}
+            return {need: self._here(need.key, STATISTICS[need.key].pack(real.kept[need.key])) for need in needs}
         if self.cache is None:
             return self._extracted(real, needs, progress)
         of = self._identity | {"real": real.content_hash(), "cached": CACHED}
@@ -277,10 +257,11 @@ class Evaluation:
             if first:
                 for need, value in values.items():
                     self.cache.put(names[need], STATISTICS[need.key].pack(value))
-        return values | {need: self._unpacked(need, kept) for need, kept in found.items() if kept is not None}
+        return values | {need: self._here(need.key, kept) for need, kept in found.items() if kept is not None}
 
-    def _unpacked(self, need: Need, tensors: dict[str, Tensor]) -> Any:
-        return STATISTICS[need.key].unpack({name: tensor.to(self._device) for name, tensor in tensors.items()})
+    def _here(self, key: str, tensors: dict[str, Tensor]) -> Any:
+        """A statistic out of a file, on the device."""
+        return STATISTICS[key].unpack({name: tensor.to(self._pass.device) for name, tensor in tensors.items()})
 
     def _extracted(self, real: SampleSet, needs: list[Need], progress: Progress | None) -> dict[Need, Any]:
         """What is wanted of a set, in one pass over the samples that are."""
@@ -288,93 +269,19 @@ class Evaluation:
         drawn = [order for order in orders.values() if order is not None]
         whole = len(drawn) < len(needs)
         places = torch.arange(len(real)) if whole else torch.cat(drawn).unique()  # sorted
-        statistics = {need: self._statistic(need.key) for need in needs}
 
         def read(batch: range) -> Read:
             start, stop = batch.start, batch.stop
             return real.read(start, stop) if whole else real.gather(places[start:stop].tolist())
 
-        parts = [
-            (statistics[need], None if order is None else torch.isin(places, order)) for need, order in orders.items()
-        ]
-        with _exactly(self._device):
-            self._pass("real", lambda batches: _ahead(read, batches), len(places), parts, progress)
-            values = {need: statistic.compute() for need, statistic in statistics.items()}
+        wanted = {
+            need: (need.key, None if order is None else torch.isin(places, order)) for need, order in orders.items()
+        }
+        values = self._pass("real", reading_ahead(read), len(places), wanted, progress)
         for need, order in orders.items():
             if order is not None and need.key == "features":
-                values[need] = values[need].take(order.argsort().argsort().to(self._device))  # in the order drawn
+                values[need] = values[need].take(order.argsort().argsort().to(self._pass.device))  # as they were drawn
         return values
-
-    # A pass
-
-    def _pass(
-        self,
-        which: str,
-        read: Callable[[list[range]], Iterator[Read]],
-        count: int,
-        parts: list[Part],
-        progress: Progress | None,
-    ) -> None:
-        """Show `count` samples to statistics, those of a mask or all: this process's share of the batches.
-
-        Batches are the same however many processes share them. A process without one shows none of the first sample,
-        so that all know how many features there are.
-        """
-        batches = [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
-        mine = [batches[i] for i in share(len(batches))] or [range(0)]
-        finite: list[Tensor] = []
-        with failing_together():
-            for i, (samples, labels) in enumerate(read([batch or range(1) for batch in mine])):
-                seen = self._extract(samples.to(self._device, non_blocking=True), which, finite)
-                for statistic, mask in parts:
-                    batch = mine[i]
-                    rows = torch.arange(len(batch)) if mask is None else mask[batch.start : batch.stop].nonzero()[:, 0]
-                    rows = rows.to(self._device)
-                    statistic.update(seen.take(rows), None if labels is None else labels.to(self._device)[rows])
-                if progress is not None:
-                    progress(which, count * (i + 1) // len(mine), count)
-            if finite and not torch.stack(finite).all():
-                self._refuse(which)
-
-    def _reader(self, source: Callable[[int, int], Tensor] | SampleSet) -> Callable[[list[range]], Iterator[Read]]:
-        """Batches -> generated samples and their labels."""
-        if callable(source):
-            return lambda batches: (self._drawn(source, batch) for batch in batches)
-        if len(source) < self.num_samples:
-            raise UserError(f"num_samples={self.num_samples:,}, and there are only {len(source):,} samples")
-        return lambda batches: _ahead(lambda batch: source.read(batch.start, batch.stop), batches)
-
-    def _drawn(self, source: Any, batch: range) -> Read:
-        """Generated samples, or paths where those are what the extractor takes."""
-        start, stop = batch.start, batch.stop
-        if "paths" in self.extractor.takes:
-            if not hasattr(source, "paths"):
-                raise UserError("path lengths need a generator, not a set of its pictures: give a checkpoint or a run")
-            samples = source.paths(start, stop, next(m.epsilon for m in self.metrics if hasattr(m, "epsilon")))
-        else:
-            samples = source(start, stop)
-        if len(samples) != stop - start:
-            raise ValueError(f"sample({start}, {stop}) has to make {stop - start} samples, and made {len(samples)}")
-        return samples, source.labels(start, stop) if hasattr(source, "labels") else None
-
-    def _extract(self, samples: Tensor, which: str, finite: list[Tensor]) -> Features:
-        """The features; whether they are finite is asked at once for the first batch, on a GPU of others at the end."""
-        if samples.is_floating_point() and samples.ndim == 2 and not samples.isfinite().all():
-            raise UserError(f"the {which} points are not finite, so they can't be measured")
-        seen = self.extractor(samples)
-        finite.append(torch.stack([values.isfinite().all() for values in seen if values is not None]).all())
-        if (len(finite) == 1 or self._device.type == "cpu") and not finite[-1]:
-            self._refuse(which)
-        return seen
-
-    def _refuse(self, which: str) -> None:
-        raise UserError(
-            f"the features of the {which} samples are not finite: the weights of extractor '{self.extractor.name}' are "
-            "broken or lack that layer; choose another layer or other weights"
-        )
-
-    def _statistic(self, key: str) -> Statistic:
-        return STATISTICS[key](self.extractor).to(self._device)
 
     def _ready(self) -> dict[Need, Any]:
         if self._real is None:
@@ -394,40 +301,3 @@ def _made(extractor: Extractor, names: Sequence[str], settings: dict[str, dict[s
         if unknown := [key for key in given if key not in known]:
             raise UserError(f"metric '{name}' has no setting '{unknown[0]}': {did_you_mean(unknown[0], known)}")
     return [METRICS[name](extractor, **settings.get(name, {})) for name in names]
-
-
-def drawn_places(size: int, count: int | None) -> Tensor | None:
-    """The places of `count` samples of a set of `size`, drawn at random once and for all; None: all of them."""
-    if count is None:
-        return None
-    return torch.randperm(size, generator=stream(DRAWS, "real samples"))[:count]
-
-
-def _ahead(read: Callable[[range], Read], batches: list[range]) -> Iterator[Read]:
-    """Each batch, read while the one before it is worked on; in memory from which a GPU copies by itself."""
-
-    def fetch(batch: range) -> Read:
-        samples, labels = read(batch)
-        return samples.pin_memory() if torch.cuda.is_available() else samples, labels
-
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(fetch, batches[0])
-        for batch in batches[1:]:
-            ready = coming.result()
-            coming = pool.submit(fetch, batch)
-            yield ready
-        yield coming.result()
-
-
-@contextlib.contextmanager
-def _exactly(device: torch.device) -> Iterator[None]:
-    """No gradient, no autocast, and float32 that is float32: on a GPU no TF32, and deterministic convolutions."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda":
-            cudnn = torch.backends.cudnn
-            stack.enter_context(cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False))
-            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-            torch.set_float32_matmul_precision("highest")
-        yield

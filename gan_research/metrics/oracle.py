@@ -12,9 +12,10 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS, Metric
-from gan_research.metrics.evaluation import Evaluation, SampleSet, Source, drawn_places
-from gan_research.metrics.extractors import Extractor, Features
+from gan_research.metrics.evaluation import Evaluation, Source
+from gan_research.metrics.extractors import Features
 from gan_research.metrics.reference import StatisticsFile
+from gan_research.metrics.samples import SampleSet, drawn_places
 
 
 class Check(NamedTuple):
@@ -26,7 +27,10 @@ class Check(NamedTuple):
 
 
 def verify(
-    evaluation: Evaluation, source: Source, real: SampleSet | StatisticsFile, numbers: dict[str, float]
+    evaluation: Evaluation,
+    source: Source,
+    real: SampleSet | StatisticsFile,
+    numbers: dict[str, float],
 ) -> dict[str, Check]:
     """`numbers`, which the evaluation gave for this source, beside torch-fidelity's for the same samples.
 

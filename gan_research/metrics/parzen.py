@@ -18,8 +18,7 @@ class Parzen(Metric):
     """Mean log-density, in nats, of all held-out reals under Gaussian kernels of width sigma at the generated samples.
 
     sigma is that of `sigmas` by which `num_validation` training samples are likeliest. `parzen_se` is the standard
-    error
-    of the mean over the reals. Perfect: as many training samples, other ones, in place of the generated.
+    error of the mean over the reals. Perfect: as many training samples, other ones, in place of the generated.
     Breuleux et al. 2011; Goodfellow et al. 2014, section 5, whose code (parzen_ll.py) has this grid and these numbers.
     """
 

@@ -16,8 +16,9 @@ class PathLength(Metric):
     extractor has for its only feature. Of the pairs the shortest and the longest `discard` percent are left out; the
     percentiles themselves stay, as in the authors' code. Karras et al. 2019, arXiv 1812.04948, section 4.1.
 
-    Pictures in float32 limit how small a step can be: a pixel that is rounded by r adds about 2 (r / epsilon)^2 to
-    its squared change a step.
+    Float32 limits how small a step can be: pixels that are rounded by r each add about 2 (r / epsilon)^2 to their
+    squared changes. Of a range of 1 that was 4e-8 in a DCGAN with epsilon = 1e-4: a per cent or more of the number
+    only where pixels hardly change, by about 0.002, on the whole way.
     """
 
     name = "ppl"

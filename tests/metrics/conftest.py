@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from gan_research.metrics import Evaluation, Extractor, Features
-from gan_research.metrics.evaluation import drawn_places
+from gan_research.metrics.samples import drawn_places
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -50,9 +50,7 @@ class Pixels(Extractor):
     def extract(self, samples: Tensor) -> Features:
         self.passes.append(len(samples))
         values = samples.flatten(1).float() / 64
-        return Features(
-            values[:, : self.num_features], values[:, -self.num_classes :] if self.num_classes else None
-        )
+        return Features(values[:, : self.num_features], values[:, -self.num_classes :] if self.num_classes else None)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,10 @@ from torch import nn
 
 from gan_research.errors import UserError
 from gan_research.metrics import METRICS, Classifier, Evaluation, Metric, Values
-from gan_research.metrics.evaluation import drawn_places
 from gan_research.metrics.oracle import verify
 from gan_research.metrics.reference import LAYOUTS, Cache, read_statistics, write_statistics
+from gan_research.metrics.samples import drawn_places
+from gan_research.metrics.statistics import Rows
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,9 @@ def test_verify_says_what_it_cannot(pixels, random_pictures, as_set):
 def test_one_feature_pass_serves_all_metrics(pixels, random_pictures, as_set):
     images = as_set(random_pictures(4, 250, 6))
     extractor = pixels(6, 3)
-    evaluation = Evaluation(extractor, ["fid", "is", "kid"], 230, 100, settings={"kid": {"subset_size": 50}}, cache=False)
+    evaluation = Evaluation(
+        extractor, ["fid", "is", "kid"], 230, 100, settings={"kid": {"subset_size": 50}}, cache=False
+    )
     evaluation.prepare(images)
     assert extractor.passes == [1, 100, 100, 50]  # the first to see whether it takes them
     results = evaluation(images)
@@ -156,15 +159,14 @@ def test_progress_is_told(digits, classifier, as_set):
 
 def test_global_random_state_is_left_alone(digits, as_set):
     torch.manual_seed(7)
-    np.random.seed(7)
-    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - the global one
     metrics = ["fid", "is", "kid", "precision_recall", "density_coverage", "fid_infinity", "rarest_class"]
     settings = {"kid": {"subset_size": 50, "subsets": 5}}
     evaluation = Evaluation(Classifier("digits"), metrics, num_samples=1000, settings=settings, cache=False)
     evaluation.prepare(as_set(digits[0]))
     evaluation(as_set(digits[0]))
     assert torch.equal(torch.get_rng_state(), before)
-    assert np.array_equal(np.random.get_state()[1], numpy_before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
     assert torch.is_grad_enabled()
 
 
@@ -334,13 +336,8 @@ def measured(pixels, random_pictures, as_set):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_statistics_of_every_layout_give_the_number_of_the_pictures(measured, layout, pixels, tmp_path):
     evaluation, numbers, real, fake = measured
-    other = prepared(pixels(4), fake, "fid", cache=False)
-    other.num_samples = 120
-    other(real)
-    features = evaluation.extractor(real.samples)
-    kept = other.generated["moments"]
-    rows = type("", (), {"features": features.features})()
-    write_statistics(tmp_path / "real.npz", kept, layout, other.protocol().as_dict(), rows)
+    rows = Rows(evaluation.extractor(real.samples).features)
+    write_statistics(tmp_path / "real.npz", evaluation.reference, layout, evaluation.protocol().as_dict(), rows)
     file = read_statistics(tmp_path / "real.npz")
     again = Evaluation(pixels(4), ["fid"], 100)
     again.prepare(file)
@@ -349,9 +346,7 @@ def test_statistics_of_every_layout_give_the_number_of_the_pictures(measured, la
     assert (protocol.real_split, protocol.num_real) == ("file of statistics", 120)
     assert protocol.real_hash == file.content_hash()
     assert ("features" in file.kept) == (layout != "pytorch-fid")
-    # generated ones can be given as statistics, too
-    evaluation.metrics = evaluation.metrics[:1]
-    assert evaluation(file)["fid"] == pytest.approx(0, abs=1e-9)
+    assert again(file)["fid"] == pytest.approx(0, abs=1e-9)  # generated ones can be given as statistics, too
 
 
 def test_files_of_other_programs(tmp_path, pixels, random_pictures, as_set):
@@ -370,17 +365,17 @@ def test_files_of_other_programs(tmp_path, pixels, random_pictures, as_set):
 
 
 def test_what_files_of_statistics_cannot(measured, tmp_path, pixels):
-    evaluation, _, real, fake = measured
-    path = tmp_path / "stats.npz"
-    write_statistics(path, evaluation.generated["moments"], "pytorch-fid", evaluation.protocol().as_dict())
+    evaluation = measured[0]
+    path, moments = tmp_path / "stats.npz", evaluation.reference
+    write_statistics(path, moments, "pytorch-fid", evaluation.protocol().as_dict())
     file = read_statistics(path)
     with pytest.raises(UserError, match=r"'kid' needs features of samples, and stats\.npz holds only moments"):
         evaluation.prepare(file)
+    resized = pixels(4)
+    resized.resize = "8 x 8"
     with pytest.raises(UserError, match=r"stats\.npz were made by another protocol \(resize: none -> 8 x 8\)"):
-        resized = pixels(4)
-        resized.resize = "8 x 8"
         prepared(resized, file, "fid")
-    write_statistics(path, evaluation.generated["moments"])
+    write_statistics(path, moments)
     with pytest.raises(UserError, match=r"stats\.npz are of 4 features, and extractor 'pixels' has 3"):
         prepared(pixels(3), read_statistics(path), "fid")
     np.savez(path, weights=np.zeros(3))
@@ -390,7 +385,7 @@ def test_what_files_of_statistics_cannot(measured, tmp_path, pixels):
     with pytest.raises(UserError, match=r"stats\.npz can't be read as an \.npz file"):
         read_statistics(path)
     with pytest.raises(UserError, match="no layout 'stylegann' of statistics: did you mean 'stylegan'"):
-        write_statistics(path, evaluation.generated["moments"], "stylegann")
+        write_statistics(path, moments, "stylegann")
 
 
 # Errors
@@ -449,7 +444,7 @@ def test_features_that_are_not_finite(pixels, random_pictures, as_set):
     images = random_pictures(1, 90, 4)
     images[70, 0, 0, 0] = 0
     evaluation = Evaluation(Broken(4), ["fid"], 90, 30, cache=False)
-    with pytest.raises(UserError, match="features of the real samples are not finite: .*'broken'"):
+    with pytest.raises(UserError, match=r"features of the real samples are not finite: .*'broken'"):
         evaluation.prepare(as_set(images))
     evaluation.prepare(as_set(images.clamp(min=1)))
     with pytest.raises(UserError, match="features of the generated samples are not finite"):

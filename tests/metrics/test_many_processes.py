@@ -12,7 +12,7 @@ from gan_research.distributed import failing_together, share
 from gan_research.errors import UserError
 from gan_research.metrics import Classifier, Evaluation
 
-METRICS = ["fid", "is", "kid", "ifid", "fid_infinity", "rarest_class"]
+METRICS = ["fid", "is", "kid", "precision_recall", "density_coverage", "ifid", "fid_infinity", "rarest_class"]
 SETTINGS = {"kid": {"subset_size": 60, "subsets": 5}}
 CASES = {"uneven": (1003, 97, None), "fewer batches than processes": (1000, 1000, None), "some reals": (1001, 400, 801)}
 

@@ -1,0 +1,99 @@
+"""One pass over samples: each goes through the extractor once, and is shown to all statistics that want it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_research.distributed import failing_together, share
+from gan_research.errors import UserError
+from gan_research.metrics.extractors import Extractor, Features
+from gan_research.metrics.samples import Reader
+from gan_research.metrics.statistics import STATISTICS
+
+Progress = Callable[[str, int, int], None]
+"""Told after each batch: ("real" or "generated", how many samples are done, of how many)."""
+
+
+class FeaturePass:
+    """Passes over samples on one device; in a process group each process takes its share of the batches.
+
+    Batches are the same however many processes share them, so that features don't depend on that.
+    """
+
+    def __init__(self, extractor: Extractor, device: torch.device, batch_size: int) -> None:
+        self.extractor, self.device, self.batch_size = extractor, device, batch_size
+
+    def __call__(
+        self,
+        which: str,
+        read: Reader,
+        count: int,
+        wanted: Mapping[Any, tuple[str, Tensor | None]],
+        progress: Progress | None = None,
+    ) -> dict[Any, Any]:
+        """What `count` samples come to, all processes' shares together.
+
+        wanted: by any name, the key of a statistic and a mask (count,) of the samples that it is of; None: all.
+        Raises a UserError, in all processes, where features aren't finite.
+        """
+        statistics = {name: STATISTICS[key](self.extractor).to(self.device) for name, (key, _) in wanted.items()}
+        with exactly(self.device):
+            with failing_together():
+                for batch, seen, labels in self._features(which, read, count, progress):
+                    for name, (_, mask) in wanted.items():
+                        rows = slice(len(batch)) if mask is None else mask[batch.start : batch.stop].to(self.device)
+                        statistics[name].update(seen.take(rows), None if labels is None else labels[rows])
+            return {name: statistic.compute() for name, statistic in statistics.items()}
+
+    def _features(
+        self, which: str, read: Reader, count: int, progress: Progress | None
+    ) -> Iterator[tuple[range, Features, Tensor | None]]:
+        """This process's batches, their features and labels.
+
+        A process without any gets the features of the first sample and an empty batch, so that all processes know how
+        many features there are. Whether they are finite is asked at once of the first batch, of others on a GPU, which
+        would have to be waited for, at the end.
+        """
+        batches = [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
+        mine = [batches[i] for i in share(len(batches))] or [range(0)]
+        finite: list[Tensor] = []
+        for i, (samples, labels) in enumerate(read([batch or range(1) for batch in mine])):
+            seen = self.extract(samples, which)
+            finite.append(torch.stack([values.isfinite().all() for values in seen if values is not None]).all())
+            if i == 0 or self.device.type == "cpu":
+                self._require(finite.pop(), which)
+            yield mine[i], seen, None if labels is None else labels.to(self.device)
+            if progress is not None:
+                progress(which, count * (i + 1) // len(mine), count)
+        if finite:
+            self._require(torch.stack(finite).all(), which)
+
+    def extract(self, samples: Tensor, which: str) -> Features:
+        """The features of one batch."""
+        if samples.is_floating_point() and samples.ndim == 2 and not samples.isfinite().all():
+            raise UserError(f"the {which} points are not finite, so they can't be measured")
+        return self.extractor(samples.to(self.device, non_blocking=True))
+
+    def _require(self, finite: Tensor, which: str) -> None:
+        if not finite:
+            raise UserError(
+                f"the features of the {which} samples are not finite: the weights of extractor "
+                f"'{self.extractor.name}' are broken or lack that layer; choose another layer or other weights"
+            )
+
+
+@contextlib.contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """No gradient, no autocast, and float32 that is float32: on a GPU no TF32, and deterministic convolutions."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if device.type == "cuda":
+            cudnn = torch.backends.cudnn
+            stack.enter_context(cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False))
+            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            torch.set_float32_matmul_precision("highest")
+        yield
