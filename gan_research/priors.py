@@ -33,6 +33,10 @@ class Prior(Described):
         """The log-density of each coordinate in nats, -inf outside of the support."""
         raise NotImplementedError
 
+    def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+        """Latents the share t of the way from a to b, both (..., latent_dim), along a path that suits the prior."""
+        raise NotImplementedError
+
 
 class GaussianPrior(Prior):
     """z ~ N(0, I)."""
@@ -52,6 +56,18 @@ class GaussianPrior(Prior):
     def log_prob(self, latents: Tensor) -> Tensor:
         return -0.5 * latents.square() - 0.5 * math.log(2 * math.pi)
 
+    def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+        """(sin((1 - t) w) a + sin(t w) b) / sin w, at the angle w between a and b; straight where they are parallel.
+
+        Almost all of the prior's mass is on a sphere, which straight lines would leave. Shoemake 1985, "Animating
+        rotation with quaternion curves".
+        """
+        x, y = a.double(), b.double()
+        cosine = torch.cosine_similarity(x, y, dim=-1).clamp(-1, 1).unsqueeze(-1)
+        angle = cosine.acos()
+        arc = (((1 - t) * angle).sin() * x + (t * angle).sin() * y) / angle.sin()
+        return torch.where(angle.sin() > 1e-6, arc, x.lerp(y, t)).to(a.dtype)
+
 
 class UniformPrior(Prior):
     """z ~ U[-1, 1)^latent_dim, as in Goodfellow et al. 2014 and Radford et al. 2015."""
@@ -70,3 +86,7 @@ class UniformPrior(Prior):
 
     def log_prob(self, latents: Tensor) -> Tensor:
         return torch.full_like(latents, -math.log(2)).where(latents.abs() <= 1, -math.inf)
+
+    def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+        """a + t (b - a)."""
+        return a.double().lerp(b.double(), t).to(a.dtype)

@@ -1,7 +1,7 @@
 """Drawing samples from a generator: in training, in evaluation and from a checkpoint alike."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -47,15 +47,18 @@ class Sampler:
         """
         if n < 1:
             raise UserError(f"{n} samples: ask for at least 1")
+        return self.generate(self.latents(n, seed, start), self.labels(n, labels, start), batch_size)
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor, labels: Tensor | None, batch_size: int = 500) -> Tensor:
+        """As `sample`, of latents (n, latent_dim) and classes (n,) of one's own."""
         device = next(self.generator.parameters()).device
-        labels = self.labels(n, labels, start)
-        if labels is not None:
-            labels = labels.to(device)
-        latents = self.latents(n, seed, start).to(device)
+        latents = latents.to(device)
+        labels = None if labels is None else labels.to(device)
         with evaluating(self.generator):
             parts = [
                 self.generator(latents[i : i + batch_size], None if labels is None else labels[i : i + batch_size])
-                for i in range(0, n, batch_size)
+                for i in range(0, len(latents), batch_size)
             ]
         return torch.cat(parts)
 
@@ -65,15 +68,17 @@ class Sampler:
             raise UserError("this generator makes points, which can't be bytes: take them as they are, from sample()")
         return to_uint8(self.sample(n, seed, labels, start), self.value_range)
 
-    def drawing(self, seed: int) -> Callable[[int, int], Tensor]:
-        """(start, stop) -> those samples of `seed`, as bytes where they are pictures: what an evaluation asks for."""
-        draw = self.sample if self.makes_points else self.sample_uint8
-        return lambda start, stop: draw(stop - start, seed, start=start)
+    def drawing(self, seed: int) -> "Drawing":
+        """The samples of `seed`, by their numbers: what an evaluation asks for."""
+        return Drawing(self, seed)
 
-    def latents(self, n: int, seed: int, start: int = 0) -> Tensor:
-        """Latents start .. start + n - 1 of `seed`: (n, latent_dim), on the CPU, so that every device has the same."""
+    def latents(self, n: int, seed: int, start: int = 0, purpose: str = "sample") -> Tensor:
+        """Latents start .. start + n - 1 of `seed`: (n, latent_dim), on the CPU, so that every device has the same.
+
+        Those of each `purpose` are independent.
+        """
         first, last = start // BLOCK, (start + n - 1) // BLOCK
-        blocks = [self.prior.sample(BLOCK, stream(seed, "sample", block)) for block in range(first, last + 1)]
+        blocks = [self.prior.sample(BLOCK, stream(seed, purpose, block)) for block in range(first, last + 1)]
         offset = start - first * BLOCK
         return torch.cat(blocks)[offset : offset + n]
 
@@ -89,6 +94,38 @@ class Sampler:
         if bool(((labels < 0) | (labels >= self.num_classes)).any()):
             raise UserError(f"classes run from 0 to {self.num_classes - 1}")
         return labels
+
+
+class Drawing:
+    """The samples of one seed, as an evaluation wants them: `drawing(0, 64)` are the first 64."""
+
+    def __init__(self, sampler: Sampler, seed: int) -> None:
+        self.sampler, self.seed = sampler, seed
+
+    def __call__(self, start: int, stop: int) -> Tensor:
+        """Samples start .. stop - 1: bytes where they are pictures, points as they are."""
+        draw = self.sampler.sample if self.sampler.makes_points else self.sampler.sample_uint8
+        return draw(stop - start, self.seed, start=start)
+
+    def labels(self, start: int, stop: int) -> Tensor | None:
+        """The classes (stop - start,) int64 of those samples; None where the generator is not class-conditional."""
+        return self.sampler.labels(stop - start, start=start)
+
+    def paths(self, start: int, stop: int, epsilon: float) -> Tensor:
+        """Those samples, each with the one that a step of its latents away: float32 (stop - start, 2, C, H, W).
+
+        The step goes the share `epsilon` of the way, as the prior interpolates, to another latent of the same class.
+        Levels 0 to 255, neither rounded nor clamped. Raises a UserError where the generator makes points.
+        """
+        sampler, n = self.sampler, stop - start
+        if sampler.makes_points:
+            raise UserError("this generator makes points, which have no perceptual path length: leave 'ppl' out")
+        here, there = (sampler.latents(n, self.seed, start, purpose) for purpose in ("sample", "path ends"))
+        pairs = torch.stack([here, sampler.prior.interpolate(here, there, epsilon)], 1)
+        labels = self.labels(start, stop)
+        pictures = sampler.generate(pairs.flatten(0, 1), None if labels is None else labels.repeat_interleave(2))
+        low, high = sampler.value_range
+        return ((pictures.float() - low) * (255 / (high - low))).unflatten(0, (n, 2))
 
 
 @contextmanager

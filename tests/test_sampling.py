@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch_fidelity.noise import batch_lerp, batch_slerp_any
 
 from gan_research.errors import UserError
 from gan_research.networks import DCGANGenerator, MLPGenerator
@@ -15,6 +16,7 @@ GENERATORS = {
     "mlp": partial(MLPGenerator, 3, 4, 1, width=8),
     "batch norm": partial(DCGANGenerator, 3, 8, 1, width=4),
 }
+PRIORS = (GaussianPrior(3), UniformPrior(3))
 family = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 
 
@@ -47,7 +49,7 @@ def test_samples_and_seeds_differ():
     assert (source.sample(10, seed=1).flatten(1) - first[:10]).abs().amax(1).min().item() > 1e-3
 
 
-@pytest.mark.parametrize("prior", [GaussianPrior(3), UniformPrior(3)])
+@pytest.mark.parametrize("prior", PRIORS)
 def test_latents_are_those_of_the_prior(prior):
     latents = sampler(prior=prior).latents(4 * BLOCK, seed=0)
     assert latents.std().item() == pytest.approx(1 if isinstance(prior, GaussianPrior) else 3**-0.5, rel=0.05)
@@ -107,6 +109,62 @@ def test_an_evaluation_is_given_bytes_or_points_as_they_are():
     assert torch.equal(drawn, points.sample(7, seed=5, start=3))
     with pytest.raises(UserError, match="makes points"):
         points.sample_uint8(7)
+
+
+@family
+@pytest.mark.parametrize("num_classes", [0, 3])
+@pytest.mark.parametrize("prior", PRIORS, ids=["gaussian", "uniform"])
+def test_paths_are_samples_and_what_is_a_step_away(make, num_classes, prior):
+    source = sampler(make, num_classes, prior)
+    drawing, n = source.drawing(4), BLOCK + 9
+    paths = drawing.paths(0, n, 0.25)
+    assert paths.dtype == torch.float32
+    here, there = source.latents(n, 4), source.latents(n, 4, 0, "path ends")
+    assert (here - there).abs().amax(1).min().item() > 0.01
+    for i, latents in enumerate((here, prior.interpolate(here, there, 0.25))):
+        levels = 127.5 * (source.generate(latents, drawing.labels(0, n)) + 1)
+        torch.testing.assert_close(paths[:, i], levels, rtol=0, atol=1e-3)
+    torch.testing.assert_close(drawing.paths(BLOCK - 3, n, 0.25), paths[BLOCK - 3 :], rtol=0, atol=1e-3)
+    assert (drawing(0, n) - paths[:, 0]).abs().max().item() < 0.501
+    no_step = drawing.paths(0, 5, 0.0)
+    torch.testing.assert_close(no_step[:, 0], no_step[:, 1], rtol=0, atol=1e-3)
+    assert (source.drawing(5).paths(0, 9, 0.25) - paths[:9]).abs().max().item() > 0.1
+
+
+def test_levels_of_paths_are_neither_rounded_nor_clamped():
+    source = Sampler(Constant([-1.0, 1.0, 0.0, 3.0, -3.0]), GaussianPrior(3), 0, (-1.0, 1.0))
+    levels = source.drawing(0).paths(0, 2, 0.1)
+    assert levels.shape == (2, 2, 1, 1, 5)
+    assert levels[1, 1].flatten().tolist() == [0, 255, 127.5, 510, -255]
+
+
+def test_points_have_no_paths():
+    points = sampler(partial(MLPGenerator, 3, None, 2, width=8, value_range=(-math.inf, math.inf)))
+    with pytest.raises(UserError, match="makes points, which have no perceptual path length: leave 'ppl' out"):
+        points.drawing(0).paths(0, 3, 1e-4)
+
+
+def test_a_drawing_knows_its_classes():
+    assert sampler(num_classes=3).drawing(7).labels(4, 9).tolist() == [1, 2, 0, 1, 2]
+    assert sampler().drawing(7).labels(4, 9) is None
+
+
+@pytest.mark.parametrize("t", [0.0, 1e-4, 0.3, 1.0])
+@pytest.mark.parametrize(("prior", "theirs"), [(PRIORS[0], batch_slerp_any), (PRIORS[1], batch_lerp)])
+def test_interpolation_is_torch_fidelitys(prior, theirs, t):
+    a, b = (prior.sample(50, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    found = prior.interpolate(a, b, t)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), theirs(a.double(), b.double(), t), rtol=0, atol=3e-7)
+
+
+def test_a_gaussian_stays_one_on_the_way():
+    prior = GaussianPrior(64)
+    a, b = (prior.sample(4000, torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    assert prior.interpolate(a, b, 0.5).square().mean().item() == pytest.approx(1, abs=0.01)  # a straight line: 1/2
+    for other in (a, -a, 3 * a):  # no arc, or one of any direction: straight
+        torch.testing.assert_close(prior.interpolate(a, other, 0.25), a + 0.25 * (other - a))
+    assert prior.interpolate(torch.ones(1), torch.tensor([-2.0]), 0.5).tolist() == [-0.5]
 
 
 @family

@@ -1,106 +1,112 @@
-"""`gan evaluate`: the metrics of a checkpoint or a run."""
+"""`gan evaluate`: the metrics of a checkpoint, of a run, or of samples that lie there."""
 
 import argparse
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gan_research.errors import UserError
 
+USAGE = "gan evaluate SAMPLES [REFERENCE] [options] [KEY=VALUE ...]"
+
+EPILOG = """\
+SAMPLES    a checkpoint; the folder of a run: all its checkpoints; a folder of pictures, as they are: nothing is cropped
+           or resized; an .npz file of pictures (images, x or arr_0) or of statistics (mu and sigma); data of the config
+           tree, such as cifar10
+REFERENCE  real samples: a folder, an .npz file or data, as above (a checkpoint's: what it was trained on)
+KEY=VALUE  anything in the config of the metrics: extractor.weights=PATH extractor.resize=clean batch_size=100
+           settings.kid.subset_size=500 num_real=1000; of one choice of several: inception.batch_size=50
+
+examples:
+  gan evaluate runs/NAME --seeds 0,1,2 --plot fid.png    the FID over the rounds of a run, over three sampling seeds
+  gan evaluate samples/ cifar10 --metrics fid,is,kid     pictures of another program
+  gan evaluate a.npz b/ --metrics inception,dinov2       two tables, each with a protocol of its own
+  gan evaluate reals/ --write-statistics reals.npz       a reference for the next time
+
+The exit status is 1 where --verify finds a difference of more than 1e-4, relative.
+"""
+
 
 def main(arguments: list[str]) -> int:
-    """Run `gan evaluate` with these arguments; the exit status."""
+    """Run `gan evaluate` with these arguments; the exit status: 1 where torch-fidelity disagrees."""
+    options = parse(arguments)
+    from gan_research.cli.evaluation.command import measure, write_reference
+
+    if options.write_statistics is not None:
+        write_reference(options)
+        return 0
+    return int(not measure(options).agrees)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options; `reference` (or None) and `settings` are the other words."""
     parser = argparse.ArgumentParser(
-        prog="gan evaluate", description="Measure a checkpoint's samples, most often against the real ones of its run."
+        prog="gan evaluate",
+        usage=USAGE,
+        description="Measure generated samples, most often against real ones.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (then its last checkpoint)")
-    parser.add_argument("--metrics", help="a choice of metrics=, such as mnist, inception or modes (as in the run)")
-    parser.add_argument("--num-samples", type=int, help="how many samples to draw (as in the run)")
-    parser.add_argument("--seed", type=int, help="of the samples, not of training (as in the run)")
+    parser.add_argument("samples", metavar="SAMPLES", help="what to measure")
+    parser.add_argument("words", metavar="REFERENCE, KEY=VALUE", nargs="*", help="the real samples; settings")
+    parser.add_argument(
+        "--metrics", type=_list, default=[], metavar="LIST",
+        help="choices of metrics=, such as inception, digits or modes, each by its own extractor; or single metrics, "
+        "such as fid,kid, by one extractor (as in the run; else inception)",
+    )  # fmt: skip
+    parser.add_argument("--extractor", metavar="NAME", help="by which to measure, instead of the metrics' own")
+    parser.add_argument(
+        "--num-samples", type=int, metavar="N", help="how many (as in the run; of pictures the first N: all)"
+    )
+    parser.add_argument(
+        "--seeds", "--seed", type=_seeds, default=[], metavar="S,S,...",
+        help="sampling seeds: of the latents, not of training; with several, mean and std over them (as in the run)",
+    )  # fmt: skip
     parser.add_argument("--raw", action="store_true", help="the generator itself instead of its average")
-    parser.add_argument("--data-root", help="where the data are now, if they moved")
+    parser.add_argument("--split", choices=("train", "heldout"), help="which real samples of data (train)")
+    parser.add_argument("--data-root", metavar="DIR", help="where the data are, if not where the config says")
+    parser.add_argument("--skip-corrupt", action="store_true", help="leave out pictures that can't be read")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers and their protocol there as well")
+    parser.add_argument("--no-cache", action="store_true", help="compute the real samples' statistics afresh")
+    parser.add_argument("--verify", action="store_true", help="compute the numbers by torch-fidelity as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers and their protocols there")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them: over rounds, or by sampling seed")
+    parser.add_argument(
+        "--write-statistics", type=Path, metavar="FILE.npz", help="measure nothing: write the statistics of SAMPLES"
+    )
+    parser.add_argument(
+        "--layout", default="pytorch-fid", metavar="NAME", help="theirs: pytorch-fid (as is), clean-fid or stylegan"
+    )
     parser.add_argument(
         "--trust", action="append", default=[], metavar="MODULE", help="a module that may be built from"
     )
-    options = parser.parse_args(arguments)
-
-    from gan_research.checkpoints import MARK, find_checkpoint, load, read_checkpoint
-    from gan_research.files import write_atomically
-
-    path = find_checkpoint(options.checkpoint)
-    checkpoint = read_checkpoint(path)
-    if "config" not in checkpoint:
-        raise UserError(f"{path} doesn't say what it was trained on: it wasn't written by gan train")
-    numbers, protocol = measure(checkpoint["config"], load(path, options.raw, options.trust), options)
-    result = {
-        "checkpoint": str(path),
-        "round": checkpoint[MARK]["round"],
-        "metrics": numbers,
-        "protocol": protocol.as_dict(),
-    }
-    show(result)
-    if options.json is not None:
-        write_atomically(options.json, json.dumps(result, indent=2).encode())
-    return 0
+    options = parser.parse_intermixed_args(arguments)
+    options.settings = [word for word in options.words if is_setting(word)]
+    references = [word for word in options.words if not is_setting(word)]
+    if len(references) > 1:
+        raise UserError(f"there is one REFERENCE, not {' and '.join(references)}: settings are KEY=VALUE")
+    options.reference = references[0] if references else None
+    for option, path, ending in (
+        ("plot", options.plot, ".png"),
+        ("write-statistics", options.write_statistics, ".npz"),
+    ):
+        if path is not None and path.suffix != ending:
+            raise UserError(f"--{option} {path}: give a name that ends in {ending}")
+    return options
 
 
-def measure(config: dict[str, Any], sampler: Any, options: argparse.Namespace) -> tuple[dict[str, float], Any]:
-    """The numbers and the protocol that they were made by."""
-    import torch
-
-    from gan_research.cli.build import build_data, make
-    from gan_research.cli.compose import choice
-
-    node = choice("metrics", options.metrics, within=config) if options.metrics else config.get("metrics")
-    if not node:
-        raise UserError("that measures nothing: say what to measure, such as --metrics digits, inception or modes")
-    given = {"seed": options.seed, "num_samples": options.num_samples}
-    node = node | {key: value for key, value in given.items() if value is not None}
-    if options.data_root is not None:
-        key = "root" if "root" in config["data"] else "path"
-        if key not in config["data"]:
-            raise UserError("--data-root: these data have no folder: they are drawn, or part of the installation")
-        config["data"][key] = options.data_root
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    require_trusted_parts([config["data"], node], ("gan_research.data", "gan_research.metrics", *options.trust))
-    data = build_data(config)
-    evaluation = make(node)
-    evaluation.prepare(data.train, device, heldout=data.heldout)
-    sampler.generator.to(device)
-    numbers = evaluation(sampler.drawing(evaluation.seed))
-    return numbers, evaluation.protocol(ema=not options.raw and config.get("ema") is not None)
+def is_setting(word: str) -> bool:
+    """Whether a word is KEY=VALUE, and not a path that happens to look like one."""
+    return word.partition("=")[0].replace(".", "").isidentifier() and "=" in word and not Path(word).exists()
 
 
-def require_trusted_parts(part: Any, trust: Sequence[str]) -> None:
-    """Raise unless all that a checkpoint's config names, however deep, is defined in one of the modules in `trust`."""
-    from gan_research.checkpoints import require_trusted
-    from gan_research.cli.schema import target_of
-
-    if isinstance(part, str) and "${" in part:  # Hydra would resolve it, to any component
-        raise UserError(f"the checkpoint's config holds '{part}', which isn't trusted: a run's config is all resolved")
-    if isinstance(part, dict) and "_target_" in part:
-        require_trusted(part["_target_"], trust)
-        found = target_of(part, "the checkpoint's config")  # of a trusted module, which may have it from another
-        require_trusted(f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '')}", trust)
-    if isinstance(part, dict | list):
-        for inner in part.values() if isinstance(part, dict) else part:
-            require_trusted_parts(inner, trust)
+def _list(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def show(result: dict[str, Any]) -> None:
-    """The numbers and their protocol, as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{result['checkpoint']}, round {result['round']:,}", show_header=False, title_justify="left")
-    for name, value in result["metrics"].items():
-        table.add_row(name, f"{value:.6g}")
-    table.add_section()
-    for name, value in result["protocol"].items():
-        table.add_row(name, str(value))
-    Console().print(table)
+def _seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(word) for word in _list(text)]
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds {text}: give different whole numbers, such as 0,1,2")
+    return seeds

@@ -91,9 +91,9 @@ def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | 
     if evaluation is None or best is None:
         return None
     if best == AUTO:
-        return evaluation.metrics[0]
-    if best not in evaluation.metrics:
-        raise UserError(f"best={best} isn't measured: add best=null, or best=... of {', '.join(evaluation.metrics)}")
+        return next(iter(evaluation.columns))
+    if best not in evaluation.columns:
+        raise UserError(f"best={best} isn't measured: add best=null, or best=... of {', '.join(evaluation.columns)}")
     return best
 
 

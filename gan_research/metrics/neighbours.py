@@ -29,7 +29,7 @@ class NeighbourMetric(Metric):
     def __init__(self, extractor: Extractor, neighbours: int) -> None:
         super().__init__(extractor)
         if neighbours < 1:
-            raise UserError(f"metric '{self.name}': neighbours={neighbours}: give at least 1")
+            raise UserError(f"metric '{self.name}' needs the setting neighbours of at least 1, not {neighbours}")
         self.neighbours = neighbours
         self.min_samples = neighbours + 1
         self.known: tuple[Tensor, Tensor] | None = None

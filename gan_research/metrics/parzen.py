@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gan_research.errors import UserError
 from gan_research.metrics.base import Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
 
@@ -29,6 +30,8 @@ class Parzen(Metric):
 
     def __init__(self, extractor: Extractor, num_validation: int = 1000) -> None:
         super().__init__(extractor)
+        if num_validation < 1:
+            raise UserError(f"metric 'parzen' needs the setting num_validation of at least 1, not {num_validation}")
         self.num_validation = num_validation
         self.perfect: tuple[Tensor, float] | None = None
 
@@ -36,14 +39,20 @@ class Parzen(Metric):
         return {"train": {"features": self.num_validation + num_samples}, "heldout": {"features": None}}
 
     def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        found = generated["features"].features
         train, heldout = real["train"]["features"].features, real["heldout"]["features"].features
+        if len(train) != self.num_validation + len(found):
+            raise UserError(
+                f"metric 'parzen' needs {self.num_validation + len(found):,} training samples, drawn at random, for "
+                f"{len(found):,} generated ones, not {len(train):,}"
+            )
         validation, others = train.tensor_split([self.num_validation])
 
         def fitted(centres: Tensor) -> tuple[float, Tensor]:
             sigma = best_sigma(validation, centres, self.sigmas)
             return sigma, log_likelihood(heldout, centres, [sigma])[0]
 
-        sigma, likelihoods = fitted(generated["features"].features)
+        sigma, likelihoods = fitted(found)
         if self.perfect is None or self.perfect[0] is not train:  # once for the same reals
             self.perfect = (train, fitted(others)[1].mean().item())
         return {

@@ -29,9 +29,9 @@ class PathLength(Metric):
     def __init__(self, extractor: Extractor, epsilon: float = 1e-4, discard: float = 1.0) -> None:
         super().__init__(extractor)
         if not 0 < epsilon <= 1:
-            raise UserError(f"metric 'ppl': epsilon={epsilon}: give a step of more than 0, and at most 1")
+            raise UserError(f"metric 'ppl' needs the setting epsilon of more than 0 and at most 1, not {epsilon}")
         if not 0 <= discard < 50:
-            raise UserError(f"metric 'ppl': discard={discard}: give percent, from 0 to less than 50")
+            raise UserError(f"metric 'ppl' needs the setting discard of 0 to less than 50 percent, not {discard}")
         self.epsilon, self.discard = epsilon, discard
 
     def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS, Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
 from gan_research.streams import stream
@@ -23,14 +24,22 @@ class SlicedWasserstein(Metric):
 
     def __init__(self, extractor: Extractor, projections: int = 128) -> None:
         super().__init__(extractor)
+        if projections < 1:
+            raise UserError(f"metric '{self.name}' needs the setting projections of at least 1, not {projections}")
         self.projections = projections
 
     def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
         return {"train": {"features": 2 * num_samples}}
 
     def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
-        half, others = (self.slices(part) for part in real["train"]["features"].features.chunk(2))
-        found = self.slices(generated["features"].features)
+        fakes, reals = generated["features"].features, real["train"]["features"].features
+        if len(reals) != 2 * len(fakes):
+            raise UserError(
+                f"metric '{self.name}' needs {2 * len(fakes):,} real samples, drawn at random, for {len(fakes):,} "
+                f"generated ones, not {len(reals):,}"
+            )
+        half, others = (self.slices(part) for part in reals.chunk(2))
+        found = self.slices(fakes)
         return {
             "sliced_wasserstein": (found - half).abs().mean().item(),
             "sliced_wasserstein_perfect": (others - half).abs().mean().item(),

@@ -73,10 +73,11 @@ def test_checkpoints_that_are_none(command, finished, gan, one_line, contents, t
     one_line(use(run), str(last), "another program")
     torch.save(print, last)
     one_line(use(run), str(last), "can't be read as a checkpoint")
-    last.unlink()
+    for path in last.parent.iterdir():
+        path.unlink()
+        del before[path.relative_to(run)]
     one_line(use(run), "checkpoint", str(run))
     one_line(use(tmp_path / "nowhere"), str(tmp_path / "nowhere"))
-    del before[last.relative_to(run)]
     assert contents(run) == before
 
 
@@ -88,6 +89,19 @@ def test_a_checkpoint_builds_nothing_that_is_not_trusted(finished, gan, one_line
     saved["gan_research"]["generator"] = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
     torch.save(saved, tmp_path / "evil.ckpt")
     one_line(gan("sample", tmp_path / "evil.ckpt", "-o", tmp_path / "s.png"), "os.mkdir", "trust")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_checkpoint_imports_nothing_that_is_not_trusted(finished, gan, one_line, tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'made')!r}, 'w')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    evil = {"_target_": "evil.Extractor"}
+    for change in ({"data": evil}, {"metrics": {"_target_": "gan_research.metrics.Evaluation", "extractor": evil}}):
+        saved = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
+        saved["config"] |= change
+        torch.save(saved, tmp_path / "evil.ckpt")
+        one_line(gan("evaluate", tmp_path / "evil.ckpt"), "evil.Extractor", "trust")
+    one_line(gan("evaluate", finished, "extractor._target_=evil.Extractor"), "evil.Extractor", "trust")
     assert not (tmp_path / "made").exists()
 
 

@@ -82,11 +82,13 @@ def test_sampling_what_cannot_be(finished, gan, one_line, tmp_path, monkeypatch)
 
 def test_evaluate_gives_the_numbers_of_the_history(finished, gan, rows, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = gan("evaluate", finished, "--json", "deep/numbers.json", "--device", "cpu")
+    last = finished / "checkpoints" / "last.ckpt"
+    result = gan("evaluate", last, "--json", "deep/numbers.json", "--device", "cpu")
     assert (result.status, result.error) == (0, "")
-    measured = json.loads((tmp_path / "deep" / "numbers.json").read_text())
+    (measured,) = json.loads((tmp_path / "deep" / "numbers.json").read_text())["evaluations"]
     assert measured["round"] == 20
     (row,) = (row for row in rows(finished) if row["round"] == 20 and "metrics/fid" in row)
+    assert measured["kimg"] == row["kimg"]
     logged = {name.removeprefix("metrics/"): v for name, v in row.items() if name.startswith("metrics/")}
     assert measured["metrics"] == pytest.approx(logged, rel=1e-9, abs=1e-12)
     assert measured["protocol"] == row["protocol"]
@@ -97,14 +99,16 @@ def test_evaluate_gives_the_numbers_of_the_history(finished, gan, rows, tmp_path
 
 def test_evaluate_with_another_protocol(finished, conditional, gan, one_line, tmp_path):
     def evaluate(run, *options):
-        result = gan("evaluate", run, "--json", tmp_path / "n.json", "--device", "cpu", *options)
+        last = run / "checkpoints" / "last.ckpt"
+        result = gan("evaluate", last, "--json", tmp_path / "n.json", "--device", "cpu", *options)
         assert result.status == 0, result.error
-        return json.loads((tmp_path / "n.json").read_text())
+        (measured,) = json.loads((tmp_path / "n.json").read_text())["evaluations"]
+        return measured
 
     first = evaluate(finished)
     for options, changes in {
         ("--num-samples", "150"): {"num_fake": 150},
-        ("--seed", "1"): {"seed": 1},
+        ("--seed", "1"): {"sampling_seeds": [1]},
         ("--raw",): {"ema": False},
     }.items():
         other = evaluate(finished, *options)
@@ -120,8 +124,9 @@ def test_evaluate_takes_the_seed_of_the_run(train, the_run, gan, rows, tmp_path)
     assert train(tmp_path / "runs", "metrics.seed=7", "rounds=2", "evaluate_every=2").status == 0
     run = the_run(tmp_path / "runs")
     assert gan("evaluate", run, "--json", tmp_path / "n.json", "--device", "cpu").status == 0
-    measured = json.loads((tmp_path / "n.json").read_text())
-    assert measured["protocol"]["seed"] == 7
+    measured = json.loads((tmp_path / "n.json").read_text())["evaluations"][-1]
+    assert measured["protocol"]["sampling_seeds"] == [7]
+    assert measured["round"] == 2
     assert measured["metrics"]["fid"] == pytest.approx(rows(run)[-1]["metrics/fid"], rel=1e-9)
 
 

@@ -214,13 +214,12 @@ def test_fid_infinity_is_the_intercept_of_a_line(points):
     }
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-def test_fid_infinity_of_the_same_distribution_is_nearer_to_zero_than_fid(seed):
-    x, y = features(0, 50_000, 24, power=0.5), features(0, 52_000, 24, power=0.5)[50_000:]
-    y = features(0, 50_000 + 2000 * seed, 24, power=0.5)[-2000:]
-    fid = measure(FID(Values()), x, y)["fid"]
-    found = measure(InfiniteFID(Values()), x, y)["fid_infinity"]
-    assert abs(found) < fid / 3
+def test_fid_infinity_of_the_same_distribution_is_nearer_to_zero_than_fid():
+    x, *parts = features(0, 60_000, 24, power=0.5).split([50_000, 2000, 2000, 2000, 2000, 2000])
+    for y in parts:
+        fid = measure(FID(Values()), x, y)["fid"]
+        found = measure(InfiniteFID(Values()), x, y)["fid_infinity"]
+        assert abs(found) < fid / 3
 
 
 def test_fid_infinity_has_its_extractors_name_and_repeats():

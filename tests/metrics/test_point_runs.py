@@ -114,7 +114,8 @@ def test_choices_in_conf_compose(name):
 
 def evaluated(run, folder, *options):
     assert command("evaluate", run, "--device", "cpu", "--json", folder / "n.json", *options) == (0, "")
-    return json.loads((folder / "n.json").read_text())
+    (evaluation,) = json.loads((folder / "n.json").read_text())["evaluations"]
+    return evaluation
 
 
 def test_evaluate(run, tmp_path):

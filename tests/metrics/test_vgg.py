@@ -27,7 +27,8 @@ def random_like(tensor: Tensor, generator: torch.Generator) -> Tensor:
         return 0.1 * torch.randn(tensor.shape, generator=generator)
     scale = (2 / tensor[0].numel()) ** 0.5
     if tensor.ndim == 2:
-        return (scale * torch.randn(sum(tensor.shape), generator=generator)).as_strided(tensor.shape, (1, 1))
+        rows, columns = tensor.shape
+        return (scale * torch.randn(rows + 2 * columns, generator=generator)).as_strided(tensor.shape, (1, 2))
     return scale * torch.randn(tensor.shape, generator=generator)
 
 

@@ -1,0 +1,103 @@
+"""What `gan evaluate` takes beside torch-fidelity and pytorch-fid: the same pictures, the same random weights, end to end.
+
+    python benchmarks/evaluation.py                    # two folders of 500 PNGs each, 32 x 32
+    python benchmarks/evaluation.py --num 2000 --size 256 --repeats 1
+
+Each program is a command of its own, from its start to the number: it reads two folders of PNGs, runs Inception-v3 to
+2048 features and computes the FID. They take turns; the table holds medians of the repeats. pytorch-fid (a `pip install`
+of its own) has another resize, so that its number differs. Nothing is cached.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6726825d.pth")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num", type=int, default=500, help="pictures in each folder")
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for seed, name in enumerate(("first", "second")):
+            write_pictures(place / name, options.num, options.size, seed)
+        weights = write_weights(place / "torch" / "hub" / "checkpoints")
+        commands = programs(place, weights, options.device)
+        os.environ["TORCH_HOME"] = str(place / "torch")  # where the other two look for weights
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        fids = {}
+        for _ in range(options.repeats):
+            for name, command in commands.items():
+                began = time.perf_counter()
+                done = subprocess.run(command, capture_output=True, text=True)
+                seconds[name].append(time.perf_counter() - began)
+                if done.returncode:
+                    sys.exit(f"{name} failed:\n{done.stderr}")
+                fids[name] = re.findall(r"(?:fid|FID|frechet_inception_distance)\W+([\d.]+)", done.stdout)[0]
+    ours = statistics.median(seconds["gan evaluate"])
+    print(f"{options.num} against {options.num} pictures of {options.size} x {options.size}, {options.device}\n")
+    print("| program | pictures/s | time, of ours | FID (random weights) |\n|---|---|---|---|")
+    for name, times in seconds.items():
+        taken = statistics.median(times)
+        print(f"| {name} | {2 * options.num / taken:.1f} | {taken / ours:.2f} | {fids[name]} |")
+
+
+def write_pictures(folder: Path, num: int, size: int, seed: int) -> None:
+    """Smooth random pictures: noise of 8 x 8, enlarged."""
+    folder.mkdir()
+    noise = np.random.default_rng(seed).integers(0, 200 + 55 * seed, (num, 8, 8, 3), dtype=np.uint8)
+    for i, picture in enumerate(noise):
+        Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{i:05d}.png")
+
+
+def write_weights(folder: Path) -> Path:
+    """Seeded random weights where a download of the others would have put the real ones."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    torch.manual_seed(0)
+    load = torch.nn.Module.load_state_dict
+    torch.nn.Module.load_state_dict = lambda *args, **kwargs: None  # its constructor would load a file
+    folder.mkdir(parents=True)
+    torch.save({}, folder / "none.pth")
+    try:
+        network = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(folder / "none.pth")
+        )
+    finally:
+        torch.nn.Module.load_state_dict = load
+    for file in FILES:
+        torch.save(network.state_dict(), folder / file)
+    return folder / FILES[0]
+
+
+def programs(place: Path, weights: Path, device: str) -> dict[str, list[str]]:
+    """The command of each program."""
+    folders = [str(place / "first"), str(place / "second")]
+    python = [sys.executable, "-m"]
+    ours = [*python, "gan_research", "evaluate", *folders, "--metrics", "fid", "--extractor", "inception"]
+    ours += ["--device", device, "--no-cache", f"extractor.weights={weights}", "batch_size=50"]
+    fidelity = [shutil.which("fidelity", path=str(Path(sys.executable).parent)) or "fidelity", "--fid", "--no-cache"]
+    fidelity += ["--input1", folders[0], "--input2", folders[1], "--batch-size", "50"]
+    fidelity += ["--gpu", "0"] if device.startswith("cuda") else ["--cpu"]
+    pytorch_fid = [*python, "pytorch_fid", *folders, "--device", device, "--batch-size", "50"]
+    return {"gan evaluate": ours, "torch-fidelity": fidelity, "pytorch-fid": pytorch_fid}
+
+
+if __name__ == "__main__":
+    main()

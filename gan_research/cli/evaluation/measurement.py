@@ -1,0 +1,96 @@
+"""The numbers of one generator, or of one set of samples, by one protocol."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gan_research.cli.evaluation.generators import Generator
+from gan_research.cli.evaluation.progress import ProgressBar
+from gan_research.cli.evaluation.samples import Samples
+from gan_research.data.sets import SampleSet
+from gan_research.metrics import Evaluation, Protocol
+from gan_research.metrics.base import Direction
+from gan_research.metrics.oracle import Check, verify
+from gan_research.metrics.reference import StatisticsFile
+
+PERFECT = "_perfect"
+"""How the column ends that says what perfect samples would score."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What came out, once for each sampling seed; `checkpoint` and what follows are None for samples that lie there."""
+
+    each: list[dict[str, float]]
+    protocol: Protocol
+    better: dict[str, Direction]
+    checkpoint: str | None = None
+    round: int | None = None
+    kimg: float | None = None
+    training_seed: int | None = None
+    checks: dict[str, Check] | None = None
+    """By torch-fidelity, for the first sampling seed."""
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Of each column, over the sampling seeds."""
+        return {name: statistics.fmean(numbers[name] for numbers in self.each) for name in self.each[0]}
+
+    @property
+    def std(self) -> dict[str, float]:
+        """Of each column, over the sampling seeds (n - 1); nothing where there is one."""
+        if len(self.each) < 2:
+            return {}
+        return {name: statistics.stdev(numbers[name] for numbers in self.each) for name in self.each[0]}
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        sampling = {"seeds": list(self.protocol.sampling_seeds)} | ({"std": self.std} if self.std else {})
+        plain = {
+            "checkpoint": self.checkpoint,
+            "round": self.round,
+            "kimg": self.kimg,
+            "training_seed": self.training_seed,
+            "metrics": self.mean,
+            "sampling": sampling | {"each": self.each},
+            "protocol": self.protocol.as_dict(),
+        }
+        checks = {name: check._asdict() for name, check in (self.checks or {}).items()}
+        return plain | ({"torch_fidelity": checks} if checks else {})
+
+
+def of_generator(
+    generator: Generator,
+    seeds: Sequence[int],
+    device: str,
+    evaluation: Evaluation,
+    verify_by: SampleSet | StatisticsFile | None,
+    bar: ProgressBar,
+) -> Measurement:
+    """Of a generator, by these sampling seeds (none: the evaluation's own); verified, where real samples are given."""
+    drawing = generator.drawing(device)
+    seeds = seeds or [evaluation.seed]
+    each = [evaluation(drawing(seed), bar.of(f"round {generator.round:,}, seed {seed}")) for seed in seeds]
+    return Measurement(
+        each,
+        evaluation.protocol(ema=generator.ema, sampling_seeds=seeds),
+        evaluation.columns,
+        str(generator.path),
+        generator.round,
+        generator.kimg,
+        generator.training_seed,
+        verify(evaluation, drawing(seeds[0]), verify_by, each[0]) if verify_by is not None else None,
+    )
+
+
+def of_samples(
+    samples: Samples, evaluation: Evaluation, verify_by: SampleSet | StatisticsFile | None, bar: ProgressBar
+) -> Measurement:
+    """Of samples that lie there."""
+    numbers = evaluation(samples.samples, bar.of(samples.name))
+    protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=())
+    if isinstance(samples.samples, StatisticsFile):
+        protocol = replace(protocol, num_fake=samples.count)
+    checks = None if verify_by is None else verify(evaluation, samples.samples, verify_by, numbers)
+    return Measurement([numbers], protocol, evaluation.columns, checks=checks)

@@ -1,0 +1,58 @@
+"""The numbers as a figure: over the rounds of a run, else by sampling seed."""
+
+import math
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from gan_research.cli.evaluation.measurement import PERFECT, Measurement
+from gan_research.figures import BOUND, SERIES, panels, png, styled
+from gan_research.files import write_atomically
+
+COLUMNS = 3
+"""Panels in a row, at most."""
+
+WORDS = {"min": "lower is better", "max": "higher is better"}
+
+
+@styled
+def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
+    """A panel for each column of each block by which generators can be ranked, as a PNG."""
+    drawn = [(measurements, name) for measurements in blocks.values() for name in measurements[0].better]
+    figure, axes = panels(math.ceil(len(drawn) / COLUMNS), min(COLUMNS, len(drawn)))
+    for panel, (measurements, name) in zip(axes.flat, drawn, strict=False):
+        draw(panel, measurements, name)
+    for panel in axes.flat[len(drawn) :]:
+        panel.set_axis_off()
+    write_atomically(path, png(figure))
+
+
+def draw(axes: Axes, measurements: list[Measurement], name: str) -> None:
+    """One column; what perfect samples would score is a dotted line."""
+    first = measurements[0]
+    if len(measurements) > 1:
+        over_rounds(axes, measurements, name)
+    else:
+        by_seed(axes, first, name)
+    if (perfect := first.mean.get(name + PERFECT)) is not None:
+        axes.axhline(perfect, color=BOUND, linestyle=":", label="perfect")
+        axes.legend()
+    axes.set(title=f"{name}, {first.protocol.extractor}", ylabel=WORDS[first.better[name]])
+
+
+def over_rounds(axes: Axes, measurements: list[Measurement], name: str) -> None:
+    """A line over the rounds, with error bars where there are several sampling seeds."""
+    rounds, means = [m.round or 0 for m in measurements], [m.mean[name] for m in measurements]
+    spreads = [m.std[name] for m in measurements] if measurements[0].std else None
+    axes.errorbar(rounds, means, spreads, fmt="o-", markersize=3, capsize=2, color=SERIES[0])
+    axes.set_xlabel("round" if spreads is None else f"round (± std over {len(measurements[0].each)} sampling seeds)")
+
+
+def by_seed(axes: Axes, measurement: Measurement, name: str) -> None:
+    """A bar for each sampling seed; one for samples that lie there."""
+    seeds = [str(seed) for seed in measurement.protocol.sampling_seeds]
+    values = [numbers[name] for numbers in measurement.each]
+    bars = axes.bar(seeds or [""], values, width=0.6, color=SERIES[0])
+    axes.bar_label(bars, [f"{value:.4g}" for value in values], fontsize=8, padding=2)
+    axes.margins(y=0.15)
+    axes.set(xlim=(-1, len(values)), xlabel="sampling seed" if seeds else "")

@@ -1,0 +1,122 @@
+"""How measurements are shown: tables, and a JSON file that is written anew with each of them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from gan_research.cli.evaluation.measurement import Measurement
+from gan_research.files import write_atomically
+
+WIDE = 500
+"""Characters in a line where there is no terminal: a table isn't broken there."""
+
+TOLERANCE = 1e-4
+"""How far a number may be from torch-fidelity's, relative."""
+
+ARROWS = {"min": "↓", "max": "↑"}
+
+
+@dataclass
+class Report:
+    """The measurements of a command, by the names of their blocks."""
+
+    samples: str
+    reference: str | None
+    file: Path | None = None
+    blocks: dict[str, list[Measurement]] = field(default_factory=dict)
+
+    def add(self, block: str, measurement: Measurement) -> None:
+        """One more; in the file at once, so that nothing measured is lost."""
+        self.blocks.setdefault(block, []).append(measurement)
+        if self.file is not None:
+            found = {
+                "samples": self.samples,
+                "reference": self.reference,
+                "evaluations": [m.as_dict() for measurements in self.blocks.values() for m in measurements],
+            }
+            write_atomically(self.file, json.dumps(found, indent=2).encode())
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all that was verified is as torch-fidelity has it."""
+        checks = [check for block in self.blocks.values() for m in block for check in (m.checks or {}).values()]
+        return all(check.difference <= TOLERANCE for check in checks)
+
+    def show(self) -> None:
+        """The numbers of each block, the protocol that they belong to, and torch-fidelity's numbers where asked for."""
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=WIDE)
+        against = f", against {self.reference}" if self.reference else ""
+        for measurements in self.blocks.values():
+            first = measurements[0]
+            console.print(f"\n{self.samples}{against}", style="bold", highlight=False, soft_wrap=True)
+            console.print(by_column(first) if len(measurements) == 1 else by_round(measurements))
+            if first.std:
+                console.print("± std over sampling seeds of one generator, not over training seeds", style="dim")
+            console.print(protocol(first))
+            if first.checks:
+                console.print(verified(measurements))
+
+
+def by_column(measurement: Measurement) -> Table:
+    """The numbers of one generator, or of one set: a row for each column, with its value for each sampling seed."""
+    table = Table()
+    table.add_column("" if measurement.round is None else f"round {measurement.round:,}")
+    table.add_column("value" if not measurement.std else "mean ± std", justify="right")
+    seeds = measurement.protocol.sampling_seeds if measurement.std else ()
+    for seed in seeds:
+        table.add_column(f"sampling seed {seed}", justify="right")
+    for name in measurement.mean:
+        each = [f"{numbers[name]:.6g}" for numbers in measurement.each] if seeds else []
+        table.add_row(heading(measurement, name), value(measurement, name), *each)
+    return table
+
+
+def by_round(measurements: list[Measurement]) -> Table:
+    """The numbers of a run: a row for each round."""
+    first = measurements[0]
+    table = Table()
+    for name in ("round", "kimg", *(heading(first, name) for name in first.mean)):
+        table.add_column(name, justify="right")
+    for m in measurements:
+        table.add_row(f"{m.round:,}", f"{m.kimg:,.1f}", *(value(m, name) for name in m.mean))
+    return table
+
+
+def heading(measurement: Measurement, name: str) -> str:
+    """fid ↓: lower is better."""
+    return f"{name} {ARROWS[measurement.better[name]]}" if name in measurement.better else name
+
+
+def value(measurement: Measurement, name: str) -> str:
+    """12.3456, or 12.3456 ± 0.12"""
+    spread = f" ± {measurement.std[name]:.2g}" if measurement.std else ""
+    return f"{measurement.mean[name]:.6g}{spread}"
+
+
+def protocol(measurement: Measurement) -> Table:
+    """How the numbers were measured: a line for each part of the protocol."""
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    table.add_column(style="dim")
+    table.add_column(style="dim", overflow="fold")
+    for name, content in measurement.protocol.as_dict().items():
+        table.add_row(name, "" if content is None else str(content))
+    return table
+
+
+def verified(measurements: list[Measurement]) -> Table:
+    """The numbers beside torch-fidelity's."""
+    table = Table(title="verified by torch-fidelity", title_justify="left")
+    first = measurements[0]
+    table.add_column("" if first.round is None else f"round, sampling seed {first.protocol.sampling_seeds[0]}")
+    for name in ("column", "ours", "torch-fidelity", "relative difference"):
+        table.add_column(name, justify="left" if name == "column" else "right")
+    for m in measurements:
+        for name, check in (m.checks or {}).items():
+            numbers = f"{check.ours:.8g}", f"{check.theirs:.8g}", f"{check.difference:.1e}"
+            table.add_row("" if m.round is None else f"{m.round:,}", name, *numbers)
+    return table
