@@ -1,11 +1,11 @@
-"""What `gan evaluate` takes beside torch-fidelity and pytorch-fid: the same pictures, the same random weights, end to end.
+"""What `gan evaluate` takes beside torch-fidelity and pytorch-fid: the same pictures and random weights, end to end.
 
     python benchmarks/evaluation.py                    # two folders of 500 PNGs each, 32 x 32
     python benchmarks/evaluation.py --num 2000 --size 256 --repeats 1
 
 Each program is a command of its own, from its start to the number: it reads two folders of PNGs, runs Inception-v3 to
-2048 features and computes the FID. They take turns; the table holds medians of the repeats. pytorch-fid (a `pip install`
-of its own) has another resize, so that its number differs. Nothing is cached.
+2048 features and computes the FID. They take turns; the table holds medians of the repeats. pytorch-fid, which has to
+be installed for this, has another resize, so that its number differs. Nothing is cached.
 """
 
 import argparse

@@ -1,14 +1,38 @@
 """Several processes that share one piece of work: who does which part, and what all of them must agree on."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import torch
 from torch import distributed
 
 from gan_research.errors import UserError
 
 T = TypeVar("T")
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Inside, the processes that torchrun (or srun, by the same variables) started are one group; alone: nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        distributed.init_process_group("cpu:gloo,cuda:nccl")
+    else:
+        distributed.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def is_first() -> bool:
+    """Whether this process is the one that shows and writes what all have found."""
+    return position()[0] == 0
 
 
 def position() -> tuple[int, int]:

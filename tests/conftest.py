@@ -29,6 +29,14 @@ def quiet():
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory):
+    """No test reads or writes the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAN_RESEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     """An .npz of 60 random 4x4 pictures, no two alike, of 3 classes; and one of the same without classes."""

@@ -12,7 +12,7 @@ COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
     "theory": "see the theory of the game: gan theory phases, or gan theory --help",
     "sample": "draw pictures, or points, from a checkpoint or a run",
-    "evaluate": "measure a checkpoint or a run: FID, inception score, mode coverage, ...",
+    "evaluate": "measure a run, a checkpoint or pictures: FID, inception score, KID, ...",
 }
 
 USAGE = "usage: gan COMMAND ...\n\n" + "\n".join(f"  gan {name:<10} {line}" for name, line in COMMANDS.items())

@@ -29,11 +29,13 @@ def main(arguments: list[str]) -> int:
     """Run `gan evaluate` with these arguments; the exit status: 1 where torch-fidelity disagrees."""
     options = parse(arguments)
     from gan_research.cli.evaluation.command import measure, write_reference
+    from gan_research.distributed import joined
 
-    if options.write_statistics is not None:
-        write_reference(options)
-        return 0
-    return int(not measure(options).agrees)
+    with joined():
+        if options.write_statistics is not None:
+            write_reference(options)
+            return 0
+        return int(not measure(options).agrees)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -50,7 +52,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--metrics", type=_list, default=[], metavar="LIST",
         help="choices of metrics=, such as inception, digits or modes, each by its own extractor; or single metrics, "
-        "such as fid,kid, by one extractor (as in the run; else inception)",
+        "such as fid,kid, all by one extractor (as in the run; else inception)",
     )  # fmt: skip
     parser.add_argument("--extractor", metavar="NAME", help="by which to measure, instead of the metrics' own")
     parser.add_argument(

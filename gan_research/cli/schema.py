@@ -59,7 +59,7 @@ def check(config: Node) -> Node:
     keep, every = checked["keep_every"], checked["checkpoint_every"]
     if keep is not None and keep % every:
         raise UserError(f"keep_every={keep}: give a multiple of checkpoint_every={every}")
-    return {key: _check_nodes(value, key) for key, value in checked.items()}
+    return {key: check_nodes(value, key) for key, value in checked.items()}
 
 
 def missing_values(config: Any, name: str = "") -> list[str]:
@@ -69,13 +69,13 @@ def missing_values(config: Any, name: str = "") -> list[str]:
     return [name] if config == MISSING else []
 
 
-def _check_nodes(value: Any, name: str) -> Any:
+def check_nodes(value: Any, name: str) -> Any:
     """`value` with every component in it checked against its constructor."""
     if isinstance(value, list):
-        return [_check_nodes(item, f"{name}[{i}]") for i, item in enumerate(value)]
+        return [check_nodes(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if not isinstance(value, dict):
         return value
-    value = {key: _check_nodes(item, f"{name}.{key}") for key, item in value.items()}
+    value = {key: check_nodes(item, f"{name}.{key}") for key, item in value.items()}
     if "_target_" not in value:
         return value or None
     arguments = {key: item for key, item in value.items() if key not in INSTRUCTIONS}

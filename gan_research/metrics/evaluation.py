@@ -8,18 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_research.distributed import failing_together, from_first, position
+from gan_research.distributed import failing_together, from_first, is_first
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics.base import METRICS, Direction, Kept, Metric, Split
+from gan_research.metrics.cache import Cache, cache_folder
 from gan_research.metrics.extractors import Extractor
 from gan_research.metrics.feature_pass import FeaturePass, Progress, exactly
 from gan_research.metrics.gaussians import Gaussian
 from gan_research.metrics.protocol import Protocol, fingerprint, identity
-from gan_research.metrics.reference import Cache, StatisticsFile, cache_folder
-from gan_research.metrics.samples import Drawing, Read, SampleSet, drawn_places, reader_of, reading_ahead
+from gan_research.metrics.samples import Draw, Read, SampleSet, drawn_places, reader_of, reading_ahead
 from gan_research.metrics.statistics import STATISTICS
+from gan_research.metrics.statistics_files import StatisticsFile
 
-Source = Drawing | SampleSet | StatisticsFile
+Source = Draw | SampleSet | StatisticsFile
 """Generated samples: drawn when they are wanted, lying there, or known by their statistics."""
 
 CACHED = 1
@@ -249,7 +250,7 @@ class Evaluation:
             return self._extracted(real, needs, progress)
         of = self._identity | {"real": real.content_hash(), "cached": CACHED}
         names = {need: f"{need.key}-{fingerprint(of | {'count': need.count})}" for need in needs}
-        first = position()[0] == 0
+        first = is_first()
         with self.cache.lock(fingerprint(of)) if first else contextlib.nullcontext():
             found = from_first({need: self.cache.get(name) for need, name in names.items()} if first else {})
             missing = [need for need in needs if found[need] is None]

@@ -14,8 +14,8 @@ from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS, Metric
 from gan_research.metrics.evaluation import Evaluation, Source
 from gan_research.metrics.extractors import Features
-from gan_research.metrics.reference import StatisticsFile
 from gan_research.metrics.samples import SampleSet, drawn_places
+from gan_research.metrics.statistics_files import StatisticsFile
 
 
 class Check(NamedTuple):

@@ -34,7 +34,7 @@ class SampleSet(Protocol):
         """A hash of the samples themselves, never of a name."""
 
 
-Drawing = Callable[[int, int], Tensor]
+Draw = Callable[[int, int], Tensor]
 """(start, stop) -> uint8 (stop - start, C, H, W) or points, on any device.
 
 It may have `labels(start, stop)`, the classes of these samples, and `paths(start, stop, epsilon)`, the pairs of
@@ -49,12 +49,12 @@ def drawn_places(size: int, count: int | None) -> Tensor | None:
     return torch.randperm(size, generator=stream(DRAWS, "real samples"))[:count]
 
 
-def reader_of(source: Drawing | SampleSet, epsilon: float | None) -> Reader:
+def reader_of(source: Draw | SampleSet, epsilon: float | None) -> Reader:
     """Reads generated samples; with an `epsilon` paths of that step."""
+    if epsilon is not None and not hasattr(source, "paths"):
+        raise UserError("path lengths need a generator, not a set of its pictures: give a checkpoint or a run")
     if callable(source):
         return lambda batches: (_drawn(source, batch.start, batch.stop, epsilon) for batch in batches)
-    if epsilon is not None:
-        raise UserError("path lengths need a generator, not a set of its pictures: give a checkpoint or a run")
     return reading_ahead(lambda batch: source.read(batch.start, batch.stop))
 
 

@@ -17,7 +17,6 @@ from gan_research.cli.compose import compose_train, conf_folder, groups
 from gan_research.cli.schema import train as schema
 from gan_research.errors import UserError
 from gan_research.gan import GAN
-from gan_research.metrics import Inception
 from gan_research.tracking import Run
 
 CONF = conf_folder()
@@ -46,6 +45,17 @@ DELIBERATE = {
     ("metrics/mnist", "batch_size"): (500, 250),
     ("metrics/mnist", "metrics"): (["fid", "is", "rarest_class"], ["fid", "is"]),
     ("metrics/inception", "num_samples"): (10000, 5000),
+    ("metrics/precision_recall", "num_samples"): (10000, 5000),
+    ("metrics/precision_recall", "batch_size"): (50, 250),
+    ("metrics/precision_recall", "metrics"): (["precision_recall"], ["fid", "is"]),
+    ("metrics/dinov2", "num_samples"): (10000, 5000),
+    ("metrics/dinov2", "batch_size"): (50, 250),
+    ("metrics/dinov2", "metrics"): (["fid"], ["fid", "is"]),
+    ("metrics/clip", "num_samples"): (10000, 5000),
+    ("metrics/clip", "metrics"): (["fid"], ["fid", "is"]),
+    ("metrics/ppl", "num_samples"): (10000, 5000),
+    ("metrics/ppl", "batch_size"): (50, 250),
+    ("metrics/ppl", "metrics"): (["ppl"], ["fid", "is"]),
     ("metrics/modes", "num_samples"): (2500, 5000),
     ("metrics/modes", "batch_size"): (500, 250),
     ("metrics/modes", "metrics"): (["reverse_kl", "modes", "high_quality"], ["fid", "is"]),
@@ -74,16 +84,22 @@ DELIBERATE = {
 """(choice, key): the value in the file, and the constructor's default that it doesn't share."""
 
 
+DOWNLOADED = {
+    "inception": "Inception-v3",
+    "precision_recall": "VGG16",
+    "ppl": "VGG16",
+    "dinov2": "DINOv2",
+    "clip": "CLIP",
+}
+"""The weights that a choice of metrics asks the user for."""
+
+
 def composed(*overrides):
     return compose_train([*overrides, "generator.width=16", "discriminator.width=16"]).config
 
 
-def inception_weights():
-    return Path(torch.hub.get_dir(), "checkpoints", Inception.FILE)
-
-
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=[f"{g}={c}" for g, c in CHOICES])
-def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp_path):
+def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp_path, monkeypatch):
     config = composed(f"{group}={choice}", *NEEDED.get(choice, []))
     data = make(config["data"])
     assert data.batch_size == config["batch_size"] == 64
@@ -93,8 +109,12 @@ def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp
         with pytest.raises(UserError, match="gpu"):
             build_trainer(config)
         return
-    if (group, choice) == ("metrics", "inception") and not inception_weights().is_file():
-        with pytest.raises(UserError, match=r"Inception-v3 weights at .*: download"):
+    if group == "metrics" and choice in DOWNLOADED:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        with pytest.raises(
+            UserError, match=rf"no {DOWNLOADED[choice]} weights at {tmp_path}.*: download .* put it there"
+        ):
             build_evaluation(config, optional=False)
         return
     evaluation = build_evaluation(config, optional=False)

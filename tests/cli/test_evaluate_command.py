@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
 import statistics
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,12 +18,7 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.data import Digits
 from gan_research.metrics import Classifier, Evaluation
 from gan_research.metrics.feature_pass import FeaturePass
-from gan_research.metrics.reference import read_statistics
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GAN_RESEARCH_CACHE", str(tmp_path / "cache"))
+from gan_research.metrics.statistics_files import read_statistics
 
 
 def save(folder, images):
@@ -230,6 +228,8 @@ def test_each_choice_is_measured_by_a_protocol_of_its_own(finished, evaluate, ga
     assert [e["protocol"]["num_fake"] for e in found] == [110, 50, 100]
     assert [next(iter(e["metrics"])) for e in found] == ["fid", "parzen", "fid"]
     assert list(found[2]["metrics"]) == ["fid"]
+    together = only(evaluate(last, "--metrics", "parzen,fid", "--extractor", "values"))  # no choice: two metrics
+    assert list(together["protocol"]["settings"]) == ["parzen", "fid"]
 
 
 def test_settings_reach_the_block_that_measures_the_metric(finished, evaluate, gan, one_line):
@@ -270,6 +270,7 @@ def test_verified_by_torch_fidelity(fakes, reals, gan, evaluate, monkeypatch):
 
 
 def test_reals_are_seen_once_unless_told_otherwise(fakes, reals, evaluate, monkeypatch, tmp_path):
+    monkeypatch.setenv("GAN_RESEARCH_CACHE", str(tmp_path / "cache"))
     passes, run = [], FeaturePass.__call__
     monkeypatch.setattr(
         FeaturePass, "__call__", lambda self, which, *rest: passes.append(which) or run(self, which, *rest)
@@ -283,6 +284,19 @@ def test_reals_are_seen_once_unless_told_otherwise(fakes, reals, evaluate, monke
 
 
 # --- progress ----------------------------------------------------------------------------------------------------
+
+
+def test_processes_that_torchrun_started_share_the_samples(fakes, reals, evaluate, tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    arguments = [fakes, reals, "--metrics", "digits", "batch_size=70", "--json", tmp_path / "shared.json"]
+    command = [*torchrun, "gan_research", "evaluate", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("rarest_class ↑") == 1  # one of them shows what all have found
+    shared = only(json.loads((tmp_path / "shared.json").read_text()))
+    alone = only(evaluate(fakes, reals, "--metrics", "digits", "batch_size=70"))
+    assert shared["metrics"] == pytest.approx(alone["metrics"], rel=1e-6)
+    assert shared["protocol"] == alone["protocol"]
 
 
 def test_a_bar_with_a_rate_on_a_terminal_only():

@@ -8,14 +8,6 @@ from gan_research.metrics import Evaluation, Extractor, Features
 from gan_research.metrics.samples import drawn_places
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """No test reads or writes the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GAN_RESEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 class Samples:
     """Real samples, or those of a generator that draws just these."""
 

@@ -114,8 +114,7 @@ def test_choices_in_conf_compose(name):
 
 def evaluated(run, folder, *options):
     assert command("evaluate", run, "--device", "cpu", "--json", folder / "n.json", *options) == (0, "")
-    (evaluation,) = json.loads((folder / "n.json").read_text())["evaluations"]
-    return evaluation
+    return json.loads((folder / "n.json").read_text())["evaluations"][-1]  # of the last checkpoint
 
 
 def test_evaluate(run, tmp_path):

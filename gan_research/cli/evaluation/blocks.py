@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan_research.cli.compose import choice, groups
 from gan_research.cli.evaluation.trust import require_trusted_parts
-from gan_research.cli.schema import _check_nodes, missing_values
+from gan_research.cli.schema import check_nodes, missing_values
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics import EXTRACTORS, METRICS
 
@@ -31,13 +31,14 @@ def blocks(
     """The config of each evaluation, checked, by the name of its block.
 
     words: choices of the config group `metrics`, each a block, and names of metrics, together one more; none: the
-        metrics of the run's `config`, else Inception's.
+        metrics of the run's `config`, else Inception's. What is both is a choice, unless an extractor is given.
     extractor: the name of one, for all blocks instead of their own.
     given: values of the options, for all blocks.
     settings: KEY=VALUE for all blocks, or BLOCK.KEY=VALUE for one.
     trust: modules, besides the project's own, of which parts may be named.
     """
-    found = _chosen(words, config or {})
+    choices = set(groups()["metrics"]) - (set(METRICS) if extractor else set())
+    found = _chosen(words, choices, config or {})
     for name, node in found.items():
         if "_target_" not in node:
             raise UserError("that measures nothing: say what to measure, such as --metrics digits, inception or modes")
@@ -46,21 +47,21 @@ def blocks(
         require_trusted_parts(node, trust)  # before its schema, which imports what is named
         if missing := missing_values(node, "metrics"):
             raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
-        found[name] = _check_nodes(node, "metrics")
+        found[name] = check_nodes(node, "metrics")
     return found
 
 
-def _chosen(words: Sequence[str], config: Node) -> dict[str, Node]:
+def _chosen(words: Sequence[str], choices: set[str], config: Node) -> dict[str, Node]:
     """The configs of the blocks as they are in the config tree, or in the run's config."""
     default = config["metrics"] if "metrics" in config else choice("metrics", "inception")
     if not words:
         return {OWN: default or {}}
-    known, found = groups()["metrics"], dict[str, Node]()
-    if unknown := [word for word in words if word not in known and word not in METRICS]:
-        raise UserError(f"there are no metrics '{unknown[0]}': {did_you_mean(unknown[0], {*known, *METRICS})}")
-    single = [word for word in words if word not in known]
+    if unknown := [word for word in words if word not in choices and word not in METRICS]:
+        raise UserError(f"there are no metrics '{unknown[0]}': {did_you_mean(unknown[0], {*choices, *METRICS})}")
+    single = [word for word in dict.fromkeys(words) if word not in choices]
+    found: dict[str, Node] = {}
     for word in words:
-        if word in known:
+        if word in choices:
             found[word] = choice("metrics", word, within=config)
         else:
             base = default or choice("metrics", "inception")

@@ -17,9 +17,10 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
 from gan_research.cli.evaluation.trust import require_trusted_parts
+from gan_research.distributed import is_first
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics import Evaluation
-from gan_research.metrics.reference import LAYOUTS, write_statistics
+from gan_research.metrics.statistics_files import LAYOUTS, write_statistics
 
 
 def measure(options: argparse.Namespace) -> Report:
@@ -36,7 +37,7 @@ def measure(options: argparse.Namespace) -> Report:
         measurements = [partial(of_samples, generated)]
     evaluations = build_evaluations(options, config, generated)
     real = open_real(options, config, generated, evaluations)
-    report = Report(options.samples, None if real is generated else real.name, options.json)
+    report = Report(options.samples, None if real is generated else real.name, options.json if is_first() else None)
     try:
         with ProgressBar() as bar:
             for block, evaluation in evaluations.items():
@@ -44,9 +45,10 @@ def measure(options: argparse.Namespace) -> Report:
                 for measured in measurements:
                     report.add(block, measured(evaluation, real.samples if options.verify else None, bar))
     finally:
-        report.show()
-        if options.plot is not None and report.blocks:
-            plot(report.blocks, options.plot)
+        if is_first():
+            report.show()
+            if options.plot is not None and report.blocks:
+                plot(report.blocks, options.plot)
     return report
 
 
@@ -68,6 +70,8 @@ def write_reference(options: argparse.Namespace) -> None:
     with ProgressBar() as bar:
         evaluation.prepare(samples.samples, device_of(options), samples.split, progress=bar.of(samples.name))
     protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=()).as_dict()
+    if not is_first():
+        return
     write_statistics(options.write_statistics, evaluation.reference, options.layout, protocol)
     print(f"statistics of {protocol['num_real']:,} samples by {protocol['extractor']} in {options.write_statistics}")
 

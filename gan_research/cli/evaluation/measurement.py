@@ -12,7 +12,7 @@ from gan_research.data.sets import SampleSet
 from gan_research.metrics import Evaluation, Protocol
 from gan_research.metrics.base import Direction
 from gan_research.metrics.oracle import Check, verify
-from gan_research.metrics.reference import StatisticsFile
+from gan_research.metrics.statistics_files import StatisticsFile
 
 PERFECT = "_perfect"
 """How the column ends that says what perfect samples would score."""

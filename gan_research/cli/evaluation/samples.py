@@ -14,7 +14,7 @@ from gan_research.data.arrays import IMAGE_KEYS, read_npz
 from gan_research.data.folder import read_folder
 from gan_research.data.sets import SampleSet, TensorSet
 from gan_research.errors import UserError, did_you_mean
-from gan_research.metrics.reference import StatisticsFile, read_statistics
+from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
 
 log = logging.getLogger(__name__)
 

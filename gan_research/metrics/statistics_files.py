@@ -1,11 +1,7 @@
-"""What was computed of real samples, kept for the next time: a cache, and files that other programs read and write."""
+"""Files of statistics, instead of samples: those that other programs read and write, too."""
 
-import contextlib
 import hashlib
 import json
-import logging
-import os
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +9,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from filelock import FileLock
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
 
 from gan_research.errors import UserError, did_you_mean
 from gan_research.files import write_atomically
@@ -25,54 +17,8 @@ from gan_research.metrics.gaussians import Gaussian
 from gan_research.metrics.protocol import identity
 from gan_research.metrics.statistics import Rows
 
-log = logging.getLogger(__name__)
-
 Layout = Literal["pytorch-fid", "clean-fid", "stylegan"]
 LAYOUTS: tuple[Layout, ...] = ("pytorch-fid", "clean-fid", "stylegan")
-
-
-def cache_folder() -> Path:
-    """Where statistics are kept: $GAN_RESEARCH_CACHE, else the user's own cache folder."""
-    own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GAN_RESEARCH_CACHE") or Path(own) / "gan_research")
-
-
-class Cache:
-    """Tensors by name, in files that are there whole or not at all.
-
-    What can't be read counts as absent; what can't be written, on a full disk or in a folder of somebody else, is a
-    warning: it costs time, no result.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def get(self, name: str) -> dict[str, Tensor] | None:
-        """What was put there under this name, on the CPU."""
-        try:
-            return load(self._path(name).read_bytes())
-        except (OSError, SafetensorError):
-            return None
-
-    def put(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Keep the tensors."""
-        path = self._path(name)
-        try:
-            write_atomically(path, save({key: value.cpu().contiguous() for key, value in tensors.items()}))
-        except OSError as error:
-            log.warning("statistics of the real samples weren't kept in %s (%s)", path, error.strerror or error)
-
-    @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Inside, no other process on this machine holds this name's lock: what it computes is computed once."""
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError, NotImplementedError):  # a folder that can't be written to, or locked in
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(self.folder / f"{name}.lock"))
-            yield
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.safetensors"
 
 
 class StatisticsFile:
