@@ -1,43 +1,47 @@
-"""What evaluation costs a run of `gan train`: the demo with its metrics and without any, in turn.
+"""What share of a run of `gan train` its evaluations take.
 
     OMP_NUM_THREADS=1 python benchmarks/evaluation_in_training.py
-    python benchmarks/evaluation_in_training.py --repeats 1 experiment=mnist_dcgan data.root=data rounds=2000
+    python benchmarks/evaluation_in_training.py experiment=mnist_dcgan data.root=data rounds=2000
 
-Seconds of training as the run's own closing table has them, from the first round to the last checkpoint; medians.
+One run, in which the evaluations are timed: two runs, with and without, differ by more than that on a shared machine.
 """
 
-import argparse
-import re
-import statistics
-import subprocess
 import sys
 import tempfile
+import time
+
+from gan_research.callbacks import Evaluate
+from gan_research.cli import main as gan
+from gan_research.gan import GAN
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="of the run")
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    variants = {"with metrics": [], "metrics=none": ["metrics=none"]}
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    spent: dict[str, list[float]] = {"evaluation": [], "round": []}
+    for cls, name, what in ((Evaluate, "act", "evaluation"), (GAN, "training_step", "round")):
+        setattr(cls, name, timed(getattr(cls, name), spent[what]))
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(options.repeats):
-            for name, added in variants.items():
-                seconds[name].append(trained([f"output={folder}", *options.overrides, *added]))
-    taken = {name: statistics.median(times) for name, times in seconds.items()}
-    print("| run | seconds | ratio |\n|---|---|---|")
-    for name, time in taken.items():
-        print(f"| {name} | {time:.1f} | {time / taken['metrics=none']:.3f} |")
+        began = time.process_time()
+        if gan(["train", "logger=none", f"output={folder}", *sys.argv[1:]]):
+            sys.exit(1)
+        whole = time.process_time() - began
+    evaluations = sum(spent["evaluation"])
+    print("\n| | number | CPU seconds | of the command, % |\n|---|---|---|---|")
+    print(f"| the command | | {whole:.1f} | 100 |")
+    print(f"| rounds | {len(spent['round']):,} | {sum(spent['round']):.1f} | {100 * sum(spent['round']) / whole:.1f} |")
+    print(f"| evaluations | {len(spent['evaluation'])} | {evaluations:.2f} | {100 * evaluations / whole:.1f} |")
 
 
-def trained(overrides: list[str]) -> float:
-    """The seconds that a run says it trained."""
-    command = [sys.executable, "-m", "gan_research", "train", "logger=none", *overrides]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return float(re.findall(r"kimg\) in ([\d,.]+) s", done.stdout)[0].replace(",", ""))
+def timed(function, seconds: list[float]):
+    """`function`, each call's CPU time appended to `seconds`."""
+
+    def call(*args, **kwargs):
+        began = time.process_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            seconds.append(time.process_time() - began)
+
+    return call
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def main() -> None:
     print("| | " + " | ".join(COLUMNS) + " |")
     print("|---" * (1 + len(COLUMNS)) + "|")
     for row, values in table.items():
-        print(f"| {row} | " + " | ".join(f"{value:.4g}" for value in values) + " |")
+        print(f"| {row} | " + " | ".join(f"{value:#.4g}" for value in values) + " |")
 
 
 if __name__ == "__main__":
