@@ -49,7 +49,9 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - began)
                 if done.returncode:
                     sys.exit(f"{name} failed:\n{done.stderr}")
-                fids[name] = re.findall(r"(?:fid|FID|frechet_inception_distance)\W+([\d.]+)", done.stdout)[0]
+                fids[name] = re.findall(
+                    r"(?:fid|fd_inception2048|FID|frechet_inception_distance)\W+([\d.]+)", done.stdout
+                )[0]
     ours = statistics.median(seconds["gan evaluate"])
     print(f"{options.num} against {options.num} pictures of {options.size} x {options.size}, {options.device}\n")
     print("| program | pictures/s | time, of ours | FID (random weights) |\n|---|---|---|---|")

@@ -103,9 +103,14 @@ class Drawing:
         self.sampler, self.seed = sampler, seed
 
     def __call__(self, start: int, stop: int) -> Tensor:
-        """Samples start .. stop - 1: bytes where they are pictures, points as they are."""
-        draw = self.sampler.sample if self.sampler.makes_points else self.sampler.sample_uint8
-        return draw(stop - start, self.seed, start=start)
+        """Samples start .. stop - 1: bytes where they are pictures, points as they are.
+
+        Raises a UserError where they aren't finite: as bytes they would look like pictures.
+        """
+        samples = self.sampler.sample(stop - start, self.seed, start=start)
+        if not samples.isfinite().all():
+            raise UserError(f"the generator makes numbers that aren't finite (samples {start} to {stop - 1})")
+        return samples if self.sampler.makes_points else to_uint8(samples, self.sampler.value_range)
 
     def labels(self, start: int, stop: int) -> Tensor | None:
         """The classes (stop - start,) int64 of those samples; None where the generator is not class-conditional."""

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import torch
 import torchmetrics
 from torch import Tensor, nn
 
@@ -42,6 +41,8 @@ class Metric(torchmetrics.Metric):
     wants: ClassVar[tuple[str, ...]]
     """The statistics of generated samples, by their keys."""
     needs_logits: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = False
+    """Of real and of generated samples."""
     takes: ClassVar[tuple[str, ...]] = ("pictures", "points")
     """The kinds of samples whose features it can compare."""
     min_samples: int = 1
@@ -104,6 +105,10 @@ class Metric(torchmetrics.Metric):
         for key in keys:
             self._statistic(of, key).update(seen, labels)
 
+    def forward(self, *args: Any, **kwargs: Any) -> None:
+        """As `update`: there is no value of a single batch."""
+        self.update(*args, **kwargs)
+
     def compute(self) -> dict[str, float]:
         """Its columns over all processes' samples since the last reset; real samples are never forgotten."""
         generated = {key: self._statistic("generated", key).compute() for key in self.wants}
@@ -122,13 +127,7 @@ class Metric(torchmetrics.Metric):
     def _statistic(self, of: str, key: str) -> Statistic:
         name = f"{of} {key}"
         if name not in self._own:
-            self._own[name] = STATISTICS[key](self.extractor).to(self.extractor_device)
+            self._own[name] = STATISTICS[key](self.extractor).to(self.extractor.device)
         statistic = self._own[name]
         assert isinstance(statistic, Statistic)
         return statistic
-
-    @property
-    def extractor_device(self) -> torch.device:
-        """Where the extractor's weights are."""
-        tensors = [*self.extractor.parameters(), *self.extractor.buffers()]
-        return tensors[0].device if tensors else self.device

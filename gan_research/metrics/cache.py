@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -20,6 +20,10 @@ def cache_folder() -> Path:
     """Where statistics are kept: $GAN_RESEARCH_CACHE, else the user's own cache folder."""
     own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("GAN_RESEARCH_CACHE") or Path(own) / "gan_research")
+
+
+PATIENCE = 300
+"""Seconds; less than process groups wait for each other."""
 
 
 class Cache:
@@ -53,8 +57,16 @@ class Cache:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError, NotImplementedError):  # a folder that can't be written to, or locked in
                 self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(self.folder / f"{name}.lock"))
+                stack.enter_context(self._acquired(FileLock(self.folder / f"{name}.lock")))
             yield
+
+    def _acquired(self, lock: FileLock) -> AcquireReturnProxy:
+        """The lock, waited for; after `PATIENCE` seconds this process rather computes the same once more."""
+        try:
+            return lock.acquire(timeout=1)
+        except Timeout:
+            log.warning("waiting for another process, which computes the same statistics of real samples")
+            return lock.acquire(timeout=PATIENCE)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"

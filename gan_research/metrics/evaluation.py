@@ -3,21 +3,23 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from gan_research.distributed import failing_together, from_first, is_first
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics.base import METRICS, Direction, Kept, Metric, Split
 from gan_research.metrics.cache import Cache, cache_folder
+from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors import Extractor
-from gan_research.metrics.feature_pass import FeaturePass, Progress, exactly
+from gan_research.metrics.feature_pass import FeaturePass, Progress
 from gan_research.metrics.gaussians import Gaussian
 from gan_research.metrics.protocol import Protocol, fingerprint, identity
-from gan_research.metrics.samples import Draw, Read, SampleSet, drawn_places, reader_of, reading_ahead
-from gan_research.metrics.statistics import STATISTICS
+from gan_research.metrics.samples import Draw, Read, SampleSet, drawn_places, labels_of, reader_of, reading_ahead
+from gan_research.metrics.statistics import STATISTICS, Rows
 from gan_research.metrics.statistics_files import StatisticsFile
 
 Source = Draw | SampleSet | StatisticsFile
@@ -76,10 +78,12 @@ class Evaluation:
         for metric in self.metrics:
             metric.check(num_samples)
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
-        self.cache = Cache(cache_folder() / "statistics") if cache and extractor.is_network else None
+        self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
         self._described: dict[str, Any] = {}
         self._identity: dict[str, Any] = {}
+        self._given: dict[str, dict[str, int | None]] = {}
+        self._fake_labels = ""
 
     @property
     def columns(self) -> dict[str, Direction]:
@@ -88,7 +92,7 @@ class Evaluation:
 
     def prepare(
         self,
-        real: SampleSet | StatisticsFile,
+        real: SampleSet | StatisticsFile | None,
         device: torch.device | str = "cpu",
         split: str = "train",
         heldout: SampleSet | None = None,
@@ -96,26 +100,30 @@ class Evaluation:
     ) -> None:
         """Compute on `device`, or find in the cache, what the metrics want of the real samples.
 
-        `split` says for the protocol which real samples they are. `heldout`: samples that training never sees.
+        `split` says for the protocol which real samples they are. `heldout`: samples that training never sees. None:
+        there are none, which only some metrics put up with.
         """
-        self._real = None
+        self._real, self._fake_labels = None, ""
         self._pass = FeaturePass(self.extractor.to(device), torch.device(device), self.batch_size)
         self._identity = identity(self.extractor)
         found: dict[Need, Any] = {}
         sets: dict[Split, SampleSet | StatisticsFile | None] = {"train": real, "heldout": heldout}
-        described: dict[str, Any] = {"quantisation": "none", "channels": "as they are"}
+        described: dict[str, Any] = {}
         for name, samples in sets.items():
             needs = [need for need in self._needs() if need.split == name]
             with failing_together():
-                described |= self._looked_at(samples)
-                used = self._enough(samples, name)
+                self._look_at(samples, name)
+                counts = self._counts(samples, name)
             found |= self._computed(samples, needs, progress)
             of = "real" if name == "train" else name
             content = samples.content_hash() if samples is not None and needs else ""
-            described |= {f"num_{of}": used, f"{of}_hash": content}
+            known = [count for count in counts.values() if count is not None]
+            most = max(known, default=0) if len(known) == len(counts) else None
+            described |= {f"num_{of}": most, f"{of}_hash": content}
             if name == "train":
                 file = isinstance(samples, StatisticsFile)
                 described["real_split"] = ("file of statistics" if file else split) if needs else "none"
+                self._given = {metric: {"num_real": count} for metric, count in counts.items()}
         self._real, self._described = found, described
 
     @property
@@ -126,9 +134,17 @@ class Evaluation:
     @property
     def reference(self) -> Gaussian:
         """The Gaussian fitted to the features of the real samples, where a metric wants it."""
-        found = [value for need, value in self._ready().items() if (need.split, need.key) == ("train", "moments")]
+        return self._of_train("moments")
+
+    @property
+    def reference_features(self) -> Rows:
+        """The features of the real samples, where a metric wants them."""
+        return self._of_train("features")
+
+    def _of_train(self, key: str) -> Any:
+        found = [value for need, value in self._ready().items() if (need.split, need.key) == ("train", key)]
         if not found:
-            raise UserError("none of these metrics compares mean and covariance of features: add fid")
+            raise UserError(f"none of these metrics wants the {key} of real samples: add one that does, as fid or kid")
         return found[0]
 
     def __call__(self, source: Source, progress: Progress | None = None) -> dict[str, float]:
@@ -153,14 +169,17 @@ class Evaluation:
         """What the generated samples come to: the statistics that the metrics want, by their keys."""
         if isinstance(source, StatisticsFile):
             source.check(self.extractor)
+            self._fake_labels = "as given"
             wanted = {key: source.of(metric.name, key) for metric in self.metrics for key in metric.wants}
-            return {key: self._here(key, STATISTICS[key].pack(value)) for key, value in wanted.items()}
+            return {key: value.to(self._pass.device) for key, value in wanted.items()}
         if not callable(source) and len(source) < self.num_samples:
             raise UserError(f"num_samples={self.num_samples:,}, and there are only {len(source):,} samples")
+        self._require_labels(labels_of(source), "generated")
+        self._fake_labels = ("in turn" if callable(source) else "as given") if labels_of(source) is not None else "none"
         paths = "paths" in self.extractor.takes
         epsilon = next(metric.settings["epsilon"] for metric in self.metrics) if paths else None
         keys = {key: (key, None) for metric in self.metrics for key in metric.wants}
-        return self._pass("generated", reader_of(source, epsilon), self.num_samples, keys, progress)
+        return self._pass("generated", reader_of(source, epsilon, self._pass.device), self.num_samples, keys, progress)
 
     def protocol(
         self,
@@ -173,15 +192,22 @@ class Evaluation:
         `ema`: the averaged weights; `batch_statistics`: batch norm by each batch's own statistics, not running ones.
         """
         self._ready()
+        looks = self._pass.looks
+        channels = {which: look.channels for which, look in looks.items()}
         seeds = (self.seed,) if sampling_seeds is None else tuple(sampling_seeds)
         return Protocol(
             **self._identity,
             **self._described,
+            channels=_joined(channels),
+            quantisation=_joined({which: look.quantisation for which, look in looks.items()}),
+            real_shape=looks["real"].shape if "real" in looks else "",
+            fake_shape=looks["generated"].shape if "generated" in looks else "",
+            fake_labels=self._fake_labels,
             num_fake=self.num_samples,
             ema=ema,
             batch_statistics=batch_statistics,
             sampling_seeds=seeds,
-            settings={metric.name: dict(metric.settings) for metric in self.metrics},
+            settings={metric.name: metric.settings | self._given.get(metric.name, {}) for metric in self.metrics},
         )
 
     # The real samples
@@ -198,45 +224,48 @@ class Evaluation:
     def _needs(self) -> list[Need]:
         return list(dict.fromkeys(need for metric in self.metrics for need in self._needs_of(metric)))
 
-    def _looked_at(self, real: SampleSet | StatisticsFile | None) -> dict[str, str]:
-        """For the protocol: what is done with the samples before the network. Raises where it doesn't take them."""
+    def _look_at(self, real: SampleSet | StatisticsFile | None, split: Split) -> None:
+        """Raise a UserError where the extractor, or a metric, doesn't take these samples; note what they look like."""
         if isinstance(real, StatisticsFile):
             real.check(self.extractor)
-            keys = ("quantisation", "channels")
-            return {key: str(real.protocol.get(key, "as in the file of statistics")) for key in keys}
-        if real is None or not len(real) or "paths" in self.extractor.takes:
-            return {}
-        samples = real.read(0, 1)[0]
-        with exactly(self._pass.device):
-            self._pass.extract(samples, "real")
-        quantisation = "uint8, round and clamp" if samples.dtype == torch.uint8 else "none"
-        return {"quantisation": quantisation, "channels": self.extractor.channels(samples)}
+        elif real is not None and len(real) and "paths" not in self.extractor.takes:
+            samples, labels = real.read(0, 1)
+            with exactly(self._pass.device):
+                self._pass.extract(samples, "real" if split == "train" else split)
+            if split == "train":
+                self._require_labels(labels, "real")
 
-    def _enough(self, real: SampleSet | StatisticsFile | None, split: Split) -> int | None:
-        """How many real samples are used; a UserError where that is fewer than a metric needs."""
-        used = 0
-        for metric in self.metrics:
-            for need in self._needs_of(metric):
-                if need.split != split:
-                    continue
-                if real is None:
-                    raise UserError(
-                        f"metric '{metric.name}' needs real samples that training never sees, and these data hold none "
-                        "out: leave the metric out, or choose data with held-out samples"
-                    )
-                if isinstance(real, StatisticsFile):
-                    if need.count is not None:
-                        raise UserError(f"metric '{metric.name}' needs the real samples, not their statistics")
-                    real.of(metric.name, need.key)
-                    continue
-                least = max(need.count or 0, metric.min_real())
-                if len(real) < least:
-                    raise UserError(
-                        f"metric '{metric.name}' needs at least {least:,} real samples ({split}) for num_samples="
-                        f"{self.num_samples}, and there are {len(real):,}: lower num_samples, or take more data"
-                    )
-                used = max(used, len(real) if need.count is None else need.count)
-        return real.kept["moments"].count if isinstance(real, StatisticsFile) else used
+    def _require_labels(self, labels: Tensor | None, which: str) -> None:
+        if labels is None and (wanting := [metric.name for metric in self.metrics if metric.needs_labels]):
+            raise UserError(
+                f"metric '{wanting[0]}' needs the classes of samples, and the {which} ones have none: choose labelled "
+                "data and a class-conditional generator, or leave the metric out"
+            )
+
+    def _counts(self, real: SampleSet | StatisticsFile | None, split: Split) -> dict[str, int | None]:
+        """How many real samples of a split each metric is given, where it wants some; None: a file doesn't say."""
+        needs = [(metric, need) for metric in self.metrics for need in self._needs_of(metric) if need.split == split]
+        return {metric.name: self._count(metric, need, real) for metric, need in needs}
+
+    def _count(self, metric: Metric, need: Need, real: SampleSet | StatisticsFile | None) -> int | None:
+        """How many it is given; a UserError where that is fewer than it needs."""
+        if real is None:
+            unseen = "" if need.split == "train" else " that training never sees, and these data hold none out"
+            raise UserError(f"metric '{metric.name}' needs real samples{unseen}: leave the metric out, or take others")
+        if isinstance(real, StatisticsFile):
+            if need.count is not None:
+                raise UserError(f"metric '{metric.name}' needs the real samples, not their statistics")
+            real.of(metric.name, need.key)
+            return real.kept["moments"].count
+        least = max(need.count or 0, metric.min_real())
+        given = len(real) if need.count is None or need.count > len(real) else need.count
+        if given < least:
+            cause = "num_real" if need.count == self.num_real else "num_samples"
+            raise UserError(
+                f"metric '{metric.name}' needs at least {least:,} real samples ({need.split}) for {cause}="
+                f"{getattr(self, cause)}, and there are {given:,}: change {cause}, or take more data"
+            )
+        return given
 
     def _computed(
         self, real: SampleSet | StatisticsFile | None, needs: list[Need], progress: Progress | None
@@ -245,7 +274,7 @@ class Evaluation:
         if not needs or real is None:
             return {}
         if isinstance(real, StatisticsFile):
-            return {need: self._here(need.key, STATISTICS[need.key].pack(real.kept[need.key])) for need in needs}
+            return {need: real.kept[need.key].to(self._pass.device) for need in needs}
         if self.cache is None:
             return self._extracted(real, needs, progress)
         of = self._identity | {"real": real.content_hash(), "cached": CACHED}
@@ -261,8 +290,8 @@ class Evaluation:
         return values | {need: self._here(need.key, kept) for need, kept in found.items() if kept is not None}
 
     def _here(self, key: str, tensors: dict[str, Tensor]) -> Any:
-        """A statistic out of a file, on the device."""
-        return STATISTICS[key].unpack({name: tensor.to(self._pass.device) for name, tensor in tensors.items()})
+        """A statistic out of the cache, on the device."""
+        return STATISTICS[key].unpack(tensors).to(self._pass.device)
 
     def _extracted(self, real: SampleSet, needs: list[Need], progress: Progress | None) -> dict[Need, Any]:
         """What is wanted of a set, in one pass over the samples that are."""
@@ -278,7 +307,7 @@ class Evaluation:
         wanted = {
             need: (need.key, None if order is None else torch.isin(places, order)) for need, order in orders.items()
         }
-        values = self._pass("real", reading_ahead(read), len(places), wanted, progress)
+        values = self._pass("real", reading_ahead(read, self._pass.device), len(places), wanted, progress)
         for need, order in orders.items():
             if order is not None and need.key == "features":
                 values[need] = values[need].take(order.argsort().argsort().to(self._pass.device))  # as they were drawn
@@ -290,6 +319,12 @@ class Evaluation:
         return self._real
 
 
+def _joined(texts: dict[str, str]) -> str:
+    """One text where all are the same, else each with what it is of."""
+    different = sorted(set(texts.values()))
+    return different[0] if len(different) == 1 else ", ".join(f"{text} ({which})" for which, text in texts.items())
+
+
 def _made(extractor: Extractor, names: Sequence[str], settings: dict[str, dict[str, Any]]) -> list[Metric]:
     """The metrics, with their settings."""
     for name in [*names, *settings]:
@@ -299,6 +334,18 @@ def _made(extractor: Extractor, names: Sequence[str], settings: dict[str, dict[s
         raise UserError(f"settings.{idle[0]} is set, and metric '{idle[0]}' isn't measured: add it to the metrics")
     for name, given in settings.items():
         known = METRICS[name].setting_names()
+        if not isinstance(given, dict):
+            raise UserError(f"settings.{name} is {given!r}: give its settings by name, such as {', '.join(known)}")
         if unknown := [key for key in given if key not in known]:
             raise UserError(f"metric '{name}' has no setting '{unknown[0]}': {did_you_mean(unknown[0], known)}")
-    return [METRICS[name](extractor, **settings.get(name, {})) for name in names]
+    return [METRICS[name](extractor, **_typed(name, settings.get(name, {}))) for name in names]
+
+
+def _typed(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A metric's settings, as its constructor's annotations want them."""
+    types = get_type_hints(METRICS[name].__init__)
+    try:
+        return {key: TypeAdapter(types[key]).validate_python(value) for key, value in given.items()}
+    except ValidationError as error:
+        wrong = next(key for key, value in given.items() if value == error.errors()[0]["input"])
+        raise UserError(f"settings.{name}.{wrong}={given[wrong]}: {error.errors()[0]['msg']}") from error

@@ -1,20 +1,28 @@
 """One pass over samples: each goes through the extractor once, and is shown to all statistics that want it."""
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from gan_research.distributed import failing_together, share
 from gan_research.errors import UserError
+from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors import Extractor, Features
 from gan_research.metrics.samples import Reader
 from gan_research.metrics.statistics import STATISTICS
 
 Progress = Callable[[str, int, int], None]
 """Told after each batch: ("real" or "generated", how many samples are done, of how many)."""
+
+
+class Look(NamedTuple):
+    """What samples look like, for the protocol: "3 x 32 x 32", or "2" of points; how they came to be the network's."""
+
+    shape: str
+    quantisation: str
+    channels: str
 
 
 class FeaturePass:
@@ -25,6 +33,8 @@ class FeaturePass:
 
     def __init__(self, extractor: Extractor, device: torch.device, batch_size: int) -> None:
         self.extractor, self.device, self.batch_size = extractor, device, batch_size
+        self.looks: dict[str, Look] = {}
+        """What the last samples of each kind looked like."""
 
     def __call__(
         self,
@@ -44,7 +54,9 @@ class FeaturePass:
             with failing_together():
                 for batch, seen, labels in self._features(which, read, count, progress):
                     for name, (_, mask) in wanted.items():
-                        rows = slice(len(batch)) if mask is None else mask[batch.start : batch.stop].to(self.device)
+                        rows: slice | Tensor = slice(len(batch))
+                        if mask is not None and batch:
+                            rows = mask[batch.start : batch.stop].to(self.device)
                         statistics[name].update(seen.take(rows), None if labels is None else labels[rows])
             return {name: statistic.compute() for name, statistic in statistics.items()}
 
@@ -75,7 +87,11 @@ class FeaturePass:
         """The features of one batch."""
         if samples.is_floating_point() and samples.ndim == 2 and not samples.isfinite().all():
             raise UserError(f"the {which} points are not finite, so they can't be measured")
-        return self.extractor(samples.to(self.device, non_blocking=True))
+        quantised = "uint8, round and clamp" if samples.dtype == torch.uint8 else "none"
+        shape = " x ".join(map(str, samples.shape[1:]))
+        self.looks[which] = Look(shape, quantised, self.extractor.channels(samples))
+        # From a GPU to the CPU a copy that doesn't wait could be read before it is there.
+        return self.extractor(samples.to(self.device, non_blocking=samples.device.type == "cpu"))
 
     def _require(self, finite: Tensor, which: str) -> None:
         if not finite:
@@ -83,17 +99,3 @@ class FeaturePass:
                 f"the features of the {which} samples are not finite: the weights of extractor "
                 f"'{self.extractor.name}' are broken or lack that layer; choose another layer or other weights"
             )
-
-
-@contextlib.contextmanager
-def exactly(device: torch.device) -> Iterator[None]:
-    """No gradient, no autocast, and float32 that is float32: on a GPU no TF32, and deterministic convolutions."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        if device.type == "cuda":
-            cudnn = torch.backends.cudnn
-            stack.enter_context(cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False))
-            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
-            torch.set_float32_matmul_precision("highest")
-        yield

@@ -42,6 +42,7 @@ class IntraClassFID(Metric):
 
     name = "ifid"
     wants = ("features",)
+    needs_labels = True
     min_samples = 2
 
     def __init__(self, extractor: Extractor) -> None:

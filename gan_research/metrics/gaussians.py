@@ -30,6 +30,13 @@ class Gaussian:
             covariance.addmm_(x.T, x)
         return cls(mean, covariance / (count - 1), count)
 
+    def to(self, device: torch.device) -> "Gaussian":
+        """The same on another device, with the root where it is known."""
+        moved = Gaussian(self.mean.to(device), self.covariance.to(device), self.count)
+        if "root" in self.__dict__:
+            moved.root = self.root.to(device)
+        return moved
+
     @cached_property
     def root(self) -> Tensor:
         """The symmetric square root of the covariance: computed once, as it costs more than a distance does."""

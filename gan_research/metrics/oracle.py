@@ -13,6 +13,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS, Metric
 from gan_research.metrics.evaluation import Evaluation, Source
+from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors import Features
 from gan_research.metrics.samples import SampleSet, drawn_places
 from gan_research.metrics.statistics_files import StatisticsFile
@@ -26,32 +27,42 @@ class Check(NamedTuple):
     difference: float
 
 
+def refusal(evaluation: Evaluation, source: Source, real: SampleSet | StatisticsFile | None) -> str | None:
+    """Why torch-fidelity can't verify an evaluation of this source: one line; None: it can."""
+    if not any(metric.name in ORACLES for metric in evaluation.metrics):
+        return f"torch-fidelity has none of these metrics, only {', '.join(ORACLES)}: nothing to verify"
+    if isinstance(source, StatisticsFile) or isinstance(real, StatisticsFile):
+        return "--verify extracts features anew: it needs the pictures themselves, not their statistics"
+    if getattr(evaluation.extractor, "mode", "tf1") != "tf1" and hasattr(evaluation.extractor, "oracle"):
+        return f"torch-fidelity has no resize '{evaluation.extractor.mode}': --verify needs extractor.resize=tf1"
+    return None
+
+
 def verify(
     evaluation: Evaluation,
     source: Source,
-    real: SampleSet | StatisticsFile,
+    real: SampleSet | StatisticsFile | None,
     numbers: dict[str, float],
 ) -> dict[str, Check]:
     """`numbers`, which the evaluation gave for this source, beside torch-fidelity's for the same samples.
 
     Its own network and resize extract the features anew, where it has this network; its functions compare them. All
-    features are held in memory. Metrics that it doesn't have are left out; a UserError where it has none of them.
+    features are held in memory. Metrics that it doesn't have are left out; a UserError where `refusal` has a reason.
     """
+    if reason := refusal(evaluation, source, real):
+        raise UserError(reason)
+    assert not isinstance(source, StatisticsFile)
+    assert not isinstance(real, StatisticsFile)
     measured = [metric for metric in evaluation.metrics if metric.name in ORACLES]
-    if not measured:
-        raise UserError(f"torch-fidelity has none of these metrics, only {', '.join(ORACLES)}: nothing to verify")
-    if isinstance(source, StatisticsFile) or isinstance(real, StatisticsFile):
-        raise UserError("--verify extracts features anew: it needs the pictures themselves, not their statistics")
     draw = source if callable(source) else lambda start, stop: source.read(start, stop)[0]
-    places = drawn_places(len(real), evaluation.num_real)
-    reals = _features(
-        evaluation,
-        lambda part: real.gather(part.tolist())[0],
-        torch.arange(len(real)) if places is None else places,
-    )
     generated = _features(
         evaluation, lambda part: draw(int(part[0]), int(part[-1]) + 1), torch.arange(evaluation.num_samples)
     )
+    reals = generated  # which no metric looks at where there are no real ones
+    if real is not None:
+        places = drawn_places(len(real), evaluation.num_real)
+        places = torch.arange(len(real)) if places is None else places
+        reals = _features(evaluation, lambda part: real.gather(part.tolist())[0], places)
     checks: dict[str, Check] = {}
     for metric in measured:
         for column, theirs in ORACLES[metric.name](metric, generated, reals).items():
@@ -60,13 +71,12 @@ def verify(
     return checks
 
 
-@torch.no_grad()
 def _features(evaluation: Evaluation, read: Callable[[Tensor], Tensor], places: Tensor) -> Features:
     """Features and logits of the samples at `places`, on the CPU, by torch-fidelity's network where it has this one."""
     extractor = evaluation.extractor
-    extract = getattr(extractor, "oracle", extractor)
-    device = next((tensor.device for tensor in extractor.parameters()), torch.device("cpu"))
-    seen = [extract(read(part).to(device)) for part in places.split(evaluation.batch_size)]
+    extract, device = getattr(extractor, "oracle", extractor), extractor.device
+    with exactly(device):
+        seen = [extract(read(part).to(device)) for part in places.split(evaluation.batch_size)]
     logits = None if seen[0].logits is None else torch.cat([part.logits.cpu() for part in seen])
     return Features(torch.cat([part.features.cpu() for part in seen]), logits)
 

@@ -49,13 +49,20 @@ def drawn_places(size: int, count: int | None) -> Tensor | None:
     return torch.randperm(size, generator=stream(DRAWS, "real samples"))[:count]
 
 
-def reader_of(source: Draw | SampleSet, epsilon: float | None) -> Reader:
+def labels_of(source: Draw | SampleSet) -> Tensor | None:
+    """The label of the first sample, (1,); None where samples have none."""
+    if callable(source):
+        return source.labels(0, 1) if hasattr(source, "labels") else None
+    return source.read(0, 1)[1]
+
+
+def reader_of(source: Draw | SampleSet, epsilon: float | None, device: torch.device) -> Reader:
     """Reads generated samples; with an `epsilon` paths of that step."""
     if epsilon is not None and not hasattr(source, "paths"):
         raise UserError("path lengths need a generator, not a set of its pictures: give a checkpoint or a run")
     if callable(source):
         return lambda batches: (_drawn(source, batch.start, batch.stop, epsilon) for batch in batches)
-    return reading_ahead(lambda batch: source.read(batch.start, batch.stop))
+    return reading_ahead(lambda batch: source.read(batch.start, batch.stop), device)
 
 
 def _drawn(source: Any, start: int, stop: int, epsilon: float | None) -> Read:
@@ -65,12 +72,12 @@ def _drawn(source: Any, start: int, stop: int, epsilon: float | None) -> Read:
     return samples, source.labels(start, stop) if hasattr(source, "labels") else None
 
 
-def reading_ahead(read: Callable[[range], Read]) -> Reader:
-    """Each batch is read while the one before it is worked on, into memory from which a GPU copies by itself."""
+def reading_ahead(read: Callable[[range], Read], device: torch.device) -> Reader:
+    """Each batch is read while the one before it is worked on; for a GPU into memory from which it copies by itself."""
 
     def fetch(batch: range) -> Read:
         samples, labels = read(batch)
-        return samples.pin_memory() if torch.cuda.is_available() else samples, labels
+        return samples.pin_memory() if device.type == "cuda" else samples, labels
 
     def reader(batches: list[range]) -> Iterator[Read]:
         with ThreadPoolExecutor(1) as pool:

@@ -96,6 +96,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.features)
 
+    def to(self, device: torch.device) -> "Rows":
+        """The same on another device."""
+        return Rows(self.features.to(device), None if self.labels is None else self.labels.to(device))
+
     def take(self, rows: Tensor) -> "Rows":
         """Some of the samples, by their indices (n,)."""
         return Rows(self.features[rows], None if self.labels is None else self.labels[rows])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gan_research.errors import UserError, did_you_mean
 from gan_research.files import write_atomically
@@ -19,6 +21,11 @@ from gan_research.metrics.statistics import Rows
 
 Layout = Literal["pytorch-fid", "clean-fid", "stylegan"]
 LAYOUTS: tuple[Layout, ...] = ("pytorch-fid", "clean-fid", "stylegan")
+
+Arrays = dict[str, np.ndarray]
+
+ROUNDING = 1e-5
+"""How far a covariance may be from symmetric, and a variance below 0, relative to the largest entry: float32 was kept."""
 
 
 class StatisticsFile:
@@ -75,31 +82,71 @@ def read_statistics(path: str | Path) -> StatisticsFile:
         content = path.read_bytes()
         with np.load(BytesIO(content), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile, AttributeError, TypeError) as error:
-        raise UserError(f"{path} can't be read as an .npz file: {' '.join(str(error).split())}") from error
-    rows = arrays.get("feats", arrays.get("all_features"))
-    features = None if rows is None else Rows(torch.from_numpy(np.asarray(rows, np.float32)))
-    if "mu" in arrays and "sigma" in arrays:
-        count = int(arrays["count"]) if "count" in arrays else None
-        moments = Gaussian(torch.from_numpy(arrays["mu"]), torch.from_numpy(arrays["sigma"]), count)
-    elif {"raw_mean", "raw_cov", "num_items"} <= arrays.keys():
-        n = int(arrays["num_items"])
-        mean = torch.from_numpy(arrays["raw_mean"]).double() / n
-        outer = torch.from_numpy(arrays["raw_cov"]).double()
-        moments = Gaussian(mean, (outer - n * mean.outer(mean)) / (n - 1), n)
-    elif features is not None:
-        x = features.features.double()
-        moments = Gaussian(x.mean(0), x.T.cov(), len(x))
-    else:
+        features, protocol = _features(arrays), _protocol(arrays)
+        moments = _moments(arrays, features)
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error, AttributeError, TypeError, OverflowError) as error:
+        raise UserError(
+            f"{path} can't be read as an .npz file of statistics: {' '.join(str(error).split())}"
+        ) from error
+    if moments is None:
         raise UserError(
             f"{path} holds neither pictures nor statistics: it needs mu and sigma, or raw_mean, raw_cov and num_items "
             f"(it has {', '.join(arrays) or 'nothing'})"
         )
-    if moments.covariance.shape != (len(moments.mean),) * 2:
-        raise UserError(f"{path}: a mean of {tuple(moments.mean.shape)} and a covariance of another size")
-    protocol = json.loads(str(arrays["protocol"])) if "protocol" in arrays else {}
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     return StatisticsFile(path.name, digest, moments, features, protocol)
+
+
+def _features(arrays: Arrays) -> Rows | None:
+    """The features of every sample, where there are any."""
+    key = next((key for key in ("feats", "all_features") if key in arrays), None)
+    return None if key is None else Rows(_numbers(arrays, key, 2).float())
+
+
+def _moments(arrays: Arrays, features: Rows | None) -> Gaussian | None:
+    """The Gaussian in a file, or that of its features; a ValueError where it can't be one."""
+    if "mu" in arrays and "sigma" in arrays:
+        count = int(arrays["count"]) if "count" in arrays else None
+        found = Gaussian(_numbers(arrays, "mu", 1), _numbers(arrays, "sigma", 2), count)
+    elif {"raw_mean", "raw_cov", "num_items"} <= arrays.keys():
+        count = int(arrays["num_items"])
+        mean, outer = _numbers(arrays, "raw_mean", 1).double() / count, _numbers(arrays, "raw_cov", 2).double()
+        found = Gaussian(mean, (outer - count * mean.outer(mean)) / (count - 1), count)
+    elif features is not None:
+        found = Gaussian.of(features.features)
+    else:
+        return None
+    _require_plausible(found.mean, found.covariance)
+    if features is not None and features.features.shape[1] != len(found.mean):
+        raise ValueError(f"a mean of {len(found.mean)} features, and samples of {features.features.shape[1]}")
+    return found
+
+
+def _require_plausible(mean: Tensor, covariance: Tensor) -> None:
+    """Raise a ValueError where it is seen at once that this isn't the mean and covariance of samples."""
+    if covariance.shape != (len(mean), len(mean)):
+        raise ValueError(f"a mean of {len(mean)} features, and a covariance of {tuple(covariance.shape)}")
+    if not (mean.isfinite().all() and covariance.isfinite().all()):
+        raise ValueError("mean or covariance isn't finite")
+    rounding = ROUNDING * covariance.abs().max()
+    if (covariance - covariance.T).abs().max() > rounding or covariance.diagonal().min() < -rounding:
+        raise ValueError("the covariance isn't symmetric, or has a negative variance")
+
+
+def _numbers(arrays: Arrays, key: str, dimensions: int) -> Tensor:
+    """An array of numbers; a ValueError where it is anything else."""
+    array = arrays[key]
+    if array.dtype.kind not in "fiu" or array.ndim != dimensions or not array.size:
+        raise ValueError(f"'{key}' is {array.dtype} {array.shape}, not numbers in {dimensions} dimensions")
+    return torch.from_numpy(array)
+
+
+def _protocol(arrays: Arrays) -> dict[str, Any]:
+    """What the file says of how it was made."""
+    protocol = json.loads(str(arrays["protocol"])) if "protocol" in arrays else {}
+    if not isinstance(protocol, dict):
+        raise ValueError(f"'protocol' is {protocol!r}, not a JSON object")
+    return protocol
 
 
 def write_statistics(

@@ -139,12 +139,12 @@ def test_fid_of_torchmetrics_example(seed, published):
 
 
 def test_it_says_what_it_is(full, weights):
-    assert (full.frechet, full.num_features, full.num_classes) == ("fid", 2048, 1008)
+    assert (full.frechet, full.num_features, full.num_classes) == ("fd_inception2048", 2048, 1008)  # other weights
     assert (
         full.resize == "299 x 299, bilinear as in TensorFlow 1: no half-pixel offset, no antialiasing (the reference)"
     )
     small = Inception(192, weights, resize="clean")
-    assert (small.frechet, small.num_features, small.num_classes) == ("fid192", 192, 0)
+    assert (small.frechet, small.num_features, small.num_classes) == ("fd_inception192", 192, 0)
     assert small.resize == "299 x 299, bicubic with antialiasing, as PIL has it, clamped (clean-fid)"
     assert small(pictures(1)).logits is None
 

@@ -8,13 +8,18 @@ import torch
 from torch import distributed
 from torch.multiprocessing import spawn
 
-from gan_research.distributed import failing_together, share
+from gan_research.distributed import share
 from gan_research.errors import UserError
 from gan_research.metrics import Classifier, Evaluation
 
 METRICS = ["fid", "is", "kid", "precision_recall", "density_coverage", "ifid", "fid_infinity", "rarest_class"]
 SETTINGS = {"kid": {"subset_size": 60, "subsets": 5}}
-CASES = {"uneven": (1003, 97, None), "fewer batches than processes": (1000, 1000, None), "some reals": (1001, 400, 801)}
+CASES = {
+    "uneven": (1003, 97, None),
+    "fewer batches than processes": (1000, 1000, None),
+    "some reals": (1001, 400, 801),
+    "few reals": (1000, 400, 300),
+}
 
 
 def measured(images, labels, case):
@@ -61,10 +66,16 @@ def work(rank, size, folder, images, labels):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=size)
     results = {case: measured(images, labels, case) for case in CASES}
+    evaluation = Evaluation(Classifier("digits"), ["is"], 400, 100)
+    evaluation.prepare(None)
+
+    def corrupt(start, stop):
+        if start == 300:
+            raise UserError("picture 300 is corrupt")
+        return images[start:stop]
+
     try:
-        with failing_together():
-            if rank == 1:
-                raise UserError("a picture is corrupt")
+        evaluation(corrupt)
     except UserError as error:
         results["error"] = str(error)
     (folder / f"{rank}.json").write_text(json.dumps(results))
@@ -100,7 +111,7 @@ def test_two_processes_find_what_one_does(together, digits, case):
 
 
 def test_an_error_of_one_is_an_error_of_all(together):
-    assert [found["error"] for found in together] == ["a picture is corrupt"] * 2
+    assert [found["error"] for found in together] == ["picture 300 is corrupt"] * 2
 
 
 def test_shares_are_contiguous_and_whole(monkeypatch):

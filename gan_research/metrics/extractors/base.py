@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.errors import UserError
+from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors.resizing import Resize, resized, way
 
 EXTRACTORS: dict[str, type["Extractor"]] = {}
@@ -38,13 +39,14 @@ class Extractor(nn.Module):
     """A frozen network over pictures or points: always in eval mode, never with gradient.
 
     A subclass implements `extract`, and calls `freeze` when its network stands. With a `choice` it is in `EXTRACTORS`.
+    Where torch-fidelity has the same network, `oracle` is `forward` by its network and resize, with the same weights.
     """
 
     choice: ClassVar[str]
     takes: ClassVar[tuple[str, ...]] = ("pictures",)
     wants_rgb: ClassVar[bool] = False  # grey pictures are repeated over three channels
-    is_network: ClassVar[bool] = True  # its features cost enough to keep those of real samples for the next time
-    frechet: str = "fid"  # the column of its Fréchet distance
+    cached: ClassVar[bool] = True  # the features of real samples are kept for the next time
+    frechet: str = "fid"  # the column of its Fréchet distance: "fid" of Inception's 2048, and of the data's classifiers
     name: str
     num_features: int  # 0: as many as a sample has numbers
     num_classes: int = 0  # 0: no logits
@@ -85,8 +87,8 @@ class Extractor(nn.Module):
                     "metrics that suit the data"
                 )
             samples = samples.expand(*samples.shape[:-3], 3, -1, -1)
-        reduced = self.precision == "bfloat16"
-        with torch.no_grad(), torch.autocast(samples.device.type, torch.bfloat16, enabled=reduced):
+        device = samples.device
+        with exactly(device), torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             features, logits = self.extract(samples)
         return Features(features.float(), None if logits is None else logits.float())
 
@@ -94,6 +96,12 @@ class Extractor(nn.Module):
         """For the protocol: how pictures are brought to the network's channels."""
         repeated = self.wants_rgb and samples.shape[-3] == 1
         return "grey, repeated over 3 channels" if repeated else "as they are"
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        tensors = [*self.parameters(), *self.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
 
     def freeze(self) -> None:
         """No gradient and eval mode, from now on."""
@@ -147,10 +155,6 @@ class ImageNetwork(Extractor):
     def freeze(self) -> None:
         self.to(memory_format=torch.channels_last)
         super().freeze()
-
-    def oracle(self, images: Tensor) -> Features:
-        """As `forward`, by torch-fidelity's own network and resize, with this one's weights: what it is checked by."""
-        raise NotImplementedError
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -70,7 +70,7 @@ class Inception(ImageNetwork):
         _cut(self.network, feature, path)
         self._trunk = [name for layer in LAYERS if layer <= feature for name in LAYERS[layer] if name != "fc"]
         self.name = f"inception-v3-{feature}" + ("" if published else " (other weights)")
-        self.frechet = "fid" if feature == 2048 else f"fid{feature}"
+        self.frechet = "fid" if published and feature == 2048 else f"{'fid' if published else 'fd_inception'}{feature}"
         self.num_features = int(feature)
         self.num_classes = 1008 if feature == 2048 else 0
         self.freeze()

@@ -1,6 +1,9 @@
 """Any network as an extractor."""
 
+import contextlib
 import copy
+import hashlib
+import inspect
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +32,7 @@ class ModuleExtractor(Extractor):
     """
 
     choice = "module"
+    cached = False  # two modules can have the same weights and do something else with them
     mean: Tensor
     std: Tensor
 
@@ -76,6 +80,15 @@ class ModuleExtractor(Extractor):
     def channels(self, samples: Tensor) -> str:
         repeated = samples.shape[-3] < len(self.mean)
         return f"grey, repeated over {len(self.mean)} channels" if repeated else "as they are"
+
+    def fingerprint(self) -> str:
+        """16 hex characters (blake2b) of the weights, the modules' settings, and their code where it can be had."""
+        digest = hashlib.blake2b(super().fingerprint().encode(), digest_size=8)
+        digest.update(repr(self.network).encode())
+        for cls in sorted({type(module) for module in self.network.modules()}, key=repr):
+            with contextlib.suppress(OSError, TypeError):
+                digest.update(inspect.getsource(cls).encode())
+        return digest.hexdigest()
 
     def _sizes(self) -> tuple[int, int]:
         """How many features and classes it has: seen from a black picture; the global RNG is untouched."""

@@ -13,7 +13,8 @@ class Values(Extractor):
     """The samples themselves: pictures as numbers in [0, 1], (N, C * H * W), and points as they are."""
 
     choice = "values"
-    is_network = False
+    cached = False
+    frechet = "fd_values"
     takes = ("pictures", "points")
     name = "values"
     num_features = 0
@@ -35,7 +36,8 @@ class MixtureModes(Extractor):
     """
 
     choice = "mixture_modes"
-    is_network = False
+    cached = False
+    frechet = "fd_points"
     takes = ("points",)
     name = "mixture-modes"
     knows_data_classes = True
