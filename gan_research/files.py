@@ -5,7 +5,10 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
-    """Write `content` so that `path` holds either all of it or what it held before, whatever happens in between."""
+    """Write `content` so that `path` holds either all of it or what it held before, whatever happens in between.
+
+    An OSError names `path`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -15,6 +18,7 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except BaseException:
+    except OSError as error:  # a failed write's own doesn't say where
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
         partial.unlink(missing_ok=True)
-        raise

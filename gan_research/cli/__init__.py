@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import os
 import signal
 import sys
 
@@ -41,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gan: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    print(f"gan: error: {' '.join(message.split())}", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one says it
+        print(f"gan: error: {' '.join(message.split())}", file=sys.stderr)
     return 2
 
 

@@ -75,8 +75,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--write-statistics", type=Path, metavar="FILE.npz", help="measure nothing: write the statistics of SAMPLES"
     )
     parser.add_argument(
-        "--layout", default="pytorch-fid", metavar="NAME", help="theirs: pytorch-fid (as is), clean-fid or stylegan"
-    )
+        "--layout", default="pytorch-fid", metavar="NAME",
+        help="theirs: pytorch-fid (as is); clean-fid or stylegan: features, too",
+    )  # fmt: skip
     parser.add_argument(
         "--trust", action="append", default=[], metavar="MODULE", help="a module that may be built from"
     )

@@ -111,7 +111,10 @@ def _size(images: Tensor) -> str:
 def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
     """Images uint8 (N, C, H, W) and labels int64 (N,) or None; `UserError` where the file does not hold such."""
     if not path.is_file():
-        raise UserError(f"no file {path.absolute()}: set data.path (or data.heldout_path) to an .npz file")
+        raise UserError(
+            f"no file {path.absolute()}: give an .npz file (to gan train as data.path or data.heldout_path, to gan "
+            "evaluate as --data-root)"
+        )
     try:
         content = np.load(path, allow_pickle=False)
         if not isinstance(content, np.lib.npyio.NpzFile):
@@ -149,7 +152,10 @@ def _channels_first(array: np.ndarray, what: str) -> Tensor:
         if last:
             array = array.transpose(0, 3, 1, 2)
     if array.shape[2] != array.shape[3]:
-        raise UserError(f"{what} has shape {shape}, which is not square: crop the images to squares")
+        raise UserError(
+            f"{what} has shape {shape}, which is not square: crop the images to squares (gan evaluate takes a folder "
+            "of pictures of any shape)"
+        )
     return torch.from_numpy(np.ascontiguousarray(array))
 
 

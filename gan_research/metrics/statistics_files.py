@@ -25,7 +25,7 @@ LAYOUTS: tuple[Layout, ...] = ("pytorch-fid", "clean-fid", "stylegan")
 Arrays = dict[str, np.ndarray]
 
 ROUNDING = 1e-5
-"""How far a covariance may be from symmetric, and a variance below 0, relative to the largest entry: float32 was kept."""
+"""How far a covariance may be from symmetric, and a variance below 0, relative to its largest entry, for float32."""
 
 
 class StatisticsFile:
@@ -137,7 +137,7 @@ def _numbers(arrays: Arrays, key: str, dimensions: int) -> Tensor:
     """An array of numbers; a ValueError where it is anything else."""
     array = arrays[key]
     if array.dtype.kind not in "fiu" or array.ndim != dimensions or not array.size:
-        raise ValueError(f"'{key}' is {array.dtype} {array.shape}, not numbers in {dimensions} dimensions")
+        raise ValueError(f"'{key}' is {array.dtype} {array.shape}: it must be numbers, {dimensions}-dimensional")
     return torch.from_numpy(array)
 
 

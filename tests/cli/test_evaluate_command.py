@@ -1,5 +1,6 @@
 """gan evaluate: what it measures, against what, by which metrics, and what it leaves behind."""
 
+import errno
 import io
 import json
 import os
@@ -122,6 +123,28 @@ def test_a_run_against_other_real_samples(kept, reals, evaluate):
     assert folder["metrics"]["fid"] != only(evaluate(last))["metrics"]["fid"]
 
 
+def test_a_selected_number_is_said_to_be_one(kept, evaluate, gan, tmp_path):
+    best = kept / "checkpoints" / "best_fid.ckpt"
+    round = read_checkpoint(best)["gan_research"]["round"]
+    assert only(evaluate(best))["selected_by"] == "fid"
+    assert only(evaluate(kept / "checkpoints" / "round_00000000.ckpt"))["selected_by"] is None
+    chosen = [e["round"] for e in evaluate(kept)["evaluations"] if e["selected_by"] == "fid"]
+    assert chosen == [round]  # though what is measured of this round is another of its files
+    line = f"round {round} was chosen as the best fid of the run (best_fid.ckpt): a selected number"
+    for samples in (best, kept):
+        assert gan("evaluate", samples).output.splitlines().count(line) == 1
+
+
+def test_no_data_are_opened_where_nothing_compares(kept, evaluate, monkeypatch):
+    with_data = only(evaluate(kept / "checkpoints" / "last.ckpt"))
+    monkeypatch.setattr("gan_research.data.digits.Digits.load", lambda *_: pytest.fail("looked for data"))
+    found = evaluate(kept / "checkpoints" / "last.ckpt", "--metrics", "is", "--verify")
+    assert found["reference"] is None
+    assert only(found)["metrics"]["is"] == pytest.approx(with_data["metrics"]["is"], rel=1e-9)
+    assert only(found)["protocol"]["real_split"] == "none"
+    assert list(only(found)["torch_fidelity"]) == ["is", "is_std"]
+
+
 def test_what_was_measured_is_kept_though_a_later_checkpoint_fails(kept, gan, one_line, tmp_path, monkeypatch):
     measure = Evaluation.__call__
 
@@ -153,7 +176,7 @@ def test_a_folder_an_archive_and_the_generator_score_the_same(finished, fakes, e
     folder = evaluate(fakes, "digits", "--metrics", "digits")
     assert only(folder)["metrics"] == pytest.approx(expected, rel=1e-9)
     assert (folder["samples"], folder["reference"]) == (str(fakes), "digits")
-    missing = {"checkpoint", "round", "kimg", "training_seed"}
+    missing = {"checkpoint", "round", "kimg", "training_seed", "selected_by"}
     assert {key for key, value in only(folder).items() if value is None} == missing
     protocol = only(folder)["protocol"]
     assert (protocol["num_fake"], protocol["num_real"], protocol["real_split"]) == (300, 1597, "train")
@@ -215,6 +238,29 @@ def test_statistics_stand_for_the_samples_that_they_are_of(layout, fakes, reals,
     assert swapped["metrics"] == pytest.approx(pictures["metrics"], rel=1e-6)
     assert (swapped["protocol"]["num_fake"], swapped["protocol"]["num_real"]) == (200, 300)
     one_line(gan("evaluate", written, fakes, "--metrics", "digits"), "logits", written.name)
+    one_line(gan("evaluate", written, fakes, *options, "--num-samples", "100"), "--num-samples 100", "statistics")
+
+
+def test_a_file_of_statistics_says_how_it_was_made(fakes, reals, evaluate, gan, tmp_path):
+    written, foreign, options = tmp_path / "reals.npz", tmp_path / "foreign.npz", ("--metrics", "digits")
+    assert gan("evaluate", reals, *options, "--write-statistics", written).status == 0
+    protocol = read_statistics(written).protocol
+    assert (protocol["num_real"], protocol["num_fake"], protocol["sampling_seeds"]) == (200, None, [])
+    assert evaluate(fakes, written, *options, "metrics.metrics=[fid]")["reference_protocol"] == protocol
+    moments = read_statistics(written).kept["moments"]
+    np.savez(foreign, mu=moments.mean.numpy(), sigma=moments.covariance.numpy())
+    for reference in (foreign, reals):
+        assert evaluate(fakes, reference, *options, "metrics.metrics=[fid]")["reference_protocol"] is None
+
+
+@pytest.mark.parametrize("layout", ["clean-fid", "stylegan"])
+def test_layouts_that_can_hold_features_do(layout, fakes, reals, evaluate, gan, tmp_path):
+    written = tmp_path / "reals.npz"
+    write = ("--metrics", "digits", "--write-statistics", written, "--layout", layout, "num_real=150")
+    assert gan("evaluate", reals, *write).status == 0
+    options = ("--metrics", "kid,precision_recall", "--extractor", "classifier", "settings.kid.subset_size=50")
+    pictures = only(evaluate(fakes, reals, *options, "num_real=150"))["metrics"]
+    assert only(evaluate(fakes, written, *options))["metrics"] == pytest.approx(pictures, rel=1e-6)
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------
@@ -267,6 +313,33 @@ def test_verified_by_torch_fidelity(fakes, reals, gan, evaluate, monkeypatch):
     monkeypatch.setattr(frechet, "frechet_distance", lambda *gaussians: 1.001 * distance(*gaussians))
     wrong = only(evaluate(fakes, reals, "--metrics", "digits", "--verify", status=1))
     assert wrong["torch_fidelity"]["fid"]["difference"] == pytest.approx(0.001, rel=0.01)
+
+
+def test_what_cannot_be_verified_is_said_beforehand(finished, fakes, reals, gan, one_line, monkeypatch):
+    monkeypatch.setattr(Evaluation, "prepare", lambda *_, **__: pytest.fail("began to measure"))
+    one_line(gan("evaluate", finished, "--metrics", "parzen", "parzen.num_samples=50", "--verify"), "torch-fidelity")
+    one_line(gan("evaluate", fakes, reals, "--metrics", "parzen", "--verify"), "torch-fidelity has none")
+
+
+def test_blocks_that_cannot_be_verified_are_measured_all_the_same(fakes, evaluate, caplog):
+    words = ("--metrics", "parzen,digits", "parzen.num_samples=50", "--verify")
+    parzen, digits = evaluate(fakes, "digits", *words)["evaluations"]
+    assert parzen["metrics"]["parzen"]
+    assert "torch_fidelity" not in parzen
+    assert "fid" in digits["torch_fidelity"]
+    assert "parzen is measured without being verified: torch-fidelity has none" in caplog.text
+
+
+def test_numbers_are_kept_though_verifying_them_fails(fakes, reals, gan, monkeypatch, tmp_path):
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("gan_research.cli.evaluation.command.verify", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        gan("evaluate", fakes, reals, "--metrics", "digits", "--verify", "--json", tmp_path / "n.json")
+    found = only(json.loads((tmp_path / "n.json").read_text()))
+    assert found["metrics"]["fid"] > 0
+    assert "torch_fidelity" not in found
 
 
 def test_reals_are_seen_once_unless_told_otherwise(fakes, reals, evaluate, monkeypatch, tmp_path):
@@ -335,6 +408,8 @@ def test_one_line_for_what_cannot_be_measured(finished, fakes, reals, gan, one_l
         (fakes, *digits, "--seeds", "1"): ("--seeds", "checkpoints"),
         (fakes, *digits, "--raw"): ("--raw", "checkpoints"),
         (fakes, reals, "--metrics", "digits", "--split", "heldout"): ("--split", str(reals)),
+        (fakes, *digits, "--device", "foo"): ("--device foo", "no such device"),
+        (reals, "--write-statistics", tmp_path / "s.npz", "--device", "foo"): ("--device foo",),
         (finished, "--seeds", "1,1"): ("--seeds 1,1", "different"),
         (finished, "--seeds", "one"): ("--seeds one",),
         (finished, "--plot", "plot.jpg"): ("plot.jpg", ".png"),
@@ -345,3 +420,58 @@ def test_one_line_for_what_cannot_be_measured(finished, fakes, reals, gan, one_l
     }.items():
         one_line(gan("evaluate", *arguments), *parts)
     assert not (tmp_path / "s.npz").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(finished, gan, one_line):
+    for device in ("cuda", "cuda:1"):
+        one_line(gan("evaluate", finished, "--device", device), f"--device {device}", "no such device")
+
+
+def test_a_full_disk_is_one_line(fakes, finished, gan, one_line, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as a write raises it: without a name
+
+    monkeypatch.setattr(os, "fsync", full)
+    digits = ("digits", "--metrics", "digits", "--no-cache")
+    for file, arguments in {
+        "n.json": ("evaluate", fakes, *digits, "--json"),
+        "n.png": ("evaluate", fakes, *digits, "--plot"),
+        "s.npz": ("evaluate", fakes, "--metrics", "digits", "--no-cache", "--write-statistics"),
+        "p.npz": ("sample", finished, "-n", "4", "-o"),
+    }.items():
+        line = one_line(gan(*arguments, tmp_path / file))
+        assert line == f"gan: error: {tmp_path / file}: No space left on device"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_of_many_processes_says_what_is_wrong(gan, one_line, monkeypatch, tmp_path):
+    monkeypatch.setenv("RANK", "1")
+    assert gan("evaluate", tmp_path / "nowhere") == (2, "", "")
+    monkeypatch.setenv("RANK", "0")
+    one_line(gan("evaluate", tmp_path / "nowhere"), "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({"protocol": "{"}, ("Expecting",)),
+        ({"protocol": "[1]"}, ("'protocol' is [1], not a JSON object",)),
+        ({"count": "many"}, ("many",)),
+        ({"mu": np.zeros((2, 2))}, ("'mu' is float64 (2, 2): it must be numbers, 1-dimensional",)),
+        ({"mu": np.array(["a", "b"])}, ("'mu' is <U1",)),
+        ({"mu": np.zeros(3)}, ("a mean of 3 features, and a covariance of (2, 2)",)),
+        ({"mu": np.array([0, np.nan])}, ("isn't finite",)),
+        ({"sigma": -np.eye(2)}, ("negative variance",)),
+        ({"sigma": np.array([[1, 0.5], [0, 1]])}, ("isn't symmetric",)),
+        ({"feats": np.zeros(2)}, ("'feats' is float64 (2,): it must be numbers, 2-dimensional",)),
+        ({"feats": np.zeros((5, 3))}, ("a mean of 2 features, and samples of 3",)),
+    ],
+)
+def test_statistics_that_are_none(change, parts, fakes, gan, one_line, tmp_path):
+    good = {"mu": np.zeros(2), "sigma": np.eye(2)}
+    np.savez(tmp_path / "good.npz", **good)
+    assert read_statistics(tmp_path / "good.npz").num_features == 2
+    np.savez(tmp_path / "bad.npz", **good | change)
+    result = gan("evaluate", fakes, tmp_path / "bad.npz", "--metrics", "digits")
+    one_line(result, "bad.npz can't be read as an .npz file of statistics", *parts)

@@ -519,7 +519,7 @@ def test_arrays_that_cannot_be_used(tmp_path, content, message):
 
 def test_files_that_are_no_arrays(tmp_path):
     missing = tmp_path / "none.npz"
-    assert refused(Arrays(str(missing))).startswith(f"no file {missing}: set data.path")
+    assert refused(Arrays(str(missing))).startswith(f"no file {missing}: give an .npz file (to gan train as data.path")
     (tmp_path / "text.npz").write_text("no arrays")
     assert "text.npz cannot be read as an .npz file" in refused(Arrays(str(tmp_path / "text.npz")))
     np.save(tmp_path / "single.npy", noise(4, 8, 8))

@@ -1,7 +1,9 @@
 """The course of `gan evaluate`: open what is to be measured, build the evaluations, measure, show."""
 
 import argparse
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +19,20 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
 from gan_research.cli.evaluation.trust import require_trusted_parts
+from gan_research.data.sets import SampleSet
 from gan_research.distributed import is_first
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics import Evaluation
-from gan_research.metrics.statistics_files import LAYOUTS, write_statistics
+from gan_research.metrics.evaluation import Source
+from gan_research.metrics.oracle import refusal, verify
+from gan_research.metrics.statistics_files import LAYOUTS, StatisticsFile, write_statistics
+
+log = logging.getLogger(__name__)
 
 
 def measure(options: argparse.Namespace) -> Report:
     """Measure all that is asked for. What was measured is shown and kept, though an error ends it."""
-    measurements: list[Callable[..., Measurement]]
+    measurements: list[Callable[[Evaluation, ProgressBar], tuple[Measurement, Source]]]
     device = device_of(options)
     path = Path(options.samples).expanduser()
     if is_generator(path):
@@ -37,13 +44,21 @@ def measure(options: argparse.Namespace) -> Report:
         measurements = [partial(of_samples, generated)]
     evaluations = build_evaluations(options, config, generated)
     real = open_real(options, config, generated, evaluations)
-    report = Report(options.samples, None if real is generated else real.name, options.json if is_first() else None)
+    reals = None if real is None else real.samples
+    verified: set[str] = set()
+    if options.verify:
+        source = generators[-1].drawing("cpu")(0) if generated is None else generated.samples
+        verified = verifiable(evaluations, source, reals)
+    report = Report(options.samples, real, options.json if is_first() else None)
     try:
         with ProgressBar() as bar:
             for block, evaluation in evaluations.items():
-                evaluation.prepare(real.samples, device, real.split, real.heldout, bar.of(evaluation.extractor.name))
+                prepare(evaluation, real, device, bar)
                 for measured in measurements:
-                    report.add(block, measured(evaluation, real.samples if options.verify else None, bar))
+                    measurement, source = measured(evaluation, bar)
+                    report.add(block, measurement)
+                    if block in verified and is_first():
+                        report.add_checks(block, verify(evaluation, source, reals, measurement.each[0]))
     finally:
         if is_first():
             report.show()
@@ -61,26 +76,50 @@ def write_reference(options: argparse.Namespace) -> None:
             "--write-statistics takes SAMPLES alone, and all of them: leave out REFERENCE and --num-samples "
             "(num_real=N takes N at random)"
         )
+    device = device_of(options)
     samples = open_samples(options.samples, options.split, options.data_root, options.skip_corrupt)
     nodes = blocks(options.metrics, options.extractor, {"cache": not options.no_cache}, options.settings, options.trust)
     if len(nodes) > 1:
         raise UserError("--write-statistics takes one extractor: give one choice of --metrics, or --extractor")
     (node,) = nodes.values()
-    evaluation: Evaluation = make(node | {"metrics": ["fid"], "settings": None})
+    wanted: dict[str, Any] = {"metrics": ["fid"], "settings": None}
+    if options.layout != "pytorch-fid":  # the others hold features, too: kid wants them
+        wanted = {"metrics": ["fid", "kid"], "settings": {"kid": {"subset_size": 2}}}
+    evaluation: Evaluation = make(node | wanted)
     with ProgressBar() as bar:
-        evaluation.prepare(samples.samples, device_of(options), samples.split, progress=bar.of(samples.name))
-    protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=()).as_dict()
+        evaluation.prepare(samples.samples, device, samples.split, progress=bar.of(samples.name))
     if not is_first():
         return
-    write_statistics(options.write_statistics, evaluation.reference, options.layout, protocol)
-    print(f"statistics of {protocol['num_real']:,} samples by {protocol['extractor']} in {options.write_statistics}")
+    protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=())
+    protocol = replace(protocol, num_fake=None, settings={})  # of the real samples alone
+    features = None if options.layout == "pytorch-fid" else evaluation.reference_features
+    write_statistics(options.write_statistics, evaluation.reference, options.layout, protocol.as_dict(), features)
+    print(f"statistics of {protocol.num_real:,} samples by {protocol.extractor} in {options.write_statistics}")
 
 
 def device_of(options: argparse.Namespace) -> str:
-    """The one asked for."""
-    if options.device != "auto":
-        return str(options.device)
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The one asked for; a UserError where it isn't there."""
+    if options.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=options.device)
+    except (RuntimeError, AssertionError) as error:  # no such name, no such GPU, a torch without CUDA
+        raise UserError(
+            f"--device {options.device}: there is no such device here: give cpu, or cuda (cuda:1, ...) where there is "
+            "a GPU"
+        ) from error
+    return str(options.device)
+
+
+def verifiable(evaluations: dict[str, Evaluation], source: Source, real: SampleSet | StatisticsFile | None) -> set[str]:
+    """The blocks that torch-fidelity can verify; why not the others is a warning, or a UserError where none is left."""
+    reasons = {block: refusal(evaluation, source, real) for block, evaluation in evaluations.items()}
+    refused = {block: reason for block, reason in reasons.items() if reason is not None}
+    if len(refused) == len(evaluations):
+        raise UserError(next(iter(refused.values())))
+    for block, reason in refused.items():
+        log.warning("%s is measured without being verified: %s", block, reason)
+    return evaluations.keys() - refused.keys()
 
 
 def open_generated(options: argparse.Namespace) -> Samples:
@@ -89,9 +128,20 @@ def open_generated(options: argparse.Namespace) -> Samples:
         if given:
             raise UserError(f"{option} is for checkpoints: the samples of {options.samples} lie there already")
     samples = open_samples(options.samples, None, None, options.skip_corrupt)
+    if options.num_samples is not None and isinstance(samples.samples, StatisticsFile):
+        raise UserError(f"--num-samples {options.num_samples}: {samples.name} holds statistics, of all of its samples")
     if samples.count is not None and (options.num_samples or 0) > samples.count:
         raise UserError(f"--num-samples {options.num_samples}: {samples.name} holds only {samples.count:,} samples")
     return samples
+
+
+def prepare(evaluation: Evaluation, real: Samples | None, device: str, bar: ProgressBar) -> None:
+    """Let an evaluation see the real samples, where there are any."""
+    progress = bar.of(evaluation.extractor.name)
+    if real is None:
+        evaluation.prepare(None, device, progress=progress)
+    else:
+        evaluation.prepare(real.samples, device, real.split, real.heldout, progress)
 
 
 def open_real(
@@ -99,26 +149,26 @@ def open_real(
     config: dict[str, Any] | None,
     generated: Samples | None,
     evaluations: dict[str, Evaluation],
-) -> Samples:
-    """REFERENCE; else what a generator was trained on; else, where no metric compares, the generated samples."""
+) -> Samples | None:
+    """REFERENCE; else None where no metric compares with real ones; else what a generator was trained on."""
     if options.reference is not None:
         return open_samples(options.reference, options.split, options.data_root, options.skip_corrupt)
-    if generated is None:
-        if config is None:
-            raise UserError(
-                f"{options.samples} doesn't say what it was trained on: it wasn't written by gan train; name the real "
-                "samples as REFERENCE"
-            )
+    each = [(metric, evaluation.num_samples) for evaluation in evaluations.values() for metric in evaluation.metrics]
+    comparing = [metric.name for metric, num_samples in each if metric.wants_real(num_samples)]
+    if not comparing:
+        return None
+    if config is not None:
         require_trusted_parts(config["data"], options.trust)
         return open_data(config["data"], options.split, options.data_root)
-    for evaluation in evaluations.values():
-        for metric in evaluation.metrics:
-            if metric.wants_real(evaluation.num_samples):
-                raise UserError(
-                    f"metric '{metric.name}' compares with real samples: name them, as in gan evaluate "
-                    f"{options.samples} REFERENCE"
-                )
-    return generated
+    if generated is not None:
+        raise UserError(
+            f"metric '{comparing[0]}' compares with real samples: name them, as in gan evaluate {options.samples} "
+            "REFERENCE"
+        )
+    raise UserError(
+        f"{options.samples} doesn't say what it was trained on: it wasn't written by gan train; name the real "
+        "samples as REFERENCE"
+    )
 
 
 def build_evaluations(

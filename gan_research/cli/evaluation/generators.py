@@ -10,6 +10,9 @@ import torch
 from gan_research.checkpoints import MARK, find_checkpoint, load, read_checkpoint
 from gan_research.metrics.evaluation import Source
 
+BEST = "best_"
+"""How the name of a run's best checkpoint begins."""
+
 
 @dataclass(frozen=True)
 class Generator:
@@ -22,6 +25,8 @@ class Generator:
     """What the run was made of; None: it wasn't written by gan train."""
     raw: bool
     trust: Sequence[str]
+    selected_by: str | None = None
+    """The column by whose best value of the run it was chosen: of best_COLUMN.ckpt, whatever else it is kept as."""
 
     @property
     def round(self) -> int:
@@ -63,5 +68,9 @@ def open_generators(path: Path, raw: bool, trust: Sequence[str]) -> list[Generat
     found: dict[int, Generator] = {}
     for file in paths:  # best_*, last, round_*: of one round the latter
         content = read_checkpoint(file)
-        found[content[MARK]["round"]] = Generator(file, content[MARK], content.get("config"), raw, trust)
+        round = content[MARK]["round"]
+        selected_by = file.stem.removeprefix(BEST) if file.stem.startswith(BEST) else None
+        if selected_by is None and round in found:
+            selected_by = found[round].selected_by
+        found[round] = Generator(file, content[MARK], content.get("config"), raw, trust, selected_by)
     return [found[round] for round in sorted(found)]

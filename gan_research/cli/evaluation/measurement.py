@@ -8,10 +8,10 @@ from typing import Any
 from gan_research.cli.evaluation.generators import Generator
 from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.samples import Samples
-from gan_research.data.sets import SampleSet
 from gan_research.metrics import Evaluation, Protocol
 from gan_research.metrics.base import Direction
-from gan_research.metrics.oracle import Check, verify
+from gan_research.metrics.evaluation import Source
+from gan_research.metrics.oracle import Check
 from gan_research.metrics.statistics_files import StatisticsFile
 
 PERFECT = "_perfect"
@@ -29,6 +29,8 @@ class Measurement:
     round: int | None = None
     kimg: float | None = None
     training_seed: int | None = None
+    selected_by: str | None = None
+    """The column by whose best value the checkpoint was chosen out of its run."""
     checks: dict[str, Check] | None = None
     """By torch-fidelity, for the first sampling seed."""
 
@@ -52,6 +54,7 @@ class Measurement:
             "round": self.round,
             "kimg": self.kimg,
             "training_seed": self.training_seed,
+            "selected_by": self.selected_by,
             "metrics": self.mean,
             "sampling": sampling | {"each": self.each},
             "protocol": self.protocol.as_dict(),
@@ -65,14 +68,13 @@ def of_generator(
     seeds: Sequence[int],
     device: str,
     evaluation: Evaluation,
-    verify_by: SampleSet | StatisticsFile | None,
     bar: ProgressBar,
-) -> Measurement:
-    """Of a generator, by these sampling seeds (none: the evaluation's own); verified, where real samples are given."""
+) -> tuple[Measurement, Source]:
+    """Of a generator, by these sampling seeds (none: the evaluation's own); and its samples by the first of them."""
     drawing = generator.drawing(device)
     seeds = seeds or [evaluation.seed]
     each = [evaluation(drawing(seed), bar.of(f"round {generator.round:,}, seed {seed}")) for seed in seeds]
-    return Measurement(
+    measurement = Measurement(
         each,
         evaluation.protocol(ema=generator.ema, sampling_seeds=seeds),
         evaluation.columns,
@@ -80,17 +82,15 @@ def of_generator(
         generator.round,
         generator.kimg,
         generator.training_seed,
-        verify(evaluation, drawing(seeds[0]), verify_by, each[0]) if verify_by is not None else None,
+        generator.selected_by,
     )
+    return measurement, drawing(seeds[0])
 
 
-def of_samples(
-    samples: Samples, evaluation: Evaluation, verify_by: SampleSet | StatisticsFile | None, bar: ProgressBar
-) -> Measurement:
-    """Of samples that lie there."""
+def of_samples(samples: Samples, evaluation: Evaluation, bar: ProgressBar) -> tuple[Measurement, Source]:
+    """Of samples that lie there; and the samples."""
     numbers = evaluation(samples.samples, bar.of(samples.name))
     protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=())
     if isinstance(samples.samples, StatisticsFile):
         protocol = replace(protocol, num_fake=samples.count)
-    checks = None if verify_by is None else verify(evaluation, samples.samples, verify_by, numbers)
-    return Measurement([numbers], protocol, evaluation.columns, checks=checks)
+    return Measurement([numbers], protocol, evaluation.columns), samples.samples

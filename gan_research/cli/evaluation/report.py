@@ -1,14 +1,17 @@
 """How measurements are shown: tables, and a JSON file that is written anew with each of them."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from gan_research.cli.evaluation.generators import BEST
 from gan_research.cli.evaluation.measurement import Measurement
+from gan_research.cli.evaluation.samples import Samples
 from gan_research.files import write_atomically
+from gan_research.metrics.oracle import Check
 
 WIDE = 500
 """Characters in a line where there is no terminal: a table isn't broken there."""
@@ -24,20 +27,31 @@ class Report:
     """The measurements of a command, by the names of their blocks."""
 
     samples: str
-    reference: str | None
+    reference: Samples | None
     file: Path | None = None
     blocks: dict[str, list[Measurement]] = field(default_factory=dict)
 
     def add(self, block: str, measurement: Measurement) -> None:
         """One more; in the file at once, so that nothing measured is lost."""
         self.blocks.setdefault(block, []).append(measurement)
-        if self.file is not None:
-            found = {
-                "samples": self.samples,
-                "reference": self.reference,
-                "evaluations": [m.as_dict() for measurements in self.blocks.values() for m in measurements],
-            }
-            write_atomically(self.file, json.dumps(found, indent=2).encode())
+        self._write()
+
+    def add_checks(self, block: str, checks: dict[str, Check]) -> None:
+        """torch-fidelity's numbers, to the block's last measurement; in the file at once."""
+        measurements = self.blocks[block]
+        measurements[-1] = replace(measurements[-1], checks=checks)
+        self._write()
+
+    def _write(self) -> None:
+        if self.file is None:
+            return
+        found = {
+            "samples": self.samples,
+            "reference": self.reference and self.reference.name,
+            "reference_protocol": self.reference and self.reference.protocol,
+            "evaluations": [m.as_dict() for measurements in self.blocks.values() for m in measurements],
+        }
+        write_atomically(self.file, json.dumps(found, indent=2).encode())
 
     @property
     def agrees(self) -> bool:
@@ -50,15 +64,17 @@ class Report:
         console = Console()
         if not console.is_terminal:
             console = Console(width=WIDE)
-        against = f", against {self.reference}" if self.reference else ""
+        against = f", against {self.reference.name}" if self.reference else ""
         for measurements in self.blocks.values():
             first = measurements[0]
             console.print(f"\n{self.samples}{against}", style="bold", highlight=False, soft_wrap=True)
             console.print(by_column(first) if len(measurements) == 1 else by_round(measurements))
             if first.std:
                 console.print("± std over sampling seeds of one generator, not over training seeds", style="dim")
+            for chosen in (m for m in measurements if m.selected_by):
+                console.print(selection(chosen), style="dim", highlight=False, soft_wrap=True)
             console.print(protocol(first))
-            if first.checks:
+            if any(m.checks for m in measurements):
                 console.print(verified(measurements))
 
 
@@ -96,6 +112,13 @@ def value(measurement: Measurement, name: str) -> str:
     """12.3456, or 12.3456 ± 0.12"""
     spread = f" ± {measurement.std[name]:.2g}" if measurement.std else ""
     return f"{measurement.mean[name]:.6g}{spread}"
+
+
+def selection(measurement: Measurement) -> str:
+    """How a checkpoint was chosen: its number is better than that of a round that nobody chose."""
+    best = measurement.selected_by
+    chosen = f"round {measurement.round:,} was chosen as the best {best} of the run"
+    return f"{chosen} ({BEST}{best}.ckpt): a selected number"
 
 
 def protocol(measurement: Measurement) -> Table:

@@ -33,6 +33,11 @@ class Samples:
         """How many samples there are; None where a file of statistics doesn't say."""
         return self.samples.kept["moments"].count if isinstance(self.samples, StatisticsFile) else len(self.samples)
 
+    @property
+    def protocol(self) -> dict[str, Any] | None:
+        """How a file of statistics says that it was made; None where nothing says so."""
+        return (self.samples.protocol or None) if isinstance(self.samples, StatisticsFile) else None
+
 
 def open_samples(name: str, split: str | None, data_root: str | None, skip_corrupt: bool) -> Samples:
     """What `name` names: a folder or a file that is there, else data of the config tree."""
