@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 
-from gan_research.metrics.classifier import WEIGHTS, SmallCNN
+from gan_research.metrics.extractors.classifier import WEIGHTS, SmallCNN
 
 RECIPES: dict[str, dict[str, Any]] = {
     "digits": {"widths": [32, 64], "epochs": 40, "shift": 1},

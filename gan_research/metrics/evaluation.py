@@ -192,7 +192,8 @@ class Evaluation:
         `ema`: the averaged weights; `batch_statistics`: batch norm by each batch's own statistics, not running ones.
         """
         self._ready()
-        looks = self._pass.looks
+        used = {"generated": True, "real": self._described["num_real"] != 0, "heldout": self._described["num_heldout"]}
+        looks = {which: look for which, look in self._pass.looks.items() if used[which]} or self._pass.looks
         channels = {which: look.channels for which, look in looks.items()}
         seeds = (self.seed,) if sampling_seeds is None else tuple(sampling_seeds)
         return Protocol(
@@ -200,7 +201,7 @@ class Evaluation:
             **self._described,
             channels=_joined(channels),
             quantisation=_joined({which: look.quantisation for which, look in looks.items()}),
-            real_shape=looks["real"].shape if "real" in looks else "",
+            real_shape=looks["real"].shape if used["real"] and "real" in looks else "",
             fake_shape=looks["generated"].shape if "generated" in looks else "",
             fake_labels=self._fake_labels,
             num_fake=self.num_samples,

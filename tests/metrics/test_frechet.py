@@ -136,7 +136,7 @@ def test_fid_is_that_of_torch_fidelity(real, fake):
     x, y = features(0, real, 32), 1.3 * features(1, fake, 32)
     statistics = [fid_features_to_statistics(part.double()) for part in (x, y)]
     theirs = fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
-    assert measure(FID(Values()), x, y) == {"fid": pytest.approx(theirs, rel=1e-6)}
+    assert measure(FID(Values()), x, y) == {"fd_values": pytest.approx(theirs, rel=1e-6)}
 
 
 def test_fid_of_a_shift_is_its_square_and_has_its_extractors_name():
@@ -163,8 +163,8 @@ def test_ifid_of_two_classes_by_hand():
     fakes, fake_labels = torch.cat([wide, moved]), torch.tensor([8] * len(wide) + [3] * len(moved))
     by_hand = (4 + 4 * x[labels == 8].double().T.cov().trace().item()) / 2
     found = measure(IntraClassFID(Values()), x, fakes, labels, fake_labels)
-    assert found == {"ifid": pytest.approx(by_hand, rel=1e-5)}
-    assert found["ifid"] != pytest.approx(measure(FID(Values()), x, fakes)["fid"], rel=0.1)
+    assert found == {"ifd_values": pytest.approx(by_hand, rel=1e-5)}
+    assert found["ifd_values"] != pytest.approx(measure(FID(Values()), x, fakes)["fd_values"], rel=0.1)
     assert measure(IntraClassFID(Other()), x, x, labels, labels) == {"ifd_other": pytest.approx(0, abs=1e-10)}
 
 
@@ -208,16 +208,16 @@ def test_fid_infinity_is_the_intercept_of_a_line(points):
     line = scipy.stats.linregress(1 / counts, distances)
     found = measure(InfiniteFID(Values(), points=points), x, y)
     assert found == {
-        "fid_infinity": pytest.approx(line.intercept, rel=1e-8),
-        "fid_infinity_se": pytest.approx(line.intercept_stderr, rel=1e-8),
+        "fd_values_infinity": pytest.approx(line.intercept, rel=1e-8),
+        "fd_values_infinity_se": pytest.approx(line.intercept_stderr, rel=1e-8),
     }
 
 
 def test_fid_infinity_of_the_same_distribution_is_nearer_to_zero_than_fid():
     x, *parts = features(0, 60_000, 24, power=0.5).split([50_000, 2000, 2000, 2000, 2000, 2000])
     for y in parts:
-        fid = measure(FID(Values()), x, y)["fid"]
-        found = measure(InfiniteFID(Values()), x, y)["fid_infinity"]
+        fid = measure(FID(Values()), x, y)["fd_values"]
+        found = measure(InfiniteFID(Values()), x, y)["fd_values_infinity"]
         assert abs(found) < fid / 3
 
 

@@ -77,7 +77,7 @@ def test_a_perfect_generator_of_points_scores_well():
     evaluation = prepared(Values(), density, ["sliced_wasserstein", "fid"])
     good, bad = evaluation(lambda a, b: points[a:b]), evaluation(lambda a, b: points[a:b] * 0.5)
     assert good["sliced_wasserstein"] < 3 * good["sliced_wasserstein_perfect"] < bad["sliced_wasserstein"]
-    assert good["fid"] < 0.1 < bad["fid"]
+    assert good["fd_values"] < 0.1 < bad["fd_values"]
 
 
 def test_fingerprints_differ_with_the_density():
@@ -154,7 +154,7 @@ def test_evaluate_with_what_does_not_suit(run):
         ([{"_target_": "os.mkdir", "path": "made"}], "os.mkdir, which isn't trusted"),
     ],
 )
-@pytest.mark.parametrize("options", [(), ("--metrics", "modes")])
+@pytest.mark.parametrize("options", [("--metrics", "points"), ("--metrics", "modes")])
 def test_nothing_untrusted_is_built_however_deep_it_is(run, density, what, options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
