@@ -258,13 +258,17 @@ class Evaluation:
                 raise UserError(f"metric '{metric.name}' needs the real samples, not their statistics")
             real.of(metric.name, need.key)
             return real.kept["moments"].count
-        least = max(need.count or 0, metric.min_real())
-        given = len(real) if need.count is None or need.count > len(real) else need.count
-        if given < least:
-            cause = "num_real" if need.count == self.num_real else "num_samples"
+        given = len(real) if need.count is None else need.count
+        if given > len(real):
+            cause = "num_real" if given == self.num_real else "num_samples"
             raise UserError(
-                f"metric '{metric.name}' needs at least {least:,} real samples ({need.split}) for {cause}="
-                f"{getattr(self, cause)}, and there are {given:,}: change {cause}, or take more data"
+                f"metric '{metric.name}' needs {given:,} real samples ({need.split}) for {cause}="
+                f"{getattr(self, cause)}, and there are {len(real):,}: lower {cause}, or take more data"
+            )
+        if given < metric.min_real():
+            raise UserError(
+                f"metric '{metric.name}' needs at least {metric.min_real():,} real samples ({need.split}), and is "
+                f"given {given:,}: take more, or see its settings"
             )
         return given
 

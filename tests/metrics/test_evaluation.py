@@ -516,7 +516,7 @@ def test_misuse_of_an_evaluation(classifier, digits, as_set):
     evaluation = Evaluation(classifier, ["fid"], num_samples=20)
     with pytest.raises(RuntimeError, match="call prepare"):
         evaluation(as_set(digits[0]))
-    with pytest.raises(UserError, match=r"needs at least 2 real samples .* there are 1"):
+    with pytest.raises(UserError, match=r"needs at least 2 real samples .* is given 1"):
         evaluation.prepare(as_set(digits[0][:1]))
     evaluation.prepare(as_set(digits[0]))
     with pytest.raises(ValueError, match=r"sample\(0, 20\) has to make 20 samples, and made 3"):
@@ -528,7 +528,7 @@ def test_misuse_of_an_evaluation(classifier, digits, as_set):
 def test_what_is_known_beforehand_is_said_before_anything_is_measured(pixels, random_pictures, as_set):
     extractor, pictures = pixels(4), as_set(random_pictures(1, 1500, 4))
     evaluation = Evaluation(extractor, ["fid", "kid"], 1000, num_real=900, cache=False)
-    with pytest.raises(UserError, match=r"'kid' needs at least 1,000 real samples \(train\) for num_real=900"):
+    with pytest.raises(UserError, match=r"'kid' needs at least 1,000 real samples \(train\), and is given 900"):
         evaluation.prepare(pictures)
     evaluation = Evaluation(extractor, ["fid", "ifid"], 1000, cache=False)
     with pytest.raises(UserError, match="'ifid' needs the classes of samples, and the real ones have none"):

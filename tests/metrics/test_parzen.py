@@ -116,5 +116,5 @@ def test_what_is_missing_is_said(as_set):
     evaluation = Evaluation(Values(), ["parzen"], num_samples=30, settings=FEW)
     with pytest.raises(UserError, match="'parzen' needs real samples that training never sees"):
         evaluation.prepare(as_set(normal(50, 3, 0)))
-    with pytest.raises(UserError, match=r"at least 50 real samples \(train\) for num_samples=30, and there are 49"):
+    with pytest.raises(UserError, match=r"needs 50 real samples \(train\) for num_samples=30, and there are 49"):
         evaluation.prepare(as_set(normal(49, 3, 0)), heldout=as_set(normal(40, 3, 1)))
