@@ -185,7 +185,7 @@ def test_samples_that_are_not_finite_are_an_error_that_names_the_round():
     gan.round = 5
     for parameter in gan.generator.parameters():
         parameter.data.fill_(math.nan)
-    with pytest.raises(UserError, match=r"round 5: .*samples.*finite"):
+    with pytest.raises(UserError, match=r"round 5: .*finite .samples 0 to"):
         modes.act(trainer, gan)
     assert modes.frames == []
 
