@@ -1,16 +1,20 @@
 """What the pages say is so."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from gan_research.cli.build import make
 from gan_research.cli.compose import choice, compose_train, groups
+from gan_research.cli.evaluate import parse
 from gan_research.cli.theory import STUDIES
+from gan_research.metrics import EXTRACTORS, METRICS
 
 ROOT = Path(__file__).resolve().parents[1]
 THEORY = (ROOT / "docs" / "theory.md").read_text()
+EVALUATION = (ROOT / "docs" / "evaluation.md").read_text()
 ROWS = {
     row[0].strip(" `"): row[1:] for row in (re.split(r"(?<!\\)\|", line)[1:-1] for line in THEORY.splitlines()) if row
 }
@@ -38,3 +42,17 @@ def test_commands_of_the_theory_page_compose(command):
     study, *words = command.split()
     overrides = [f"experiment={STUDIES[study].experiment}", *(word for word in words if word != "--all")]
     assert compose_train(overrides).config["rounds"] >= 1
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\$ gan evaluate ([^#\n]+)", EVALUATION, re.MULTILINE))
+def test_commands_of_the_evaluation_page_are_understood(command):
+    options = parse(shlex.split(command))
+    known = {*groups()["metrics"], *METRICS}
+    assert options.samples
+    assert set(options.metrics) <= known
+
+
+def test_the_evaluation_page_names_every_metric_extractor_and_choice():
+    named = set(re.findall(r"`(\w+)`", EVALUATION))
+    inner = {"stacked_classifier", "values", "mixture_modes"}  # what some choices of metrics are made of
+    assert set(METRICS) | set(EXTRACTORS) - inner | set(groups()["metrics"]) - {"auto", "none"} <= named
