@@ -1,7 +1,9 @@
 """Files that are there whole or not at all."""
 
 import os
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
@@ -22,3 +24,12 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
+    """A compressed .npz of `arrays`, as `write_atomically` writes."""
+    import numpy as np
+
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomically(path, content.getbuffer())

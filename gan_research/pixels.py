@@ -18,10 +18,15 @@ def to_float(images: Tensor, value_range: tuple[float, float]) -> Tensor:
     return floats.add_(low) if low else floats
 
 
-def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """The inverse: floats in `value_range` -> the nearest level; what lies outside is clamped."""
+def to_levels(images: Tensor, value_range: tuple[float, float]) -> Tensor:
+    """The inverse: floats in `value_range` -> float32 levels, neither rounded nor clamped."""
     low, high = value_range
-    return images.float().sub(low).mul_(255 / (high - low)).round_().clamp_(0, 255).to(torch.uint8)
+    return images.float().sub(low).mul_(255 / (high - low))
+
+
+def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
+    """Floats in `value_range` -> the nearest level; what lies outside is clamped."""
+    return to_levels(images, value_range).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def grid(pictures: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.errors import UserError
-from gan_research.pixels import to_uint8
+from gan_research.pixels import to_levels, to_uint8
 from gan_research.priors import Prior
 from gan_research.streams import stream
 
@@ -129,8 +129,7 @@ class Drawing:
         pairs = torch.stack([here, sampler.prior.interpolate(here, there, epsilon)], 1)
         labels = self.labels(start, stop)
         pictures = sampler.generate(pairs.flatten(0, 1), None if labels is None else labels.repeat_interleave(2))
-        low, high = sampler.value_range
-        return ((pictures.float() - low) * (255 / (high - low))).unflatten(0, (n, 2))
+        return to_levels(pictures, sampler.value_range).unflatten(0, (n, 2))
 
 
 @contextmanager

@@ -60,17 +60,11 @@ def write_points(points: Any, labels: Any, output: Path) -> None:
 
 def write_archive(arrays: dict[str, Any], labels: Any, output: Path) -> None:
     """An .npz of `arrays`, and of the labels if there are any."""
-    from io import BytesIO
-
-    import numpy as np
-
-    from gan_research.files import write_atomically
+    from gan_research.files import write_npz
 
     if labels is not None:
         arrays["labels"] = labels.cpu().numpy()
-    content = BytesIO()
-    np.savez_compressed(content, **arrays)
-    write_atomically(output, content.getbuffer())
+    write_npz(output, arrays)
 
 
 def write_pictures(pictures: Any, labels: Any, output: Path) -> None:

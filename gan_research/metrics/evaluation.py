@@ -168,7 +168,7 @@ class Evaluation:
     def _kept(self, source: Source, progress: Progress | None) -> Kept:
         """What the generated samples come to: the statistics that the metrics want, by their keys."""
         if isinstance(source, StatisticsFile):
-            source.check(self.extractor)
+            source.check(self._identity, self.extractor.num_features)
             self._fake_labels = "as given"
             wanted = {key: source.of(metric.name, key) for metric in self.metrics for key in metric.wants}
             return {key: value.to(self._pass.device) for key, value in wanted.items()}
@@ -228,11 +228,10 @@ class Evaluation:
     def _look_at(self, real: SampleSet | StatisticsFile | None, split: Split) -> None:
         """Raise a UserError where the extractor, or a metric, doesn't take these samples; note what they look like."""
         if isinstance(real, StatisticsFile):
-            real.check(self.extractor)
+            real.check(self._identity, self.extractor.num_features)
         elif real is not None and len(real) and "paths" not in self.extractor.takes:
             samples, labels = real.read(0, 1)
-            with exactly(self._pass.device):
-                self._pass.extract(samples, "real" if split == "train" else split)
+            self._pass.extract(samples, "real" if split == "train" else split)
             if split == "train":
                 self._require_labels(labels, "real")
 

@@ -27,11 +27,11 @@ class Check(NamedTuple):
     difference: float
 
 
-def refusal(evaluation: Evaluation, source: Source, real: SampleSet | StatisticsFile | None) -> str | None:
-    """Why torch-fidelity can't verify an evaluation of this source: one line; None: it can."""
+def refusal(evaluation: Evaluation, *samples: Source | None) -> str | None:
+    """Why torch-fidelity can't verify an evaluation of these samples, real and generated: one line; None: it can."""
     if not any(metric.name in ORACLES for metric in evaluation.metrics):
         return f"torch-fidelity has none of these metrics, only {', '.join(ORACLES)}: nothing to verify"
-    if isinstance(source, StatisticsFile) or isinstance(real, StatisticsFile):
+    if any(isinstance(part, StatisticsFile) for part in samples):
         return "--verify extracts features anew: it needs the pictures themselves, not their statistics"
     if getattr(evaluation.extractor, "mode", "tf1") != "tf1" and hasattr(evaluation.extractor, "oracle"):
         return f"torch-fidelity has no resize '{evaluation.extractor.mode}': --verify needs extractor.resize=tf1"

@@ -13,10 +13,8 @@ import torch
 from torch import Tensor
 
 from gan_research.errors import UserError, did_you_mean
-from gan_research.files import write_atomically
-from gan_research.metrics.extractors import Extractor
+from gan_research.files import write_npz
 from gan_research.metrics.gaussians import Gaussian
-from gan_research.metrics.protocol import identity
 from gan_research.metrics.statistics import Rows
 
 Layout = Literal["pytorch-fid", "clean-fid", "stylegan"]
@@ -58,16 +56,18 @@ class StatisticsFile:
             )
         return self.kept[key]
 
-    def check(self, extractor: Extractor) -> None:
-        """Raise a UserError where the file's statistics aren't of what this extractor sees."""
-        mine = identity(extractor)
-        others = [f"{k}: {self.protocol[k]} -> {v}" for k, v in mine.items() if self.protocol.get(k, v) != v]
+    def check(self, extractor: dict[str, str], num_features: int) -> None:
+        """Raise a UserError where the file's statistics aren't of what an extractor sees.
+
+        extractor: its `identity`; num_features: how many features it has, 0: as many as a sample has numbers.
+        """
+        others = [f"{k}: {self.protocol[k]} -> {v}" for k, v in extractor.items() if self.protocol.get(k, v) != v]
         if others:
             raise UserError(f"the statistics in {self.name} were made by another protocol ({'; '.join(others)})")
-        if extractor.num_features and self.num_features != extractor.num_features:
+        if num_features and self.num_features != num_features:
             raise UserError(
-                f"the statistics in {self.name} are of {self.num_features} features, and extractor '{extractor.name}' "
-                f"has {extractor.num_features}: choose the extractor that they were made by"
+                f"the statistics in {self.name} are of {self.num_features} features, and extractor "
+                f"'{extractor['extractor']}' has {num_features}: choose the extractor that they were made by"
             )
 
 
@@ -178,6 +178,4 @@ def write_statistics(
         arrays |= {"feats": rows} if layout == "clean-fid" and rows is not None else {}
     else:
         raise UserError(f"there is no layout '{layout}' of statistics: {did_you_mean(layout, LAYOUTS)}")
-    file = BytesIO()
-    np.savez_compressed(file, **arrays, protocol=json.dumps(protocol or {}))
-    write_atomically(path, file.getvalue())
+    write_npz(path, arrays | {"protocol": json.dumps(protocol or {})})

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor
 
-from gan_research.metrics import Evaluation, Extractor, Features
+from gan_research.metrics import Classifier, Evaluation, Extractor, Features
 from gan_research.metrics.samples import drawn_places
 
 
@@ -43,6 +44,20 @@ class Pixels(Extractor):
         self.passes.append(len(samples))
         values = samples.flatten(1).float() / 64
         return Features(values[:, : self.num_features], values[:, -self.num_classes :] if self.num_classes else None)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's 1,797 pictures uint8 (N, 1, 8, 8), and their labels."""
+    data = load_digits()
+    images = (torch.from_numpy(data.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
+    return images, torch.from_numpy(data.target)
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    """That of these digits."""
+    return Classifier("digits")
 
 
 @pytest.fixture(scope="session")

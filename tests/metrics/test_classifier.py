@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from gan_research.errors import UserError
@@ -12,18 +11,6 @@ from gan_research.metrics import Classifier
 from gan_research.metrics.extractors.classifier import WEIGHTS
 
 DATA = Path(__file__).parents[2] / "data"
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[Tensor, Tensor]:
-    data = load_digits()
-    images = (torch.from_numpy(data.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
-    return images, torch.from_numpy(data.target)
-
-
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    return Classifier("digits")
 
 
 def test_extractors_stay_frozen(classifier, digits):

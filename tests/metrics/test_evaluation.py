@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torch import nn
 
 from gan_research.cli.compose import groups
@@ -21,20 +20,6 @@ from gan_research.metrics.oracle import verify
 from gan_research.metrics.samples import drawn_places
 from gan_research.metrics.statistics import Rows
 from gan_research.metrics.statistics_files import LAYOUTS, read_statistics, write_statistics
-
-
-@pytest.fixture(scope="module")
-def digits():
-    """All 1,797 pictures, and their labels."""
-    data = load_digits()
-    images = (torch.from_numpy(data.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
-    return images, torch.from_numpy(data.target)
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    return Classifier("digits")
-
 
 # The numbers
 

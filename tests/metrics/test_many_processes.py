@@ -83,14 +83,6 @@ def work(rank, size, folder, images, labels):
 
 
 @pytest.fixture(scope="module")
-def digits():
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    return (torch.from_numpy(data.images) * (255 / 16)).round().to(torch.uint8)[:, None], torch.from_numpy(data.target)
-
-
-@pytest.fixture(scope="module")
 def together(digits, tmp_path_factory):
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("together")

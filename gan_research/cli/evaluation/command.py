@@ -19,7 +19,6 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
 from gan_research.cli.evaluation.trust import require_trusted_parts
-from gan_research.data.sets import SampleSet
 from gan_research.distributed import is_first
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics import Evaluation
@@ -45,10 +44,8 @@ def measure(options: argparse.Namespace) -> Report:
     evaluations = build_evaluations(options, config, generated)
     real = open_real(options, config, generated, evaluations)
     reals = None if real is None else real.samples
-    verified: set[str] = set()
-    if options.verify:
-        source = generators[-1].drawing("cpu")(0) if generated is None else generated.samples
-        verified = verifiable(evaluations, source, reals)
+    given = None if generated is None else generated.samples
+    verified = verifiable(evaluations, given, reals) if options.verify else set()
     report = Report(options.samples, real, options.json if is_first() else None)
     try:
         with ProgressBar() as bar:
@@ -111,9 +108,9 @@ def device_of(options: argparse.Namespace) -> str:
     return str(options.device)
 
 
-def verifiable(evaluations: dict[str, Evaluation], source: Source, real: SampleSet | StatisticsFile | None) -> set[str]:
+def verifiable(evaluations: dict[str, Evaluation], *samples: Source | None) -> set[str]:
     """The blocks that torch-fidelity can verify; why not the others is a warning, or a UserError where none is left."""
-    reasons = {block: refusal(evaluation, source, real) for block, evaluation in evaluations.items()}
+    reasons = {block: refusal(evaluation, *samples) for block, evaluation in evaluations.items()}
     refused = {block: reason for block, reason in reasons.items() if reason is not None}
     if len(refused) == len(evaluations):
         raise UserError(next(iter(refused.values())))
