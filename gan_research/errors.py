@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+RESUME = 75
+"""The exit status of a run that was stopped in between and can go on from its last checkpoint (EX_TEMPFAIL)."""
+
 
 class UserError(Exception):
     """Something is wrong that the user can mend; the commands show the message as one line and exit non-zero."""
