@@ -10,6 +10,11 @@ RESUME = 75
 class UserError(Exception):
     """Something is wrong that the user can mend; the commands show the message as one line and exit non-zero."""
 
+    status = 2
+    """The exit status of the command."""
+    common = False
+    """Whether all processes of a group raise it: then one says it for all."""
+
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """The end of an error line: the valid name nearest to `name`, or all of them where none is near."""

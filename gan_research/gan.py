@@ -2,9 +2,9 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -14,15 +14,20 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from gan_research.checkpoints import MARK, describe_game, game_of, refuse_other_game
 from gan_research.data.base import Batch
+from gan_research.distributed import position
+from gan_research.distributed.strategies import averaging_strategy
 from gan_research.ema import EMA
 from gan_research.errors import UserError
 from gan_research.losses import AdversarialLoss
 from gan_research.networks import Discriminator, Generator
+from gan_research.networks.batch_norm import agree_on_buffers, synchronised
+from gan_research.passes import Passes, Precision, require_precision
 from gan_research.priors import Prior
 from gan_research.recorder import Recorder
 from gan_research.regularizers import Play, Regularizer
 from gan_research.sampling import Sampler
 from gan_research.schedule import Move, Player, Schedule
+from gan_research.steps import Steps
 from gan_research.streams import Draws, seed_layers, stream_seed
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -50,7 +55,11 @@ class GAN(pl.LightningModule):
     generator_lr_schedule, discriminator_lr_schedule: optimizer -> scheduler, stepped once a round.
     ema: averages the generator's weights; samples and evaluation then use the average.
     accumulation: micro-batches per update, each batch_size / accumulation images.
-    precision: "bf16" runs the networks under autocast; gradient penalties stay in float32.
+    precision: "bf16" and "fp16" run the networks under autocast, "tf32" in float32 with products in TF32; gradient
+        penalties stay in float32. "64" plays all in float64.
+    compile: torch.compile for the generator, its average, and D where no gradient penalty differentiates it.
+    max_gradient_norm: a player's gradients of a larger L2 norm are scaled down to it.
+    sync_batch_norm: on several devices, batch normalisation over the samples of all of them.
     log_every: rounds between two entries of the log.
     """
 
@@ -69,13 +78,17 @@ class GAN(pl.LightningModule):
         ema: EMA | None = None,
         rounds: int = 5000,
         accumulation: int = 1,
-        precision: Literal["32", "bf16"] = "32",
+        precision: Precision = "32",
+        compile: bool = False,
+        max_gradient_norm: float | None = None,
+        sync_batch_norm: bool = True,
         log_every: int = 50,
         seed: int = 0,
     ):
         super().__init__()
-        if precision not in ("32", "bf16"):
-            raise UserError(f"precision={precision}: give 32 or bf16")
+        require_precision(precision)
+        if max_gradient_norm is not None and not max_gradient_norm > 0:
+            raise UserError(f"max_gradient_norm={max_gradient_norm}: give a positive one, or null")
         self.automatic_optimization = False
         self.generator = generator
         self.discriminator = discriminator
@@ -87,7 +100,10 @@ class GAN(pl.LightningModule):
         self.ema = ema
         self.rounds = rounds
         self.accumulation = accumulation
-        self.autocast_dtype = torch.bfloat16 if precision == "bf16" else None
+        self.precision: Precision = precision
+        self.compiled = compile
+        self.max_gradient_norm = max_gradient_norm
+        self.sync_batch_norm = sync_batch_norm
         self.seed = seed
         self.recorder = Recorder(log_every)
 
@@ -97,10 +113,14 @@ class GAN(pl.LightningModule):
         """Real images that the discriminator has seen, over all devices."""
         self.updates: dict[Player, int] = {"discriminator": 0, "generator": 0}
         """Optimizer steps of each player."""
+        self.roll_backs = 0
+        """How often the game went back to a checkpoint because it had diverged; it then goes on with other latents."""
+        self._agreed_at = -1
         self.resumed = False
         """Whether this game goes on from a checkpoint."""
 
-        self._seeds: dict[Player, int] = {player: stream_seed(seed, player) for player in self.updates}
+        self._steps: dict[Player, Steps] = {}
+        self._loaded: dict[Player, dict[str, Any]] = {}
         self._factories: dict[Player, tuple[OptimizerFactory, SchedulerFactory | None]] = {
             "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
             "generator": (generator_optimizer, generator_lr_schedule),
@@ -116,6 +136,9 @@ class GAN(pl.LightningModule):
         self._check_players()
         for _, regularizer in named:
             regularizer.check(loss)
+        if precision == "64":
+            self.double()
+        self._get_ready()
 
     def _check_players(self) -> None:
         g, d = self.generator, self.discriminator
@@ -128,12 +151,17 @@ class GAN(pl.LightningModule):
             raise UserError(f"the generator takes latents of {g.latent_dim}, the prior gives {self.prior.latent_dim}")
         if self.accumulation < 1:
             raise UserError(f"accumulation={self.accumulation}: give at least 1")
+        if self.accumulation > 1 and self.loss.whole_minibatch:
+            raise UserError(
+                f"{type(self.loss).__name__} compares each logit with the mean of a whole minibatch, which "
+                f"accumulation={self.accumulation} takes apart: set accumulation=1, on more devices if need be"
+            )
 
     # --- the round -----------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Plays one round on its real minibatches."""
-        seed_layers(stream_seed(self.seed, f"layers of rank {self._rank}", self.round), self.device)
+        seed_layers(stream_seed(self.seed, self._stream(f"layers of rank {self._rank}"), self.round), self.device)
         minibatches = self._minibatches(batch)
         for move in self.schedule.moves(self.round):
             if "discriminator" in move:
@@ -144,13 +172,8 @@ class GAN(pl.LightningModule):
     def _minibatches(self, batch: Batch) -> list[list[Minibatch]]:
         """This rank's share of the round: per discriminator update, its micro-batches."""
         k, parts = self.schedule.discriminator_steps, self.accumulation
-        size, remainder = divmod(batch.images.shape[0], k * parts)
-        if remainder:
-            raise UserError(
-                f"batch_size must divide by devices x accumulation: {batch.images.shape[0] // k} images a device, "
-                f"accumulation={parts}"
-            )
-        images = batch.images.split(size)
+        size = batch.images.shape[0] // (k * parts)
+        images = batch.images.to(self._passes.dtype).split(size)
         labels: Sequence[Tensor | None] = [None] * len(images)
         if self.generator.num_classes:
             if batch.labels is None:
@@ -162,13 +185,13 @@ class GAN(pl.LightningModule):
     def _play(self, move: Move, minibatch: list[Minibatch]) -> None:
         """One update of each player in `move`, all gradients taken before the first step."""
         for player in move:
-            self._optimizers[player].zero_grad()
+            self._steps[player].begin()
         for part, real in enumerate(minibatch):
             draws = self._draws(move[0], part, real.images.shape[0])
             self._calls = 0
             latents = draws.rows("latents", self.prior.sample)
             with nullcontext() if "generator" in move else torch.no_grad():
-                fake = self._generate(latents, real.labels)
+                fake = self._passes.generate(latents, real.labels)
             if "discriminator" in move:
                 self._backward("discriminator", self._discriminator_loss(real, fake, latents, draws))
             if "generator" in move:
@@ -180,19 +203,21 @@ class GAN(pl.LightningModule):
     def _discriminator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
         """Mean adversarial loss plus the penalties that are due, all recorded."""
         due = self._due("discriminator")
-        wanted = {side for _, r in due for side in r.differentiates if self.autocast_dtype is None}
+        wanted = {side for _, r in due for side in r.differentiates if not self._passes.inexact}
         images = real.images.detach().requires_grad_("real" in wanted)
         fake = fake.detach().requires_grad_("fake" in wanted)
-        real_logits = self._discriminate(images, real.labels, draws)
-        fake_logits = self._discriminate(fake, real.labels, draws)
+        real_logits = self._discriminate(images, real.labels, draws, twice="real" in wanted)
+        fake_logits = self._discriminate(fake, real.labels, draws, twice="fake" in wanted)
         self._record("logits/real", real_logits)
         self._record("logits/fake", fake_logits)
         loss = self.loss.discriminator(real_logits, fake_logits).mean()
         self._record("loss/discriminator", loss)
+        if self.recorder.due(self.round + 1) and len(fake) > 1:
+            self._record("samples/spread", spread(fake.detach()) / spread(images.detach()))
         if due:
             play = self._view(Minibatch(images, real.labels), fake, latents, real_logits, fake_logits, draws)
             for name, regularizer in due:
-                loss = loss + self._weighed(name, regularizer, regularizer.discriminator_penalty(play))
+                loss = loss + self._weighed(name, regularizer, regularizer.discriminator_penalty, play)
         return loss
 
     def _generator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
@@ -207,31 +232,32 @@ class GAN(pl.LightningModule):
         if due := self._due("generator"):
             play = self._view(real, fake, latents, real_logits, fake_logits, draws)
             for name, regularizer in due:
-                loss = loss + self._weighed(name, regularizer, regularizer.generator_penalty(play))
+                loss = loss + self._weighed(name, regularizer, regularizer.generator_penalty, play)
         return loss
 
     def _due(self, player: Player) -> list[tuple[str, Any]]:
         """The regularisers that penalise the player's next update."""
         return [(name, r) for name, r in self._penalties[player] if r.due(self.updates[player])]
 
-    def _weighed(self, name: str, regularizer: Regularizer, penalty: Tensor) -> Tensor:
+    def _weighed(self, name: str, regularizer: Regularizer, penalty: Callable[[Play], Tensor], play: Play) -> Tensor:
         """A penalty, recorded, as it is added to the loss: a lazy one counts for the updates that it skips."""
-        mean = penalty.mean()
+        with self._passes.exactly():
+            mean = penalty(play).mean()
         self._record(f"loss/{name}", mean)
         return regularizer.weight * regularizer.every * mean
 
     def _backward(self, player: Player, loss: Tensor) -> None:
         """Adds to the gradients of the player's parameters, and of no others."""
-        # Not manual_backward: nothing may reduce gradients before the player's step, and its hooks cost time.
-        own = [p for p in self._parameters_of[player] if p.requires_grad] if self._crossing[player] else None
-        (loss if self.accumulation == 1 else loss / self.accumulation).backward(inputs=own)
+        with self._passes.exactly() if self._due(player) else nullcontext():
+            share = loss if self.accumulation == 1 else loss / self.accumulation
+            self._steps[player].add(share, only_own=self._crossing[player])
 
     def _step(self, player: Player) -> None:
         """The optimizer step, counted, and what follows it."""
         network = self.player(player)
-        if self.recorder.due(self.round + 1):
-            self._record(f"gradient_norm/{player}", gradient_norm(self._parameters_of[player]))
-        self._optimizers[player].step()
+        norm = self._steps[player].step(measured=self.recorder.due(self.round + 1))
+        if norm is not None and self.recorder.due(self.round + 1):
+            self._record(f"gradient_norm/{player}", norm)
         self.updates[player] += 1
         for regularizer in self._step_hooks:
             regularizer.after_step(player, network)
@@ -244,7 +270,7 @@ class GAN(pl.LightningModule):
             self.ema.update(*self._averaged, self.ema.decay_at(images, self.images_seen))
         for scheduler in self._schedulers:
             scheduler.step()
-        if self.device.type == "cpu":  # elsewhere it would wait for the device: the next flush finds it
+        if self.device.type == "cpu" and self._world_size == 1:  # else it would wait, and the next flush finds it
             self.recorder.check(self.round)
         if self.round >= self.rounds:
             self.trainer.should_stop = True
@@ -262,33 +288,24 @@ class GAN(pl.LightningModule):
 
     def sampler(self) -> Sampler:
         """Draws pictures from the averaged generator, or from the generator itself where there is no average."""
-        network = self.generator_ema if self.generator_ema is not None else self.generator
-        return Sampler(network, self.prior, self.generator.num_classes, self.generator.value_range)
+        return Sampler(self._passes.sampled, self.prior, self.generator.num_classes, self.generator.value_range)
 
     @torch.no_grad()
     def probe(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """The discriminator's logits of real images, in its training mode, its buffers left as they are."""
         buffers = {name: buffer.clone() for name, buffer in self.discriminator.named_buffers()}
-        with self._autocast():
-            return torch.func.functional_call(self.discriminator, buffers, (images, labels)).float()
+        with self._passes.autocast():
+            inputs = images.to(self._passes.dtype), labels
+            return torch.func.functional_call(self.discriminator, buffers, inputs).float()
 
-    def _generate(self, latents: Tensor, labels: Tensor | None, exact: bool = False) -> Tensor:
-        with nullcontext() if exact else self._autocast():
-            return self.generator(latents, labels).float()
-
-    def _discriminate(self, images: Tensor, labels: Tensor | None, draws: Draws, exact: bool = False) -> Tensor:
+    def _discriminate(
+        self, images: Tensor, labels: Tensor | None, draws: Draws, exact: bool = False, twice: bool = False
+    ) -> Tensor:
         if self._input_hooks:
             for regularizer in self._input_hooks:
                 images = regularizer.inputs(images, draws, self._calls)
             self._calls += 1
-        with nullcontext() if exact else self._autocast():
-            return self.discriminator(images, labels).float()
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        """Entered per forward pass: a region around several steps would serve weights from before a step."""
-        if self.autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.autocast_dtype)
+        return self._passes.discriminate(images, labels, exact, twice)
 
     def _view(
         self,
@@ -300,8 +317,8 @@ class GAN(pl.LightningModule):
         draws: Draws,
     ) -> Play:
         return Play(
-            generator=partial(self._generate, labels=real.labels),
-            exact_generator=partial(self._generate, labels=real.labels, exact=True),
+            generator=partial(self._passes.generate, labels=real.labels),
+            exact_generator=partial(self._passes.generate, labels=real.labels, exact=True),
             discriminator=partial(self._discriminate, labels=real.labels, draws=draws),
             exact_discriminator=partial(self._discriminate, labels=real.labels, draws=draws, exact=True),
             networks=self._networks,
@@ -316,9 +333,10 @@ class GAN(pl.LightningModule):
 
     def _draws(self, player: Player, part: int, size: int) -> Draws:
         """The noise of one micro-batch of the player's next update."""
-        start = (self._rank * self.accumulation + part) * size
+        start = (part * self._world_size + self._rank) * size  # of each micro-batch a rank holds one block
         total = self._world_size * self.accumulation * size
-        return Draws(self._seeds[player], self.updates[player], total, start, start + size, self.device)
+        position = self.updates[player]
+        return Draws(self._seeds[player], position, total, start, start + size, self.device, self._passes.dtype)
 
     def _record(self, name: str, value: Tensor) -> None:
         self.recorder.add(name, value, self.round + 1)
@@ -333,9 +351,11 @@ class GAN(pl.LightningModule):
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         optimizers, schedulers = [], []
+        strategy = averaging_strategy(self.trainer.strategy) if self._trainer is not None else None
         for player, (make_optimizer, make_scheduler) in self._factories.items():
+            parameters = self.player(player).parameters()
             try:
-                optimizer = make_optimizer(self.player(player).parameters())
+                optimizer = strategy.optimizer_of(make_optimizer, parameters) if strategy else make_optimizer(parameters)
             except ValueError as error:  # a setting that torch doesn't take
                 raise UserError(f"optimizer.{player}: {error}") from error
             optimizers.append(optimizer)
@@ -344,25 +364,62 @@ class GAN(pl.LightningModule):
         return optimizers, schedulers
 
     def on_train_start(self) -> None:
-        refuse_several_devices(self.trainer)
-        self._rank, self._world_size = self.global_rank, self.trainer.world_size
         if self.trainer.precision != "32-true":
             raise UserError(
                 f"trainer.precision={self.trainer.precision} would serve weights from before a step: leave it out, "
                 f"and give precision=bf16 to the game"
             )
+        self._get_ready()
+        strategy = averaging_strategy(self.trainer.strategy)
+        wrapped = self.trainer.world_size > 1 and strategy is None  # Lightning's wrapper averages in each backward
+        for (player, parameters), optimizer in zip(self._parameters_of.items(), self.trainer.optimizers, strict=True):
+            if wrapped and self._crossing[player]:
+                raise UserError("trainer=ddp_lightning can't average gradients in both players: take trainer=ddp")
+            self._steps[player] = Steps(
+                optimizer,  # torch's own: Lightning's wrapper costs a sixth of a small round and only counts
+                parameters,
+                average=strategy.gradient_average(player, parameters) if strategy else None,
+                backward=self.manual_backward if wrapped else None,
+                max_norm=self.max_gradient_norm,
+                scaler=torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None,
+            )
+            self._steps[player].load_state_dict(self._loaded.get(player, {}))
+        self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        self._playing = ExitStack()
+        self._playing.enter_context(self._passes.playing())
+        self.trainer.should_stop = self.round >= self.rounds
+
+    def _get_ready(self) -> None:
+        """All that follows from the networks and the device that they are on."""
+        require_precision(self.precision, self.device if self._trainer is not None else None)
+        self._rank, self._world_size = position()
+        if self.sync_batch_norm and self._world_size > 1:
+            for network in (self.generator, self.discriminator):
+                synchronised(network)
+        players = self.generator, self.discriminator, self.generator_ema
+        self._passes = Passes(*players, self.precision, self.device, self.compiled)
         if self.generator_ema is not None:
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
-        # Steps go to torch's own optimizers: Lightning's wrapper costs a sixth of a small round and only counts.
+        self._seeds = {player: stream_seed(self.seed, self._stream(player)) for player in self._factories}
         self._networks: dict[Player, nn.Module] = {player: self.player(player) for player in self._factories}
         self._parameters_of = {player: list(self.player(player).parameters()) for player in self._factories}
-        self._optimizers: dict[Player, Optimizer] = dict(zip(self._factories, self.trainer.optimizers, strict=True))
-        self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        self.trainer.should_stop = self.round >= self.rounds
+
+    def _stream(self, purpose: str) -> str:
+        """What a stream of latents or noise is called: other ones after each roll-back."""
+        return f"{purpose} after roll-back {self.roll_backs}" if self.roll_backs else purpose
+
+    def agree_on_buffers(self) -> None:
+        """In all processes the same buffers, before any of them shows or saves the networks; once a round."""
+        if self._agreed_at != self.round:
+            self._agreed_at = self.round
+            agree_on_buffers(self)
+
+    def on_train_end(self) -> None:
+        self._playing.close()
 
     def learning_rates(self) -> dict[Player, float]:
         """The current learning rate of each player."""
-        return {player: optimizer.param_groups[0]["lr"] for player, optimizer in self._optimizers.items()}
+        return {player: steps.optimizer.param_groups[0]["lr"] for player, steps in self._steps.items()}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[MARK] = {
@@ -370,6 +427,8 @@ class GAN(pl.LightningModule):
             "round": self.round,
             "images_seen": self.images_seen,
             "updates": dict(self.updates),
+            "roll_backs": self.roll_backs,
+            "steps": {player: steps.state_dict() for player, steps in self._steps.items()},
             "recorder": self.recorder.state_dict(),
         }
 
@@ -379,14 +438,10 @@ class GAN(pl.LightningModule):
         self.round = state["round"]
         self.images_seen = state["images_seen"]
         self.updates.update(state["updates"])
+        self.roll_backs = state.get("roll_backs", 0)
+        self._loaded = state.get("steps", {})
         self.recorder.load_state_dict(state["recorder"])
         self.resumed = True
-
-
-def refuse_several_devices(trainer: pl.Trainer) -> None:
-    """Raise where the trainer has more than one process: their gradients would not be averaged."""
-    if trainer.world_size > 1:
-        raise UserError(f"the game is played on one device, and this trainer has {trainer.world_size}: set devices=1")
 
 
 @contextmanager
@@ -407,6 +462,6 @@ def tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     return list(network.parameters()), list(network.buffers())
 
 
-def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
-    """The L2 norm of all gradients of the parameters, a scalar on their device."""
-    return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+def spread(samples: Tensor) -> Tensor:
+    """The mean over dimensions of the standard deviation over the samples (N, ...)."""
+    return samples.std(0).mean()

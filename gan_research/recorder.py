@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_research.distributed import failing_together
 from gan_research.errors import UserError
 
 
@@ -41,10 +42,13 @@ class Recorder:
         fresh = takewhile(lambda entry: entry[1] == round, reversed(self._pending))
         losses = [value for name, _, value in fresh if name.startswith("loss/")]
         if losses and not torch.stack(losses).isfinite().all():
-            self.flush()
+            self._blame(self._pending)
 
     def flush(self) -> dict[str, Tensor]:
-        """All values of each term since the last flush: flat, float32, on the host. Raises at one that isn't finite."""
+        """All values of each term since the last flush: flat, float32, on the host.
+
+        Raises, in all processes, where in one of them a value isn't finite.
+        """
         pending, self._pending = self._pending, []
         if not pending:
             return {}
@@ -54,8 +58,9 @@ class Recorder:
             flat[name].append(value.to(device).reshape(-1).float())
         joined = {name: torch.cat(values) for name, values in flat.items()}
         host = torch.cat(list(joined.values())).cpu().split([v.numel() for v in joined.values()])
-        if not all(v.isfinite().all() for v in host):
-            self._blame(pending)
+        with failing_together():
+            if not all(v.isfinite().all() for v in host):
+                self._blame(pending)
         return dict(zip(joined, host, strict=True))
 
     def _blame(self, pending: list[tuple[str, int, Tensor]]) -> None:

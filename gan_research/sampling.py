@@ -52,8 +52,9 @@ class Sampler:
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor | None, batch_size: int = 500) -> Tensor:
         """As `sample`, of latents (n, latent_dim) and classes (n,) of one's own."""
-        device = next(self.generator.parameters()).device
-        latents = latents.to(device)
+        weights = next(self.generator.parameters())
+        device = weights.device
+        latents = latents.to(device, weights.dtype)
         labels = None if labels is None else labels.to(device)
         with evaluating(self.generator):
             parts = [

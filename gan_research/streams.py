@@ -42,7 +42,7 @@ class Draws:
     """The noise of one update: drawn for the whole minibatch, of which the holder takes the rows [start, stop).
 
     Ranks and micro-batches each hold their own rows of the same draw, so what is drawn doesn't depend on how many
-    there are.
+    there are. Drawn in torch's default dtype, float32, and given as `dtype`.
     """
 
     seed: int
@@ -51,10 +51,11 @@ class Draws:
     start: int
     stop: int
     device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
 
     def rows(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
         """The holder's rows of `sample(total, generator)`, which returns (total, ...)."""
-        drawn = sample(self.total, stream(self.seed, purpose, self.position, self.device))
+        drawn = sample(self.total, stream(self.seed, purpose, self.position, self.device)).to(self.dtype)
         return drawn if self.stop - self.start == self.total else drawn[self.start : self.stop]
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:

@@ -1,6 +1,7 @@
 """From a checked config to the parts of a run."""
 
 import logging
+import os
 import warnings
 from typing import Any
 
@@ -8,18 +9,22 @@ import pytorch_lightning as pl
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from pytorch_lightning.plugins.environments import ClusterEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from gan_research.checkpoints import AtomicCheckpointIO
 from gan_research.data import Data
 from gan_research.errors import UserError
-from gan_research.gan import GAN, refuse_several_devices
+from gan_research.distributed.strategies import averaging_strategy, refuse
+from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
 from gan_research.streams import stream_seed
 
 log = logging.getLogger(__name__)
 
-GAME = ("rounds", "accumulation", "precision", "log_every", "seed")
+GAME = (
+    "rounds", "accumulation", "precision", "compile", "max_gradient_norm", "sync_batch_norm", "log_every", "seed",
+)  # fmt: skip
 """Top-level keys that are arguments of `GAN` by the same name."""
 
 
@@ -100,21 +105,29 @@ def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | Non
 def build_trainer(config: dict[str, Any]) -> pl.Trainer:
     """The trainer, without loggers and callbacks yet."""
     quieten_lightning()
+    node = config["trainer"]
+    strategy = node.get("strategy", "auto")
+    refuse(strategy if isinstance(strategy, str) else strategy["_target_"].rpartition(".")[2])
     try:
         trainer = make(
-            config["trainer"],
+            node,
             max_epochs=-1,
             logger=False,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *started_together()],
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-    except MisconfigurationException as error:
-        raise UserError(f"trainer: {error}") from error
-    refuse_several_devices(trainer)
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+    averaging_strategy(trainer.strategy)
     return trainer
+
+
+def started_together() -> list[ClusterEnvironment]:
+    """Where this process was started as one of several (by gan train itself, torchrun, or srun): who says which."""
+    return [TorchElasticEnvironment()] if int(os.environ.get("WORLD_SIZE", "1")) > 1 else []
 
 
 def quieten_lightning() -> None:

@@ -7,10 +7,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import MISSING
-from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from gan_research.errors import UserError, did_you_mean
+from gan_research.passes import Precision
 
 Node = dict[str, Any]
 INSTRUCTIONS = {"_target_", "_partial_"}
@@ -21,7 +22,10 @@ def train(  # the signature is the schema
     batch_size: PositiveInt,
     accumulation: PositiveInt,
     conditional: bool,
-    precision: Literal["32", "bf16"],
+    precision: Precision,
+    compile: bool,
+    max_gradient_norm: PositiveFloat | None,
+    sync_batch_norm: bool,
     seed: int,
     log_every: PositiveInt,
     sample_every: PositiveInt,

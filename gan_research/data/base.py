@@ -87,6 +87,7 @@ class Data(pl.LightningDataModule):
         rank: int = 0,
         world_size: int = 1,
         device: torch.device | str = "cpu",
+        accumulation: int = 1,
     ) -> Rounds:
         """The endless rounds of real minibatches of one rank, as they are stored, from round `start` on."""
         return self.make_rounds(
@@ -97,6 +98,7 @@ class Data(pl.LightningDataModule):
             rank=rank,
             world_size=world_size,
             device=device,
+            accumulation=accumulation,
         )
 
     def train_dataloader(self) -> Rounds:
@@ -109,6 +111,7 @@ class Data(pl.LightningDataModule):
             rank=trainer.global_rank,
             world_size=trainer.world_size,
             device=trainer.strategy.root_device,
+            accumulation=gan.accumulation,
         )
         rounds.start = lambda: int(gan.round)
         return rounds
@@ -121,9 +124,12 @@ class Data(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """The batch as the players see it."""
         trainer = self.trainer
-        return self.ready(batch) if trainer is None else self.ready(batch, trainer.global_rank, trainer.world_size)
+        if trainer is None:
+            return self.ready(batch)
+        gan: Any = trainer.lightning_module
+        return self.ready(batch, trainer.global_rank, trainer.world_size, gan.accumulation)
 
-    def ready(self, batch: Batch, rank: int = 0, world_size: int = 1) -> Batch:
+    def ready(self, batch: Batch, rank: int = 0, world_size: int = 1, accumulation: int = 1) -> Batch:
         """The batch of a rank as the players see it."""
         return Batch(self.to_float(batch.images), batch.labels, batch.round)
 
@@ -174,19 +180,20 @@ class ImageData(Data):
     def make_rounds(self, **share: Any) -> Rounds:
         return ImageRounds(self.train, num_workers=self.num_workers, **share)
 
-    def ready(self, batch: Batch, rank: int = 0, world_size: int = 1) -> Batch:
+    def ready(self, batch: Batch, rank: int = 0, world_size: int = 1, accumulation: int = 1) -> Batch:
         """The batch as the players see it. Flips are drawn for the whole round, so they do not depend on the ranks."""
         if self.flip:
             images = batch.images
-            mask = self._flips(batch.round, len(images) * world_size, rank, world_size, images.device)
+            mask = self._flips(batch.round, len(images) * world_size)
+            micro_batches = len(mask) // self.batch_size * accumulation
+            mask = rank_block(mask, micro_batches, rank, world_size)
+            mask = (mask.pin_memory() if images.is_cuda else mask).to(images.device, non_blocking=True)
             batch = batch._replace(images=torch.where(mask[:, None, None, None], images.flip(-1), images))
         return super().ready(batch)
 
-    def _flips(self, round: int, total: int, rank: int, world_size: int, device: torch.device) -> Tensor:
-        generator = stream(self.seed, "flip", round)
-        mask = torch.randint(0, 2, (total,), generator=generator, dtype=torch.bool)
-        mask = rank_block(mask, total // self.batch_size, rank, world_size)
-        return (mask.pin_memory() if device.type == "cuda" else mask).to(device, non_blocking=True)
+    def _flips(self, round: int, total: int) -> Tensor:
+        """Which of a round's pictures are flipped: bool (total,)."""
+        return torch.randint(0, 2, (total,), generator=stream(self.seed, "flip", round), dtype=torch.bool)
 
     def to_float(self, samples: Tensor) -> Tensor:
         """uint8 levels -> float32 in the set's value range."""

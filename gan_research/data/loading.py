@@ -25,9 +25,10 @@ class Batch(NamedTuple):
 
 
 class Rounds(Iterable[Batch]):
-    """The endless rounds of one rank, from round `start` on; of each minibatch of a round the rank holds one block.
+    """The endless rounds of one rank, from round `start` on.
 
-    `start` may be a function: it is asked whenever an iteration begins. A subclass implements `play`.
+    A minibatch is `accumulation` micro-batches, one after the other, and of each the rank holds one block: what
+    several ranks play together is what one rank would play, micro-batch by micro-batch. `start` may be a function: it is asked whenever an iteration begins. A subclass implements `play`.
     """
 
     def __init__(
@@ -39,15 +40,17 @@ class Rounds(Iterable[Batch]):
         rank: int = 0,
         world_size: int = 1,
         device: torch.device | str = "cpu",
+        accumulation: int = 1,
     ) -> None:
-        if batch_size % world_size:
+        if batch_size % (world_size * accumulation):
+            micro_batches = "" if accumulation == 1 else f" x {accumulation} micro-batches"
             raise UserError(
-                f"batch_size={batch_size} cannot be divided among {world_size} devices: "
-                f"make it a multiple of {world_size}"
+                f"batch_size={batch_size} cannot be divided among {world_size} devices{micro_batches}: "
+                f"make it a multiple of {world_size * accumulation}"
             )
         self.seed, self.batch_size = seed, batch_size
         self.discriminator_steps, self.start = discriminator_steps, start
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.accumulation = rank, world_size, accumulation
         self.device = torch.device(device)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -59,7 +62,7 @@ class Rounds(Iterable[Batch]):
 
     def share(self, values: Tensor) -> Tensor:
         """The rank's part of what a whole round holds."""
-        return rank_block(values, self.discriminator_steps, self.rank, self.world_size)
+        return rank_block(values, self.discriminator_steps * self.accumulation, self.rank, self.world_size)
 
 
 class ImageRounds(Rounds):
@@ -137,5 +140,6 @@ def _as_it_is(read: Any) -> Any:
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C is the main process's business: it ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Being asked to stop, by Ctrl-C or a scheduler, is the main process's business: it ends its workers itself."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)

@@ -18,6 +18,9 @@ class AdversarialLoss:
     log_odds = False
     """Whether the logits are log-odds of being real, so that sigmoid(logits) is the probability D(x)."""
 
+    whole_minibatch = False
+    """Whether a sample's loss depends on the rest of its minibatch: on several devices it is taken over all of it."""
+
     margin = False
     """Whether there is a `real_term` that is convex, bounded below and falling at 0: one that suits differences."""
 

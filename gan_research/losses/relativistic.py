@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gan_research.distributed import mean_of_all
 from gan_research.divergences import jsd, kl, triangular
 from gan_research.errors import UserError
 from gan_research.losses.base import AdversarialLoss, Separable
@@ -90,8 +91,10 @@ def pairs_jsd(p: Tensor, q: Tensor) -> Tensor:
 class RelativisticAverage(Relative):
     """Against the average (RaGAN). D: phi(C(x) - mean C(y)) + psi(C(y) - mean C(x)); G: psi and phi exchanged.
 
-    phi and psi are the base's terms for reals and for fakes; the means are those of the micro-batch.
+    phi and psi are the base's terms for reals and for fakes; the means are those of the minibatch, over all devices.
     """
+
+    whole_minibatch = True
 
     def __init__(self, base: Separable):
         super().__init__(base)
@@ -103,7 +106,8 @@ class RelativisticAverage(Relative):
             )
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        return torch.add(*self._terms(real_logits, fake_logits, real_logits.mean(), fake_logits.mean()))
+        means = mean_of_all(torch.stack([real_logits.mean(), fake_logits.mean()]))
+        return torch.add(*self._terms(real_logits, fake_logits, *means))
 
     def expected(self, player: Literal["discriminator", "generator"], logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
         if player == "generator":

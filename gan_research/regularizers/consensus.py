@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gan_research.distributed import mean_of_all
 from gan_research.regularizers.base import Play, Regularizer
 from gan_research.schedule import Player
 
@@ -11,7 +12,7 @@ class Consensus(Regularizer):
     """Both players descend weight / 2 * ||v||^2 besides their own losses (Mescheder et al. 2017, section 4).
 
     v = (gradient of L_D in D's parameters, gradient of L_G in G's parameters) is the field that simultaneous descent
-    follows; L_D and L_G are the adversarial losses of this micro-batch, no regulariser in them. The penalty has forward
+    follows; L_D and L_G are the adversarial losses of this micro-batch, over all devices, no regulariser in them. The penalty has forward
     passes of its own, with a graph through both players, in float32. Weight 10 is that of the authors' experiments.
     """
 
@@ -31,7 +32,7 @@ class Consensus(Regularizer):
         for player, loss in losses.items():
             wanted = [p for p in play.networks[player].parameters() if p.requires_grad]
             v = torch.autograd.grad(loss.mean(), wanted, create_graph=True, materialize_grads=True)
-            squares += [part.square().sum() for part in v]
+            squares += [mean_of_all(part).square().sum() for part in v]
         return 0.5 * torch.stack(squares).sum()
 
     generator_penalty = discriminator_penalty

@@ -4,6 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from gan_research.distributed import mean_of_all, position
 from gan_research.errors import UserError
 from gan_research.regularizers.base import Play, Regularizer
 
@@ -63,7 +64,7 @@ class DRAGAN(Regularizer):
     """weight * (||grad D(x + a * delta)|| - 1)^2 around real images (Kodali et al. 2017, section 2.3).
 
     delta = spread * std(x) * u with u uniform on [0, 1) per pixel, a uniform per image, as the authors' code draws
-    them (the paper's text has Gaussian noise).
+    them (the paper's text has Gaussian noise). std(x) is over all values of the micro-batch, on all devices.
     """
 
     def __init__(self, weight: float = 10.0, every: int = 1, spread: float = 0.5):
@@ -73,13 +74,23 @@ class DRAGAN(Regularizer):
     def discriminator_penalty(self, play: Play) -> Tensor:
         real = play.real.detach()
         noise = play.draws.uniform("dragan_noise", *real.shape[1:])
-        points = real + play.share("dragan_step") * self.spread * real.std() * noise
+        points = real + play.share("dragan_step") * self.spread * deviation(real) * noise
         return (norm(play.gradient_at(points)) - 1).square()
 
 
 def between(play: Play, purpose: str) -> Tensor:
     """Points on the lines from fakes to reals: (N, C, H, W)."""
     return play.fake.lerp(play.real, play.share(purpose))
+
+
+def deviation(values: Tensor) -> Tensor:
+    """The standard deviation of all values, over the equal shares of all processes; a scalar without a gradient."""
+    processes = position()[1]
+    if processes == 1:
+        return values.std()
+    centred = values - mean_of_all(values.mean())
+    count = processes * values.numel()
+    return (mean_of_all(centred.square().mean()) * count / (count - 1)).sqrt()
 
 
 def squared_norm(gradients: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gan_research.distributed import mean_of_all
 from gan_research.errors import UserError
 from gan_research.losses import AdversarialLoss
 from gan_research.regularizers.base import Play, Regularizer
@@ -61,7 +62,7 @@ class LeCam(Regularizer):
 
     def after_step(self, player: Player, network: nn.Module) -> None:
         if player == "discriminator" and self._means:
-            real, fake = (torch.stack(means).mean() for means in zip(*self._means, strict=True))
+            real, fake = mean_of_all(torch.stack([torch.stack(pair) for pair in self._means]).mean(0))
             self.alpha_real.lerp_(real, 1 - self.decay)
             self.alpha_fake.lerp_(fake, 1 - self.decay)
             self._means.clear()

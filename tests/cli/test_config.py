@@ -227,7 +227,6 @@ BAD = [
     ("metrics.num_samples=1", "num_samples", "at least"),
     ("generator._target_=foo.Bar", "generator._target_=foo.Bar", "can't be imported"),
     ("data._target_=foo.Bar", "data._target_=foo.Bar", "can't be imported"),
-    ("trainer.devices=2", "one device", "set devices=1"),
     ("accumulation=3", "accumulation=3", "batch_size=64"),
     ("hydra.run.dir=x", "hydra.* has no effect", "output="),
     ("foo", "'foo' is neither KEY=VALUE", "gan train --help"),

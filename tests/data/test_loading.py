@@ -138,7 +138,7 @@ class Watcher(pl.LightningModule):
     def __init__(self, round=0):
         super().__init__()
         self.automatic_optimization = False
-        self.schedule = SimpleNamespace(discriminator_steps=2)
+        self.schedule, self.accumulation = SimpleNamespace(discriminator_steps=2), 1
         self.round, self.seen = round, []
         self.weight = torch.nn.Parameter(torch.zeros(1))
 

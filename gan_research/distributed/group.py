@@ -1,0 +1,157 @@
+"""The group of processes: how it is joined, who does which part, and what all of them must agree on."""
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed
+
+from gan_research.errors import RESUME, UserError
+
+T = TypeVar("T")
+
+TIMEOUT = 600.0
+"""Seconds that processes wait for each other where nothing else is said."""
+
+waiting_for: str | None = None
+"""What this process waits for the others in, if it does: a watchdog tells by it who is stuck and who only waits."""
+
+
+class LostProcess(UserError):
+    """Another process of the group is gone, or didn't answer in time; the run can go on from its last checkpoint."""
+
+    status = RESUME
+
+
+def backend() -> str:
+    """gloo for tensors on the CPU, and for what is agreed there; nccl for those on a GPU."""
+    return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+
+
+@contextmanager
+def joined(timeout: float = TIMEOUT) -> Iterator[None]:
+    """Inside, the processes that were started together (RANK, WORLD_SIZE, ... say how) are one group; alone: nothing.
+
+    timeout: seconds after which a process that the others wait for is given up.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1 or distributed.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    _join(size, timeout)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def _join(size: int, timeout: float) -> None:
+    address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+    try:
+        distributed.init_process_group(backend(), timeout=timedelta(seconds=timeout))
+    except (RuntimeError, ValueError) as error:
+        reason = _first_line(error)
+        if "EADDRINUSE" in str(error) or "address already in use" in str(error):
+            raise UserError(f"the port of {address} is in use: set MASTER_PORT to a free one") from error
+        raise LostProcess(
+            f"the {size} processes of this run didn't come together at {address} within {timeout:g} s: "
+            f"see whether all were started and can reach it ({reason})"
+        ) from error
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Around whatever waits for the other processes: what a broken connection comes to is `LostProcess`."""
+    global waiting_for
+    waiting_for = what
+    try:
+        yield
+    except RuntimeError as error:  # torch's errors of communication have no narrower class in common
+        raise LostProcess(
+            f"process {position()[0]} on {platform.node()} lost another process of this run, in {what}: "
+            f"{_first_line(error)}"
+        ) from error
+    finally:
+        waiting_for = None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def is_first() -> bool:
+    """Whether this process is the one that shows and writes what all have found."""
+    return position()[0] == 0
+
+
+def position() -> tuple[int, int]:
+    """This process's rank, and how many processes there are: (0, 1) where no process group was made."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def share(count: int) -> range:
+    """This process's part of `count` things: contiguous, in the order of the ranks, each thing in one part."""
+    rank, size = position()
+    return range(count * rank // size, count * (rank + 1) // size)
+
+
+def from_first(value: T) -> T:
+    """What the first process holds."""
+    if position()[1] == 1:
+        return value
+    values = [value]
+    with waiting("what the first process says"):
+        distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def from_all(value: T) -> list[T]:
+    """What each process holds, in the order of the ranks."""
+    size = position()[1]
+    values = [value] * size
+    if size > 1:
+        with waiting("what each process says"):
+            distributed.all_gather_object(values, value)
+    return values
+
+
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """A UserError inside, in any of the processes, is raised by all of them: none waits for one that gave up."""
+    mine: UserError | None = None
+    try:
+        yield
+    except LostProcess:
+        raise
+    except UserError as error:
+        if position()[1] == 1:
+            raise
+        mine = error
+    if position()[1] == 1:
+        return
+    first = next((error for error in from_all(mine) if error is not None), None)
+    if first is not None:
+        first.common = True
+        raise first from mine
+
+
+def require_same(facts: Mapping[str, str]) -> None:
+    """Raise, in all processes, where one of them says anything else of itself than the first does."""
+    everywhere = from_all({**facts, "host": platform.node()})
+    for rank, other in enumerate(everywhere):
+        for name, value in everywhere[0].items():
+            if name != "host" and other[name] != value:
+                error = UserError(
+                    f"process {rank} on {other['host']} has another {name} than the first on {everywhere[0]['host']}: "
+                    f"{other[name]}, not {value}; start all of them alike"
+                )
+                error.common = True
+                raise error

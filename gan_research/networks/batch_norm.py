@@ -1,0 +1,93 @@
+"""Batch normalisation over the samples of all processes, and its running statistics where it isn't."""
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from gan_research.distributed import broadcast_tensors, mean_of_all, position, waiting
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Normalises by the mean and variance over the samples of all processes: what one process would do with them all.
+
+    Any number of dimensions, (N, C, ...); every process brings as many samples. On any device and twice
+    differentiable, which torch's own is not. In evaluation mode, and alone, it is plain batch normalisation.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"batch normalisation takes (N, C, ...), not {tuple(input.shape)}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        processes = position()[1]
+        if processes == 1 or not (self.training or self.running_mean is None):
+            return super().forward(input)
+        self._check_input_dim(input)
+        axes = [0, *range(2, input.dim())]
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        shape = [1, -1, *(1 for _ in axes[1:])]
+        count = processes * values.numel() // values.shape[1]
+        mean = mean_of_all(values.mean(axes))
+        centred = values - mean.view(shape)
+        variance = mean_of_all(centred.square().mean(axes))  # E x^2 - (E x)^2 would lose digits
+        self._follow(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        normal = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normal = normal * self.weight.to(normal.dtype).view(shape) + self.bias.to(normal.dtype).view(shape)
+        return normal.to(input.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics; the variance is the unbiased one, as in torch's."""
+        if not self.track_running_stats:
+            return
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
+
+def synchronised(network: nn.Module) -> None:
+    """Every batch normalisation inside `network` becomes a `SyncBatchNorm`, of the same parameters and buffers."""
+    for parent in list(network.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, _BatchNorm) and not isinstance(layer, SyncBatchNorm):
+                setattr(parent, name, _converted(layer))
+
+
+def _converted(layer: _BatchNorm) -> SyncBatchNorm:
+    new = SyncBatchNorm(
+        layer.num_features, layer.eps, layer.momentum, affine=False, track_running_stats=layer.track_running_stats
+    )
+    new.affine = layer.affine
+    new._parameters, new._buffers = layer._parameters, layer._buffers
+    return cast(SyncBatchNorm, new.train(layer.training))
+
+
+def agree_on_buffers(module: nn.Module) -> None:
+    """All processes get the same buffers: the mean of their running statistics, and of all else what the first has."""
+    size = position()[1]
+    if size == 1:
+        return
+    statistics = list(_running_statistics(module))
+    ours = {id(tensor) for tensor in statistics}
+    if statistics:
+        flat = torch.cat([tensor.flatten() for tensor in statistics])
+        with waiting("the mean of the running statistics"):
+            distributed.all_reduce(flat)
+        for tensor, mean in zip(statistics, flat.div_(size).split([t.numel() for t in statistics]), strict=True):
+            tensor.copy_(mean.view_as(tensor))
+    broadcast_tensors(buffer for buffer in module.buffers() if id(buffer) not in ours)
+
+
+def _running_statistics(module: nn.Module) -> Iterator[Tensor]:
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None:
+            assert layer.running_var is not None
+            yield from (layer.running_mean, layer.running_var)

@@ -1,0 +1,68 @@
+"""One player's steps: gradients summed, averaged over processes, clipped, and the optimizer's step."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+class Steps:
+    """Takes a player's steps: the gradients of any number of losses, then average -> unscale -> clip -> step.
+
+    average: averages the gradients over the processes, in the place; None where there is nothing to average.
+    backward: how a loss is differentiated, where it isn't by torch's own `backward`.
+    max_norm: gradients whose L2 norm over all parameters is larger are scaled down to it (Pascanu et al. 2013).
+    scaler: in float16 a loss is scaled up, lest its gradients vanish; a step whose gradients overflow is left out. One
+        scaler for each player, as their losses differ in scale.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        parameters: Sequence[nn.Parameter],
+        average: Callable[[], None] | None = None,
+        backward: Callable[..., None] | None = None,
+        max_norm: float | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.optimizer, self.parameters = optimizer, list(parameters)
+        self.average, self.max_norm, self.scaler = average, max_norm, scaler
+        self._backward: Callable[..., None] = backward or Tensor.backward
+
+    def begin(self) -> None:
+        """No gradients yet."""
+        self.optimizer.zero_grad()
+
+    def add(self, loss: Tensor, only_own: bool = False) -> None:
+        """Add the gradients of `loss`; with `only_own` to no other parameters than the player's."""
+        inputs = [p for p in self.parameters if p.requires_grad] if only_own else None
+        self._backward(loss if self.scaler is None else self.scaler.scale(loss), inputs=inputs)
+
+    def step(self, measured: bool = False) -> Tensor | None:
+        """The step; the gradients' L2 norm before clipping, a scalar on their device, where it is to be `measured`."""
+        if self.average is not None:
+            self.average()
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        norm = None
+        if measured or self.max_norm is not None:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        if self.max_norm is not None:
+            assert norm is not None
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_norm, norm)
+        if self.scaler is None:
+            self.optimizer.step()
+            return norm
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return norm if norm is None else norm.nan_to_num(posinf=0.0)  # of a step that was left out
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the optimizer's own state doesn't hold."""
+        return {} if self.scaler is None else self.scaler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.scaler is not None and state:
+            self.scaler.load_state_dict(state)
