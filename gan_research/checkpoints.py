@@ -1,17 +1,21 @@
 """Checkpoints: written atomically, read safely, and enough to sample from by themselves."""
 
-import importlib
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
+from zipfile import ZipFile
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from gan_research import __version__
 from gan_research.description import describe
 from gan_research.errors import UserError
+from gan_research.exports import is_export, load_export, make_sampler
 from gan_research.files import write_atomically
 from gan_research.sampling import Sampler
 
@@ -23,8 +27,10 @@ MARK = "gan_research"
 
 FORMAT = 1
 
-TRUSTED = ("gan_research.networks", "gan_research.priors")
-"""Only classes of these modules are built from what a checkpoint names."""
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+"""A run's last checkpoint, and the one before, which is used where the last one is damaged."""
+
+log = logging.getLogger(__name__)
 
 
 def describe_game(gan: "GAN") -> dict[str, Any]:
@@ -75,18 +81,32 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
 
+class Damaged(UserError):
+    """A file that isn't there, or isn't a whole checkpoint."""
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The checkpoint's plain containers and CPU tensors; nothing in it is executed."""
+    """The checkpoint's plain containers and CPU tensors, found to be what was written; nothing in it is executed."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no checkpoint at {path}")
+        raise Damaged(f"no checkpoint at {path}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # one file, though a run may be writing the next
+            require_whole(file)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path} can't be read as a checkpoint (truncated, or not one): {reason}") from error
+        raise Damaged(f"{path} can't be read as a checkpoint (truncated, damaged, or not one): {reason}") from error
     game_of(checkpoint, path)
     return checkpoint
+
+
+def require_whole(file: BinaryIO) -> None:
+    """Raise unless each part of a file of torch.save has its checksum, which torch writes but doesn't look at."""
+    with ZipFile(file) as archive:
+        if (part := archive.testzip()) is not None:
+            raise ValueError(f"{part} isn't what was written")
+    file.seek(0)
 
 
 def game_of(checkpoint: Any, name: str | Path = "this") -> dict[str, Any]:
@@ -99,45 +119,60 @@ def game_of(checkpoint: Any, name: str | Path = "this") -> dict[str, Any]:
     return game
 
 
-def find_checkpoint(path: str | Path) -> Path:
-    """`path` itself, or the last checkpoint where it is a run's folder."""
+def open_checkpoint(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """A checkpoint's own path, and what it holds.
+
+    path: a checkpoint; or the folder of a run: its last one, or the one before where that is damaged.
+    """
     path = Path(path)
     if not path.is_dir():
-        return path
-    last = path / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        raise UserError(f"{path} has no checkpoints/last.ckpt: give the folder of a run, or a checkpoint")
-    return last
+        return path, read_checkpoint(path)
+    last, previous = path / "checkpoints" / LAST, path / "checkpoints" / PREVIOUS
+    if not has_checkpoint(path):
+        raise UserError(f"{path} has no checkpoints/{LAST}: give the folder of a run, or a checkpoint")
+    try:
+        return last, read_checkpoint(last)
+    except Damaged as error:
+        if not previous.is_file():
+            raise
+        reason = error
+    try:
+        content = read_checkpoint(previous)
+    except Damaged as error:
+        raise UserError(f"the run's last two checkpoints are both damaged: {reason}; {error}") from error
+    log.warning("%s; the one before is used, %s, of round %d", reason, previous, content[MARK]["round"])
+    return previous, content
 
 
-def load(path: str | Path, raw: bool = False, trust: Sequence[str] = ()) -> Sampler:
-    """A sampler from a checkpoint or a run's folder: `load(path).sample(64, seed=0)`.
+def has_checkpoint(run: Path) -> bool:
+    """Whether the run in that folder has written one of its last two checkpoints."""
+    return any((run / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
+
+
+def rounds_played(run: Path) -> int:
+    """How many rounds the run in that folder had played at its last checkpoint: a look, which verifies nothing."""
+    for name in (LAST, PREVIOUS):
+        with suppress(Exception):  # damaged: who opens it will be told
+            content = torch.load(str(run / "checkpoints" / name), map_location="cpu", weights_only=True, mmap=True)
+            return int(game_of(content)["round"])
+    return 0
+
+
+def load(path: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
+    """A sampler from a checkpoint, a run's folder or an exported one: `load(path).sample(64, seed=0)`.
 
     raw: the generator itself instead of its average.
-    trust: modules, besides the project's own, whose generators and priors may be built from what the checkpoint names.
+    allow: modules, besides the project's own, whose generators and priors may be built from what is named there.
     """
-    checkpoint = read_checkpoint(find_checkpoint(path))
+    if is_export(path):
+        return load_export(path, raw, allow)
+    _, checkpoint = open_checkpoint(path)
     game = checkpoint[MARK]
-    generator = rebuild(game["generator"], trust)
-    prior = rebuild(game["prior"], trust)
-    prefix = "generator_ema." if game["ema"] and not raw else "generator."
-    weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    generator.load_state_dict(weights)
-    generator.requires_grad_(False).eval()
-    return Sampler(generator, prior, generator.num_classes, generator.value_range)
+    weights = weights_of(checkpoint, "generator" if raw or not game["ema"] else "generator_ema")
+    return make_sampler(game, weights, allow)
 
 
-def rebuild(description: dict[str, Any], trust: Sequence[str] = ()) -> Any:
-    """The object that `describe` described, if its module is trusted."""
-    arguments = dict(description)
-    target = arguments.pop("_target_")
-    require_trusted(target, (*TRUSTED, *trust))
-    module, _, name = target.rpartition(".")
-    return getattr(importlib.import_module(module), name)(**arguments)
-
-
-def require_trusted(target: str, trust: Sequence[str]) -> None:
-    """Raise unless the class `target`, which a checkpoint names, is of one of the modules in `trust`."""
-    module = target.rpartition(".")[0]
-    if not any(module == trusted or module.startswith(trusted + ".") for trusted in trust):
-        raise UserError(f"the checkpoint wants {target}, which isn't trusted: pass trust=('{module}',) if you do")
+def weights_of(checkpoint: dict[str, Any], network: str) -> dict[str, Tensor]:
+    """The state of one network: generator, generator_ema or discriminator."""
+    prefix = f"{network}."
+    return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}

@@ -2,7 +2,10 @@
 
 import contextlib
 import inspect
+from collections.abc import Sequence
 from typing import Any, Self
+
+from gan_research.allowed import allowed
 
 
 class Described:
@@ -26,6 +29,12 @@ class Described:
 def describe(thing: Described) -> dict[str, Any]:
     """What rebuilds `thing`, weights aside: its class under `_target_`, and all of its arguments."""
     return {"_target_": f"{type(thing).__module__}.{type(thing).__qualname__}", **thing.arguments}
+
+
+def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
+    """What `describe` described, if its class is of an allowed module, or of one in `allow`."""
+    arguments = dict(description)
+    return allowed(arguments.pop("_target_", None), allow)(**arguments)
 
 
 def plain(value: Any) -> Any:

@@ -106,7 +106,7 @@ def test_a_truncated_checkpoint_is_one_clear_error(damage, saved):
     path = saved[0]
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(
-        UserError, match=r"last.ckpt can't be read as a checkpoint \(truncated, or not one\): \S"
+        UserError, match=r"last.ckpt can't be read as a checkpoint \(truncated, damaged, or not one\): \S"
     ) as error:
         read_checkpoint(path)
     assert "\n" not in str(error.value)
@@ -143,17 +143,17 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-UNTRUSTED = ("os.system", "gan_research.networks_evil.Generator", "gan_research.cli.main", "builtins.eval", "eval")
+FORBIDDEN = ("os.system", "gan_research.networks_evil.Generator", "gan_research.cli.main", "builtins.eval", "eval")
 
 
-@pytest.mark.parametrize("target", UNTRUSTED)
+@pytest.mark.parametrize("target", FORBIDDEN)
 @pytest.mark.parametrize("part", ["generator", "prior"])
-def test_a_checkpoint_builds_only_what_is_trusted(part, target, saved):
+def test_a_checkpoint_builds_only_what_is_allowed(part, target, saved):
     path = saved[0]
     checkpoint = read_checkpoint(path)
     checkpoint["gan_research"][part]["_target_"] = target
     torch.save(checkpoint, path)
-    with pytest.raises(UserError, match=rf"the checkpoint wants .*{target}, which isn't trusted: pass trust="):
+    with pytest.raises(UserError, match=rf"the checkpoint wants .*{target}, which isn't allowed"):
         load(path)
 
 
@@ -161,12 +161,12 @@ class MyGenerator(MLPGenerator):
     """A generator of the user's own."""
 
 
-def test_the_users_own_generator_is_built_if_trusted(play, tmp_path):
+def test_the_users_own_generator_is_built_if_allowed(play, tmp_path):
     path = tmp_path / "own.ckpt"
     play(rounds=1, generator=partial(MyGenerator, width=8), callbacks=[Save(path)])
-    with pytest.raises(UserError, match=f"wants {__name__}.MyGenerator, which isn't trusted"):
+    with pytest.raises(UserError, match=f"wants {__name__}.MyGenerator, which isn't allowed: add --allow {__name__} "):
         load(path)
-    assert type(load(path, trust=(__name__,)).generator) is MyGenerator
+    assert type(load(path, allow=(__name__,)).generator) is MyGenerator
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

@@ -13,6 +13,7 @@ import torch
 
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.evaluate import Evaluate
+from gan_research.checkpoints import LAST, PREVIOUS
 from gan_research.gan import GAN
 from gan_research.recorder import Diverged
 from gan_research.schedule import Player
@@ -20,6 +21,8 @@ from gan_research.schedule import Player
 
 class Checkpoints(Periodic):
     """last.ckpt every `every` rounds, and on Ctrl-C or SIGTERM after the round being played.
+
+    What was the last one before is previous.ckpt.
 
     config: what the run was made of, kept in each checkpoint.
     keep_every: rounds between two checkpoints that are kept for good, as round_N.ckpt (a multiple of `every`).
@@ -50,10 +53,14 @@ class Checkpoints(Periodic):
 
     @property
     def last(self) -> Path:
-        return self.folder / "last.ckpt"
+        return self.folder / LAST
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
+        assert isinstance(pl_module, GAN)
+        if pl_module.resumed and trainer.is_global_zero:
+            self._begin_with(Path(str(trainer.ckpt_path)))
+            self._keep(pl_module)
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._interrupt)
 
@@ -72,10 +79,23 @@ class Checkpoints(Periodic):
         best = self._best_so_far(gan)
         if best is not None:
             self.best_value, self.best_round = best, gan.round
+        if trainer.is_global_zero and self.last.is_file():
+            link(self.last, self.folder / PREVIOUS)
         trainer.save_checkpoint(self.last)
-        if not trainer.is_global_zero:
-            return
-        if best is not None:
+        if trainer.is_global_zero:
+            self._keep(gan)
+
+    def _begin_with(self, checkpoint: Path) -> None:
+        """Let the checkpoint that the game goes on from be the last one, and no damaged or later one be beside it."""
+        for partial in self.folder.glob(".*.partial"):  # a kill left it behind
+            partial.unlink()
+        if not self.last.is_file() or not self.last.samefile(checkpoint):
+            link(checkpoint, self.last)
+            link(checkpoint, self.folder / PREVIOUS)
+
+    def _keep(self, gan: GAN) -> None:
+        """The last checkpoint under its other names, if it has any; again where a kill came in between."""
+        if self.best is not None and self.best_round == gan.round:
             link(self.last, self.folder / f"best_{self.best}.ckpt")
         if self.keep_every is not None and gan.round % self.keep_every == 0:
             link(self.last, self.folder / f"round_{gan.round:08d}.ckpt")
@@ -102,10 +122,11 @@ class Checkpoints(Periodic):
         checkpoint["config"] = self.config
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best_value": self.best_value, "best_round": self.best_round}
+        return {"best": self.best, "best_value": self.best_value, "best_round": self.best_round}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_value, self.best_round = state_dict["best_value"], state_dict["best_round"]
+        if state_dict["best"] == self.best:  # else it was the best by another rule
+            self.best_value, self.best_round = state_dict["best_value"], state_dict["best_round"]
 
 
 def refuse_diverged(gan: GAN) -> None:
@@ -122,7 +143,10 @@ def link(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     partial.unlink(missing_ok=True)
     try:
-        os.link(source, partial)
-    except OSError:
-        shutil.copyfile(source, partial)
-    os.replace(partial, target)
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copyfile(source, partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)  # it is still there where both were the same file

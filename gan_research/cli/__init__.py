@@ -13,6 +13,7 @@ COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
     "theory": "see the theory of the game: gan theory phases, or gan theory --help",
     "sample": "draw pictures, or points, from a checkpoint or a run",
+    "export": "write a trained generator as plain weights and JSON",
     "evaluate": "measure a run, a checkpoint or pictures: FID, inception score, KID, ...",
 }
 

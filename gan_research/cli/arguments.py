@@ -1,5 +1,6 @@
 """The command line of the commands that take overrides: options, and KEY=VALUE words for Hydra."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from gan_research.errors import UserError
 
 @dataclass
 class Arguments:
-    """Which options were given, the folder of the user's own choices, and the overrides."""
+    """Which options were given, the folder of the user's own choices, their packages, and the overrides."""
 
     options: set[str] = field(default_factory=set)
     config_dir: Path | None = None
+    allow: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
 
     @property
@@ -23,20 +25,32 @@ class Arguments:
         return any(override.lstrip("+").partition("=")[0] == key for override in self.overrides)
 
 
-def parse(arguments: list[str], command: str, options: tuple[str, ...] = ()) -> Arguments:
-    """The arguments of `gan COMMAND`, which knows these options besides --help and --config-dir."""
+def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), foreign: bool = False) -> Arguments:
+    """The arguments of `gan COMMAND`, which knows these options besides --help and --config-dir.
+
+    foreign: whether it reads what may be somebody else's, and knows --allow, too.
+    """
     parsed = Arguments()
     rest = iter(arguments)
     for argument in rest:
+        option = argument.partition("=")[0]
         if argument in ("-h", "--help", *options):
             parsed.options.add(argument)
-        elif argument == "--config-dir" or argument.startswith("--config-dir="):
-            folder = argument.partition("=")[2] or next(rest, "")
-            if not folder:
-                raise UserError("--config-dir: give a folder")
-            parsed.config_dir = Path(folder)
+        elif option == "--config-dir":
+            parsed.config_dir = Path(_value(argument, rest, "a folder"))
+        elif option == "--allow" and foreign:
+            parsed.allow.append(_value(argument, rest, "a package"))
         elif "=" not in argument and not argument.startswith("~"):
             raise UserError(f"'{argument}' is neither KEY=VALUE nor an option of {command}: see {command} --help")
         else:
             parsed.overrides.append(argument)
     return parsed
+
+
+def _value(argument: str, rest: Iterator[str], what: str) -> str:
+    """That of --OPTION=VALUE, or of --OPTION VALUE."""
+    option, _, value = argument.partition("=")
+    value = value or next(rest, "")
+    if not value:
+        raise UserError(f"{option}: give {what}")
+    return value

@@ -1,5 +1,6 @@
 """From Hydra overrides to one plain, checked config."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
+from gan_research.allowed import require_allowed
 from gan_research.cli.schema import check, missing_values, target_of
 from gan_research.errors import UserError, did_you_mean
 
@@ -56,14 +58,19 @@ def description(path: Path) -> str:
     return next((line for line in lines if not line.startswith("@")), "")
 
 
-def compose_train(overrides: list[str], config_dir: Path | None = None) -> Composition:
-    """The config that `gan train` with these overrides runs, every value resolved and checked."""
+def compose_train(
+    overrides: list[str], config_dir: Path | None = None, allow: Sequence[str] | None = None
+) -> Composition:
+    """The config that `gan train` with these overrides runs, every value resolved and checked.
+
+    allow: where the overrides may be somebody else's: modules, besides the project's own, of which they may name parts.
+    """
     if config_dir is not None and not config_dir.is_dir():
         raise UserError(f"--config-dir {config_dir} is not a folder")
     if any(_concerns(o, "hydra") for o in overrides):
         raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
     held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
-    config, choices = _compose([o for o in overrides if o not in held_back], config_dir)
+    config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
     for group in groups(config_dir):
         if group not in SEVERAL and group not in choices:
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
@@ -72,7 +79,7 @@ def compose_train(overrides: list[str], config_dir: Path | None = None) -> Compo
         suited = target_of(config["data"], "data").suited_metrics(config["data"])
         overrides = [*(o for o in overrides if not _concerns(o, "metrics=")), f"metrics={suited}"]
     if auto or held_back:
-        config, choices = _compose(overrides, config_dir)
+        config, choices = _compose(overrides, config_dir, allow)
     if missing := missing_values(config):
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     return Composition(check(_selected(config, overrides)), choices, auto)
@@ -98,7 +105,9 @@ def choice(
     return {str(key): value for key, value in node.items()}
 
 
-def _compose(overrides: list[str], config_dir: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _compose(
+    overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Hydra's composition as plain containers, and the choices; its errors in one line."""
     if config_dir is not None:
         overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.resolve()}]"]
@@ -122,6 +131,8 @@ def _compose(overrides: list[str], config_dir: Path | None) -> tuple[dict[str, A
     except yaml.YAMLError as error:
         raise UserError("a config file is not valid YAML: " + " ".join(str(error).split())) from error
     assert isinstance(config, dict)
+    if allow is not None:
+        require_allowed(config, allow)
     return {str(key): value for key, value in config.items()}, choices
 
 

@@ -8,9 +8,9 @@ from gan_research.errors import UserError
 USAGE = "gan evaluate SAMPLES [REFERENCE] [options] [KEY=VALUE ...]"
 
 EPILOG = """\
-SAMPLES    a checkpoint; the folder of a run: all its checkpoints; a folder of pictures, as they are: nothing is cropped
-           or resized; an .npz file of pictures (images, x or arr_0) or of statistics (mu and sigma); data of the config
-           tree, such as cifar10
+SAMPLES    a checkpoint; the folder of a run: all its checkpoints; what gan export wrote; a folder of pictures, as they
+           are: nothing is cropped or resized; an .npz file of pictures (images, x or arr_0) or of statistics (mu and
+           sigma); data of the config tree, such as cifar10
 REFERENCE  real samples: a folder, an .npz file or data, as above (a checkpoint's: what it was trained on)
 KEY=VALUE  anything in the config of the metrics: extractor.weights=PATH extractor.resize=clean batch_size=100
            settings.kid.subset_size=500 num_real=1000; of one choice of several: inception.batch_size=50
@@ -79,7 +79,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="theirs: pytorch-fid (as is); clean-fid or stylegan: features, too",
     )  # fmt: skip
     parser.add_argument(
-        "--trust", action="append", default=[], metavar="MODULE", help="a module that may be built from"
+        "--allow", action="append", default=[], metavar="PKG", help="a package of yours that may be built from"
     )
     options = parser.parse_intermixed_args(arguments)
     options.settings = [word for word in options.words if is_setting(word)]

@@ -4,15 +4,17 @@ import errno
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from rich.console import Console
 from rich.table import Table
 
+from gan_research.allowed import require_allowed
 from gan_research.callbacks import Checkpoints, Evaluate, Log, ProgressBar, SampleGrid
-from gan_research.checkpoints import differences, read_checkpoint
+from gan_research.checkpoints import MARK, differences, open_checkpoint
 from gan_research.cli.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.cli.compose import AUTO, Composition, compose_train
 from gan_research.data import Data
@@ -37,34 +39,47 @@ def start(
 ) -> tuple[int, Run]:
     """A new run, in a new folder that is made once everything else stands: the exit status, and the run."""
     config = composition.config
-    data = build_data(config)
-    gan = build_game(config, data)
-    trainer = build_trainer(config)
-    evaluation = prepared_evaluation(config, data, trainer, optional=composition.auto_metrics)
-    watchers = checked_watchers(config, gan, data)
+    parts = build(config, optional_metrics=composition.auto_metrics)
     name, group = names(composition)
     run = Run.create(Path(config["output"]), name, group, config["tags"], overrides, config_dir)
-    return fit(run, config, data, gan, trainer, evaluation, watchers, console=console), run
+    with run.playing():
+        return fit(run, config, *parts, console=console), run
 
 
-def go_on(path: Path, overrides: list[str], config_dir: Path | None) -> int:
+def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> int:
     """An old run, from its last checkpoint or from the one that is given."""
-    checkpoint = path if path.is_file() else path / "checkpoints" / "last.ckpt"
-    run = Run.open(checkpoint.parent.parent)
-    state = read_checkpoint(checkpoint)
-    if "config" not in state:
-        raise UserError(f"{checkpoint} doesn't say what it was trained on: it wasn't written by gan train")
-    config = state["config"]
-    if overrides:
-        config = changed(config, run, overrides, config_dir)
-    if state["gan_research"]["round"] >= config["rounds"]:
-        raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
+    run = Run.open(path.parent.parent if path.is_file() else path)
+    with run.playing():
+        checkpoint, state = open_checkpoint(path)
+        if "config" not in state:
+            raise UserError(f"{checkpoint} doesn't say what it was trained on: it wasn't written by gan train")
+        config = state["config"]
+        require_allowed(config, allow)
+        if overrides:
+            config = changed(config, run, overrides, config_dir, allow)
+        if state[MARK]["round"] >= config["rounds"]:
+            raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
+        chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
+        return fit(run, config, *build(config, optional_metrics=not chosen), checkpoint)
+
+
+class Parts(NamedTuple):
+    """What a run is made of, all of it found to be playable."""
+
+    data: Data
+    gan: GAN
+    trainer: pl.Trainer
+    evaluation: Evaluation | None
+    watchers: list[Any]
+
+
+def build(config: dict[str, Any], optional_metrics: bool) -> Parts:
+    """The parts of a run; where the metrics are optional, without those that aren't to be had."""
     data = build_data(config)
     gan = build_game(config, data)
     trainer = build_trainer(config)
-    chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
-    evaluation = prepared_evaluation(config, data, trainer, optional=not chosen)
-    return fit(run, config, data, gan, trainer, evaluation, checked_watchers(config, gan, data), checkpoint)
+    evaluation = prepared_evaluation(config, data, trainer, optional_metrics)
+    return Parts(data, gan, trainer, evaluation, checked_watchers(config, gan, data))
 
 
 def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:
@@ -97,13 +112,15 @@ def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | 
     return best
 
 
-def changed(config: dict[str, Any], run: Run, overrides: list[str], config_dir: Path | None) -> dict[str, Any]:
+def changed(
+    config: dict[str, Any], run: Run, overrides: list[str], config_dir: Path | None, allow: Sequence[str]
+) -> dict[str, Any]:
     """The run's config with what `overrides` change in it; a change of the game itself is an error that shows it."""
     config_dir = config_dir or run.config_dir
     keys = {override.partition("=")[0].lstrip("+") for override in overrides}
     kept = [o for o in run.overrides if o.partition("=")[0].lstrip("+") not in keys]
-    before = compose_train(run.overrides, config_dir).config
-    after = compose_train(kept + overrides, config_dir).config
+    before = compose_train(run.overrides, config_dir, allow).config
+    after = compose_train(kept + overrides, config_dir, allow).config
     game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] not in CHANGEABLE]
     if game:
         raise UserError(f"a resumed run can't play another game, start a new run for it: {'; '.join(game)}")

@@ -12,7 +12,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="gan sample", description="Draw samples from a checkpoint; neither the data nor the config is needed."
     )
-    parser.add_argument("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (then its last checkpoint)")
+    parser.add_argument(
+        "checkpoint", type=Path, help="a .ckpt file, or the folder of a run (its last checkpoint) or export"
+    )
     parser.add_argument("-n", "--num", type=int, default=64, help="how many (64)")
     parser.add_argument("--seed", type=int, default=0, help="sample i is a function of the seed and i (0)")
     parser.add_argument("--class", dest="label", type=int, help="one class for all; otherwise the classes in turn")
@@ -23,7 +25,7 @@ def main(arguments: list[str]) -> int:
         "ending: a folder of PNGs (samples.png)",
     )  # fmt: skip
     parser.add_argument(
-        "--trust", action="append", default=[], metavar="MODULE", help="a module of yours whose generator may be built"
+        "--allow", action="append", default=[], metavar="PKG", help="a package of yours whose generator may be built"
     )
     options = parser.parse_args(arguments)
     if options.num < 1:
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
     from gan_research.checkpoints import load
 
-    sampler = load(options.checkpoint, raw=options.raw, trust=options.trust)
+    sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
     labels = sampler.labels(options.num, options.label)
     if sampler.makes_points:
         samples = sampler.sample(options.num, options.seed, labels)

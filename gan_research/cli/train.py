@@ -8,7 +8,7 @@ from gan_research.cli.arguments import parse
 from gan_research.cli.compose import compose_train, conf_folder, groups
 from gan_research.errors import UserError
 
-USAGE = """usage: gan train [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN]
+USAGE = """usage: gan train [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow PKG ...]
 
 Trains a GAN; without arguments, on handwritten digits, for about half a minute on a CPU.
 
@@ -20,31 +20,37 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
   --cfg              print the config that would be run, every value resolved, and stop
   resume=RUN         go on with the run in that folder (or from one of its checkpoints); what isn't the game itself
                      may be changed: rounds, intervals, logger, metrics, trainer
+  resume=auto        go on with the unfinished run in output= that plays the same game, a requeued job with its own one;
+                     where there is none, start it
+  --allow PKG        a package of yours that resume=RUN may build from
 """
 
 
 def main(arguments: list[str]) -> int:
     """Run `gan train` with these arguments; the exit status."""
-    given = parse(arguments, "gan train", options=("--cfg",))
+    given = parse(arguments, "gan train", options=("--cfg",), foreign=True)
     config_dir = given.config_dir
     if given.help:
         show_help(config_dir)
         return 0
     resumed = [o for o in given.overrides if o.startswith("resume=")]
     overrides = [o for o in given.overrides if o not in resumed]
-    if resumed:
+    auto = bool(resumed) and resumed[-1] == "resume=auto"
+    if resumed and not auto:
         folder = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
             raise UserError(f"--cfg prints the config of a new run: that of an old one is in {folder / 'config.yaml'}")
         from gan_research.cli import fit
 
-        return fit.go_on(folder, overrides, config_dir)
+        return fit.go_on(folder, overrides, config_dir, given.allow)
     composition = compose_train(overrides, config_dir)
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
-    from gan_research.cli import fit
+    from gan_research.cli import fit, requeue
 
+    if auto:
+        return requeue.go_on_or_start(composition, overrides, config_dir)
     return fit.start(composition, overrides, config_dir)[0]
 
 

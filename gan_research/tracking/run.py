@@ -1,22 +1,33 @@
 """The folder of a run, and what the run is called."""
 
 import json
+import logging
+import os
 import platform
 import re
 import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock, Timeout
 
 from gan_research import __version__
+from gan_research.distributed import is_first
 from gan_research.errors import UserError
 from gan_research.files import write_atomically
+
+LOCK, PLAYER = ".lock", ".player.json"
+"""Files in a run's folder: what who plays it holds, and who that is."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -32,6 +43,8 @@ class Run:
     config_dir: Path | None = None
     config: dict[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: secrets.token_hex(4))
+    job: str | None = None
+    """The scheduler's job that it was made by."""
     segments: list[dict[str, Any]] = field(default_factory=list)
     """One entry each time that the run was started or resumed: when, by which command, on what."""
 
@@ -51,7 +64,7 @@ class Run:
                 continue
             except OSError as error:
                 raise UserError(f"the run's folder {folder} can't be made: {error.strerror}") from None
-            return cls(folder, name, group, tags, overrides, config_dir and config_dir.resolve())
+            return cls(folder, name, group, tags, overrides, config_dir and config_dir.resolve(), job=job())
         raise UserError(f"no free folder name for {stem} in {root}")
 
     @classmethod
@@ -62,6 +75,35 @@ class Run:
             raise UserError(f"{folder} is not the folder of a run: it has no run.json")
         fields = json.loads(path.read_text())
         return cls(**fields | {"folder": folder, "config_dir": fields["config_dir"] and Path(fields["config_dir"])})
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """Inside, no other process plays this run; a UserError that says who does where one does.
+
+        The kernel frees the lock when the process dies, however. Of several processes that play together the first
+        holds it.
+        """
+        if os.environ.get("RANK", "0") != "0" or not is_first():
+            yield
+            return
+        with ExitStack() as held:
+            try:
+                held.enter_context(FileLock(self.folder / LOCK).acquire(blocking=False))
+            except Timeout:
+                raise UserError(f"{self.folder} is being played by {self._player()}: wait for it, or end it") from None
+            except (OSError, NotImplementedError) as error:
+                log.warning("%s can't be locked (%s): see that no other process plays it", self.folder, error)
+            player = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+            write_atomically(self.folder / PLAYER, json.dumps(player).encode())
+            held.callback((self.folder / PLAYER).unlink, missing_ok=True)
+            yield
+
+    def _player(self) -> str:
+        try:
+            player = json.loads((self.folder / PLAYER).read_text())
+            return f"process {player['pid']} on {player['host']}, since {player['since']}"
+        except (OSError, ValueError, KeyError):  # it has only just begun
+            return "another process"
 
     def begin(self, config: dict[str, Any]) -> None:
         """Note that the run is started, or resumed, now, with this config; writes run.json and config.yaml."""
@@ -81,6 +123,21 @@ class Run:
         del fields["folder"], fields["config"]
         write_atomically(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
         write_atomically(self.folder / "run.json", json.dumps(fields, indent=2, default=str).encode())
+
+
+def was_played(folder: Path) -> bool:
+    """Whether a game was begun in the folder of a run: a study of the theory leaves one behind, too."""
+    return (folder / LOCK).is_file()
+
+
+def job() -> str | None:
+    """The scheduler's name for this job, the same when it is requeued or restarted; None outside of one."""
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+        return f"slurm {array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
+    if single := os.environ.get("SLURM_JOB_ID"):
+        return f"slurm {single}"
+    elastic = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return f"torchelastic {elastic}" if elastic not in ("", "none") else None
 
 
 def commit() -> str | None:

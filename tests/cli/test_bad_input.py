@@ -61,6 +61,7 @@ def test_checkpoints_that_are_none(command, finished, gan, one_line, contents, t
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     last = run / "checkpoints" / "last.ckpt"
+    (run / "checkpoints" / "previous.ckpt").unlink()
 
     def use(path):
         arguments = ["train", f"resume={path}", "rounds=40"] if command == "resume" else [command, path]
@@ -81,18 +82,18 @@ def test_checkpoints_that_are_none(command, finished, gan, one_line, contents, t
     assert contents(run) == before
 
 
-def test_a_checkpoint_builds_nothing_that_is_not_trusted(finished, gan, one_line, tmp_path):
+def test_a_checkpoint_builds_nothing_that_is_not_allowed(finished, gan, one_line, tmp_path):
     saved = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
     saved["config"]["data"] = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
     torch.save(saved, tmp_path / "evil.ckpt")
-    one_line(gan("evaluate", tmp_path / "evil.ckpt"), "os.mkdir", "trust")
+    one_line(gan("evaluate", tmp_path / "evil.ckpt"), "os.mkdir", "--allow os")
     saved["gan_research"]["generator"] = {"_target_": "os.mkdir", "path": str(tmp_path / "made")}
     torch.save(saved, tmp_path / "evil.ckpt")
-    one_line(gan("sample", tmp_path / "evil.ckpt", "-o", tmp_path / "s.png"), "os.mkdir", "trust")
+    one_line(gan("sample", tmp_path / "evil.ckpt", "-o", tmp_path / "s.png"), "os.mkdir", "--allow os")
     assert not (tmp_path / "made").exists()
 
 
-def test_a_checkpoint_imports_nothing_that_is_not_trusted(finished, gan, one_line, tmp_path, monkeypatch):
+def test_a_checkpoint_imports_nothing_that_is_not_allowed(finished, gan, one_line, tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'made')!r}, 'w')")
     monkeypatch.syspath_prepend(str(tmp_path))
     evil = {"_target_": "evil.Extractor"}
@@ -100,8 +101,8 @@ def test_a_checkpoint_imports_nothing_that_is_not_trusted(finished, gan, one_lin
         saved = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
         saved["config"] |= change
         torch.save(saved, tmp_path / "evil.ckpt")
-        one_line(gan("evaluate", tmp_path / "evil.ckpt"), "evil.Extractor", "trust")
-    one_line(gan("evaluate", finished, "extractor._target_=evil.Extractor"), "evil.Extractor", "trust")
+        one_line(gan("evaluate", tmp_path / "evil.ckpt"), "evil.Extractor", "--allow evil")
+    one_line(gan("evaluate", finished, "extractor._target_=evil.Extractor"), "evil.Extractor", "--allow evil")
     assert not (tmp_path / "made").exists()
 
 
@@ -149,7 +150,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_leaves_no_half_files(
     run = the_run(tmp_path / "full")
     one_line(result, str(run), what, os.strerror(errno.EFBIG))
     assert state(run)["gan_research"]["round"] == 10
-    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt"}
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous.ckpt"}
     assert gan("sample", run, "-o", tmp_path / "s.png").status == 0
 
     assert gan("train", f"resume={run}").status == 0

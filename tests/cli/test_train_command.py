@@ -24,7 +24,9 @@ def test_the_folder_holds_all_of_the_run(finished, contents):
         "samples/round_00000000.png",
         "samples/round_00000010.png",
         "samples/round_00000020.png",
+        ".lock",
         "checkpoints/last.ckpt",
+        "checkpoints/previous.ckpt",
         "checkpoints/best_fid.ckpt",
         *(f"tensorboard/{p.name}" for p in (finished / "tensorboard").glob("events.*")),
     }
@@ -110,7 +112,8 @@ def test_checkpoints_that_are_kept_for_good(train, the_run, tmp_path, state):
     assert result.status == 0
     run = the_run(tmp_path)
     kept = {p.name for p in (run / "checkpoints").iterdir()}
-    assert kept == {"last.ckpt", "round_00000000.ckpt", "round_00000010.ckpt", "round_00000020.ckpt"}
+    for_good = {"round_00000000.ckpt", "round_00000010.ckpt", "round_00000020.ckpt"}
+    assert kept == {"last.ckpt", "previous.ckpt"} | for_good
     for round in (0, 10, 20):
         assert state(run, f"round_{round:08d}")["gan_research"]["round"] == round
 

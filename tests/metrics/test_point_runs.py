@@ -148,14 +148,14 @@ def test_evaluate_with_what_does_not_suit(run):
 @pytest.mark.parametrize(
     ("density", "what"),
     [
-        ({"_target_": "os.mkdir", "path": "made"}, "os.mkdir, which isn't trusted"),
-        ({"_target_": "gan_research.data.sets.os.mkdir", "path": "made"}, "mkdir, which isn't trusted"),
-        ("${oc.create:{_target_:os.mkdir,path:made}}", "which isn't trusted"),
-        ([{"_target_": "os.mkdir", "path": "made"}], "os.mkdir, which isn't trusted"),
+        ({"_target_": "os.mkdir", "path": "made"}, "os.mkdir, which isn't allowed"),
+        ({"_target_": "gan_research.data.sets.os.mkdir", "path": "made"}, "mkdir, which isn't allowed"),
+        ("${oc.create:{_target_:os.mkdir,path:made}}", "which isn't allowed"),
+        ([{"_target_": "os.mkdir", "path": "made"}], "os.mkdir, which isn't allowed"),
     ],
 )
 @pytest.mark.parametrize("options", [("--metrics", "points"), ("--metrics", "modes")])
-def test_nothing_untrusted_is_built_however_deep_it_is(run, density, what, options, tmp_path, monkeypatch):
+def test_nothing_is_built_that_is_not_allowed_however_deep(run, density, what, options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     checkpoint["config"]["data"]["density"] = density

@@ -8,8 +8,8 @@ import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_research.allowed import require_allowed
 from gan_research.cli.compose import choice, groups
-from gan_research.cli.evaluation.trust import require_trusted_parts
 from gan_research.cli.schema import check_nodes, missing_values
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics import EXTRACTORS, METRICS
@@ -25,7 +25,7 @@ def blocks(
     extractor: str | None,
     given: Node,
     settings: Sequence[str],
-    trust: Sequence[str],
+    allow: Sequence[str],
     config: Node | None = None,
 ) -> dict[str, Node]:
     """The config of each evaluation, checked, by the name of its block.
@@ -35,7 +35,7 @@ def blocks(
     extractor: the name of one, for all blocks instead of their own.
     given: values of the options, for all blocks.
     settings: KEY=VALUE for all blocks, or BLOCK.KEY=VALUE for one.
-    trust: modules, besides the project's own, of which parts may be named.
+    allow: modules, besides the project's own, of which parts may be named.
     """
     choices = set(groups()["metrics"]) - (set(METRICS) if extractor else set())
     found = _chosen(words, choices, config or {})
@@ -44,7 +44,7 @@ def blocks(
             raise UserError("that measures nothing: say what to measure, such as --metrics digits, inception or modes")
         own = {} if extractor is None else {"extractor": _extractor(extractor)}
         node = _merged(node | own | given, _settings(settings, name, found))
-        require_trusted_parts(node, trust)  # before its schema, which imports what is named
+        require_allowed(node, allow)  # before its schema, which imports what is named
         if missing := missing_values(node, "metrics"):
             raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
         found[name] = check_nodes(node, "metrics")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gan_research.allowed import require_allowed
 from gan_research.cli.build import make
 from gan_research.cli.evaluation.blocks import blocks
 from gan_research.cli.evaluation.generators import is_generator, open_generators
@@ -18,7 +19,6 @@ from gan_research.cli.evaluation.plot import plot
 from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
-from gan_research.cli.evaluation.trust import require_trusted_parts
 from gan_research.distributed import is_first
 from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics import Evaluation
@@ -35,7 +35,7 @@ def measure(options: argparse.Namespace) -> Report:
     device = device_of(options)
     path = Path(options.samples).expanduser()
     if is_generator(path):
-        generators = open_generators(path, options.raw, options.trust)
+        generators = open_generators(path, options.raw, options.allow)
         generated, config = None, generators[-1].config
         measurements = [partial(of_generator, generator, options.seeds, device) for generator in generators]
     else:
@@ -75,7 +75,7 @@ def write_reference(options: argparse.Namespace) -> None:
         )
     device = device_of(options)
     samples = open_samples(options.samples, options.split, options.data_root, options.skip_corrupt)
-    nodes = blocks(options.metrics, options.extractor, {"cache": not options.no_cache}, options.settings, options.trust)
+    nodes = blocks(options.metrics, options.extractor, {"cache": not options.no_cache}, options.settings, options.allow)
     if len(nodes) > 1:
         raise UserError("--write-statistics takes one extractor: give one choice of --metrics, or --extractor")
     (node,) = nodes.values()
@@ -155,17 +155,14 @@ def open_real(
     if not comparing:
         return None
     if config is not None:
-        require_trusted_parts(config["data"], options.trust)
+        require_allowed(config["data"], options.allow)
         return open_data(config["data"], options.split, options.data_root)
     if generated is not None:
         raise UserError(
             f"metric '{comparing[0]}' compares with real samples: name them, as in gan evaluate {options.samples} "
             "REFERENCE"
         )
-    raise UserError(
-        f"{options.samples} doesn't say what it was trained on: it wasn't written by gan train; name the real "
-        "samples as REFERENCE"
-    )
+    raise UserError(f"{options.samples} doesn't say what it was trained on: name the real samples as REFERENCE")
 
 
 def build_evaluations(
@@ -178,5 +175,5 @@ def build_evaluations(
         count = generated.count
     given |= {} if count is None else {"num_samples": count}
     given |= {"seed": options.seeds[0]} if options.seeds else {}
-    nodes = blocks(options.metrics, options.extractor, given, options.settings, options.trust, config)
+    nodes = blocks(options.metrics, options.extractor, given, options.settings, options.allow, config)
     return {block: make(node) for block, node in nodes.items()}

@@ -1,13 +1,14 @@
 """Generators to measure, each at one point of its training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gan_research.checkpoints import MARK, find_checkpoint, load, read_checkpoint
+from gan_research.checkpoints import LAST, MARK, PREVIOUS, load, open_checkpoint, read_checkpoint
+from gan_research.exports import is_export, read_config
 from gan_research.metrics.evaluation import Source
 
 BEST = "best_"
@@ -20,11 +21,11 @@ class Generator:
 
     path: Path
     game: dict[str, Any]
-    """What the checkpoint says of the game."""
+    """What the checkpoint, or the export, says of the game."""
     config: dict[str, Any] | None
     """What the run was made of; None: it wasn't written by gan train."""
     raw: bool
-    trust: Sequence[str]
+    allow: Sequence[str]
     selected_by: str | None = None
     """The column by whose best value of the run it was chosen: of best_COLUMN.ckpt, whatever else it is kept as."""
 
@@ -50,27 +51,37 @@ class Generator:
 
     def drawing(self, device: torch.device | str) -> Callable[[int], Source]:
         """Sampling seed -> the samples, drawn on `device`."""
-        sampler = load(self.path, self.raw, self.trust)
+        sampler = load(self.path, self.raw, self.allow)
         sampler.generator.to(device)
         return sampler.drawing
 
 
 def is_generator(path: Path) -> bool:
-    """Whether a path is a checkpoint's, or the folder of a run."""
+    """Whether a path is a checkpoint's, or the folder of a run or of an export."""
     if path.is_dir():
-        return (path / "checkpoints").is_dir() or (path / "run.json").is_file()
+        return is_export(path) or (path / "checkpoints").is_dir() or (path / "run.json").is_file()
     return path.suffix == ".ckpt" or (path.is_file() and path.suffix != ".npz")
 
 
-def open_generators(path: Path, raw: bool, trust: Sequence[str]) -> list[Generator]:
-    """That of a checkpoint; or those of a run, one of each round, in order."""
-    paths = sorted((path / "checkpoints").glob("*.ckpt")) or [find_checkpoint(path)]
+def open_generators(path: Path, raw: bool, allow: Sequence[str]) -> list[Generator]:
+    """That of a checkpoint or of an export; or those of a run, one of each round, in order."""
+    if is_export(path):
+        config = read_config(path)
+        return [Generator(path, config | {"ema": config["averaged"]}, None, raw, allow)]
     found: dict[int, Generator] = {}
-    for file in paths:  # best_*, last, round_*: of one round the latter
-        content = read_checkpoint(file)
+    for file, content in _contents(path):  # best_*, the last one, round_*: of one round the latter
         round = content[MARK]["round"]
         selected_by = file.stem.removeprefix(BEST) if file.stem.startswith(BEST) else None
         if selected_by is None and round in found:
             selected_by = found[round].selected_by
-        found[round] = Generator(file, content[MARK], content.get("config"), raw, trust, selected_by)
+        found[round] = Generator(file, content[MARK], content.get("config"), raw, allow, selected_by)
     return [found[round] for round in sorted(found)]
+
+
+def _contents(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A checkpoint; or those of a run by their names, of its last two the one that `open_checkpoint` takes."""
+    files = set((path / "checkpoints").glob("*.ckpt"))
+    two = {path / "checkpoints" / name for name in (LAST, PREVIOUS)}
+    last, content = open_checkpoint(path) if two & files or not files else (None, {})
+    for file in sorted(files - two | ({last} if last else set())):
+        yield file, content if file == last else read_checkpoint(file)
