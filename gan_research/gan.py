@@ -353,9 +353,9 @@ class GAN(pl.LightningModule):
         optimizers, schedulers = [], []
         strategy = averaging_strategy(self.trainer.strategy) if self._trainer is not None else None
         for player, (make_optimizer, make_scheduler) in self._factories.items():
-            parameters = self.player(player).parameters()
+            make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
             try:
-                optimizer = strategy.optimizer_of(make_optimizer, parameters) if strategy else make_optimizer(parameters)
+                optimizer = make(self.player(player).parameters())
             except ValueError as error:  # a setting that torch doesn't take
                 raise UserError(f"optimizer.{player}: {error}") from error
             optimizers.append(optimizer)

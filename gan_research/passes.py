@@ -95,6 +95,7 @@ def tensor_float(wanted: bool) -> Iterator[None]:
     """Products of float32 matrices and convolutions on a CUDA GPU in TF32, or in IEEE float32; then as it was."""
     cudnn: Any = torch.backends.cudnn
     matmul = torch.backends.cuda.matmul
+    settings: list[tuple[Any, str, Any]]
     if hasattr(cudnn, "conv"):
         settings = [(part, "fp32_precision", "tf32" if wanted else "ieee") for part in (matmul, cudnn.conv, cudnn.rnn)]
     else:  # before torch 2.9

@@ -4,7 +4,8 @@ from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.checkpoint import Checkpoints
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.log import Log
+from gan_research.callbacks.preemption import Preemption
 from gan_research.callbacks.progress import ProgressBar
 from gan_research.callbacks.samples import SampleGrid
 
-__all__ = ["Checkpoints", "Evaluate", "Log", "Periodic", "ProgressBar", "SampleGrid"]
+__all__ = ["Checkpoints", "Evaluate", "Log", "Periodic", "Preemption", "ProgressBar", "SampleGrid"]

@@ -25,11 +25,16 @@ class Periodic(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, GAN)
         if not pl_module.resumed:
-            self.act(trainer, pl_module)
+            self.act_together(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if self.due(pl_module):
-            self.act(trainer, pl_module)
+            self.act_together(trainer, pl_module)
+
+    def act_together(self, trainer: pl.Trainer, gan: GAN) -> None:
+        """Act, on networks that are the same in all processes."""
+        gan.agree_on_buffers()
+        self.act(trainer, gan)
 
     def due(self, gan: GAN) -> bool:
         """Whether the round just played is one after which to act."""

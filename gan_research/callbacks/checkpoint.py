@@ -3,9 +3,7 @@
 import math
 import os
 import shutil
-import signal
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,14 +11,16 @@ import torch
 
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.evaluate import Evaluate
+from gan_research.callbacks.preemption import Preemption
 from gan_research.checkpoints import LAST, PREVIOUS
+from gan_research.distributed import failing_together
 from gan_research.gan import GAN
 from gan_research.recorder import Diverged
 from gan_research.schedule import Player
 
 
 class Checkpoints(Periodic):
-    """last.ckpt every `every` rounds, and on Ctrl-C or SIGTERM after the round being played.
+    """last.ckpt every `every` rounds, and where the game is stopped in between.
 
     What was the last one before is previous.ckpt.
 
@@ -38,6 +38,7 @@ class Checkpoints(Periodic):
         evaluate: Evaluate | None = None,
         keep_every: int | None = None,
         best: str | None = "fid",
+        preemption: Preemption | None = None,
     ):
         super().__init__(every)
         self.folder = folder
@@ -47,9 +48,7 @@ class Checkpoints(Periodic):
         self.best = best
         self.best_value: float | None = None
         self.best_round: int | None = None
-        self.interrupted: signal.Signals | None = None
-        """The signal that stopped the run."""
-        self._handlers: dict[signal.Signals, Any] = {}
+        self.preemption = preemption
 
     @property
     def last(self) -> Path:
@@ -61,21 +60,14 @@ class Checkpoints(Periodic):
         if pl_module.resumed and trainer.is_global_zero:
             self._begin_with(Path(str(trainer.ckpt_path)))
             self._keep(pl_module)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._interrupt)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        if self.interrupted is not None:
-            trainer.should_stop = True
-        if self.interrupted is not None or self.due(pl_module) or self._best_so_far(pl_module) is not None:
-            self.act(trainer, pl_module)
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        while self._handlers:
-            signal.signal(*self._handlers.popitem())
+    def due(self, gan: GAN) -> bool:
+        stopping = self.preemption is not None and self.preemption.stopping
+        return stopping or super().due(gan) or self._best_so_far(gan) is not None
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        refuse_diverged(gan)
+        with failing_together():
+            refuse_diverged(gan)
         best = self._best_so_far(gan)
         if best is not None:
             self.best_value, self.best_round = best, gan.round
@@ -110,11 +102,6 @@ class Checkpoints(Periodic):
         if not math.isfinite(value) or (self.best_value is not None and sign * value >= sign * self.best_value):
             return None
         return value
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.interrupted is not None:
-            raise KeyboardInterrupt  # asked twice: at once
-        self.interrupted = signal.Signals(number)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

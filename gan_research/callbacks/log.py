@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gan_research.callbacks.base import log_metrics
 from gan_research.data import Data, SampleSet
+from gan_research.distributed import means_of_all
 from gan_research.gan import GAN
 
 PROBED = 256
@@ -63,6 +64,7 @@ class Log(pl.Callback):
             for name in [name for name in values if name.startswith("logits/")]:
                 row[name.replace("logits", "probability")] = values[name].sigmoid().mean().item()
         row |= {f"lr/{player}": rate for player, rate in gan.learning_rates().items()}
+        row = means_of_all(row)
         return row | self._speed(gan) | {"memory/peak_gib": peak_memory(gan.device)}
 
     def _speed(self, gan: GAN) -> dict[str, float]:

@@ -35,17 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
         return run(command, rest)
     except Exception as error:
         if isinstance(cause := user_error(error), UserError):
-            message = str(cause)
+            message, status, common = str(cause), cause.status, cause.common
         elif isinstance(error, OSError) and error.filename is not None:  # a full disk, a folder that isn't ours
-            message = f"{error.filename}: {error.strerror}"
+            message, status, common = f"{error.filename}: {error.strerror}", 2, False
         else:
             raise
     except KeyboardInterrupt:
         print("gan: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one says it
-        print(f"gan: error: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+    rank = os.environ.get("RANK", "0")
+    if rank == "0" or not common:  # of several processes one says what is common to all
+        place = "" if rank == "0" else f"process {rank}: "
+        print(f"gan: error: {place}{' '.join(message.split())}", file=sys.stderr)
+    return status
 
 
 def run(command: str, arguments: list[str]) -> int:

@@ -14,8 +14,9 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from gan_research.checkpoints import AtomicCheckpointIO
 from gan_research.data import Data
-from gan_research.errors import UserError
+from gan_research.distributed import failing_together, position
 from gan_research.distributed.strategies import averaging_strategy, refuse
+from gan_research.errors import UserError
 from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
 from gan_research.streams import stream_seed
@@ -51,15 +52,21 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
 def build_data(config: dict[str, Any]) -> Data:
     """The data module, its samples found and loaded."""
     data = make(config["data"])
-    data.prepare_data()
+    with failing_together():
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # what is fetched is fetched once a host
+            data.prepare_data()
     data.setup()
     return data
 
 
 def build_game(config: dict[str, Any], data: Data) -> GAN:
     """The game, its networks made for the samples of `data`, the weights a function of the seed."""
-    if config["batch_size"] % config["accumulation"]:
-        raise UserError(f"accumulation={config['accumulation']} doesn't divide batch_size={config['batch_size']}")
+    parts = config["accumulation"] * position()[1]
+    if config["batch_size"] % parts:
+        raise UserError(
+            f"batch_size={config['batch_size']} can't be divided into {parts} parts, accumulation="
+            f"{config['accumulation']} on {position()[1]} devices: make it a multiple of {parts}"
+        )
     num_classes = data.num_classes if config["conditional"] else 0
     if config["conditional"] and not num_classes:
         raise UserError(f"conditional=true needs classes, and {data.name} has none")
@@ -81,10 +88,10 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         ema=make(config["ema"]),
         **{key: config[key] for key in GAME},
     )
-    if config["batch_size"] // config["accumulation"] % gan.discriminator.packing:
+    if config["batch_size"] // parts % gan.discriminator.packing:
         raise UserError(
-            f"batch_size={config['batch_size']} isn't made of whole packs: choose one that accumulation x packing = "
-            f"{config['accumulation']} x {gan.discriminator.packing} divides"
+            f"batch_size={config['batch_size']} isn't made of whole packs: choose one that devices x accumulation x "
+            f"packing = {position()[1]} x {config['accumulation']} x {gan.discriminator.packing} divides"
         )
     return gan
 
@@ -102,12 +109,11 @@ def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | Non
     return make({key: value for key, value in node.items() if key != "extractor"}, extractor=extractor)
 
 
-def build_trainer(config: dict[str, Any]) -> pl.Trainer:
-    """The trainer, without loggers and callbacks yet."""
+def build_trainer(node: dict[str, Any]) -> pl.Trainer:
+    """The trainer that a config describes, without loggers and callbacks yet."""
     quieten_lightning()
-    node = config["trainer"]
-    strategy = node.get("strategy", "auto")
-    refuse(strategy if isinstance(strategy, str) else strategy["_target_"].rpartition(".")[2])
+    if isinstance(strategy := node.get("strategy", "auto"), str):
+        refuse(strategy)
     try:
         trainer = make(
             node,

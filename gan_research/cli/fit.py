@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
+import torch
+import yaml
 from rich.console import Console
 from rich.table import Table
 
 from gan_research.allowed import require_allowed
-from gan_research.callbacks import Checkpoints, Evaluate, Log, ProgressBar, SampleGrid
+from gan_research.callbacks import Checkpoints, Evaluate, Log, Preemption, ProgressBar, SampleGrid
 from gan_research.checkpoints import MARK, differences, open_checkpoint
 from gan_research.cli.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.cli.compose import AUTO, Composition, compose_train
 from gan_research.data import Data
-from gan_research.errors import UserError
+from gan_research.distributed import LostProcess, decided_by_first, failing_together, is_first, position, require_same
+from gan_research.errors import RESUME, UserError
 from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
 from gan_research.recorder import Diverged
 from gan_research.tracking import History, Run
+from gan_research.tracking.run import source_digest
 
 CHANGEABLE = {
     "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
@@ -41,26 +45,47 @@ def start(
     config = composition.config
     parts = build(config, optional_metrics=composition.auto_metrics)
     name, group = names(composition)
-    run = Run.create(Path(config["output"]), name, group, config["tags"], overrides, config_dir)
+    output = Path(config["output"])
+    run = decided_by_first(lambda: Run.create(output, name, group, config["tags"], overrides, config_dir))
     with run.playing():
         return fit(run, config, *parts, console=console), run
 
 
 def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> int:
     """An old run, from its last checkpoint or from the one that is given."""
-    run = Run.open(path.parent.parent if path.is_file() else path)
+    run = run_at(path)
     with run.playing():
-        checkpoint, state = open_checkpoint(path)
-        if "config" not in state:
-            raise UserError(f"{checkpoint} doesn't say what it was trained on: it wasn't written by gan train")
-        config = state["config"]
+        checkpoint, config, played = decided_by_first(lambda: opened(path))
         require_allowed(config, allow)
         if overrides:
             config = changed(config, run, overrides, config_dir, allow)
-        if state[MARK]["round"] >= config["rounds"]:
+        if played >= config["rounds"]:
             raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
         chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
         return fit(run, config, *build(config, optional_metrics=not chosen), checkpoint)
+
+
+def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
+    """The trainer that a run was last played by, or that `overrides` choose now."""
+    run = run_at(path)
+    node = yaml.safe_load((run.folder / "config.yaml").read_text())["trainer"]
+    if any(override.lstrip("+~").startswith("trainer") for override in overrides):
+        node = compose_train([*run.overrides, *overrides], config_dir or run.config_dir, allow).config["trainer"]
+    require_allowed(node, allow)
+    return node
+
+
+def run_at(path: Path) -> Run:
+    """The run of a folder, or of one of its checkpoints."""
+    return Run.open(path.parent.parent if path.is_file() else path)
+
+
+def opened(path: Path) -> tuple[Path, dict[str, Any], int]:
+    """A checkpoint's own path, the config of its run, and the rounds it has played."""
+    checkpoint, state = open_checkpoint(path)
+    if "config" not in state:
+        raise UserError(f"{checkpoint} doesn't say what it was trained on: it wasn't written by gan train")
+    return checkpoint, state["config"], state[MARK]["round"]
 
 
 class Parts(NamedTuple):
@@ -75,11 +100,21 @@ class Parts(NamedTuple):
 
 def build(config: dict[str, Any], optional_metrics: bool) -> Parts:
     """The parts of a run; where the metrics are optional, without those that aren't to be had."""
-    data = build_data(config)
-    gan = build_game(config, data)
-    trainer = build_trainer(config)
-    evaluation = prepared_evaluation(config, data, trainer, optional_metrics)
-    return Parts(data, gan, trainer, evaluation, checked_watchers(config, gan, data))
+    if position()[1] > 1:
+        require_same(leaves(config) | {"gan_research": source_digest(), "torch": torch.__version__})
+    with failing_together():
+        data = build_data(config)
+        gan = build_game(config, data)
+        trainer = build_trainer(config["trainer"])
+        evaluation = prepared_evaluation(config, data, trainer, optional_metrics)
+        return Parts(data, gan, trainer, evaluation, checked_watchers(config, gan, data))
+
+
+def leaves(config: Any, name: str = "") -> dict[str, str]:
+    """full name -> value, of all that a config says."""
+    if not isinstance(config, dict):
+        return {name: str(config)}
+    return {k: v for key, node in config.items() for k, v in leaves(node, f"{name}.{key}" if name else key).items()}
 
 
 def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:
@@ -152,10 +187,12 @@ def fit(
     console: Console | None = None,
 ) -> int:
     """Play the rounds that are left, and say what came of it; the exit status."""
-    console = console or Console()
-    run.begin(config)
+    console = console or Console(quiet=not is_first())
+    if is_first():
+        run.begin(config)
     log = Log()
     evaluate = Evaluate(evaluation, config["evaluate_every"]) if evaluation is not None else None
+    preemption = Preemption()
     checkpoints = Checkpoints(
         run.folder / "checkpoints",
         config["checkpoint_every"],
@@ -163,12 +200,13 @@ def fit(
         evaluate=evaluate,
         keep_every=config["keep_every"],
         best=best_metric(config, evaluation),
+        preemption=preemption,
     )
     grid = SampleGrid(run.folder / "samples", config["sample_every"])
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
     for watcher in watchers:
         watcher.folder = run.folder / "theory"
-    callbacks = [log, grid, evaluate, *watchers, ProgressBar(log, evaluate, console), checkpoints]
+    callbacks = [log, grid, evaluate, *watchers, ProgressBar(log, evaluate, console), preemption, checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     began = time.perf_counter()
@@ -176,14 +214,16 @@ def fit(
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Diverged as error:
         raise UserError(f"{error}; the last good checkpoint is {checkpoints.last}") from error
+    except LostProcess as error:
+        raise LostProcess(f"{error}; after round {gan.round}, go on with: gan train resume={run.folder}") from error
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
         reason = f"{run.folder} can't be written to: {error.strerror}"
         raise UserError(f"{reason}; free some space and go on with: gan train resume={run.folder}") from error
-    if checkpoints.interrupted is not None:
+    if gan.round < gan.rounds:
         console.print(f"stopped after round {gan.round}; go on with: gan train resume={run.folder}", soft_wrap=True)
-        return 128 + checkpoints.interrupted
+        return RESUME
     console.print(closing_table(run, gan, log, evaluate, checkpoints, time.perf_counter() - began))
     console.print(f"more samples: gan sample {run.folder} -n 64", highlight=False, soft_wrap=True)
     return 0

@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from gan_research.checkpoints import MARK, has_checkpoint, open_checkpoint, rounds_played
+from gan_research.checkpoints import has_checkpoint, rounds_played
 from gan_research.cli.compose import Composition
-from gan_research.cli.fit import CHANGEABLE, build, fit, start
+from gan_research.cli.fit import CHANGEABLE, build, fit, opened, start
+from gan_research.distributed import decided_by_first, is_first
 from gan_research.tracking import History, Run
 from gan_research.tracking.run import job, was_played
 
@@ -19,17 +20,19 @@ log = logging.getLogger(__name__)
 def go_on_or_start(composition: Composition, overrides: list[str], config_dir: Path | None) -> int:
     """The command's own run from where it is, by the config that was composed now; where there is none, a new one."""
     config = composition.config
-    run = own_run(config)
+    run = decided_by_first(lambda: own_run(config))
     if run is None:
         return start(composition, overrides, config_dir)[0]
     with run.playing():
-        if not has_checkpoint(run.folder):  # killed before its first
+        if not decided_by_first(lambda: has_checkpoint(run.folder)):  # killed before its first
             parts = build(config, optional_metrics=composition.auto_metrics)
-            History(run).cut(-1)
+            if is_first():
+                History(run).cut(-1)
             return fit(run, config, *parts)
-        checkpoint, state = open_checkpoint(run.folder)
-        if state[MARK]["round"] >= config["rounds"]:
-            print(f"{run.folder} has played all its {config['rounds']} rounds")
+        checkpoint, _, played = decided_by_first(lambda: opened(run.folder))
+        if played >= config["rounds"]:
+            if is_first():
+                print(f"{run.folder} has played all its {config['rounds']} rounds")
             return 0
         return fit(run, config, *build(config, optional_metrics=composition.auto_metrics), checkpoint)
 

@@ -1,6 +1,8 @@
 """`gan train`: what was asked for. (Training itself is in `fit`, which takes seconds to import.)"""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -37,21 +39,36 @@ def main(arguments: list[str]) -> int:
     overrides = [o for o in given.overrides if o not in resumed]
     auto = bool(resumed) and resumed[-1] == "resume=auto"
     if resumed and not auto:
-        folder = Path(resumed[-1].removeprefix("resume="))
+        path = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
-            raise UserError(f"--cfg prints the config of a new run: that of an old one is in {folder / 'config.yaml'}")
+            raise UserError(f"--cfg prints the config of a new run: that of an old one is in {path / 'config.yaml'}")
         from gan_research.cli import fit
 
-        return fit.go_on(folder, overrides, config_dir, given.allow)
+        trainer = fit.trainer_of(path, overrides, config_dir, given.allow)
+        return on_its_devices(trainer, arguments, lambda: fit.go_on(path, overrides, config_dir, given.allow))
     composition = compose_train(overrides, config_dir)
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
     from gan_research.cli import fit, requeue
 
-    if auto:
-        return requeue.go_on_or_start(composition, overrides, config_dir)
-    return fit.start(composition, overrides, config_dir)[0]
+    def play() -> int:
+        if auto:
+            return requeue.go_on_or_start(composition, overrides, config_dir)
+        return fit.start(composition, overrides, config_dir)[0]
+
+    return on_its_devices(composition.config["trainer"], arguments, play)
+
+
+def on_its_devices(trainer: dict[str, Any], arguments: list[str], play: Callable[[], int]) -> int:
+    """`play` as one of the processes that a config's trainer wants; where they aren't there yet, start them all."""
+    from gan_research.cli import processes
+    from gan_research.distributed import joined
+
+    if count := processes.wanted(trainer):
+        return processes.start(count, ["train", *arguments])
+    with joined(processes.timeout_of(trainer)):
+        return play()
 
 
 def show_help(config_dir: Path | None) -> None:

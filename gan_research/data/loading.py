@@ -28,7 +28,8 @@ class Rounds(Iterable[Batch]):
     """The endless rounds of one rank, from round `start` on.
 
     A minibatch is `accumulation` micro-batches, one after the other, and of each the rank holds one block: what
-    several ranks play together is what one rank would play, micro-batch by micro-batch. `start` may be a function: it is asked whenever an iteration begins. A subclass implements `play`.
+    several ranks play together is what one rank would play, micro-batch by micro-batch. `start` may be a function: it
+    is asked whenever an iteration begins. A subclass implements `play`.
     """
 
     def __init__(

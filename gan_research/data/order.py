@@ -43,7 +43,9 @@ class Order:
 
 
 def rank_block(values: Tensor, steps: int, rank: int, world_size: int) -> Tensor:
-    """The part of a round that a rank holds: of each of the `steps` micro-batches in `values` (steps * B, ...) its block.
+    """The part of a round that a rank holds: of each of the `steps` micro-batches in `values` its block.
+
+    values: (steps * B, ...).
 
     Returns (steps * B / world_size, ...).
     """

@@ -21,7 +21,7 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return _Sum.apply(gradient)  # differentiable again: penalties take gradients of gradients
 
 
@@ -34,6 +34,14 @@ def mean_of_all(value: Tensor) -> Tensor:
     """
     size = position()[1]
     return value if size == 1 else _Sum.apply(value) / size
+
+
+def means_of_all(numbers: dict[str, float]) -> dict[str, float]:
+    """Each number's mean over the processes, which have the same names."""
+    if position()[1] == 1:
+        return numbers
+    means = mean_of_all(torch.tensor(list(numbers.values()), dtype=torch.float64))
+    return dict(zip(numbers, means.tolist(), strict=True))
 
 
 def broadcast_tensors(tensors: Iterable[Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
@@ -123,16 +123,23 @@ def from_all(value: T) -> list[T]:
     return values
 
 
+def decided_by_first(find: Callable[[], T]) -> T:
+    """What the first process finds, in all of them; its UserError, too."""
+    found: T | None = None
+    with failing_together():
+        if is_first():
+            found = find()
+    return from_first(found)  # type: ignore[return-value]
+
+
 @contextmanager
 def failing_together() -> Iterator[None]:
     """A UserError inside, in any of the processes, is raised by all of them: none waits for one that gave up."""
     mine: UserError | None = None
     try:
         yield
-    except LostProcess:
-        raise
     except UserError as error:
-        if position()[1] == 1:
+        if position()[1] == 1 or error.common or isinstance(error, LostProcess):
             raise
         mine = error
     if position()[1] == 1:
@@ -145,13 +152,13 @@ def failing_together() -> Iterator[None]:
 
 def require_same(facts: Mapping[str, str]) -> None:
     """Raise, in all processes, where one of them says anything else of itself than the first does."""
-    everywhere = from_all({**facts, "host": platform.node()})
-    for rank, other in enumerate(everywhere):
-        for name, value in everywhere[0].items():
-            if name != "host" and other[name] != value:
+    (first_host, first), *others = from_all((platform.node(), dict(facts)))
+    for rank, (host, other) in enumerate(others, 1):
+        for name in {**first, **other}:
+            if other.get(name) != first.get(name):
                 error = UserError(
-                    f"process {rank} on {other['host']} has another {name} than the first on {everywhere[0]['host']}: "
-                    f"{other[name]}, not {value}; start all of them alike"
+                    f"process {rank} on {host} has another {name} than the first on {first_host}: "
+                    f"{other.get(name)}, not {first.get(name)}; start all of them alike"
                 )
                 error.common = True
                 raise error

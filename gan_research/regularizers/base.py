@@ -51,7 +51,7 @@ class Play:
 
     def gradient_at(self, points: Tensor) -> Tensor:
         """d logits / d points at any points: a row a logit, float32, differentiable; one forward pass of its own."""
-        points = points.detach().float().requires_grad_()
+        points = points.detach().requires_grad_()
         return gradient(self.exact_discriminator(points), points)
 
     def share(self, purpose: str) -> Tensor:

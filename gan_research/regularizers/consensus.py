@@ -12,8 +12,9 @@ class Consensus(Regularizer):
     """Both players descend weight / 2 * ||v||^2 besides their own losses (Mescheder et al. 2017, section 4).
 
     v = (gradient of L_D in D's parameters, gradient of L_G in G's parameters) is the field that simultaneous descent
-    follows; L_D and L_G are the adversarial losses of this micro-batch, over all devices, no regulariser in them. The penalty has forward
-    passes of its own, with a graph through both players, in float32. Weight 10 is that of the authors' experiments.
+    follows; L_D and L_G are the adversarial losses of this micro-batch, over all devices, no regulariser in them. The
+    penalty has forward passes of its own, with a graph through both players, in float32. Weight 10 is that of the
+    authors' experiments.
     """
 
     differentiates = ("parameters",)

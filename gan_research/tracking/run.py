@@ -1,5 +1,6 @@
 """The folder of a run, and what the run is called."""
 
+import hashlib
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from gan_research import __version__
-from gan_research.distributed import is_first
+from gan_research.distributed import failing_together, is_first
 from gan_research.errors import UserError
 from gan_research.files import write_atomically
 
@@ -83,20 +84,22 @@ class Run:
         The kernel frees the lock when the process dies, however. Of several processes that play together the first
         holds it.
         """
-        if os.environ.get("RANK", "0") != "0" or not is_first():
-            yield
-            return
         with ExitStack() as held:
-            try:
-                held.enter_context(FileLock(self.folder / LOCK).acquire(blocking=False))
-            except Timeout:
-                raise UserError(f"{self.folder} is being played by {self._player()}: wait for it, or end it") from None
-            except (OSError, NotImplementedError) as error:
-                log.warning("%s can't be locked (%s): see that no other process plays it", self.folder, error)
-            player = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-            write_atomically(self.folder / PLAYER, json.dumps(player).encode())
-            held.callback((self.folder / PLAYER).unlink, missing_ok=True)
+            with failing_together():
+                if is_first():
+                    self._lock(held)
             yield
+
+    def _lock(self, held: ExitStack) -> None:
+        try:
+            held.enter_context(FileLock(self.folder / LOCK).acquire(blocking=False))
+        except Timeout:
+            raise UserError(f"{self.folder} is being played by {self._player()}: wait for it, or end it") from None
+        except (OSError, NotImplementedError) as error:
+            log.warning("%s can't be locked (%s): see that no other process plays it", self.folder, error)
+        player = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        write_atomically(self.folder / PLAYER, json.dumps(player).encode())
+        held.callback((self.folder / PLAYER).unlink, missing_ok=True)
 
     def _player(self) -> str:
         try:
@@ -138,6 +141,15 @@ def job() -> str | None:
         return f"slurm {single}"
     elastic = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     return f"torchelastic {elastic}" if elastic not in ("", "none") else None
+
+
+def source_digest() -> str:
+    """A hash of the package's source, by which processes tell whether they run the same code."""
+    digest = hashlib.blake2b(digest_size=8)
+    package = Path(__file__).resolve().parents[1]
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def commit() -> str | None:

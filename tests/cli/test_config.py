@@ -107,7 +107,7 @@ def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp
         return
     if (group, choice) == ("trainer", "gpu") and not torch.cuda.is_available():
         with pytest.raises(UserError, match="gpu"):
-            build_trainer(config)
+            build_trainer(config["trainer"])
         return
     if group == "metrics" and choice in DOWNLOADED:
         monkeypatch.setenv("HOME", str(tmp_path))
@@ -118,7 +118,7 @@ def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp
             build_evaluation(config, optional=False)
         return
     evaluation = build_evaluation(config, optional=False)
-    trainer = build_trainer(config)
+    trainer = build_trainer(config["trainer"])
     assert (evaluation is None) == ((group, choice) == ("metrics", "none"))
     assert trainer.world_size == 1
     gan = build_game(config, data)

@@ -1,0 +1,51 @@
+"""Being asked to stop: after the round being played, in all processes after the same one."""
+
+import signal
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+
+from gan_research.distributed import AgreedFlag
+
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Ctrl-C, and what schedulers send before they end a job."""
+
+
+class Preemption(pl.Callback):
+    """On a signal to one of the processes all of them stop, after the round being played (or the one after it).
+
+    Handlers do no more than note the signal: what is being evaluated or saved is brought to its end. A second Ctrl-C
+    stops at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked: signal.Signals | None = None
+        """The signal that this process got."""
+        self.stopping = False
+        """Whether the game ends here, in all processes."""
+        self._flag = AgreedFlag()
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Lightning's handler of SIGTERM talks to the other processes from wherever this one is.
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        for number in ASKING:
+            self._handlers[number] = signal.signal(number, self._note)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        self.stopping = self._flag(self.asked is not None)
+        if self.stopping:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._flag.settle()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.asked = signal.Signals(number)

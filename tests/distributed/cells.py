@@ -1,0 +1,77 @@
+"""The cells of the equality matrix: every loss with every regulariser, while all else goes round."""
+
+from itertools import product
+
+from gan_research.cli.compose import groups
+
+NETWORKS = {
+    "mlp": ["generator=mlp", "discriminator=mlp", "generator.width=8", "discriminator.width=8"],
+    "batch norm": ["generator=dcgan", "discriminator=dcgan", "generator.width=4", "discriminator.width=4"],
+    "spectral norm": ["generator=resnet", "discriminator=resnet", "generator.width=4", "discriminator.width=4"],
+}
+LOSSES = sorted(groups()["loss"])
+REGULARIZERS = sorted(groups()["regularizer"])
+SETTINGS = list(product((1, 3), (1, 2), (1, 2)))
+"""k, accumulation, packing."""
+
+LOG_ODDS = ("minimax", "non_saturating")
+
+IMPOSSIBLE = {
+    "a relativistic average is that of a whole minibatch": lambda loss, regularizer, accumulation: (
+        loss.startswith("ra_") and accumulation > 1
+    ),
+    "smoothed labels want log-odds": lambda loss, regularizer, accumulation: (
+        regularizer == "label_smoothing" and loss not in LOG_ODDS
+    ),
+}
+"""Pairs that are refused, on any number of devices; they are played with the nearest that isn't."""
+
+
+def overrides(loss, regularizer, k, accumulation, packing, network):
+    """The command line of a cell."""
+    return [
+        f"loss={loss}", f"regularizer={'none' if regularizer == 'none' else f'[{regularizer}]'}",
+        f"schedule.discriminator_steps={k}", f"accumulation={accumulation}", f"discriminator.packing={packing}",
+        *NETWORKS[network],
+    ]  # fmt: skip
+
+
+def matrix():
+    """name -> overrides, for every pair of a loss and a regulariser that can be played."""
+    found = {}
+    for i, (loss, regularizer) in enumerate(product(LOSSES, REGULARIZERS)):
+        (k, accumulation, packing), network = SETTINGS[i % len(SETTINGS)], list(NETWORKS)[i % len(NETWORKS)]
+        reasons = [why for why, holds in IMPOSSIBLE.items() if holds(loss, regularizer, accumulation)]
+        if "smoothed labels want log-odds" in reasons:
+            continue
+        accumulation = 1 if reasons else accumulation
+        name = f"{loss}, {regularizer}, k={k}, accumulation={accumulation}, packing={packing}, {network}"
+        found[name] = overrides(loss, regularizer, k, accumulation, packing, network)
+    return found
+
+
+def representative():
+    """Those of the matrix in which each loss, and each regulariser, occurs at least twice."""
+    cells = list(matrix().items())
+    chosen, seen = {}, dict.fromkeys([*LOSSES, *REGULARIZERS], 0)
+    for name, words in cells[::7] + cells:  # spread out first
+        loss, regularizer = name.split(", ")[:2]
+        if seen[loss] < 2 or seen[regularizer] < 2:
+            seen[loss] += 1
+            seen[regularizer] += 1
+            chosen[name] = words
+    return chosen
+
+
+OTHERS = {
+    "simultaneous, two steps of G": ["schedule=simultaneous", "schedule.generator_steps=2", *NETWORKS["mlp"]],
+    "classes": ["conditional=true", *NETWORKS["batch norm"]],
+    "classes, projection, accumulation": ["conditional=true", "accumulation=2", *NETWORKS["spectral norm"]],
+    "flips, accumulation": ["data.flip=true", "accumulation=2", *NETWORKS["mlp"]],
+    "clipped gradients": ["max_gradient_norm=0.05", "accumulation=2", *NETWORKS["mlp"]],
+    "lazy penalties": ["regularizer=[r1,r2,gradient_penalty]", "regularizer.r1.every=3", "regularizer.r2.every=2",
+                       *NETWORKS["batch norm"]],
+    "all that has a state": ["regularizer=[lecam,instance_noise,weight_clipping]", "lr_schedule=cosine",
+                             "regularizer.instance_noise.anneal=20", "ema=half_life", *NETWORKS["mlp"]],
+    "points": ["data=ring", "generator=mlp", "discriminator=mlp", "discriminator.packing=2", "optimizer=sgd"],
+}  # fmt: skip
