@@ -30,7 +30,7 @@ from gan_research.tracking.run import source_digest
 
 CHANGEABLE = {
     "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
-    "metrics", "logger", "watch", "trainer", "output", "name", "tags",
+    "metrics", "logger", "watch", "trainer", "launcher", "output", "name", "tags",
 }  # fmt: skip
 """What may differ when a run is resumed; all else is the game itself."""
 
@@ -169,7 +169,7 @@ def names(composition: Composition) -> tuple[str, str]:
     loss = "+".join([choices["loss"], *(config["regularizer"] or {})])
     stem = config["name"] or "-".join([choices["experiment"] or choices["data"], networks, loss])
     seedless = config | {"data": {k: v for k, v in config["data"].items() if k != "seed"}}
-    for key in ("seed", "output", "name", "tags", "logger", "watch", "trainer"):
+    for key in ("seed", "output", "name", "tags", "logger", "watch", "trainer", "launcher"):
         del seedless[key]
     digest = hashlib.blake2b(json.dumps(seedless, sort_keys=True).encode(), digest_size=3).hexdigest()
     return f"{stem}-s{config['seed']}", f"{stem}-{digest}"

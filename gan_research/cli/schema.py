@@ -50,6 +50,7 @@ def train(  # the signature is the schema
     trainer: Node,
     ema: Node | None = None,
     metrics: Node | None = None,
+    launcher: Node | None = None,
 ) -> None:
     """The top level of the config."""
 

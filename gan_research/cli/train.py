@@ -21,7 +21,7 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
   --config-dir DIR   a folder with groups and choices of your own, used beside the project's
   --cfg              print the config that would be run, every value resolved, and stop
   resume=RUN         go on with the run in that folder (or from one of its checkpoints); what isn't the game itself
-                     may be changed: rounds, intervals, logger, metrics, trainer
+                     may be changed: rounds, intervals, logger, metrics, trainer, launcher
   resume=auto        go on with the unfinished run in output= that plays the same game, a requeued job with its own one;
                      where there is none, start it
   --allow PKG        a package of yours that resume=RUN may build from
@@ -42,15 +42,20 @@ def main(arguments: list[str]) -> int:
         path = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
             raise UserError(f"--cfg prints the config of a new run: that of an old one is in {path / 'config.yaml'}")
-        from gan_research.cli import fit
+        from gan_research.cli import fit, launch
 
+        if launch.resubmitted(given, path):
+            return 0
         trainer = fit.trainer_of(path, overrides, config_dir, given.allow)
         return on_its_devices(trainer, arguments, lambda: fit.go_on(path, overrides, config_dir, given.allow))
     composition = compose_train(overrides, config_dir)
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
-    from gan_research.cli import fit, requeue
+    from gan_research.cli import fit, launch, requeue
+
+    if launch.submitted(given, composition):
+        return 0
 
     def play() -> int:
         if auto:

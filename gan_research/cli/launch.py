@@ -1,0 +1,40 @@
+"""A run that is played elsewhere: what its launcher is given."""
+
+from pathlib import Path
+
+from gan_research.cli.arguments import Arguments
+from gan_research.cli.build import make
+from gan_research.cli.compose import Composition, compose_train
+from gan_research.cli.fit import names, run_at, trainer_of
+from gan_research.launchers import Job
+
+
+def submitted(given: Arguments, composition: Composition) -> bool:
+    """Whether a run is played elsewhere, as its config says; if so it was submitted."""
+    config = composition.config
+    return make(config["launcher"]).submit(Job(names(composition)[0], arguments(given), config["trainer"]))
+
+
+def resubmitted(given: Arguments, path: Path) -> bool:
+    """The same for an old run. Who launched it before is not asked: it may be somebody else's."""
+    own = [override for override in given.overrides if concerns_launcher(override)]
+    if not own:
+        return False
+    run = run_at(path)
+    rest = [o for o in given.overrides if o not in own and not o.startswith("resume=")]
+    output = str(run.folder.parent).replace("\\", "\\\\").replace("'", "\\'")
+    launcher = make(compose_train([f"output='{output}'", *own], given.config_dir).config["launcher"])
+    return launcher.submit(Job(run.name, arguments(given), trainer_of(path, rest, given.config_dir, given.allow)))
+
+
+def arguments(given: Arguments) -> list[str]:
+    """Those of `gan train` in each process of the job; started again, it goes on with its run."""
+    options = [f"--config-dir={given.config_dir.resolve()}"] if given.config_dir is not None else []
+    options += [f"--allow={package}" for package in given.allow]
+    kept = [override for override in given.overrides if not concerns_launcher(override)]
+    resumed = [] if any(override.startswith("resume=") for override in kept) else ["resume=auto"]
+    return [*options, *kept, "launcher=local", *resumed]
+
+
+def concerns_launcher(override: str) -> bool:
+    return override.lstrip("+~").startswith(("launcher=", "launcher."))

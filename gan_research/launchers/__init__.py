@@ -1,0 +1,6 @@
+"""Where a run is played: by the process that was asked for it, or by a job of a cluster."""
+
+from gan_research.launchers.base import Job, Launcher, Local
+from gan_research.launchers.slurm import Slurm
+
+__all__ = ["Job", "Launcher", "Local", "Slurm"]

@@ -1,0 +1,157 @@
+"""A run as a job of a Slurm cluster, submitted by submitit."""
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from gan_research.distributed.slurm import rank_variables
+from gan_research.errors import UserError
+from gan_research.launchers.base import Job
+from gan_research.launchers.task import Task
+
+Name = Annotated[str, Field(min_length=1)] | None
+
+
+class Slurm:
+    """One job that plays the run, one task for each of its processes.
+
+    nodes, tasks_per_node: None: as trainer.num_nodes and trainer.devices say.
+    gpus_per_node: None: one for each task, unless trainer.accelerator=cpu.
+    memory: of each node, as sbatch's --mem has it: "64G".
+    minutes: the limit of each start; signal_seconds before it the run writes a checkpoint, and is requeued.
+    max_requeues: how often at most, for whatever reason.
+    parameters: further options of sbatch, without their dashes: {"mail-type": "END", "exclusive": True}.
+    setup: lines of shell that are run first on the first node: ["module load cuda"].
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        nodes: PositiveInt | None = None,
+        tasks_per_node: PositiveInt | None = None,
+        gpus_per_node: NonNegativeInt | None = None,
+        cpus_per_task: PositiveInt = 4,
+        memory: Name | PositiveInt = None,
+        minutes: PositiveInt = 1440,
+        partition: Name = None,
+        account: Name = None,
+        qos: Name = None,
+        constraint: Name = None,
+        signal_seconds: PositiveInt = 120,
+        max_requeues: NonNegativeInt = 20,
+        parameters: dict[str, str | int | bool] | None = None,
+        setup: list[str] | None = None,
+    ) -> None:
+        self.folder = Path(folder) / "%j"
+        self.nodes = nodes
+        self.tasks_per_node = tasks_per_node
+        self.gpus_per_node = gpus_per_node
+        self.cpus_per_task = cpus_per_task
+        self.memory = memory
+        self.minutes = minutes
+        self.partition = partition
+        self.account = account
+        self.qos = qos
+        self.constraint = constraint
+        self.signal_seconds = signal_seconds
+        self.max_requeues = max_requeues
+        self.parameters = parameters or {}
+        self.setup = setup or []
+        if 60 * minutes <= signal_seconds:
+            raise UserError(
+                f"launcher.signal_seconds={signal_seconds} is no less than launcher.minutes={minutes}: give more time"
+            )
+
+    def submit(self, job: Job) -> bool:
+        if "RANK" in os.environ or rank_variables(os.environ):
+            raise UserError("launcher=slurm submits one job for all processes: start it once, not by torchrun or srun")
+        asked = self.asked(job)
+        submitit = submitit_here()
+        executor = submitit.SlurmExecutor(self.folder, max_num_timeout=self.max_requeues)
+        executor.update_parameters(**asked)
+        try:
+            submitted = executor.submit(Task(job.arguments, self.max_requeues))
+        except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+            raise UserError(f"sbatch didn't take the job: {error}") from error
+        log = submitted.paths.stdout
+        print(f"job {submitted.job_id}\nlogs {log.parent}")
+        print(f"follow it: squeue -j {submitted.job_id}; tail -F {shlex.quote(str(log))}")
+        return True
+
+    def asked(self, job: Job) -> dict[str, Any]:
+        """submitit's parameters of the job."""
+        nodes, tasks, gpus = self.size(job.trainer)
+        sbatch = {key: value for key, value in self.parameters.items() if value is not False}
+        asked = {
+            "job_name": job.name,
+            "comment": shlex.join(["gan", "train", *job.arguments]),
+            "nodes": nodes,
+            "ntasks_per_node": tasks,
+            "gpus_per_node": gpus or None,
+            "cpus_per_task": self.cpus_per_task,
+            "mem": self.memory,
+            "time": self.minutes,
+            "partition": self.partition,
+            "account": self.account,
+            "qos": self.qos,
+            "constraint": self.constraint,
+            "signal_delay_s": self.signal_seconds,
+            "additional_parameters": {"requeue": True, **sbatch},
+            "setup": self.setup or None,
+            "stderr_to_stdout": True,
+            # a task that fails ends the others at once; those that wait to be requeued don't end before
+            "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={self.cpus_per_task}"],
+        }
+        return {key: value for key, value in asked.items() if value is not None}
+
+    def size(self, trainer: dict[str, Any]) -> tuple[int, int, int]:
+        """Nodes, tasks on each and GPUs on each; an error where the trainer's processes are others."""
+        devices = _count(trainer.get("devices"))
+        num_nodes = trainer.get("num_nodes", 1)
+        nodes = self.nodes or num_nodes
+        tasks = self.tasks_per_node or devices or self.gpus_per_node
+        if not tasks:
+            raise UserError(
+                f"trainer.devices={trainer.get('devices')} doesn't say how many processes to ask for: "
+                "give a number, or launcher.tasks_per_node"
+            )
+        if (devices and devices * num_nodes != tasks * nodes) or num_nodes != nodes:
+            raise UserError(
+                f"the job would start {nodes} x {tasks} tasks (launcher.nodes x launcher.tasks_per_node), and the trainer "
+                f"plays on {num_nodes} x {devices or 'any'} devices (trainer.num_nodes x trainer.devices): make them equal"
+            )
+        on_gpus = trainer.get("accelerator", "auto") != "cpu"
+        gpus = self.gpus_per_node if self.gpus_per_node is not None else tasks if on_gpus else 0
+        if 0 < gpus < tasks:
+            raise UserError(
+                f"launcher.gpus_per_node={gpus} is less than the {tasks} tasks of a node: each plays on its own"
+            )
+        return nodes, tasks, gpus
+
+
+def _count(devices: Any) -> int | None:
+    """How many devices of a host the trainer's setting means; None where only the host can tell."""
+    if isinstance(devices, list):
+        return len(devices)
+    if isinstance(devices, int | str) and str(devices).isdecimal():
+        return int(devices)
+    return None
+
+
+def submitit_here() -> Any:
+    """submitit, on a machine from which jobs can be submitted."""
+    try:
+        import submitit
+    except ImportError as error:
+        raise UserError("launcher=slurm needs submitit: pip install gan_research[slurm]") from error
+    for command in ("sbatch", "srun"):
+        if shutil.which(command) is None:
+            raise UserError(
+                f"launcher=slurm: this machine has no {command}: submit from a login node of the cluster, or leave "
+                "launcher=slurm out to train here"
+            )
+    return submitit
