@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import stat
 from functools import partial
 from io import BytesIO
@@ -10,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from gan_research.checkpoints import AtomicCheckpointIO, load, read_checkpoint
+from gan_research.checkpoints import AtomicCheckpointIO, Damaged, load, read_checkpoint
 from gan_research.data import Digits
 from gan_research.ema import EMA
 from gan_research.errors import UserError
@@ -110,6 +111,53 @@ def test_a_truncated_checkpoint_is_one_clear_error(damage, saved):
     ) as error:
         read_checkpoint(path)
     assert "\n" not in str(error.value)
+
+
+def same(a, b):
+    """Whether two nests of plain containers and tensors are equal."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    return type(a) is type(b) and a == b
+
+
+def test_a_flipped_bit_anywhere_is_found_or_changes_nothing(saved):
+    path = saved[0]
+    whole, content = path.read_bytes(), read_checkpoint(path)
+    found = 0
+    for at in random.sample(range(len(whole)), 1000):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << random.randrange(8)]) + whole[at + 1 :])
+        try:
+            assert same(read_checkpoint(path), content), at
+        except UserError:
+            found += 1
+    assert found > 400  # the rest are dates, padding and the like
+
+
+def test_each_flipped_bit_of_a_tensor_is_found(saved):
+    """Torch itself reads them without a word."""
+    path = saved[0]
+    whole, content = path.read_bytes(), read_checkpoint(path)
+    numbers = content["state_dict"]["generator.body.0.weight"].numpy().tobytes()
+    start = whole.index(numbers)
+    silent = 0
+    for at in random.sample(range(start, start + len(numbers)), 50):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << random.randrange(8)]) + whole[at + 1 :])
+        silent += torch.load(path, weights_only=True).keys() == content.keys()
+        with pytest.raises(Damaged, match=r"isn't what was written|Bad CRC"):
+            read_checkpoint(path)
+    assert silent == 50
+
+
+def test_a_game_in_float64_is_sampled_from_in_float64(play, tmp_path):
+    path = tmp_path / "last.ckpt"
+    gan = play(rounds=1, precision="64", callbacks=[Save(path)])
+    sampler = load(path)
+    assert {p.dtype for p in sampler.generator.parameters()} == {torch.float64}
+    assert torch.equal(sampler.sample(8), gan.sampler().sample(8))
 
 
 FOREIGN = {
