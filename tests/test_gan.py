@@ -19,7 +19,6 @@ from gan_research.callbacks import Evaluate, Log, SampleGrid
 from gan_research.data import Arrays, Digits, Order
 from gan_research.ema import EMA
 from gan_research.errors import UserError
-from gan_research.gan import GAN
 from gan_research.losses import NonSaturating
 from gan_research.metrics import Classifier, Evaluation
 from gan_research.networks import (
@@ -317,7 +316,7 @@ def test_the_log_asks_about_whole_packs(play):
 
 
 def test_a_batch_that_accumulation_does_not_divide_is_refused(play):
-    with pytest.raises(UserError, match="batch_size=4 cannot be divided among 1 devices x 3 micro-batches: .* of 3"):
+    with pytest.raises(UserError, match=r"batch_size=4 cannot be divided among 1 devices x 3 micro-batches: .* of 3"):
         play(rounds=1, batch_size=4, accumulation=3)
     with pytest.raises(UserError, match="accumulation=0: give at least 1"):
         play(rounds=1, accumulation=0)
@@ -660,56 +659,7 @@ def test_a_checkpoint_of_another_program_is_refused(play, tmp_path):
         play(rounds=2, checkpoint=tmp_path / "a.ckpt")
 
 
-# --- precision, trouble, waiting for the device --------------------------------------------------------------------
-
-
-class AfterStep(Regularizer):
-    """D's logits on the same reals before and after its step, in the middle of the round."""
-
-    def __init__(self):
-        super().__init__(weight=0.0)
-        self.moved, self.stale, self.kinds = [], [], set()
-
-    def discriminator_penalty(self, play):
-        self.view, self.before = play, play.discriminator(play.real).detach()
-        self.kinds |= {play.real_logits.dtype, play.fake_logits.dtype, play.fake.dtype}
-        return torch.zeros(len(play.real))
-
-    def after_step(self, player, network):
-        if player == "discriminator":
-            with torch.no_grad():
-                after = self.view.discriminator(self.view.real)
-                fresh = self.view.exact_discriminator(self.view.real)
-            self.moved.append((after - self.before).abs().max().item())
-            self.stale.append((after - fresh).abs().max().item())
-
-
-def test_under_bf16_the_discriminator_uses_its_new_weights_at_once(play):
-    watch = AfterStep()
-    rate = partial(torch.optim.SGD, lr=2.0)
-    gan = play(rounds=3, precision="bf16", optimizer=rate, regularizers={"watch": watch}, schedule=Schedule(2))
-    assert len(watch.moved) == 6
-    assert min(watch.moved) > 0.1
-    assert max(watch.stale) < 0.05  # bfloat16's rounding
-    assert watch.kinds == {torch.float32}  # losses and images are float32, only the networks aren't
-    assert all(p.dtype == torch.float32 for p in gan.parameters())
-
-
-def test_bf16_computes_in_bfloat16(game, play):
-    gan = game(rounds=1, precision="bf16")
-    kinds = []
-    for network in (gan.generator, gan.discriminator):
-        network.body[0].register_forward_hook(lambda module, inputs, output: kinds.append(output.dtype))
-    play(gan=gan)
-    assert set(kinds) == {torch.bfloat16}
-    assert len(kinds) == 5
-
-
-def test_other_precisions_are_refused(game, play):
-    with pytest.raises(UserError, match="precision=16: give 32, tf32, bf16, fp16 or 64"):
-        game(precision="16")
-    with pytest.raises(UserError, match=r"trainer\.precision=bf16-mixed would serve weights from before a step"):
-        play(rounds=1, trainer={"precision": "bf16-mixed"})
+# --- trouble, waiting for the device -------------------------------------------------------------------------------
 
 
 class Poison(Regularizer):
