@@ -213,7 +213,7 @@ class GAN(pl.LightningModule):
         loss = self.loss.discriminator(real_logits, fake_logits).mean()
         self._record("loss/discriminator", loss)
         if self.recorder.due(self.round + 1) and len(fake) > 1:
-            self._record("samples/spread", spread(fake.detach()) / spread(images.detach()))
+            self._record("samples/spread", relative_spread(fake.detach(), images.detach()))
         if due:
             play = self._view(Minibatch(images, real.labels), fake, latents, real_logits, fake_logits, draws)
             for name, regularizer in due:
@@ -408,6 +408,12 @@ class GAN(pl.LightningModule):
         """What a stream of latents or noise is called: other ones after each roll-back."""
         return f"{purpose} after roll-back {self.roll_backs}" if self.roll_backs else purpose
 
+    def stream_seeds(self, played: int) -> dict[str, int]:
+        """The seeds of what the players draw, and of the layers' noise after `played` rounds."""
+        seeds = {str(player): seed for player, seed in self._seeds.items()}
+        layers = f"layers of rank {self._rank}"
+        return seeds | {layers: stream_seed(self.seed, self._stream(layers), played)}
+
     def agree_on_buffers(self) -> None:
         """In all processes the same buffers, before any of them shows or saves the networks; once a round."""
         if self._agreed_at != self.round:
@@ -462,6 +468,7 @@ def tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     return list(network.parameters()), list(network.buffers())
 
 
-def spread(samples: Tensor) -> Tensor:
-    """The mean over dimensions of the standard deviation over the samples (N, ...)."""
-    return samples.std(0).mean()
+def relative_spread(fake: Tensor, real: Tensor) -> Tensor:
+    """The mean over dimensions of the fakes' standard deviation, over that of the reals; 1 where reals don't differ."""
+    spread, of_reals = fake.std(0).mean(), real.std(0).mean()
+    return torch.where(of_reals > 0, spread / of_reals, 1.0)

@@ -12,7 +12,11 @@ from gan_research.errors import UserError
 
 
 class Diverged(UserError):
-    """A loss term became NaN or infinite."""
+    """A loss term became NaN or infinite, in `round`."""
+
+    def __init__(self, message: str, round: int | None = None):
+        super().__init__(message)
+        self.round = round
 
 
 class Recorder:
@@ -67,7 +71,7 @@ class Recorder:
         """Raise for the first that isn't finite: what came after it may be its consequence."""
         name, round, value = next(entry for entry in pending if not entry[2].float().isfinite().all())
         kind = "NaN" if value.isnan().any() else "infinite"
-        raise Diverged(f"round {round}: {name} is {kind}, training stopped")
+        raise Diverged(f"round {round}: {name} is {kind}, training stopped", round)
 
     def state_dict(self) -> dict[str, Any]:
         return {"pending": [(name, round, value.cpu()) for name, round, value in self._pending]}

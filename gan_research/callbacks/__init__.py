@@ -1,11 +1,12 @@
-"""What watches the game: log, sample grids, evaluation, progress, checkpoints."""
+"""What watches the game: log, health, sample grids, evaluation, progress, checkpoints."""
 
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.checkpoint import Checkpoints
 from gan_research.callbacks.evaluate import Evaluate
+from gan_research.callbacks.health import Health
 from gan_research.callbacks.log import Log
 from gan_research.callbacks.preemption import Preemption
 from gan_research.callbacks.progress import ProgressBar
 from gan_research.callbacks.samples import SampleGrid
 
-__all__ = ["Checkpoints", "Evaluate", "Log", "Periodic", "Preemption", "ProgressBar", "SampleGrid"]
+__all__ = ["Checkpoints", "Evaluate", "Health", "Log", "Periodic", "Preemption", "ProgressBar", "SampleGrid"]

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 
 from gan_research.errors import UserError
 from gan_research.gan import GAN
+from gan_research.watchdog import alive
 
 
 class Periodic(pl.Callback):
@@ -33,8 +34,10 @@ class Periodic(pl.Callback):
 
     def act_together(self, trainer: pl.Trainer, gan: GAN) -> None:
         """Act, on networks that are the same in all processes."""
+        alive(f"{type(self).__name__} after round {gan.round}")
         gan.agree_on_buffers()
         self.act(trainer, gan)
+        alive(f"round {gan.round + 1}")
 
     def due(self, gan: GAN) -> bool:
         """Whether the round just played is one after which to act."""

@@ -122,7 +122,7 @@ def refuse_diverged(gan: GAN) -> None:
     players: tuple[Player, ...] = ("discriminator", "generator")
     for player in players:
         if not torch.stack([p.isfinite().all() for p in gan.player(player).parameters()]).all():
-            raise Diverged(f"round {gan.round}: the {player}'s weights aren't finite, training stopped")
+            raise Diverged(f"round {gan.round}: the {player}'s weights aren't finite, training stopped", gan.round)
 
 
 def link(source: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,7 +12,9 @@ from torch import Tensor
 from gan_research.callbacks.base import log_metrics
 from gan_research.data import Data, SampleSet
 from gan_research.distributed import means_of_all
+from gan_research.errors import UserError
 from gan_research.gan import GAN
+from gan_research.losses import AdversarialLoss
 
 PROBED = 256
 """Held-out reals, and as many of the training set, that the discriminator is asked about."""
@@ -22,13 +25,15 @@ class Log(pl.Callback):
 
     loss/*: each loss, and each regulariser's penalty before its weight. logits/*: D's logits on reals and on fakes;
     probability/*: the same as D(x) and D(G(z)), where logits are log-odds. game/value: V(D, G), minus D's loss.
-    speed/*: of the rounds alone. As of the interval's last round: gradient_norm/*, lr/*, and D's logits on held-out
+    health/accuracy: the share of reals and fakes that D takes for what they are. speed/*: of the rounds alone. As of the interval's last round: gradient_norm/*, lr/*, and D's logits on held-out
     reals and on as many of the training set (logits/heldout, logits/train: apart where D overfits).
     """
 
     def __init__(self) -> None:
         self.latest: dict[str, float] = {}
         """The last row."""
+        self.judges: list[Callable[[GAN, dict[str, float]], dict[str, float]]] = []
+        """What adds to a row what it makes of it, the same in all processes."""
         self._probes: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._start: float | None = None
         self._images = self._rounds = 0
@@ -63,8 +68,11 @@ class Log(pl.Callback):
         if gan.loss.log_odds:
             for name in [name for name in values if name.startswith("logits/")]:
                 row[name.replace("logits", "probability")] = values[name].sigmoid().mean().item()
+        row |= accuracy(gan.loss, values)
         row |= {f"lr/{player}": rate for player, rate in gan.learning_rates().items()}
         row = means_of_all(row)
+        for judge in self.judges:
+            row |= judge(gan, row)
         return row | self._speed(gan) | {"memory/peak_gib": peak_memory(gan.device)}
 
     def _speed(self, gan: GAN) -> dict[str, float]:
@@ -75,6 +83,25 @@ class Log(pl.Callback):
             "speed/images_per_second": (gan.images_seen - self._images) / seconds,
             "speed/rounds_per_second": (gan.round - self._rounds) / seconds,
         }
+
+
+def accuracy(loss: AdversarialLoss, values: dict[str, Tensor]) -> dict[str, float]:
+    """The share of the interval's reals and fakes that D takes for what they are; of losses that say what it takes."""
+    if (middle := middle_logit(loss)) is None:
+        return {}
+    told = (values["logits/real"] > middle).float().mean() + (values["logits/fake"] < middle).float().mean()
+    return {"health/accuracy": told.item() / 2}
+
+
+def middle_logit(loss: AdversarialLoss) -> float | None:
+    """The logit of what is as likely real as generated; None where there is none."""
+    if loss.log_odds:
+        return 0.0
+    try:
+        theory = loss.theory()
+    except UserError:
+        return None
+    return theory.logit_at_equality if theory.kind == "pointwise" else None
 
 
 def probe_of(data: Data, samples: SampleSet, gan: GAN) -> tuple[Tensor, Tensor | None]:

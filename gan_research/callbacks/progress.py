@@ -8,19 +8,27 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from gan_research.callbacks.evaluate import Evaluate
+from gan_research.callbacks.health import Health
 from gan_research.callbacks.log import Log
 
 
 class ProgressBar(pl.Callback):
-    """Rounds, rounds a second, the losses, the last metrics and the time left; refreshed a few times a second."""
+    """Rounds, rounds a second, the losses, metrics, warnings and the time left; refreshed a few times a second."""
 
     REFRESH_SECONDS = 0.2
     LINES = 10
     """Lines of a whole run where there is no terminal."""
 
-    def __init__(self, log: Log, evaluate: Evaluate | None = None, console: Console | None = None):
+    def __init__(
+        self,
+        log: Log,
+        evaluate: Evaluate | None = None,
+        console: Console | None = None,
+        health: Health | None = None,
+    ):
         self.logged = log
         self.evaluate = evaluate
+        self.health = health
         self.console = console or Console()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -55,7 +63,13 @@ class ProgressBar(pl.Callback):
             assert self._task is not None
             self._bar.update(self._task, completed=played, news=self._news(played))
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self._stop()
+
     def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -66,4 +80,6 @@ class ProgressBar(pl.Callback):
         parts += [f"{name[5:]} {value:.3g}" for name, value in self.logged.latest.items() if name.startswith("loss/")]
         if self.evaluate is not None:
             parts += [f"{name} {value:.4g}" for name, value in self.evaluate.latest.items() if name == "fid"]
+        if self.health is not None:
+            parts += [f"warning: {text}" for text in self.health.warnings.values()]
         return "  ".join(parts)

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from gan_research.allowed import require_allowed
-from gan_research.callbacks import Checkpoints, Evaluate, Log, Preemption, ProgressBar, SampleGrid
-from gan_research.checkpoints import MARK, differences, open_checkpoint
+from gan_research.callbacks import Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
+from gan_research.checkpoints import LAST, MARK, differences, open_checkpoint
 from gan_research.cli.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.cli.compose import AUTO, Composition, compose_train
+from gan_research.cli.roll_back import go_back
 from gan_research.data import Data
 from gan_research.distributed import LostProcess, decided_by_first, failing_together, is_first, position, require_same
 from gan_research.errors import RESUME, UserError
@@ -30,7 +31,7 @@ from gan_research.tracking.run import source_digest
 
 CHANGEABLE = {
     "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
-    "metrics", "logger", "watch", "trainer", "launcher", "output", "name", "tags",
+    "metrics", "logger", "watch", "health", "trainer", "launcher", "output", "name", "tags",
 }  # fmt: skip
 """What may differ when a run is resumed; all else is the game itself."""
 
@@ -98,15 +99,18 @@ class Parts(NamedTuple):
     watchers: list[Any]
 
 
-def build(config: dict[str, Any], optional_metrics: bool) -> Parts:
-    """The parts of a run; where the metrics are optional, without those that aren't to be had."""
+def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation | None = None) -> Parts:
+    """The parts of a run; where the metrics are optional, without those that aren't to be had.
+
+    evaluation: one that is prepared already.
+    """
     if position()[1] > 1:
         require_same(leaves(config) | {"gan_research": source_digest(), "torch": torch.__version__})
     with failing_together():
         data = build_data(config)
         gan = build_game(config, data)
         trainer = build_trainer(config["trainer"])
-        evaluation = prepared_evaluation(config, data, trainer, optional_metrics)
+        evaluation = evaluation or prepared_evaluation(config, data, trainer, optional_metrics)
         return Parts(data, gan, trainer, evaluation, checked_watchers(config, gan, data))
 
 
@@ -169,7 +173,7 @@ def names(composition: Composition) -> tuple[str, str]:
     loss = "+".join([choices["loss"], *(config["regularizer"] or {})])
     stem = config["name"] or "-".join([choices["experiment"] or choices["data"], networks, loss])
     seedless = config | {"data": {k: v for k, v in config["data"].items() if k != "seed"}}
-    for key in ("seed", "output", "name", "tags", "logger", "watch", "trainer", "launcher"):
+    for key in ("seed", "output", "name", "tags", "logger", "watch", "health", "trainer", "launcher"):
         del seedless[key]
     digest = hashlib.blake2b(json.dumps(seedless, sort_keys=True).encode(), digest_size=3).hexdigest()
     return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
@@ -186,10 +190,24 @@ def fit(
     checkpoint: Path | None = None,
     console: Console | None = None,
 ) -> int:
-    """Play the rounds that are left, and say what came of it; the exit status."""
+    """Play the rounds that are left, going back where the game diverges and may; the exit status."""
     console = console or Console(quiet=not is_first())
     if is_first():
         run.begin(config)
+    console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
+    parts = Parts(data, gan, trainer, evaluation, watchers)
+    status = play(run, config, parts, console, checkpoint)
+    while status is None:
+        parts = build(config, optional_metrics=True, evaluation=evaluation)
+        status = play(run, config, parts, console, run.folder / "checkpoints" / LAST, went_back=True)
+    return status
+
+
+def play(
+    run: Run, config: dict[str, Any], parts: Parts, console: Console, checkpoint: Path | None, went_back: bool = False
+) -> int | None:
+    """Play the rounds that are left, and say what came of it; the exit status, or None where the run has gone back."""
+    data, gan, trainer, evaluation, watchers = parts
     log = Log()
     evaluate = Evaluate(evaluation, config["evaluate_every"]) if evaluation is not None else None
     preemption = Preemption()
@@ -206,14 +224,20 @@ def fit(
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
     for watcher in watchers:
         watcher.folder = run.folder / "theory"
-    callbacks = [log, grid, evaluate, *watchers, ProgressBar(log, evaluate, console), preemption, checkpoints]
+    health: Health = make(config["health"], log=log, evaluate=evaluate, folder=run.folder, went_back=went_back)
+    progress = ProgressBar(log, evaluate, console, health)
+    callbacks = [log, health, grid, evaluate, *watchers, progress, preemption, checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
-    console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     began = time.perf_counter()
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Diverged as error:
-        raise UserError(f"{error}; the last good checkpoint is {checkpoints.last}") from error
+        if not health.may_go_back(gan):
+            raise UserError(f"{error}; {health.epitaph(gan)}the last good checkpoint is {checkpoints.last}") from error
+        round, count = go_back(run.folder, health.crash)
+        line = f"{error}; back to round {round:,}, on with other latents (roll-back {count} of {health.roll_backs})"
+        console.print(line, highlight=False, soft_wrap=True)
+        return None
     except LostProcess as error:
         raise LostProcess(f"{error}; after round {gan.round}, go on with: gan train resume={run.folder}") from error
     except OSError as error:

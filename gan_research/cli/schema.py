@@ -47,6 +47,7 @@ def train(  # the signature is the schema
     lr_schedule: dict[str, Node | None],
     logger: dict[str, Node],
     watch: dict[str, Node],
+    health: Node,
     trainer: Node,
     ema: Node | None = None,
     metrics: Node | None = None,

@@ -1,0 +1,145 @@
+"""Looks after the game: warns of collapse, says where it is stuck, writes down how it crashed."""
+
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+
+from gan_research.callbacks.base import log_metrics
+from gan_research.callbacks.evaluate import Evaluate
+from gan_research.callbacks.log import Log
+from gan_research.crash import write_crash
+from gan_research.distributed import is_first
+from gan_research.errors import UserError
+from gan_research.gan import GAN
+from gan_research.watchdog import Watchdog, alive
+
+SURE = 0.999
+"""The accuracy from which on D tells all fakes."""
+ALIKE = 0.01
+"""The spread of the samples, relative to that of the reals, below which they hardly differ."""
+ADVICE = {
+    "told": "G may learn nothing from it: regularise D (regularizer=r1), or lower its learning rate",
+    "alike": "G may have collapsed: regularise D (regularizer=r1), or go back to an earlier checkpoint",
+}
+
+log = logging.getLogger(__name__)
+
+
+class Health(pl.Callback):
+    """Warnings of collapse, reports of a game that is stuck, and the record of a crash.
+
+    on_divergence: what `gan train` does where a loss isn't finite: "stop", or "roll_back" to the last checkpoint and
+        go on from it with other latents.
+    roll_backs: how often a run may go back.
+    stuck_after: seconds after which a process that ends no round, evaluation, grid or checkpoint reports where it is,
+        on standard error and in stuck/rank_N.txt; null: never.
+    collapse_after: rounds in a row of which D tells all fakes, after which that is a warning; null: no collapse is
+        looked for.
+    """
+
+    def __init__(
+        self,
+        on_divergence: Literal["stop", "roll_back"] = "stop",
+        roll_backs: int = 3,
+        stuck_after: float | None = 600.0,
+        collapse_after: int | None = 1000,
+        log: Log | None = None,
+        evaluate: Evaluate | None = None,
+        folder: Path | None = None,
+        went_back: bool = False,
+    ):
+        if on_divergence not in ("stop", "roll_back"):
+            raise UserError(f"health.on_divergence={on_divergence}: give stop or roll_back")
+        if roll_backs < 0:
+            raise UserError(f"health.roll_backs={roll_backs}: give 0 or more")
+        if stuck_after is not None and not stuck_after > 0:
+            raise UserError(f"health.stuck_after={stuck_after}: give a number of seconds above 0, or null")
+        if collapse_after is not None and collapse_after < 1:
+            raise UserError(f"health.collapse_after={collapse_after}: give at least 1 round, or null")
+        self.on_divergence, self.roll_backs = on_divergence, roll_backs
+        self.stuck_after, self.collapse_after = stuck_after, collapse_after
+        self.logged, self.evaluate, self.folder, self.went_back = log, evaluate, folder, went_back
+        self.warnings: dict[str, str] = {}
+        """What is wrong as of the last row of the log."""
+        self.crash: Path | None = None
+        """Where the end of the game is written down."""
+        self._told_since: int | None = None
+        self._watchdog: Watchdog | None = None
+        if log is not None and collapse_after is not None:
+            log.judges.append(self.judge)
+
+    def may_go_back(self, gan: GAN) -> bool:
+        """Whether a game that has diverged goes on from its last checkpoint."""
+        return self.on_divergence == "roll_back" and gan.roll_backs < self.roll_backs
+
+    def epitaph(self, gan: GAN) -> str:
+        """What there is to say of a game that ends."""
+        after = f"it had gone back {gan.roll_backs} times (health.roll_backs), " if gan.roll_backs else ""
+        return after + (f"{self.crash} says what led to it, " if self.crash is not None else "")
+
+    # --- collapse ------------------------------------------------------------------------------------------------
+
+    def judge(self, gan: GAN, row: dict[str, float]) -> dict[str, float]:
+        """What is to be added to a row of the log: whether the game looks collapsed."""
+        before, self.warnings = self.warnings, self._warnings(gan, row)
+        for kind in self.warnings.keys() - before.keys():
+            if is_first():
+                log.warning("round %d: %s: %s", gan.round, self.warnings[kind], ADVICE[kind])
+        return {"health/collapse": float(bool(self.warnings))}
+
+    def _warnings(self, gan: GAN, row: dict[str, float]) -> dict[str, str]:
+        assert self.collapse_after is not None
+        found = {}
+        if row.get("health/accuracy", 0.0) < SURE:
+            self._told_since = None
+        elif self._told_since is None:
+            self._told_since = gan.round - gan.recorder.every
+        if self._told_since is not None and (rounds := gan.round - self._told_since) >= self.collapse_after:
+            found["told"] = f"D tells all fakes for {rounds:,} rounds"
+        if (spread := row.get("samples/spread", 1.0)) < ALIKE:
+            found["alike"] = f"samples hardly differ, {100 * spread:.2g} % of what reals do"
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"told_since": self._told_since, "warnings": dict(self.warnings)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._told_since, self.warnings = state_dict["told_since"], dict(state_dict["warnings"])
+
+    # --- stuck, crashed, gone back -------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, GAN)
+        if self.went_back:
+            log_metrics(trainer, pl_module, {"health/roll_backs": float(pl_module.roll_backs)})
+        alive("the start")
+        if self.stuck_after is not None and self.folder is not None:
+            self._watchdog = Watchdog(self.folder / "stuck", self.stuck_after)
+            self._watchdog.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        alive(f"round {pl_module.round + 1}")
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        alive("the end of the game")
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop_watching()
+        if self.folder is not None and isinstance(exception, Exception):
+            assert isinstance(pl_module, GAN)
+            latest = {
+                "log": self.logged and self.logged.latest,
+                "metrics": self.evaluate and {"round": self.evaluate.round, **self.evaluate.latest},
+                "warnings": self.warnings,
+            }
+            self.crash = write_crash(self.folder, trainer, pl_module, exception, **latest)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.stop()
+            self._watchdog = None
