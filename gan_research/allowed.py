@@ -7,14 +7,17 @@ from typing import Any
 from gan_research.errors import UserError
 
 OWN = (
-    "callbacks", "data", "distributed", "ema", "launchers", "losses", "metrics", "networks", "priors", "regularizers",
-    "schedule", "theory", "tracking",
+    "callbacks", "data", "distributed", "ema", "losses", "metrics", "networks", "priors", "regularizers", "schedule",
+    "theory", "tracking",
 )  # fmt: skip
 
 ALLOWED = (*(f"gan_research.{part}" for part in OWN), "torch.optim")
 """The modules whose classes are built; of their functions none is called."""
 
-SINGLE = ("pytorch_lightning.Trainer", "pytorch_lightning.strategies.DDPStrategy")
+SINGLE = (
+    "pytorch_lightning.Trainer", "pytorch_lightning.strategies.DDPStrategy", "gan_research.launchers.Local",
+    "gan_research.launchers.Slurm",
+)  # fmt: skip
 """Classes of modules from which nothing else is built."""
 
 
