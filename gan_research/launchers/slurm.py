@@ -1,17 +1,20 @@
 """A run as a job of a Slurm cluster, submitted by submitit."""
 
+import contextlib
+import io
 import os
 import shlex
 import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gan_research.distributed.slurm import rank_variables
 from gan_research.errors import UserError
 from gan_research.launchers.base import Job
 from gan_research.launchers.task import Task
+from gan_research.ranks import rank_variables
 
 Name = Annotated[str, Field(min_length=1)] | None
 
@@ -70,11 +73,13 @@ class Slurm:
         if "RANK" in os.environ or rank_variables(os.environ):
             raise UserError("launcher=slurm submits one job for all processes: start it once, not by torchrun or srun")
         asked = self.asked(job)
+        command = [sys.executable, "-u", "-m", "gan_research", "train", *job.arguments]
         submitit = submitit_here()
         executor = submitit.SlurmExecutor(self.folder, max_num_timeout=self.max_requeues)
         executor.update_parameters(**asked)
         try:
-            submitted = executor.submit(Task(job.arguments, self.max_requeues))
+            with contextlib.redirect_stderr(io.StringIO()):  # it prints sbatch's message, too
+                submitted = executor.submit(Task(command, self.max_requeues))
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise UserError(f"sbatch didn't take the job: {error}") from error
         log = submitted.paths.stdout
@@ -121,8 +126,8 @@ class Slurm:
             )
         if (devices and devices * num_nodes != tasks * nodes) or num_nodes != nodes:
             raise UserError(
-                f"the job would start {nodes} x {tasks} tasks (launcher.nodes x launcher.tasks_per_node), and the trainer "
-                f"plays on {num_nodes} x {devices or 'any'} devices (trainer.num_nodes x trainer.devices): make them equal"
+                f"the job would be {nodes} x {tasks} tasks (launcher.nodes x launcher.tasks_per_node), the trainer has "
+                f"{num_nodes} x {devices or 'any'} devices (trainer.num_nodes x trainer.devices): make them equal"
             )
         on_gpus = trainer.get("accelerator", "auto") != "cpu"
         gpus = self.gpus_per_node if self.gpus_per_node is not None else tasks if on_gpus else 0

@@ -3,17 +3,15 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from types import FrameType
 from typing import Any
 
-from gan_research.distributed.slurm import rank_variables
 from gan_research.errors import RESUME
+from gan_research.ranks import rank_variables
 
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What Slurm tells a task by; it tells the task's children only where a cluster is set up so."""
-
 
 GO_ON = "to go on, submit the same command again"
 
@@ -29,13 +27,13 @@ class Task:
     itself because it lost another process (exit status 75) raises that signal. SIGTERM alone is no reason to
     requeue: it is how a job is cancelled, and Slurm itself requeues those that it preempts.
 
-    arguments: those of `gan train`.
+    command: `gan train`, with what it is to play.
     requeues: how often the job may still be put back into the queue.
     patience: seconds that the first task leaves to another that failed for good, and thereby ends the job.
     """
 
-    def __init__(self, arguments: list[str], requeues: int, patience: float = 10.0):
-        self.arguments = arguments
+    def __init__(self, command: list[str], requeues: int, patience: float = 10.0):
+        self.command = command
         self.requeues = requeues
         self.patience = patience
         self._child: subprocess.Popen[bytes] | None = None
@@ -48,8 +46,7 @@ class Task:
         environment = submitit.JobEnvironment()
         for number in FORWARDED:
             self._forward(number)
-        command = [sys.executable, "-u", "-m", "gan_research", "train", *self.arguments]
-        self._child = subprocess.Popen(command, env=os.environ | rank_variables(os.environ))
+        self._child = subprocess.Popen(self.command, env=os.environ | rank_variables(os.environ))
         if self._told:  # while it was being started
             os.kill(self._child.pid, self._told[0])
         if self._finished():
@@ -69,7 +66,7 @@ class Task:
             raise SystemExit(0)
         if self.requeues == 0:
             raise Stopped(f"the job was requeued as often as launcher.max_requeues allows; {GO_ON}")
-        return submitit.helpers.DelayedSubmission(Task(self.arguments, self.requeues - 1, self.patience))
+        return submitit.helpers.DelayedSubmission(Task(self.command, self.requeues - 1, self.patience))
 
     def _forward(self, number: int) -> None:
         """Let the child be told of this signal, before whatever else is done about it."""
