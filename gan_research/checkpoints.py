@@ -95,7 +95,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             require_whole(file)
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]  # torch's advice is to trust
         raise Damaged(f"{path} can't be read as a checkpoint (truncated, damaged, or not one): {reason}") from error
     game_of(checkpoint, path)
     return checkpoint
