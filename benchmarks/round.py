@@ -12,17 +12,19 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn.functional import softplus
 
 from gan_research.cli import fit
 from gan_research.cli.build import build_data, build_game
 from gan_research.cli.compose import compose_train
+from gan_research.distributed import position
 from gan_research.gan import GAN
 
 
@@ -38,8 +40,11 @@ def overrides(case: str, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def by_hand(arguments: list[str]) -> Iterator[None]:
-    """The same game, one round each time it is asked: the loop that somebody would write for it."""
+def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] = lambda _: None) -> Iterator[None]:
+    """The same game, one round each time it is asked: the loop that somebody would write for it.
+
+    reduce: what is done to a player's gradients before its step, where several processes play.
+    """
     config = compose_train(arguments).config
     data = build_data(config)
     gan = build_game(config, data)  # for its networks and optimizers only
@@ -47,7 +52,8 @@ def by_hand(arguments: list[str]) -> Iterator[None]:
     optimizer_d = gan._factories["discriminator"][0](D.parameters())
     optimizer_g = gan._factories["generator"][0](G.parameters())
     r1 = (config["regularizer"] or {}).get("r1", {}).get("weight", 0.0)
-    pictures, size, latent_dim = data.train.on(torch.device("cpu"))[0], config["batch_size"], G.latent_dim
+    pictures, latent_dim = data.train.on(torch.device("cpu"))[0], G.latent_dim
+    size = config["batch_size"] // position()[1]
     parameters_d, parameters_g, averaged = list(D.parameters()), list(G.parameters()), list(average.parameters())
     buffers = list(zip(average.buffers(), G.buffers(), strict=True))
     order, at = torch.randperm(len(pictures)), 0
@@ -65,12 +71,14 @@ def by_hand(arguments: list[str]) -> Iterator[None]:
             loss = loss + r1 * 0.5 * gradient.flatten(1).square().sum(1).mean()
         optimizer_d.zero_grad()
         loss.backward()
+        reduce(parameters_d)
         optimizer_d.step()
         for parameter in parameters_d:
             parameter.requires_grad_(False)
         loss = softplus(-D(G(torch.randn(size, latent_dim)))).mean()
         optimizer_g.zero_grad()
         loss.backward()
+        reduce(parameters_g)
         optimizer_g.step()
         for parameter in parameters_d:
             parameter.requires_grad_(True)
@@ -81,11 +89,17 @@ def by_hand(arguments: list[str]) -> Iterator[None]:
         yield
 
 
-def in_turn(arguments: list[str], rounds: int, block: int, folder: Path) -> tuple[list[float], list[float]]:
+def in_turn(
+    arguments: list[str],
+    rounds: int,
+    block: int,
+    folder: Path,
+    reduce: Callable[[list[nn.Parameter]], None] = lambda _: None,
+) -> tuple[list[float], list[float]]:
     """Seconds a round, block by block: of `gan train`, and of the hand-written loop."""
     ours: list[float] = []
     hand: list[float] = []
-    loop = by_hand(arguments)
+    loop = by_hand(arguments, reduce)
     original = GAN.training_step
     since = 0.0
 

@@ -1,6 +1,7 @@
 """Games that several processes play together, many cells in one process group."""
 
 import contextlib
+import multiprocessing
 import os
 import socket
 import warnings
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import distributed
-from torch.multiprocessing import spawn
+from torch.multiprocessing import start_processes
 
 from gan_research.cli.build import build_data, build_game, build_trainer
 from gan_research.cli.compose import compose_train
@@ -65,11 +66,16 @@ def _work(rank, size, port, function, folder, arguments):
 
 @pytest.fixture(scope="session")
 def together(tmp_path_factory):
-    """together(size, function, *arguments): what each of `size` processes of one group returns, in order of rank."""
+    """together(size, function, *arguments): what each of `size` processes of one group returns, in order of rank.
+
+    They are forked from a server that has imported what takes seconds to import.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.cli.fit"])
 
     def run(size, function, *arguments):
         folder = tmp_path_factory.mktemp("together")
-        spawn(_work, (size, free_port(), function, folder, arguments), nprocs=size)
+        work = size, free_port(), function, folder, arguments
+        start_processes(_work, work, nprocs=size, start_method="forkserver")
         return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
 
     return run
