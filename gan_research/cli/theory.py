@@ -58,6 +58,8 @@ def main(arguments: list[str]) -> int:
         return 0
     if "--all" in given.options and name != "dirac":
         raise UserError("--all belongs to gan theory dirac")
+    if any(override.lstrip("+~").startswith("launcher") for override in given.overrides):
+        raise UserError("gan theory has no launcher: its studies run here")
     if not given.sets("experiment"):
         given.overrides.insert(0, f"experiment={STUDIES[name].experiment}")
     from gan_research.cli import studies

@@ -41,7 +41,7 @@ size = int(os.environ["SLURM_NTASKS"])
 tasks = []
 for i in range(size):
     place = dict(SLURM_PROCID=str(i), SLURM_LOCALID=str(i), SLURM_NODEID="0", SLURM_STEP_NUM_TASKS=str(size))
-    log = open(output.replace("%j", "{JOB}").replace("%t", str(i)), "a")
+    log = open(output.replace("%j", "{JOB}").replace("%t", str(i)), "a") if output else None
     tasks.append(subprocess.Popen(words, env={{**os.environ, **place}}, stdout=log, stderr=subprocess.STDOUT))
 with open(os.environ["CLUSTER"] + "/tasks.partial", "w") as file:
     file.write(" ".join(str(task.pid) for task in tasks))
@@ -226,6 +226,10 @@ def test_machines_from_which_nothing_can_be_submitted(cluster, gan, one_line, tm
     one_line(gan(*command), "needs submitit", "pip install gan_research[slurm]")
 
 
+def test_a_study_is_not_submitted(cluster, gan, one_line):
+    one_line(gan("theory", "phases", "launcher=slurm"), "gan theory has no launcher")
+
+
 def test_an_old_run_is_submitted_as_it_is_asked_now_and_not_as_its_own_record_asks(cluster, gan, finished, tmp_path):
     runs = tmp_path / "their runs"
     runs.mkdir()
@@ -380,6 +384,33 @@ def test_a_cancelled_job_stops_and_a_preempted_one_is_requeued(cluster, stub, tm
     assert ("the training was stopped; to go on, submit the same command again" in output(logs)) == (then is None)
 
 
+GAN = """#!/bin/sh
+echo "$@" > "$CLUSTER/gan"
+exit $STATUS
+"""
+
+
+@pytest.mark.parametrize(
+    ("status", "before", "requeued"),
+    [(0, None, False), (2, None, False), (RESUME, None, True), (RESUME, "19", True), (RESUME, "20", False)],
+)
+def test_the_batch_file_requeues_what_can_go_on(cluster, monkeypatch, status, before, requeued):
+    (cluster.folder / "bin" / "gan").write_text(GAN)
+    (cluster.folder / "bin" / "gan").chmod(0o755)
+    slurm = {"JOB_ID": JOB, "NTASKS": "1", "JOB_NUM_NODES": "2", "NTASKS_PER_NODE": "8", "CPUS_PER_TASK": "4"}
+    for name, value in slurm.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setenv("STATUS", str(status))
+    if before is not None:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", before)
+    script = Path(__file__).resolve().parents[2] / "scripts" / "slurm_srun.sbatch"
+    result = subprocess.run([BASH, str(script), "loss=hinge"], capture_output=True, text=True)
+    assert result.returncode == status
+    trainer = "trainer=ddp_multinode trainer.num_nodes=2 trainer.devices=8"
+    assert (cluster.folder / "gan").read_text() == f"train {trainer} loss=hinge resume=auto\n"
+    assert cluster.requeued() == ([f"requeue {JOB}"] if requeued else [])
+
+
 # Real training
 
 COMMAND = [sys.executable, "-u", "-m", "gan_research"]
@@ -432,14 +463,14 @@ def test_a_job_of_submitit_that_is_told_to_stop_goes_on_to_the_very_same_end(
     local, gan, tmp_path, state, rows, identical
 ):
     cut, whole = tmp_path / "cut", tmp_path / "whole"
-    job = local.submit(Task([*COMMAND, *game(cut, 2000, 500), "launcher=local", "resume=auto"], 2))
+    job = local.submit(Task([*COMMAND, *game(cut, 600, 150), "launcher=local", "resume=auto"], 2))
     first_checkpoint(cut)
     for pid in tasks_of(job):
         os.kill(pid, signal.SIGUSR2)
     assert job.result() is None
     run = run_of(cut)
     assert len(json.loads((run / "run.json").read_text())["segments"]) == 2, job.stdout()
-    assert gan(*game(whole, 2000, 500)).status == 0
+    assert gan(*game(whole, 600, 150)).status == 0
     assert rows(run) == rows(run_of(whole))
     assert identical(state(run), state(run_of(whole)))
 
@@ -450,7 +481,7 @@ def test_a_job_of_two_tasks_is_requeued_and_goes_on_to_the_very_same_end(
 ):
     several = ["trainer=ddp_multinode", "trainer.devices=2", "trainer.num_nodes=1", "trainer.accelerator=cpu"]
     cut, whole = tmp_path / "cut", tmp_path / "whole"
-    result = gan(*game(cut, 1000, 250), *several, "launcher=slurm", "launcher.max_requeues=1")
+    result = gan(*game(cut, 300, 100), *several, "launcher=slurm", "launcher.max_requeues=1")
     assert result.status == 0, result.error
     job = cluster.start(tasks=2)
     first_checkpoint(cut)
@@ -465,7 +496,7 @@ def test_a_job_of_two_tasks_is_requeued_and_goes_on_to_the_very_same_end(
     assert len(record["segments"]) == 2
     assert record["job"] == f"slurm {JOB}"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert subprocess.run([*COMMAND, *game(whole, 1000, 250), "trainer=ddp", *several[1:2], several[3]]).returncode == 0
+    assert subprocess.run([*COMMAND, *game(whole, 300, 100), "trainer=ddp", *several[1:2], several[3]]).returncode == 0
     assert rows(run) == rows(run_of(whole))
     assert identical(state(run), state(run_of(whole)))
 
