@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_research.distributed import failing_together
+from gan_research.distributed import failing_together, position
+from gan_research.distributed.group import from_all
 from gan_research.errors import UserError
 
 
@@ -74,7 +75,21 @@ class Recorder:
         raise Diverged(f"round {round}: {name} is {kind}, training stopped", round)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"pending": [(name, round, value.cpu()) for name, round, value in self._pending]}
+        """What is pending in each process; called by all of them."""
+        everywhere = from_all([value.cpu() for _, _, value in self._pending])
+        each = zip(*everywhere, strict=True)
+        return {"pending": [(name, round, list(v)) for (name, round, _), v in zip(self._pending, each, strict=True)]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._pending = list(state["pending"])
+        """Take this process's part of what was pending, on however many processes."""
+        self._pending = [(name, round, part_of(values)) for name, round, values in state["pending"]]
+
+
+def part_of(values: list[Tensor]) -> Tensor:
+    """This process's part of a term of which each of some processes had one: as many as there are now, or others."""
+    rank, processes = position()
+    if len(values) == processes:
+        return values[rank]
+    if values[0].dim() == 0:  # a mean over equal shares
+        return torch.stack(values).mean()
+    return torch.cat(values).tensor_split(processes)[rank]

@@ -79,8 +79,6 @@ class Checkpoints(Periodic):
 
     def _begin_with(self, checkpoint: Path) -> None:
         """Let the checkpoint that the game goes on from be the last one, and no damaged or later one be beside it."""
-        for partial in self.folder.glob(".*.partial"):  # a kill left it behind
-            partial.unlink()
         if not self.last.is_file() or not self.last.samefile(checkpoint):
             link(checkpoint, self.last)
             link(checkpoint, self.folder / PREVIOUS)

@@ -71,7 +71,8 @@ def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow:
     run = run_at(path)
     node = yaml.safe_load((run.folder / "config.yaml").read_text())["trainer"]
     if any(override.lstrip("+~").startswith("trainer") for override in overrides):
-        node = compose_train([*run.overrides, *overrides], config_dir or run.config_dir, allow).config["trainer"]
+        words = again(run.overrides, overrides)
+        node = compose_train(words, config_dir or run.config_dir, allow).config["trainer"]
     require_allowed(node, allow)
     return node
 
@@ -110,6 +111,7 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation
         data = build_data(config)
         gan = build_game(config, data)
         trainer = build_trainer(config["trainer"])
+        make(config["health"])  # what can't be is said before there is a folder
         evaluation = evaluation or prepared_evaluation(config, data, trainer, optional_metrics)
         return Parts(data, gan, trainer, evaluation, checked_watchers(config, gan, data))
 
@@ -156,14 +158,19 @@ def changed(
 ) -> dict[str, Any]:
     """The run's config with what `overrides` change in it; a change of the game itself is an error that shows it."""
     config_dir = config_dir or run.config_dir
-    keys = {override.partition("=")[0].lstrip("+") for override in overrides}
-    kept = [o for o in run.overrides if o.partition("=")[0].lstrip("+") not in keys]
     before = compose_train(run.overrides, config_dir, allow).config
-    after = compose_train(kept + overrides, config_dir, allow).config
+    after = compose_train(again(run.overrides, overrides), config_dir, allow).config
     game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] not in CHANGEABLE]
     if game:
         raise UserError(f"a resumed run can't play another game, start a new run for it: {'; '.join(game)}")
     return config | {key: after[key] for key in after if before.get(key) != after[key]}
+
+
+def again(old: list[str], new: list[str]) -> list[str]:
+    """The overrides of a run, and new ones in the place of those of the same keys, or of the same group's choice."""
+    keys = {override.partition("=")[0].lstrip("+~") for override in new}
+    kept = [o for o in old if not any(f"{o.partition('=')[0].lstrip('+~')}.".startswith(f"{key}.") for key in keys)]
+    return kept + new
 
 
 def names(composition: Composition) -> tuple[str, str]:

@@ -100,6 +100,8 @@ class Run:
         player = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         write_atomically(self.folder / PLAYER, json.dumps(player).encode())
         held.callback((self.folder / PLAYER).unlink, missing_ok=True)
+        for partial in self.folder.rglob(".*.partial"):  # a kill left it behind
+            partial.unlink()
 
     def _player(self) -> str:
         try:
