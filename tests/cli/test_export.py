@@ -79,7 +79,9 @@ def test_what_an_export_cannot_say(exported, gan, one_line, tmp_path):
     one_line(gan("evaluate", exported, "--metrics", "digits"), "doesn't say what it was trained on", "REFERENCE")
     one_line(gan("sample", exported, "--raw", "-o", tmp_path / "s.png"), "the generator's average alone", "--raw")
     one_line(gan("evaluate", exported, "digits", "--metrics", "digits", "--raw"), "the generator's average alone")
-    one_line(gan("evaluate", "digits", exported, "--metrics", "digits"), str(exported), "holds a generator, not samples")
+    one_line(
+        gan("evaluate", "digits", exported, "--metrics", "digits"), str(exported), "holds a generator, not samples"
+    )
 
 
 def test_a_folder_that_holds_something_else_is_refused(finished, exported, gan, one_line, tmp_path, contents):

@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_locked_is_played_in_with_a_warning(finished, mo
 
 def test_what_a_killed_player_has_forked_does_not_hold_its_lock(finished):
     """Workers that load pictures outlive it by seconds."""
-    forking = PLAYER.replace("time.sleep(60)", "print(os.fork(), flush=True); time.sleep(60)")
+    forking = PLAYER.replace("time.sleep(60)", "os.write(1, b'%d\\n' % os.fork()); time.sleep(60)")
     process = subprocess.Popen(
         [sys.executable, "-c", "import os" + forking, finished], stdout=subprocess.PIPE, text=True
     )
