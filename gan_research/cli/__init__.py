@@ -8,6 +8,7 @@ import sys
 
 from gan_research import __version__
 from gan_research.errors import UserError, did_you_mean
+from gan_research.ranks import rank_variables
 
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The `gan` command; the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.WARNING, format="gan: %(message)s")
+    os.environ.update(rank_variables(os.environ))
     command, *rest = arguments or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE)
