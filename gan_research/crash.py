@@ -120,7 +120,7 @@ def due(gan: GAN, player: Player, round: int) -> list[dict[str, Any]]:
 def updates_of(gan: GAN, player: Player, round: int) -> range:
     """The player's updates of the round, both counted as everywhere: updates from 0, rounds from 1."""
     steps = gan.schedule.discriminator_steps if player == "discriminator" else gan.schedule.generator_steps
-    return range((round - 1) * steps, round * steps)
+    return range(max(0, round - 1) * steps, round * steps)
 
 
 def versions() -> dict[str, str | None]:

@@ -66,7 +66,8 @@ def test_the_history_has_every_term_on_one_axis(finished):
         }
         players = {f"{kind}/{p}" for kind in ("loss", "gradient_norm", "lr") for p in ("discriminator", "generator")}
         speed = {"speed/images_per_second", "speed/rounds_per_second", "memory/peak_gib"}
-        assert set(row) == {"round", "kimg", "loss/r1", "game/value"} | sides | players | speed
+        health = {"health/accuracy", "health/collapse", "samples/spread"}
+        assert set(row) == {"round", "kimg", "loss/r1", "game/value"} | sides | players | speed | health
         assert row["game/value"] == -row["loss/discriminator"]
         assert 0 < row["probability/fake"] < 1
         assert row["speed/images_per_second"] == pytest.approx(64 * row["speed/rounds_per_second"], rel=1e-9)
@@ -134,7 +135,7 @@ def test_the_group_is_shared_by_runs_that_differ_in_seed_only():
 
     first = group()
     assert group("seed=5") == ("digits-mlp-non_saturating+r1-s5", first[1])
-    assert group("seed=5", "logger=none", "tags=[x]", "output=elsewhere", "trainer=cpu")[1] == first[1]
+    assert group("seed=5", "logger=none", "tags=[x]", "output=elsewhere", "trainer=cpu", "health=roll_back")[1] == first[1]
     others = [
         group(*o)[1]
         for o in (
