@@ -364,11 +364,7 @@ class GAN(pl.LightningModule):
         return optimizers, schedulers
 
     def on_train_start(self) -> None:
-        if self.trainer.precision != "32-true":
-            raise UserError(
-                f"trainer.precision={self.trainer.precision} would serve weights from before a step: leave it out, "
-                f"and give precision=bf16 to the game"
-            )
+        refuse_precision(self.trainer.precision)
         self._get_ready()
         strategy = averaging_strategy(self.trainer.strategy)
         wrapped = self.trainer.world_size > 1 and strategy is None  # Lightning's wrapper averages in each backward
@@ -448,6 +444,15 @@ class GAN(pl.LightningModule):
         self._loaded = state.get("steps", {})
         self.recorder.load_state_dict(state["recorder"])
         self.resumed = True
+
+
+def refuse_precision(precision: Any) -> None:
+    """Raise, with the reason, where the Trainer and not the game would be in mixed precision."""
+    if precision != "32-true":
+        raise UserError(
+            f"trainer.precision={precision} would serve weights from before a step: leave it out, and give "
+            "precision=bf16 to the game"
+        )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from gan_research.data import Data
 from gan_research.distributed import failing_together, position
 from gan_research.distributed.strategies import averaging_strategy, refuse
 from gan_research.errors import UserError
-from gan_research.gan import GAN
+from gan_research.gan import GAN, refuse_precision
 from gan_research.metrics import Evaluation
 from gan_research.streams import stream_seed
 
@@ -114,6 +114,8 @@ def build_trainer(node: dict[str, Any]) -> pl.Trainer:
     quieten_lightning()
     if isinstance(strategy := node.get("strategy", "auto"), str):
         refuse(strategy)
+    if (precision := node.get("precision", "32-true")) not in (32, "32", "32-true"):
+        refuse_precision(precision)
     try:
         trainer = make(
             node,
@@ -125,8 +127,10 @@ def build_trainer(node: dict[str, Any]) -> pl.Trainer:
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        advice = " Take trainer=cpu, or a host with a GPU that torch can use." if "gpu backend" in reason else ""
+        raise UserError(f"trainer: {reason}{advice}") from error
     averaging_strategy(trainer.strategy)
     return trainer
 

@@ -89,15 +89,20 @@ def _waited_for(children: list[subprocess.Popen[bytes]]) -> int:
 def _status(children: list[subprocess.Popen[bytes]], given_up: set[int]) -> int:
     """The first error that isn't the loss of another process; a process that was killed is said, and can go on."""
     statuses = [0 if child.pid in given_up else child.returncode for child in children]
-    for rank, status in enumerate(statuses):
-        if status < 0:
-            print(
-                f"gan: process {rank} of {len(children)} was ended by {signal.Signals(-status).name}; "
-                "the run can go on from its last checkpoint",
-                file=sys.stderr,
-            )
+    for rank, (child, status) in enumerate(zip(children, statuses, strict=True)):
+        if end := _end(status, child.pid in given_up):
+            print(f"gan: process {rank} of {len(children)} {end}", file=sys.stderr)
     own = [status for status in statuses if status > 0 and status != RESUME]
     return own[0] if own else RESUME if any(statuses) else 0
+
+
+def _end(status: int, given_up: bool) -> str | None:
+    """What a process came to, where it can't have said so itself, or without its rank."""
+    if given_up:
+        return f"didn't end within {GRACE:g} s of another's failure, and was killed"
+    if status < 0:
+        return f"was ended by {signal.Signals(-status).name}; the run can go on from its last checkpoint"
+    return f"failed with exit status {status}" if status not in (0, UserError.status, RESUME) else None
 
 
 @contextmanager
@@ -121,14 +126,25 @@ def _end_with_parent() -> Callable[[], Any] | None:
     """What a child does first, on Linux: ask to be told to stop when its parent is gone."""
     if not sys.platform.startswith("linux"):
         return None
-    prctl, set_death_signal = ctypes.CDLL(None).prctl, 1
-    return lambda: prctl(set_death_signal, signal.SIGTERM)
+    prctl, set_death_signal, parent = ctypes.CDLL(None).prctl, 1, os.getpid()
+
+    def ask() -> None:
+        prctl(set_death_signal, signal.SIGTERM)
+        if os.getppid() != parent:  # it was gone before
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 def master_port() -> int:
-    """MASTER_PORT where it is set, else a port that is free now."""
-    if given := os.environ.get("MASTER_PORT"):
-        return int(given)
+    """MASTER_PORT where it is set, else a port that is free now; a UserError where the given one isn't."""
+    given = os.environ.get("MASTER_PORT") or "0"
+    if not (given.isdecimal() and int(given) < 2**16):
+        raise UserError(f"MASTER_PORT={given} is no port: give a number below {2**16}, or unset it")
     with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else one of a run that has just ended isn't free
+        try:
+            server.bind(("127.0.0.1", int(given)))
+        except OSError as error:
+            raise UserError(f"MASTER_PORT={given} can't be had: {error.strerror}; set another, or unset it") from error
         return int(server.getsockname()[1])

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,6 +20,9 @@ TIMEOUT = 600.0
 
 waiting_for: str | None = None
 """What this process waits for the others in, if it does: a watchdog tells by it who is stuck and who only waits."""
+
+_hosts: list[str] = []
+"""The host of each process of the group that `joined` made."""
 
 
 class LostProcess(UserError):
@@ -46,8 +50,10 @@ def joined(timeout: float = TIMEOUT) -> Iterator[None]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     _join(size, timeout)
     try:
+        _hosts[:] = from_all(platform.node())
         yield
     finally:
+        _hosts.clear()
         distributed.destroy_process_group()
 
 
@@ -74,15 +80,24 @@ def waiting(what: str) -> Iterator[None]:
         yield
     except RuntimeError as error:  # torch's errors of communication have no narrower class in common
         raise LostProcess(
-            f"process {position()[0]} on {platform.node()} lost another process of this run, in {what}: "
+            f"process {position()[0]} on {platform.node()} lost another process of this run{_others()}, in {what}: "
             f"{_first_line(error)}"
         ) from error
     finally:
         waiting_for = None
 
 
+def _others() -> str:
+    """Which processes there are beside this one, as far as a line has room for them."""
+    found = [f"{rank} on {host}" for rank, host in enumerate(_hosts) if rank != position()[0]]
+    more = f", {len(found) - 8} more" if len(found) > 8 else ""
+    return f" ({', '.join(found[:8])}{more})" if found else ""
+
+
 def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    """What torch says in its first line, without the place in its source and the advice to read other logs."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return re.sub(r"^\[\S+:\d+\] |\.? This is typically caused by .*", "", line)
 
 
 def is_first() -> bool:

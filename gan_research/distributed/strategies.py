@@ -38,6 +38,8 @@ class PlayerDDPStrategy(DDPStrategy):
     """
 
     def __init__(self, timeout: float = TIMEOUT, **arguments: Any) -> None:
+        if timeout <= 0:
+            raise UserError(f"trainer.strategy.timeout={timeout:g}: give more than 0 seconds to wait for a process")
         super().__init__(timeout=timedelta(seconds=timeout), **arguments)
 
     def setup_distributed(self) -> None:
