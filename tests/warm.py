@@ -50,6 +50,8 @@ class Server:
         self.count += 1
         log = self.folder / str(self.count)
         words = [str(word) for word in arguments]
+        for end in (".out", ".err"):
+            log.with_suffix(end).touch()
         pid = self.ask(arguments=words, variables=variables | {PATCH: patch}, log=str(log))["pid"]
         return Started(self, pid, log)
 

@@ -132,6 +132,8 @@ def build_trainer(node: dict[str, Any]) -> pl.Trainer:
         advice = " Take trainer=cpu, or a host with a GPU that torch can use." if "gpu backend" in reason else ""
         raise UserError(f"trainer: {reason}{advice}") from error
     averaging_strategy(trainer.strategy)
+    # It was prepared by build_data; Lightning would wait for a lost process for 10,000 days.
+    trainer._data_connector.prepare_data = lambda: None
     return trainer
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
@@ -13,8 +13,10 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 from gan_research.distributed.collectives import GradientAverage, broadcast_tensors
-from gan_research.distributed.group import TIMEOUT, backend, failing_together
+from gan_research.distributed.group import TIMEOUT, backend, failing_together, waiting
 from gan_research.errors import UserError
+
+T = TypeVar("T")
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -55,6 +57,16 @@ class PlayerDDPStrategy(DDPStrategy):
         super().setup(trainer)
         # Lightning would ask in each batch, and wait for the answer, whether a process got SIGTERM: Preemption does.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+    def barrier(self, name: str | None = None) -> None:
+        """All processes come here before any goes on."""
+        with waiting(f"a barrier, {name or 'without a name'}"):
+            super().barrier(name)
+
+    def broadcast(self, obj: T, src: int = 0) -> T:
+        """What one process holds, in all of them."""
+        with waiting(f"what process {src} says"):
+            return super().broadcast(obj, src)
 
     def gradient_average(self, player: str, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
         """What averages the gradients of a player over the processes."""
