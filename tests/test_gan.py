@@ -15,7 +15,7 @@ from torch.nn.functional import softplus
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import gan_research
-from gan_research.callbacks import Evaluate, Log, SampleGrid
+from gan_research.callbacks import Evaluate, Health, Log, SampleGrid
 from gan_research.data import Arrays, Digits, Order
 from gan_research.ema import EMA
 from gan_research.errors import UserError
@@ -718,10 +718,10 @@ class Waits(pl.Callback):
 
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_nothing_comes_to_the_host_between_logging_intervals(precision, play, monkeypatch):
-    waits = Waits(monkeypatch)
+    waits, log = Waits(monkeypatch), Log()
     play(
         rounds=12,
-        callbacks=[Log(), waits],
+        callbacks=[log, Health(log=log), waits],
         log_every=5,
         precision=precision,
         ema=EMA(half_life_kimg=0.1, ramp_up=0.3),

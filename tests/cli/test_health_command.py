@@ -6,6 +6,7 @@ import signal
 import sys
 
 import pytest
+from warm import Server
 
 from gan_research.callbacks import Health
 from gan_research.cli.compose import compose_train
@@ -166,10 +167,16 @@ def test_the_round_can_be_played_again_from_what_was_kept(own_prior, train, gan,
     assert said["updates"] == {"discriminator": 13, "generator": 13}
 
 
-def test_diverging_stops_the_run_where_nothing_else_is_said(own_prior, train, one_line, the_run, tmp_path, state):
+def test_diverging_stops_the_run_where_nothing_else_is_said(
+    own_prior, train, gan, one_line, the_run, tmp_path, state, rows
+):
     one_line(train(tmp_path / "a", "--config-dir", own_prior, *bad((13,))), "round 13: logits/fake is NaN")
-    game = state(the_run(tmp_path / "a"))["gan_research"]
+    run = the_run(tmp_path / "a")
+    game = state(run)["gan_research"]
     assert (game["round"], game["roll_backs"]) == (10, 0)
+    assert [row["round"] for row in rows(run) if "loss/generator" in row] == [5, 10]
+    one_line(resumed(gan, run, "log_every=1"), "round 13: logits/fake is NaN")
+    assert [row["round"] for row in rows(run) if "loss/generator" in row] == [5, 10, 11, 12]
 
 
 def test_signals_are_again_what_they_were_before_a_run_that_went_back(own_prior, train, tmp_path):
@@ -222,3 +229,65 @@ def test_the_defaults_are_those_of_the_class():
     for name in ("on_divergence", "roll_backs", "stuck_after", "collapse_after"):
         assert getattr(made, name) == getattr(given, name)
     assert compose_train(["health=roll_back"]).config["health"] == config | {"on_divergence": "roll_back"}
+
+
+# --- on two processes ----------------------------------------------------------------------------------------------
+
+TWO = (
+    "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "generator.width=16", "discriminator.width=16",
+    "metrics=none", "logger=none", "rounds=20", "log_every=5", "checkpoint_every=10", "sample_every=20",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, own_cache):
+    server = Server(tmp_path_factory.mktemp("logs"))
+    yield server
+    server.close()
+
+
+def test_two_processes_go_back_together(server, own_prior, the_run, tmp_path, state, rows):
+    ended = server(
+        "train", f"output={tmp_path / 'a'}", "--config-dir", own_prior, "health=roll_back", *TWO, *bad((13,)),
+        patch=f"import sys; sys.path.insert(0, {str(tmp_path)!r})",
+    )  # fmt: skip
+    assert (ended.status, ended.error) == (0, "")
+    assert ended.output.count("back to round 10, on with other latents (roll-back 1 of 3)") == 1
+    run = the_run(tmp_path / "a")
+    game = state(run)["gan_research"]
+    assert (game["round"], game["roll_backs"]) == (20, 1)
+    assert [row["round"] for row in rows(run)] == [5, 10, 10, 15, 20]
+    for name, rank in (("round_13", 0), ("round_13_rank_1", 1)):  # both drew the NaNs
+        said = json.loads((run / "crash" / f"{name}.json").read_text())
+        assert (said["round"], said["rounds_played"], said["rank"], said["world_size"]) == (13, 15, rank, 2)
+        assert said["reals"][0]["positions"] == [12 * 64, 13 * 64]
+
+
+STUCK = """
+import os, time
+from gan_research.gan import GAN
+
+play = GAN.training_step
+
+
+def stuck(self, *args):
+    if self.round == 6 and os.environ.get("RANK") == "1":
+        time.sleep(2)
+    play(self, *args)
+
+
+GAN.training_step = stuck
+"""
+
+
+def test_it_is_seen_which_of_two_processes_is_stuck_and_which_only_waits(server, the_run, tmp_path):
+    ended = server("train", f"output={tmp_path / 'a'}", "health.stuck_after=1", *TWO, patch=STUCK)
+    assert ended.status == 0, ended.error
+    folder = the_run(tmp_path / "a") / "stuck"
+    waiting, stuck = ((folder / f"rank_{rank}.txt").read_text() for rank in (0, 1))
+    assert " is stuck: 1.0 s in round 7; it waits for the other ranks: the gradients of the discriminator\n" in waiting
+    assert " is stuck: 1.0 s in round 7\n" in stuck
+    assert " in stuck\n" in stuck  # the stack names the function
+    for text in (waiting, stuck):
+        assert text.count("is stuck") == text.count("goes on after") == 1
+        assert text.splitlines()[0] in ended.error

@@ -135,7 +135,8 @@ def test_the_group_is_shared_by_runs_that_differ_in_seed_only():
 
     first = group()
     assert group("seed=5") == ("digits-mlp-non_saturating+r1-s5", first[1])
-    assert group("seed=5", "logger=none", "tags=[x]", "output=elsewhere", "trainer=cpu", "health=roll_back")[1] == first[1]
+    elsewhere = group("seed=5", "logger=none", "tags=[x]", "output=elsewhere", "trainer=cpu", "health=roll_back")
+    assert elsewhere[1] == first[1]
     others = [
         group(*o)[1]
         for o in (
