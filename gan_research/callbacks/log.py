@@ -25,9 +25,9 @@ class Log(pl.Callback):
 
     loss/*: each loss, and each regulariser's penalty before its weight. logits/*: D's logits on reals and on fakes;
     probability/*: the same as D(x) and D(G(z)), where logits are log-odds. game/value: V(D, G), minus D's loss.
-    health/accuracy: the share of reals and fakes that D takes for what they are. speed/*: of the rounds alone. As of the
-    interval's last round: gradient_norm/*, lr/*, samples/spread, and D's logits on held-out reals and on as many of the
-    training set (logits/heldout, logits/train: apart where D overfits).
+    health/accuracy: the share of reals and fakes that D takes for what they are. speed/*: of the rounds alone. As of
+    the interval's last round: gradient_norm/*, lr/*, samples/spread, and D's logits on held-out reals and on as many of
+    the training set (logits/heldout, logits/train: apart where D overfits).
     """
 
     def __init__(self) -> None:
