@@ -115,10 +115,13 @@ def test_a_resumed_run_is_a_second_segment_of_the_same_id(mirrored, gan, tmp_pat
         assert [int(row["round"]) for row in csv.DictReader(file)] == [0, 5, 10, 15, 20, 25, 30]
 
 
+FILES = {"config.yaml", "run.json", "history.jsonl", "samples", "checkpoints", ".lock"}
+
+
 def test_without_loggers_there_is_the_history_still(train, the_run, tmp_path):
     assert train(tmp_path, "logger=none", "metrics=none").status == 0
     run = the_run(tmp_path)
-    assert {p.name for p in run.iterdir()} == {"config.yaml", "run.json", "history.jsonl", "samples", "checkpoints"}
+    assert {p.name for p in run.iterdir()} == FILES
     assert list(numbers(run)) == [5, 10, 15, 20]
 
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 import yaml
 
-from gan_research.gan import GAN
 from gan_research.tracking import read_history
 
 KILLER = """
@@ -126,42 +125,6 @@ def test_a_killed_run_goes_on_to_the_very_same_end(case, killed, gan, tmp_path, 
     segments = list((run / "wandb").glob("offline-run-*"))
     assert len(segments) == (2 if "logger=wandb" in CASES[case][2] else 0)
     assert all(folder.name.endswith(record["id"]) for folder in segments)
-
-
-def raising(number, at):
-    """A training step that gets the signal in the round after the `at`-th."""
-    play = GAN.training_step
-
-    def step(self, *args):
-        if self.round == at:
-            signal.raise_signal(number)
-        play(self, *args)
-
-    return step
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_saves_says_how_to_go_on_and_goes_on_to_the_very_same_end(
-    number, status, train, gan, tmp_path, the_run, state, rows, identical, monkeypatch
-):
-    before = signal.getsignal(number)
-    with monkeypatch.context() as patch:
-        patch.setattr(GAN, "training_step", raising(number, 12))
-        result = train(tmp_path / "cut", "logger=csv")
-    run = the_run(tmp_path / "cut")
-    assert result.status == status
-    assert f"gan train resume={run}" in result.output.replace("\n", "")
-    assert "round 13" in result.output
-    assert result.error == ""
-    assert state(run)["gan_research"]["round"] == 13
-    assert (run / "metrics.csv").is_file()
-    assert number == signal.SIGTERM or signal.getsignal(number) is before  # of SIGTERM the Trainer keeps its own
-
-    assert gan("train", f"resume={run}").status == 0
-    assert train(tmp_path / "whole").status == 0
-    whole = the_run(tmp_path / "whole")
-    assert rows(run) == rows(whole)
-    assert identical(state(run), state(whole))
 
 
 def test_more_rounds_than_planned_end_as_if_they_had_been_planned(

@@ -51,12 +51,12 @@ def matrix():
 
 
 def representative():
-    """Those of the matrix in which each loss, and each regulariser, occurs at least twice."""
+    """Those of the matrix in which each loss, and each regulariser, occurs."""
     cells = list(matrix().items())
     chosen, seen = {}, dict.fromkeys([*LOSSES, *REGULARIZERS], 0)
     for name, words in cells[::7] + cells:  # spread out first
         loss, regularizer = name.split(", ")[:2]
-        if seen[loss] < 2 or seen[regularizer] < 2:
+        if not (seen[loss] and seen[regularizer]):
             seen[loss] += 1
             seen[regularizer] += 1
             chosen[name] = words

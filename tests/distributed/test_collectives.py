@@ -4,7 +4,7 @@ import platform
 
 import pytest
 import torch
-from conftest import TINY, play_game
+from together import TINY, play_game
 from torch import distributed, nn
 from torch.distributed import ReduceOp
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from cells import IMPOSSIBLE, LOSSES, OTHERS, REGULARIZERS, matrix, overrides, representative
-from conftest import play_game, result
+from together import play_game, result
 
 from gan_research.errors import UserError
 

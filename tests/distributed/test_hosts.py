@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import play_game, result
+from together import play_game, result
 from two_hosts import TORCHRUN, made, reason_why_not
 
 pytestmark = pytest.mark.skipif(bool(reason_why_not()), reason=reason_why_not())

@@ -110,6 +110,6 @@ def test_shares_are_contiguous_and_whole(monkeypatch):
     for count in (0, 1, 5, 8, 9):
         parts = []
         for rank in range(3):
-            monkeypatch.setattr("gan_research.distributed.position", lambda rank=rank: (rank, 3))
+            monkeypatch.setattr("gan_research.distributed.group.position", lambda rank=rank: (rank, 3))
             parts += share(count)
         assert parts == list(range(count))
