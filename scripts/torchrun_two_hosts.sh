@@ -9,6 +9,8 @@ RUN=${RUN:-gan}   # the same on all hosts; another for each training, as resume=
 
 # c10d: who is which, and where to meet, is agreed anew at each restart, so that any host may be started first.
 # --max-restarts: when a process is lost all are started again, and resume=auto goes on from the last checkpoint.
+# Without the variable, a torchrun that takes the place of one that was killed never learns where the others meet.
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 exec torchrun --nnodes="$HOSTS" --nproc-per-node="$GPUS" --max-restarts=3 \
     --rdzv-backend=c10d --rdzv-endpoint="$MASTER" --rdzv-id="$RUN" \
     -m gan_research train trainer=ddp_multinode trainer.num_nodes="$HOSTS" trainer.devices="$GPUS" "$@" resume=auto

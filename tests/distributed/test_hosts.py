@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(bool(reason_why_not()), reason=reason_why_not())
 
 GAME = (
     "data=digits", "batch_size=16", "precision=64", "logger=none", "metrics=none", "prior.latent_dim=4",
-    "log_every=100", "sample_every=1000", "checkpoint_every=20",
+    "log_every=100", "sample_every=1000", "checkpoint_every=25",
 )  # fmt: skip
 TIMEOUT = 5
 """Seconds after which a process that is waited for is given up."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -91,6 +92,14 @@ class Host:
             process.wait(30)
         self.started.clear()
 
+    def remove(self):
+        """The host, its cable, and all that runs on it."""
+        self.kill()
+        for words in (["netns", "delete", self.name], ["link", "delete", self.interface]):
+            with suppress(subprocess.CalledProcessError):  # it wasn't made, or went with the namespace
+                ip(*words)
+        shutil.rmtree(self.names().parent, ignore_errors=True)
+
 
 def _killed_with_parent():
     prctl, set_death_signal = ctypes.CDLL(None).prctl, 1
@@ -102,8 +111,9 @@ def made():
 
     Both ends of the cable are in namespaces of their own, so that the same addresses may be in use elsewhere.
     """
-    token = secrets.token_hex(4)
-    hosts = [Host(f"gan-{token}-{i}", f"g{token}{i}", f"10.213.7.{i + 1}") for i in range(2)]
+    remove_those_of_the_dead()
+    token = secrets.token_hex(3)
+    hosts = [Host(f"gan-{os.getpid()}-{token}-{i}", f"gan{token}{i}", f"10.213.7.{i + 1}") for i in range(2)]
     try:
         for host in hosts:
             ip("netns", "add", host.name)
@@ -116,8 +126,12 @@ def made():
         yield hosts
     finally:
         for host in hosts:
-            host.kill()
-            for words in (["netns", "delete", host.name], ["link", "delete", host.interface]):
-                with suppress(subprocess.CalledProcessError):  # it wasn't made, or went with the namespace
-                    ip(*words)
-            shutil.rmtree(host.names().parent, ignore_errors=True)
+            host.remove()
+
+
+def remove_those_of_the_dead():
+    """Hosts whose tests were killed before they could remove them."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
+    for name, owner in re.findall(r"^(gan-(\d+)-[0-9a-f]{6}-[01])\b", listed, re.MULTILINE):
+        if not Path("/proc", owner).exists():
+            Host(name, f"gan{name[-8:-2]}{name[-1]}", "").remove()
