@@ -103,7 +103,7 @@ def lost(two, left, gone):
     """Wait until the process on the host that is left has said, in one line, whom it lost; how long that took."""
     line = re.compile(
         rf"gan: error: (?:process \d: )?process (\d) on {left.name} lost another process of this run "
-        rf"\((\d) on {gone.name}\), in (?:the gradients of the \w+|whether a process was asked to stop): .*"
+        rf"\((\d) on {gone.name}\), in [a-z ]+: .+"
         r"; after round \d+, go on with: gan train"
     )
     took = until(lambda: line.search(two.said(left)), TIMEOUT + 10, lambda: two.said(left))
