@@ -161,7 +161,7 @@ class GAN(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Plays one round on its real minibatches."""
-        seed_layers(stream_seed(self.seed, self._stream(f"layers of rank {self._rank}"), self.round), self.device)
+        seed_layers(self._layers_seed(self.round), self.device)
         minibatches = self._minibatches(batch)
         for move in self.schedule.moves(self.round):
             if "discriminator" in move:
@@ -407,8 +407,11 @@ class GAN(pl.LightningModule):
     def stream_seeds(self, played: int) -> dict[str, int]:
         """The seeds of what the players draw, and of the layers' noise after `played` rounds."""
         seeds = {str(player): seed for player, seed in self._seeds.items()}
-        layers = f"layers of rank {self._rank}"
-        return seeds | {layers: stream_seed(self.seed, self._stream(layers), played)}
+        return seeds | {f"layers of rank {self._rank}": self._layers_seed(played)}
+
+    def _layers_seed(self, played: int) -> int:
+        """Of the noise that layers, such as dropout, draw in the round after `played` rounds."""
+        return stream_seed(self.seed, self._stream(f"layers of rank {self._rank}"), played)
 
     def agree_on_buffers(self) -> None:
         """In all processes the same buffers, before any of them shows or saves the networks; once a round."""

@@ -1,13 +1,13 @@
 """How the players' networks are run: in which precision, and compiled or not."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from gan_research.errors import UserError
+from gan_research.float32 import products, temporarily
 
 Precision = Literal["32", "tf32", "bf16", "fp16", "64"]
 
@@ -78,30 +78,8 @@ class Passes:
 
     def exactly(self) -> AbstractContextManager[Any]:
         """Around what a gradient penalty computes, its backward included: no TF32 where the game is played in it."""
-        return tensor_float(False) if self.precision == "tf32" else nullcontext()
+        return temporarily(products(tf32=False)) if self.precision == "tf32" else nullcontext()
 
-    @contextmanager
-    def playing(self) -> Iterator[None]:
+    def playing(self) -> AbstractContextManager[Any]:
         """Around the game: float32 is TF32 where that was asked for, and nowhere else."""
-        if self.device.type != "cuda":
-            yield
-            return
-        with tensor_float(self.precision == "tf32"):
-            yield
-
-
-@contextmanager
-def tensor_float(wanted: bool) -> Iterator[None]:
-    """Products of float32 matrices and convolutions on a CUDA GPU in TF32, or in IEEE float32; then as it was."""
-    cudnn: Any = torch.backends.cudnn
-    matmul = torch.backends.cuda.matmul
-    settings: list[tuple[Any, str, Any]]
-    if hasattr(cudnn, "conv"):
-        settings = [(part, "fp32_precision", "tf32" if wanted else "ieee") for part in (matmul, cudnn.conv, cudnn.rnn)]
-    else:  # before torch 2.9
-        settings = [(part, "allow_tf32", wanted) for part in (matmul, cudnn)]
-    with ExitStack() as stack:
-        for backend, name, value in settings:
-            stack.callback(setattr, backend, name, getattr(backend, name))
-            setattr(backend, name, value)
-        yield
+        return temporarily(products(self.precision == "tf32")) if self.device.type == "cuda" else nullcontext()

@@ -8,7 +8,8 @@ import torch
 from gan_research.cli.compose import compose_train
 from gan_research.data import Digits
 from gan_research.errors import UserError
-from gan_research.passes import Passes, tensor_float
+from gan_research.float32 import products, temporarily
+from gan_research.passes import Passes
 from gan_research.regularizers import DRAGAN, R1, Consensus, GradientPenalty, Regularizer
 from gan_research.schedule import Schedule
 
@@ -164,7 +165,7 @@ def test_float32_is_tf32_only_where_it_was_asked_for(game):
                 assert flags() == ("ieee", "ieee")
             assert flags() == (inside, inside)
         assert flags() == before
-    with pytest.raises(RuntimeError), tensor_float(True):
+    with pytest.raises(RuntimeError), temporarily(products(tf32=True)):
         raise RuntimeError
     assert flags() == before
 

@@ -49,7 +49,7 @@ def start(
     output = Path(config["output"])
     run = decided_by_first(lambda: Run.create(output, name, group, config["tags"], overrides, config_dir))
     with run.playing():
-        return fit(run, config, *parts, console=console), run
+        return fit(run, config, parts, console=console), run
 
 
 def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> int:
@@ -63,7 +63,7 @@ def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequ
         if played >= config["rounds"]:
             raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
         chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
-        return fit(run, config, *build(config, optional_metrics=not chosen), checkpoint)
+        return fit(run, config, build(config, optional_metrics=not chosen), checkpoint)
 
 
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
@@ -187,25 +187,16 @@ def names(composition: Composition) -> tuple[str, str]:
 
 
 def fit(
-    run: Run,
-    config: dict[str, Any],
-    data: Data,
-    gan: GAN,
-    trainer: pl.Trainer,
-    evaluation: Evaluation | None,
-    watchers: list[Any],
-    checkpoint: Path | None = None,
-    console: Console | None = None,
+    run: Run, config: dict[str, Any], parts: Parts, checkpoint: Path | None = None, console: Console | None = None
 ) -> int:
     """Play the rounds that are left, going back where the game diverges and may; the exit status."""
     console = console or Console(quiet=not is_first())
     if is_first():
         run.begin(config)
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
-    parts = Parts(data, gan, trainer, evaluation, watchers)
     status = play(run, config, parts, console, checkpoint)
     while status is None:
-        parts = build(config, optional_metrics=True, evaluation=evaluation)
+        parts = build(config, optional_metrics=True, evaluation=parts.evaluation)
         status = play(run, config, parts, console, run.folder / "checkpoints" / LAST, went_back=True)
     return status
 

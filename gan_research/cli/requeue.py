@@ -28,13 +28,13 @@ def go_on_or_start(composition: Composition, overrides: list[str], config_dir: P
             parts = build(config, optional_metrics=composition.auto_metrics)
             if is_first():
                 History(run).cut(-1)
-            return fit(run, config, *parts)
+            return fit(run, config, parts)
         checkpoint, _, played = decided_by_first(lambda: opened(run.folder))
         if played >= config["rounds"]:
             if is_first():
                 print(f"{run.folder} has played all its {config['rounds']} rounds")
             return 0
-        return fit(run, config, *build(config, optional_metrics=composition.auto_metrics), checkpoint)
+        return fit(run, config, build(config, optional_metrics=composition.auto_metrics), checkpoint)
 
 
 def own_run(config: dict[str, Any]) -> Run | None:

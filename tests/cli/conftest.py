@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from warm import Server
 
 from gan_research.cli import main
 from gan_research.tracking import comparable, read_history
@@ -82,6 +83,14 @@ def one_line():
         return line
 
     return check
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, own_cache):
+    """`gan` in processes of its own: server("train", ...) or server.start("train", ...)."""
+    server = Server(tmp_path_factory.mktemp("logs"))
+    yield server
+    server.close()
 
 
 def only(folder) -> Path:

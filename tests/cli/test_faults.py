@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from warm import Server
 
 from gan_research import files
 from gan_research.errors import RESUME
@@ -24,13 +23,6 @@ SHORT = (
     "schedule.discriminator_steps=2", "regularizer.r1.every=3",
 )  # fmt: skip
 """Intervals that don't divide each other: what is pending has to travel with the checkpoints."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, own_cache):
-    server = Server(tmp_path_factory.mktemp("logs"))
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

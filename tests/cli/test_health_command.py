@@ -6,7 +6,6 @@ import signal
 import sys
 
 import pytest
-from warm import Server
 
 from gan_research.callbacks import Health
 from gan_research.cli.compose import compose_train
@@ -237,13 +236,6 @@ TWO = (
     "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "generator.width=16", "discriminator.width=16",
     "metrics=none", "logger=none", "rounds=20", "log_every=5", "checkpoint_every=10", "sample_every=20",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, own_cache):
-    server = Server(tmp_path_factory.mktemp("logs"))
-    yield server
-    server.close()
 
 
 def test_two_processes_go_back_together(server, own_prior, the_run, tmp_path, state, rows):

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from warm import Server
 
 from gan_research.cli import processes
 from gan_research.errors import RESUME
@@ -46,13 +45,6 @@ def in_rank(rank, *lines):
 def at_round(at, action, rank=1):
     """Python by which a process does something in the round after the `at`-th."""
     return AT_ROUND.format(at=at, action=action, rank=rank)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, own_cache):
-    server = Server(tmp_path_factory.mktemp("logs"))
-    yield server
-    server.close()
 
 
 @pytest.fixture
