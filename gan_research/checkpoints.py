@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from io import BytesIO
+from hashlib import sha256
+from io import SEEK_END, BytesIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
@@ -29,6 +31,9 @@ FORMAT = 1
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """A run's last checkpoint, and the one before, which is used where the last one is damaged."""
+
+END, NO_COMMENT, SEALED = b"PK\5\6", bytes(2), b"\x20\0"
+"""Of a zip archive's last record, 22 bytes and the comment: its signature, and how long the comment is (0, 32)."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +76,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         buffer = BytesIO()
         torch.save(checkpoint, buffer)
+        seal(buffer)
         try:
             with buffer.getbuffer() as content:
                 write_atomically(path, content)
@@ -101,12 +107,33 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def seal(archive: BytesIO) -> None:
+    """Add to an archive of torch.save, as its comment, the SHA-256 of all before.
+
+    The checksums of its parts don't cover its directory: a bit there can make one part pass for another.
+    """
+    digest = sha256(archive.getbuffer()).digest()
+    archive.seek(-len(NO_COMMENT), SEEK_END)
+    archive.write(SEALED + digest)
+
+
 def require_whole(file: BinaryIO) -> None:
-    """Raise unless each part of a file of torch.save has its checksum, which torch writes but doesn't look at."""
-    with ZipFile(file) as archive:
-        if (part := archive.testzip()) is not None:
-            raise ValueError(f"{part} isn't what was written")
-    file.seek(0)
+    """Raise unless a checkpoint is what was written: by its seal, or, without one, by the checksums of its parts."""
+    with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped, memoryview(mapped) as content:
+        at = len(content) - sha256().digest_size
+        sealed = content[max(0, at - 22) :][:4] == END and content[at - 2 : at] == SEALED
+        if sealed:
+            digest = sha256(content[: at - 2])
+            digest.update(NO_COMMENT)
+            if content[at:] != digest.digest():
+                raise ValueError("it isn't what was written")
+        elif content[-22:][:4] != END or content[-2:] != NO_COMMENT:
+            raise ValueError("its end is missing")
+    if not sealed:
+        with ZipFile(file) as archive:
+            if (part := archive.testzip()) is not None:
+                raise ValueError(f"{part} isn't what was written")
+        file.seek(0)
 
 
 def game_of(checkpoint: Any, name: str | Path = "this") -> dict[str, Any]:
