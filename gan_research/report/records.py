@@ -1,0 +1,102 @@
+"""What is known of runs, from wherever they were read."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+Axis = Literal["round", "kimg", "seconds"]
+State = Literal["finished", "running", "stopped", "failed"]
+
+CLOCK = "speed/seconds"
+"""Of a log row: the seconds that all rounds so far took."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run. Its name and config are anybody's text."""
+
+    id: str
+    name: str
+    source: str
+    """Its folder, or its web address."""
+    config: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+    """group -> choice; several are joined by +."""
+    seed: int | None = None
+    command: str = ""
+    """The line of a shell that started it."""
+    state: State = "stopped"
+    reason: str | None = None
+    """Why it failed, or was stopped."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Its history: log rows and evaluation rows, each with `round` and `kimg`."""
+    samples: dict[int, Path] = field(default_factory=dict)
+    """round -> a grid of pictures of the same latents."""
+    trial: int | None = None
+    """Its number in a sweep."""
+
+    def value(self, key: str) -> Any:
+        """A choice ("loss"), or a setting by its full name ("optimizer.generator.lr"); None where there is none."""
+        return self.facts.get(key)
+
+    def series(self, name: str, axis: str) -> tuple[list[float], list[float]]:
+        """x and y of one scalar ("metrics/fid", "loss/generator"), where y is finite and x is known."""
+        points = [(x, y) for x, y in self.points(name, axis) if math.isfinite(y)]
+        return [x for x, _ in points], [y for _, y in points]
+
+    def points(self, name: str, axis: str) -> list[tuple[float, float]]:
+        """(x, y) of one scalar, finite or not, where x is known."""
+        rows = [row for row in self.rows if isinstance(row.get(name), int | float) and "round" in row]
+        places = [(self.place(row, axis), float(row[name])) for row in rows]
+        return [(x, y) for x, y in places if x is not None]
+
+    def place(self, row: dict[str, Any], axis: str) -> float | None:
+        """Where a row of its history is on an axis, if that is known."""
+        if axis != "seconds":
+            return float(row[axis]) if isinstance(row.get(axis), int | float) else None
+        if CLOCK in row:
+            return float(row[CLOCK])
+        rounds, seconds = self._clock
+        if len(rounds) < 2 or row["round"] > rounds[-1]:
+            return None
+        return float(np.interp(row["round"], rounds, seconds))
+
+    @cached_property
+    def _clock(self) -> tuple[list[float], list[float]]:
+        """When which round had been played, by the log: rounds, seconds, both from 0."""
+        told = [(row["round"], row[CLOCK]) for row in self.rows if CLOCK in row and "round" in row]
+        return [0.0, *(r for r, _ in told)], [0.0, *(s for _, s in told)]
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """full name -> value: the choices, and every setting; of a part without a choice, its class."""
+        settings = dict(leaves(self.config))
+        parts = {key: described(node) for key, node in self.config.items() if isinstance(node, dict)}
+        return parts | settings | self.choices
+
+
+def leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(full name, value) of each setting; the names of classes aren't settings."""
+    for key, node in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(node, dict):
+            yield from leaves(node, f"{name}.")
+        elif key not in ("_target_", "_partial_"):
+            yield name, node
+
+
+def described(node: Any) -> str:
+    """A part of a config, as its choice might be called: NonSaturating is non_saturating."""
+    if not isinstance(node, dict):
+        return "none" if node is None else str(node)
+    inner = [described(part) for part in node.values() if isinstance(part, dict)]
+    if "_target_" not in node:
+        return "+".join(dict.fromkeys(inner)) or "none"
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", str(node["_target_"]).rpartition(".")[2])
+    return name.lower() + (f"({','.join(inner)})" if inner else "")
