@@ -10,7 +10,10 @@ from gan_research.metrics import Evaluation
 
 
 class Evaluate(Periodic):
-    """Every `every` rounds, `evaluation` of the averaged generator, logged as metrics/* with its protocol."""
+    """Every `every` rounds, `evaluation` of the averaged generator, logged as metrics/* with its protocol.
+
+    Beside them `better`: "min" or "max", for the columns by which generators are ranked.
+    """
 
     def __init__(self, evaluation: Evaluation, every: int):
         super().__init__(every)
@@ -30,7 +33,8 @@ class Evaluate(Periodic):
         self.first = self.first or self.latest
         self.round = gan.round
         protocol = self.evaluation.protocol(ema=gan.ema is not None).as_dict()
-        log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in self.latest.items()} | {"protocol": protocol})
+        how = {"protocol": protocol, "better": self.evaluation.columns}
+        log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in self.latest.items()} | how)
 
     def state_dict(self) -> dict[str, Any]:
         return {"round": self.round, "latest": self.latest, "first": self.first}

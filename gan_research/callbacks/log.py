@@ -25,9 +25,10 @@ class Log(pl.Callback):
 
     loss/*: each loss, and each regulariser's penalty before its weight. logits/*: D's logits on reals and on fakes;
     probability/*: the same as D(x) and D(G(z)), where logits are log-odds. game/value: V(D, G), minus D's loss.
-    health/accuracy: the share of reals and fakes that D takes for what they are. speed/*: of the rounds alone. As of
-    the interval's last round: gradient_norm/*, lr/*, samples/spread, and D's logits on held-out reals and on as many of
-    the training set (logits/heldout, logits/train: apart where D overfits).
+    health/accuracy: the share of reals and fakes that D takes for what they are. speed/*: of the rounds alone;
+    speed/seconds: since the run began, over all its resumes. As of the interval's last round: gradient_norm/*, lr/*,
+    samples/spread, and D's logits on held-out reals and on as many of the training set (logits/heldout, logits/train:
+    apart where D overfits).
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Log(pl.Callback):
         self._probes: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._start: float | None = None
         self._images = self._rounds = 0
+        self._seconds = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, GAN)
@@ -80,10 +82,19 @@ class Log(pl.Callback):
         if self._start is None:
             return {}
         seconds = time.perf_counter() - self._start
+        self._seconds += seconds
         return {
+            "speed/seconds": self._seconds,
             "speed/images_per_second": (gan.images_seen - self._images) / seconds,
             "speed/rounds_per_second": (gan.round - self._rounds) / seconds,
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        pending = time.perf_counter() - self._start if self._start is not None else 0.0
+        return {"seconds": self._seconds + pending}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._seconds = state_dict["seconds"]
 
 
 def accuracy(loss: AdversarialLoss, values: dict[str, Tensor]) -> dict[str, float]:

@@ -31,6 +31,12 @@ class Composition:
     auto_metrics: bool
     """Whether the metrics were left to the data."""
 
+    @property
+    def chosen(self) -> dict[str, str]:
+        """group -> the name of what was chosen in it: "hinge", "r1+gradient_penalty", "none"."""
+        single = {g: c for g, c in self.choices.items() if isinstance(c, str) and "/" not in g and g not in SEVERAL}
+        return single | {group: "+".join(self.config[group] or {}) or "none" for group in SEVERAL}
+
 
 def conf_folder() -> Path:
     """The config tree: beside the package's modules when installed, at the top of a source checkout."""

@@ -47,7 +47,8 @@ def start(
     parts = build(config, optional_metrics=composition.auto_metrics)
     name, group = names(composition)
     output = Path(config["output"])
-    run = decided_by_first(lambda: Run.create(output, name, group, config["tags"], overrides, config_dir))
+    tags, chosen = config["tags"], composition.chosen
+    run = decided_by_first(lambda: Run.create(output, name, group, tags, overrides, config_dir, chosen))
     with run.playing():
         return fit(run, config, parts, console=console), run
 

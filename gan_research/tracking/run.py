@@ -43,6 +43,8 @@ class Run:
     """What the config was composed of, with `config_dir` beside the project's own."""
     config_dir: Path | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, str] = field(default_factory=dict)
+    """What was chosen in each group of the config, by name."""
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     job: str | None = None
     """The scheduler's job that it was made by."""
@@ -51,7 +53,14 @@ class Run:
 
     @classmethod
     def create(
-        cls, root: Path, name: str, group: str, tags: list[str], overrides: list[str], config_dir: Path | None
+        cls,
+        root: Path,
+        name: str,
+        group: str,
+        tags: list[str],
+        overrides: list[str],
+        config_dir: Path | None,
+        choices: dict[str, str] | None = None,
     ) -> "Run":
         """A run in a new folder root/name-time; two runs of the same second get two folders."""
         stem = re.sub(r"[^\w.+=-]+", "_", f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -65,7 +74,8 @@ class Run:
                 continue
             except OSError as error:
                 raise UserError(f"the run's folder {folder} can't be made: {error.strerror}") from None
-            return cls(folder, name, group, tags, overrides, config_dir and config_dir.resolve(), job=job())
+            where = config_dir and config_dir.resolve()
+            return cls(folder, name, group, tags, overrides, where, choices=choices or {}, job=job())
         raise UserError(f"no free folder name for {stem} in {root}")
 
     @classmethod

@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from gan_research.cli.compose import compose_train
+from gan_research.cli.compose import compose_train, groups
 from gan_research.cli.fit import names
 from gan_research.tracking import read_history
 
@@ -52,6 +52,13 @@ def test_run_json_says_what_was_run(finished):
     assert segment["torch"] == torch.__version__
     assert segment["commit"] is None or re.fullmatch(r"[0-9a-f]{40}\+?", segment["commit"])
     assert {"started", "command", "gan_research", "python", "host"} <= set(segment)
+    assert run["choices"]["loss"] == "non_saturating"
+    assert (run["choices"]["regularizer"], run["choices"]["logger"], run["choices"]["watch"]) == (
+        "r1",
+        "csv+tensorboard",
+        "none",
+    )
+    assert set(run["choices"]) == set(groups()) - {"experiment"}  # none was chosen
 
 
 def test_the_history_has_every_term_on_one_axis(finished):
@@ -65,9 +72,13 @@ def test_the_history_has_every_term_on_one_axis(finished):
             f"{kind}/{side}" for kind in ("logits", "probability") for side in ("real", "fake", "heldout", "train")
         }
         players = {f"{kind}/{p}" for kind in ("loss", "gradient_norm", "lr") for p in ("discriminator", "generator")}
-        speed = {"speed/images_per_second", "speed/rounds_per_second", "memory/peak_gib"}
+        speed = {f"speed/{name}" for name in ("seconds", "images_per_second", "rounds_per_second")} | {
+            "memory/peak_gib"
+        }
         health = {"health/accuracy", "health/collapse", "samples/spread"}
-        assert set(row) == {"round", "kimg", "loss/r1", "game/value"} | sides | players | speed | health
+        assert set(row) == {"round", "kimg", "loss/r1", "game/value"} | sides | players | speed | health | {
+            "memory/peak_gib"
+        }
         assert row["game/value"] == -row["loss/discriminator"]
         assert 0 < row["probability/fake"] < 1
         assert row["speed/images_per_second"] == pytest.approx(64 * row["speed/rounds_per_second"], rel=1e-9)
@@ -75,12 +86,13 @@ def test_the_history_has_every_term_on_one_axis(finished):
     evaluated = [row for row in rows if "metrics/fid" in row]
     assert [row["round"] for row in evaluated] == [0, 10, 20]
     for row in evaluated:
-        assert set(row) == {"round", "kimg", "protocol"} | {
+        assert set(row) == {"round", "kimg", "protocol", "better"} | {
             f"metrics/{name}" for name in ("fid", "is", "is_std", "rarest_class")
         }
         assert row["protocol"]["num_fake"] == 100
         assert row["protocol"]["num_real"] == 1597
         assert row["protocol"]["ema"] is True
+        assert row["better"] == {"fid": "min", "is": "max", "rarest_class": "max"}
 
 
 def test_the_best_checkpoint_is_that_of_the_least_fid_of_the_run(finished, state, rows):
