@@ -85,7 +85,7 @@ def one_line():
     return check
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory, own_cache):
     """`gan` in processes of its own: server("train", ...) or server.start("train", ...)."""
     server = Server(tmp_path_factory.mktemp("logs"))

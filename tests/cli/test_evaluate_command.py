@@ -16,6 +16,7 @@ from rich.console import Console
 
 from gan_research.checkpoints import load, read_checkpoint
 from gan_research.cli.evaluation.progress import ProgressBar
+from gan_research.cli.processes import master_port
 from gan_research.data import Digits
 from gan_research.metrics import Classifier, Evaluation
 from gan_research.metrics.feature_pass import FeaturePass
@@ -359,13 +360,22 @@ def test_reals_are_seen_once_unless_told_otherwise(fakes, reals, evaluate, monke
 # --- progress ----------------------------------------------------------------------------------------------------
 
 
-def test_processes_that_torchrun_started_share_the_samples(fakes, reals, evaluate, tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    arguments = [fakes, reals, "--metrics", "digits", "batch_size=70", "--json", tmp_path / "shared.json"]
-    command = [*torchrun, "gan_research", "evaluate", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("rarest_class ↑") == 1  # one of them shows what all have found
+@pytest.mark.parametrize("started_by", ["variables", pytest.param("torchrun", marks=pytest.mark.long)])
+def test_two_processes_share_the_samples(started_by, server, fakes, reals, evaluate, tmp_path):
+    arguments = ["evaluate", fakes, reals, "--metrics", "digits", "batch_size=70", "--json", tmp_path / "shared.json"]
+    if started_by == "torchrun":
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+        command = [*torchrun, "gan_research", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr
+        output = done.stdout
+    else:
+        group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(master_port())}
+        started = [server.start(*arguments, **group, RANK=str(r), LOCAL_RANK=str(r)) for r in (0, 1)]
+        ended = [process.ended() for process in started]
+        assert [end.status for end in ended] == [0, 0], ended
+        output = "".join(end.output for end in ended)
+    assert output.count("rarest_class ↑") == 1  # one of them shows what all have found
     shared = only(json.loads((tmp_path / "shared.json").read_text()))
     alone = only(evaluate(fakes, reals, "--metrics", "digits", "batch_size=70"))
     assert shared["metrics"] == pytest.approx(alone["metrics"], rel=1e-6)

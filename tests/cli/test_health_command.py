@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import signal
 import sys
 
@@ -276,10 +277,12 @@ def test_it_is_seen_which_of_two_processes_is_stuck_and_which_only_waits(server,
     ended = server("train", f"output={tmp_path / 'a'}", "health.stuck_after=1", *TWO, patch=STUCK)
     assert ended.status == 0, ended.error
     folder = the_run(tmp_path / "a") / "stuck"
-    waiting, stuck = ((folder / f"rank_{rank}.txt").read_text() for rank in (0, 1))
-    assert " is stuck: 1.0 s in round 7; it waits for the other ranks: the gradients of the discriminator\n" in waiting
-    assert " is stuck: 1.0 s in round 7\n" in stuck
-    assert " in stuck\n" in stuck  # the stack names the function
-    for text in (waiting, stuck):
-        assert text.count("is stuck") == text.count("goes on after") == 1
-        assert text.splitlines()[0] in ended.error
+    waits = "; it waits for the other ranks: the gradients of the discriminator"
+    for rank, tail in ((0, waits), (1, "")):
+        text = (folder / f"rank_{rank}.txt").read_text()
+        # of round 7 alone: where the machine is busy, other rounds may take a second, too
+        (line,) = re.findall(rf".* is stuck: \d\.\d s in round 7{tail}\n", text)
+        assert line in ended.error
+        assert text.count(" is stuck") == text.count(" goes on after ")
+        if rank == 1:
+            assert " in stuck\n" in text  # the stack names the function

@@ -1,12 +1,9 @@
 """A run that was killed, stopped or asked for more goes on as if nothing had been."""
 
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,48 +11,42 @@ import yaml
 
 from gan_research.tracking import read_history
 
-KILLER = """
-import os, signal, sys
-import sklearn.datasets
-import torch
-from gan_research import files
-from gan_research.cli import fit, main
+KILLED = {
+    "play": """
+import os, signal
 from gan_research.gan import GAN
 
-torch.set_num_threads(1)
-kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
-play, replace = GAN.training_step, os.replace
+play = GAN.training_step
 
 
-def play_until(round):
-    def step(self, *args):
-        if self.round == round:
-            kill()
-        play(self, *args)
-    return step
+def until(self, *args):
+    if self.round == {round}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    play(self, *args)
 
 
-def replace_until(round):
-    # killed with the new checkpoint written, but not yet in the place of the old one
-    def put(source, target):
-        if str(target).endswith("last.ckpt"):
-            if torch.load(source, weights_only=True)["gan_research"]["round"] == round:
-                kill()
-        replace(source, target)
-    return put
+GAN.training_step = until
+""",
+    # with the new checkpoint written, but not yet in the place of the old one
+    "save": """
+import os, signal
+import torch
+from gan_research import files
+
+replace = os.replace
 
 
-for line in sys.stdin.read().splitlines():
-    where, round, *arguments = line.split()
-    child = os.fork()
-    if child == 0:
-        if where == "play":
-            GAN.training_step = play_until(int(round))
-        else:
-            files.os.replace = replace_until(int(round))
-        os._exit(main(arguments))
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
+def until(source, target):
+    if str(target).endswith("last.ckpt"):
+        if torch.load(source, weights_only=True)["gan_research"]["round"] == {round}:
+            os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+
+
+files.os.replace = until
+""",
+}
+"""What kills a process in that round."""
 
 DROPOUT = "discriminator.dropout=0.2"
 CASES = {
@@ -85,24 +76,16 @@ def arguments(output, case):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+def killed(server, tmp_path_factory):
     """case -> (the folder of a run killed at random, its round)."""
-    folder = tmp_path_factory.mktemp("killed")
-    rounds = {case: random.choice(CASES[case][1]) for case in CASES}
-    lines = [
-        " ".join([CASES[case][0], str(rounds[case]), "train", *arguments(folder / str(i), case)])
-        for i, case in enumerate(CASES)
-    ]
-    result = subprocess.run(
-        [sys.executable, "-c", KILLER],
-        input="\n".join(lines),
-        env={k: v for k, v in os.environ.items() if k != "WANDB_SERVICE"} | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    ends = [int(line) for line in result.stdout.splitlines() if line.lstrip("-").isdecimal()]
-    assert ends == [-signal.SIGKILL] * len(CASES), result.stderr
-    return {case: (next((folder / str(i)).iterdir()), rounds[case]) for i, case in enumerate(CASES)}
+    runs = {}
+    for case, (where, rounds, _) in CASES.items():
+        output, round = tmp_path_factory.mktemp("killed"), random.choice(rounds)
+        ended = server("train", *arguments(output, case), patch=KILLED[where].replace("{round}", str(round)))
+        assert ended.status == -signal.SIGKILL, ended
+        (run,) = output.iterdir()
+        runs[case] = run, round
+    return runs
 
 
 @pytest.mark.parametrize("case", CASES)

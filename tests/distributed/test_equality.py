@@ -43,7 +43,7 @@ def test_every_loss_and_every_regulariser_is_among_the_cells():
     assert len(settings) == 24  # k, accumulation, packing and networks, in all combinations
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_a_representative_part_of_the_matrix(size, together, cells_alone):
     cells = representative() | OTHERS
     cells = dict(list(cells.items())[:: size // 2])  # four processes take their time on two cores
