@@ -72,12 +72,13 @@ def test_wandb_holds_config_group_tags_and_every_number_on_the_axis_of_rounds(mi
     assert begun["run_id"] == run["id"]
     assert begun["display_name"] == run["name"] == "digits-mlp-non_saturating+r1-s3"
     assert begun["run_group"] == run["group"]
+    assert begun["job_type"] == "train"
     assert begun["tags"] == ["one", "two"]
     assert begun["project"] == "ours"
 
     axes = [record["metric"] for record in records if record["type"] == "metric"]
-    assert {"name": "round"}.items() <= axes[0].items()
-    assert {"glob_name": "*", "step_metric": "round"}.items() <= axes[1].items()
+    assert [axis.get("name") for axis in axes[:2]] == ["round", "kimg"]
+    assert {"glob_name": "*", "step_metric": "round"}.items() <= axes[2].items()
 
     table = {}
     for record in records:
@@ -90,6 +91,8 @@ def test_wandb_holds_config_group_tags_and_every_number_on_the_axis_of_rounds(mi
 
     config = json.loads(inspect(folder, "--summary"))["config"]
     assert config.pop("protocol")["extractor"] == "classifier-digits"
+    assert config.pop("choices") == run["choices"]
+    assert run["choices"]["loss"] == "non_saturating"
     assert config == yaml.safe_load((mirrored / "config.yaml").read_text())
 
 

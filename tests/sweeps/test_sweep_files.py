@@ -1,0 +1,178 @@
+"""The sweep files: W&B finds no fault with them, and what its agent would run is a run of that sweep."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import wandb
+import yaml
+from wandb import wandb_agent
+
+from gan_research.cli import main
+from gan_research.cli.compose import compose_train
+from gan_research.sweeps.wandb_search import WandbSearch, read_sweep_file
+
+FILES = sorted((Path(__file__).resolve().parents[2] / "sweeps").glob("*.yaml"))
+SMALL = [
+    "generator.width=16",
+    "discriminator.width=16",
+    "rounds=4",
+    "log_every=2",
+    "sample_every=4",
+    "evaluate_every=2",
+    "checkpoint_every=4",
+    "metrics.num_samples=100",
+]
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+
+
+def test_the_sweeps_that_people_start_with_are_there():
+    assert [path.stem for path in FILES] == ["loss_comparison", "regularizer_strength", "schedule", "ttur"]
+
+
+@each_file
+def test_a_file_is_what_wandb_takes_for_a_sweep(path):
+    from sweeps.config import SweepConfig, schema_violations_from_proposed_config
+
+    config = yaml.safe_load(path.read_text())
+    assert schema_violations_from_proposed_config(config) == []
+    SweepConfig(config)
+    assert read_sweep_file(path) == config
+    assert config["metric"] == {"name": "metrics/fid", "goal": "minimize"}
+    assert config["name"] == path.stem
+    assert config["description"]
+    assert f"output=runs/{path.stem}" in config["command"]
+    if config["method"] != "grid":
+        assert config["run_cap"] >= 20
+
+
+GRIDS = {
+    "loss_comparison": {
+        "loss": {"minimax", "non_saturating", "hinge", "wasserstein", "least_squares"},
+        "seed": {0, 1, 2, 3, 4},
+    },
+    "schedule": {
+        "schedule.discriminator_steps": {1, 2, 4},
+        "regularizer.r1.every": {1, 4, 16},
+        "seed": {0, 1, 2},
+    },
+}
+SPANS = {
+    "ttur": {"optimizer.generator.lr": (1e-4, 1e-2), "optimizer.discriminator.lr": (1e-4, 1e-2)},
+    "regularizer_strength": {"regularizer.r1.weight": (1e-3, 1e2)},
+}
+
+
+def test_what_the_files_search():
+    for path in FILES:
+        parameters = read_sweep_file(path)["parameters"]
+        listed = {key: set(node["values"]) for key, node in parameters.items() if "values" in node}
+        spans = {key: node for key, node in parameters.items() if "min" in node}
+        assert all(node["distribution"] == "log_uniform_values" for node in spans.values())
+        assert {key: (node["min"], node["max"]) for key, node in spans.items()} == SPANS.get(path.stem, {})
+        if path.stem in GRIDS:
+            assert listed == GRIDS[path.stem]
+        else:
+            assert set(listed) <= {"loss"}
+
+
+class Issued:
+    """Stands in for the process that an agent starts."""
+
+    def __init__(self, command, env, **more):
+        self.command, self.env = command, env
+
+
+def issued(config, point, folder, monkeypatch):
+    """The command and the environment with which W&B's own agent would start a run of this point."""
+    monkeypatch.setattr(wandb_agent, "AgentProcess", Issued)
+    monkeypatch.setenv("WANDB_DIR", str(folder))
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sw33pid0")
+    monkeypatch.setenv("WANDB_PROJECT", "of-the-sweep")
+    monkeypatch.setenv("WANDB_RUN_ID", "")  # set by the agent, and taken back after the test
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", "")
+    agent = wandb_agent.Agent(api=None, queue=None, sweep_id="sw33pid0")
+    agent._sweep_command = list(config["command"])
+    arguments = {key: {"value": value} for key, value in point.items()}
+    agent._command_run({"run_id": "ag3nts1d", "program": config["program"], "args": arguments})
+    return agent._run_processes["ag3nts1d"]
+
+
+@pytest.fixture
+def fresh_wandb(monkeypatch, tmp_path):
+    """W&B without a server, its settings not read yet, as in a process that an agent has just started."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("WANDB_SILENT", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    wandb.teardown()
+    yield
+    wandb.teardown()
+
+
+def inspect(folder):
+    """The run as W&B's own program reads it out of its files."""
+    program = Path(sys.executable).with_name("wandb")
+    command = [str(program), "leet", "inspect", "--json", str(folder)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    summary = subprocess.run([*command, "--summary"], capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in lines], json.loads(summary)["config"]
+
+
+@each_file
+def test_what_an_agent_would_run_is_a_run_of_the_sweep(path, tmp_path, monkeypatch, fresh_wandb, capfd):
+    config = read_sweep_file(path)
+    search = WandbSearch(config)
+    point = search.ask([])
+    process = issued(config, point, tmp_path, monkeypatch)
+    assert process.command[:3] == ["/usr/bin/env", "gan", "train"]
+    assert search.overrides(point) == process.command[3:]
+    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):
+        monkeypatch.setenv(name, process.env[name])
+
+    assert main([*process.command[2:], f"output={tmp_path / 'runs'}", *SMALL]) == 0
+    told = capfd.readouterr()
+    assert "warn" not in (told.out + told.err).lower()
+    assert "gnoring" not in told.out + told.err
+    (run,) = (tmp_path / "runs").iterdir()
+    (folder,) = (run / "wandb").glob("offline-run-*")
+    records, logged = inspect(folder)
+    (begun,) = (record["run"] for record in records if record["type"] == "run")
+    assert (begun["run_id"], begun["sweep_id"], begun["project"]) == ("ag3nts1d", "sw33pid0", "of-the-sweep")
+    rows = [record["history"]["item"] for record in records if record["type"] == "history"]
+    assert [row["round"] for row in rows if "metrics/fid" in row] == [0, 2, 4]
+
+    played = yaml.safe_load((run / "config.yaml").read_text())
+    choices, composed = logged.pop("choices"), logged.pop("composed", {})
+    assert {key: logged[key] for key in point} == point  # by which the server knows what was drawn
+    assert choices == json.loads((run / "run.json").read_text())["choices"]
+    assert set(composed) == {"loss"} & set(point)
+    assert logged.items() >= {key: value for key, value in played.items() if key not in composed}.items()
+    assert composed.items() <= played.items()
+    for key, value in point.items():
+        assert choices.get(key, at(played, key)) == value
+
+
+def at(config, key):
+    """The value of a full name."""
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def test_values_reach_the_config_as_they_are():
+    search = WandbSearch({"command": ["gan", "train", "${args_no_hyphens}"]})
+    point = {"optimizer.generator.lr": 1e-05, "optimizer.discriminator.lr": 9.3e-05, "regularizer.r1.every": 16}
+    point |= {"optimizer.generator.betas": [0.5, 0.9], "regularizer": ["r1", "weight_clipping"], "compile": True}
+    point |= {"max_gradient_norm": "null", "loss": "hinge", "name": "a name", "rounds": 3}
+    config = compose_train(search.overrides(point)).config
+    assert search.overrides(point)[0] == "optimizer.generator.lr=1e-05"
+    assert config["optimizer"]["generator"]["lr"] == 1e-05
+    assert config["optimizer"]["discriminator"]["lr"] == 9.3e-05
+    assert config["optimizer"]["generator"]["betas"] == [0.5, 0.9]
+    assert list(config["regularizer"]) == ["r1", "weight_clipping"]
+    assert config["regularizer"]["r1"]["every"] == 16
+    assert config["loss"]["_target_"].endswith(".Hinge")
+    assert [config[key] for key in ("compile", "max_gradient_norm", "name", "rounds")] == [True, None, "a name", 3]
