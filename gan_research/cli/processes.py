@@ -1,6 +1,5 @@
 """The processes of one host that play one game: started together, told the same signals, ended together."""
 
-import ctypes
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from typing import Any
 from pytorch_lightning.strategies import DDPStrategy
 
 from gan_research.callbacks.preemption import ASKING
+from gan_research.children import end_with_parent
 from gan_research.cli.build import build_trainer
 from gan_research.distributed.group import TIMEOUT
 from gan_research.errors import RESUME, UserError
@@ -51,17 +51,18 @@ def start(count: int, arguments: list[str]) -> int:
     once. Where one fails the others have `GRACE` seconds; all end when this process ends, however it does.
     """
     command = [sys.executable, "-m", "gan_research", *arguments]
-    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(master_port())}
+    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
     if "OMP_NUM_THREADS" not in os.environ:  # else they would fight for the cores
         shared["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
     children: list[subprocess.Popen[bytes]] = []
-    with _forwarded(children):
+    with _forwarded(children), master_port() as port:
+        shared["MASTER_PORT"] = str(port)
         try:
             for rank in range(count):
                 place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
                 environment = os.environ | shared | place
                 children.append(
-                    subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_end_with_parent())
+                    subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=end_with_parent())
                 )
             return _waited_for(children)
         finally:
@@ -122,22 +123,13 @@ def _forwarded(children: list[subprocess.Popen[bytes]]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end_with_parent() -> Callable[[], Any] | None:
-    """What a child does first, on Linux: ask to be told to stop when its parent is gone."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl, set_death_signal, parent = ctypes.CDLL(None).prctl, 1, os.getpid()
+@contextmanager
+def master_port() -> Iterator[int]:
+    """MASTER_PORT where it is set, else one that is free; a UserError where the given one isn't.
 
-    def ask() -> None:
-        prctl(set_death_signal, signal.SIGTERM)
-        if os.getppid() != parent:  # it was gone before
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    return ask
-
-
-def master_port() -> int:
-    """MASTER_PORT where it is set, else a port that is free now; a UserError where the given one isn't."""
+    Inside, no other program is given it: the socket stays bound. The first process can listen there all the same, as
+    both sockets have SO_REUSEADDR, and this one doesn't listen.
+    """
     given = os.environ.get("MASTER_PORT") or "0"
     if not (given.isdecimal() and int(given) < 2**16):
         raise UserError(f"MASTER_PORT={given} is no port: give a number below {2**16}, or unset it")
@@ -147,4 +139,4 @@ def master_port() -> int:
             server.bind(("127.0.0.1", int(given)))
         except OSError as error:
             raise UserError(f"MASTER_PORT={given} can't be had: {error.strerror}; set another, or unset it") from error
-        return int(server.getsockname()[1])
+        yield int(server.getsockname()[1])

@@ -370,9 +370,10 @@ def test_two_processes_share_the_samples(started_by, server, fakes, reals, evalu
         assert done.returncode == 0, done.stderr
         output = done.stdout
     else:
-        group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(master_port())}
-        started = [server.start(*arguments, **group, RANK=str(r), LOCAL_RANK=str(r)) for r in (0, 1)]
-        ended = [process.ended() for process in started]
+        with master_port() as port:
+            group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            started = [server.start(*arguments, **group, RANK=str(r), LOCAL_RANK=str(r)) for r in (0, 1)]
+            ended = [process.ended() for process in started]
         assert [end.status for end in ended] == [0, 0], ended
         output = "".join(end.output for end in ended)
     assert output.count("rarest_class ↑") == 1  # one of them shows what all have found

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from gan_research.cli import processes
 from gan_research.errors import RESUME
@@ -149,7 +150,18 @@ def test_a_port_of_a_run_that_has_just_ended_can_be_had(monkeypatch):
             server.accept()[0].close()  # the server's end closes first, and keeps the port for a minute
             client.recv(1)
     monkeypatch.setenv("MASTER_PORT", str(port))
-    assert processes.master_port() == port
+    with processes.master_port() as had:
+        assert had == port
+
+
+def test_a_port_is_held_until_the_run_has_it(monkeypatch):
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    with processes.master_port() as port:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        store = torch.distributed.TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False)
+        store.set("here", "1")
+        assert torch.distributed.TCPStore("127.0.0.1", port).get("here") == b"1"
 
 
 DIVIDE = "make it a multiple of 6"
