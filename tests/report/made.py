@@ -1,5 +1,6 @@
 """Folders of runs as `gan train` leaves them, made up."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def make_run(
         "tags": [],
         "overrides": [f"loss={loss}", f"seed={seed}"],
         "config_dir": None,
-        "id": f"{abs(hash((str(folder), name))):016x}"[:8],
+        "id": hashlib.blake2b(f"{folder} {name}".encode(), digest_size=4).hexdigest(),
         "job": None,
         "segments": [
             {

@@ -1,0 +1,69 @@
+"""A comparison as CSV and as JSON."""
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gan_research.crash import plain
+from gan_research.files import write_atomically
+from gan_research.report.comparison import Comparison
+from gan_research.report.records import Record
+
+COLUMNS = (
+    "kind", "metric", "group", "run", "seed", "state", "value", "runs", "mean", "median", "std", "low", "high",
+    "interval", "axis", "position", "source", "command",
+)  # fmt: skip
+
+
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """A row for each run and metric (kind "run"), and one for each group and metric (kind "summary")."""
+    content = io.StringIO()
+    writer = csv.DictWriter(content, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for metric in comparison.metrics:
+        for group, records in comparison.groups.items():
+            place = {"metric": metric, "group": group, "axis": comparison.axis, "position": comparison.position}
+            writer.writerows(place | row for row in rows_of(comparison, metric, group, records))
+    write_atomically(path, content.getvalue().encode())
+
+
+def rows_of(comparison: Comparison, metric: str, group: str, records: list[Record]) -> list[dict[str, Any]]:
+    """Those of a group's runs in a metric, a run without a number too, and the group's own."""
+    summary = comparison.summaries[metric].get(group)
+    values = summary.values if summary is not None else {}
+    rows: list[dict[str, Any]] = [
+        {"kind": "run", "run": r.name, "seed": r.seed, "state": r.state, "value": values.get(r.id)}
+        | {"source": r.source, "command": r.command}
+        for r in records
+    ]
+    if summary is not None:
+        low, high = summary.interval or (None, None)
+        numbers = {"mean": summary.mean, "median": summary.median, "std": summary.std, "low": low, "high": high}
+        counted = {"runs": comparison.counted(metric, group), "interval": summary.method}
+        rows.append({"kind": "summary", **counted, **numbers, "command": comparison.command})
+    return rows
+
+
+def write_json(comparison: Comparison, path: Path) -> None:
+    """All of the comparison but the runs' histories."""
+    write_atomically(path, json.dumps(plain(as_dict(comparison)), indent=2, allow_nan=False).encode())
+
+
+def as_dict(comparison: Comparison) -> dict[str, Any]:
+    """All of it but the histories, as plain values; runs by their ids."""
+    whole = {name: getattr(comparison, name) for name in comparison.__dataclass_fields__}
+    return whole | {
+        "groups": {group: [record.id for record in records] for group, records in comparison.groups.items()},
+        "failed": [record.id for record in comparison.failed],
+        "summaries": {m: {g: asdict(s) for g, s in of.items()} for m, of in comparison.summaries.items()},
+        "pairs": [asdict(pair) for pair in comparison.pairs],
+        "runs": {record.id: run_dict(record) for record in [*comparison.records, *comparison.failed]},
+    }
+
+
+def run_dict(record: Record) -> dict[str, Any]:
+    """A run without its history and pictures."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in ("rows", "samples")}
