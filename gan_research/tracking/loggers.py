@@ -131,10 +131,10 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
 
 
 class MLFlowLogger(lightning_loggers.Logger):
-    """MLflow: into the server of MLFLOW_TRACKING_URI, otherwise into mlflow.db and mlruns/ in the run's folder.
+    """MLflow: the server of MLFLOW_TRACKING_URI; where there is none, mlflow.db and mlruns/ in the run's folder.
 
-    The step is the round. A run that is resumed goes on with its MLflow run. Numbers that the server doesn't take are
-    in the history still.
+    The step is the round. A run that is resumed goes on with its MLflow run. What a server doesn't take later on is in
+    the history still.
 
     project: MLflow's experiment.
     uri: instead of what is found.
@@ -172,20 +172,23 @@ class MLFlowLogger(lightning_loggers.Logger):
     def _begin(self) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # each table of a new database is a line
+            logging.getLogger(name).setLevel(logging.WARNING)  # each step of making a database is a line
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
         folder = self.run.folder.resolve()
-        client = MlflowClient(self.uri or f"sqlite:///{folder / 'mlflow.db'}")
-        try:
-            self._id = self._open(client, None if self.uri else (folder / "mlruns").as_uri())
-        except MlflowException as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"MLflow at {self.uri or folder} can't be used: {reason}") from error
-        self._client = client
+        if self.uri:
+            try:
+                client = MlflowClient(self.uri)
+                self._id, self._client = self._open(client), client
+                return
+            except MlflowException as error:
+                reason = " ".join(str(error).split())
+                log.warning("MLflow can't be reached, the run goes on in its own folder: %s", reason)
+        client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+        self._id, self._client = self._open(client, (folder / "mlruns").as_uri()), client
 
-    def _open(self, client: Any, artifacts: str | None) -> str:
+    def _open(self, client: Any, artifacts: str | None = None) -> str:
         """The id of the run in MLflow: the one that it had, or a new one."""
         found = client.get_experiment_by_name(self.project)
         experiment = found.experiment_id if found else client.create_experiment(self.project, artifacts)

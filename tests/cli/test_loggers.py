@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gan_research.tracking import read_history
@@ -116,6 +117,25 @@ def test_a_resumed_run_is_a_second_segment_of_the_same_id(mirrored, gan, tmp_pat
     assert list(numbers(run)) == [0, 5, 10, 15, 20, 25, 30]
     with (run / "metrics.csv").open() as file:
         assert [int(row["round"]) for row in csv.DictReader(file)] == [0, 5, 10, 15, 20, 25, 30]
+
+
+def test_mlflow_holds_the_numbers_of_the_history_over_a_resume(train, gan, the_run, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert train(tmp_path, "logger=mlflow", "rounds=10").status == 0
+    run = the_run(tmp_path)
+    assert gan("train", f"resume={run}", "rounds=20").status == 0
+    client = MlflowClient(f"sqlite:///{run / 'mlflow.db'}")
+    (experiment,) = (e for e in client.search_experiments() if e.name == "gan_research")
+    (there,) = client.search_runs([experiment.experiment_id])
+    table = {}
+    for name in there.data.metrics:
+        for point in client.get_metric_history(there.info.run_id, name):
+            table.setdefault(point.step, {})[name] = point.value
+    assert table == {round: {k: v for k, v in row.items() if k != "round"} for round, row in numbers(run).items()}
+    assert sorted(table) == [0, 5, 10, 15, 20]
+    assert there.data.tags["choices.loss"] == "non_saturating"
+    pictures = (run / "mlruns").rglob("samples+step+*.png")
+    assert sorted(int(path.name.split("+")[2]) for path in pictures) == [0, 10, 20]
 
 
 FILES = {"config.yaml", "run.json", "history.jsonl", "samples", "checkpoints", ".lock"}
