@@ -1,0 +1,367 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const by = (id) => document.getElementById(id);
+  const live = root.dataset.live === "true";
+  const state = { axis: null, logarithmic: null, hidden: new Set(), round: null, runs: {} };
+  const plots = new Map(); // a figure's id -> the element that it is drawn in
+  let page = null;
+  let pictures = {};
+  let drawing = 0;
+
+  // Elements. All text goes through createTextNode: nothing is ever read as HTML.
+  function el(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (value === undefined || value === null || value === false) continue;
+      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else node.setAttribute(key, value === true ? "" : value);
+    }
+    node.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+    return node;
+  }
+
+  async function unpacked(text) {
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+
+  // Colours
+  const probe = el("span", { hidden: true });
+  document.body.append(probe);
+  function colour(name) {
+    if (!name.startsWith("@")) return name;
+    const [variable, opacity] = name.slice(1).split("/");
+    probe.style.color = `var(--${variable})`;
+    const found = getComputedStyle(probe).color;
+    return opacity ? found.replace("rgb(", "rgba(").replace(")", `, ${opacity})`) : found;
+  }
+  const COLOURED = new Set(["color", "fillcolor", "bgcolor"]);
+  function coloured(node) {
+    if (Array.isArray(node)) return node.map(coloured);
+    if (node === null || typeof node !== "object") return node;
+    const copy = {};
+    for (const [key, value] of Object.entries(node)) {
+      const named = COLOURED.has(key) && typeof value === "string";
+      copy[key] = named ? colour(value) : coloured(value);
+    }
+    return copy;
+  }
+
+  // Theme
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+  function setTheme(theme) {
+    if (theme) root.dataset.theme = theme;
+    root.style.colorScheme = theme || "light dark";
+    by("theme").replaceChildren(isDark() ? "☀" : "☾", el("span", {}, isDark() ? " light" : " dark"));
+  }
+  by("theme").addEventListener("click", () => {
+    const theme = isDark() ? "light" : "dark";
+    try { localStorage.setItem("gan-theme", theme); } catch { /* not kept, then */ }
+    setTheme(theme);
+    drawAll();
+  });
+  dark.addEventListener("change", () => { setTheme(root.dataset.theme); drawAll(); });
+
+  // Figures
+  const array = (value) => (typeof value === "number" ? page.arrays[value] : value);
+  const along = (value) => (value && typeof value === "object" && !Array.isArray(value) ? array(value[state.axis]) ?? [] : value);
+
+  function traces(figure) {
+    const shown = figure.data.filter((trace) => !state.hidden.has(trace.group));
+    const data = shown.map((trace) => ({ ...coloured(trace), x: along(trace.x), y: along(trace.y) }));
+    if (figure.logarithmic && state.logarithmic) {
+      const lowest = Math.min(...data.filter((t) => !t.band).flatMap((t) => t.y.filter((y) => y > 0)));
+      for (const trace of data.filter((t) => t.band)) {
+        trace.y = trace.y.map((y) => (y === null ? null : Math.max(y, lowest / 2)));
+      }
+    }
+    return data.map(({ group, band, ...trace }) => ({ ...trace, showlegend: false }));
+  }
+
+  function layout(figure, data) {
+    const own = coloured(figure.layout);
+    const ink = colour("@ink"), line = colour("@line");
+    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickcolor: line, automargin: true };
+    const all = {
+      ...own,
+      autosize: true,
+      showlegend: false,
+      margin: { l: 54, r: 16, t: 12, b: 44 },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(root).fontFamily, size: 12, color: ink },
+      hoverlabel: { bgcolor: colour("@panel"), bordercolor: colour("@muted"), font: { color: ink } },
+      xaxis: { ...axis, ...own.xaxis },
+      yaxis: { ...axis, ...own.yaxis },
+    };
+    if (figure.over) {
+      all.xaxis.title = { text: page.axes.find((one) => one.key === state.axis).title };
+      all.uirevision = state.axis;
+      if (!data.some((trace) => trace.x.length)) {
+        const text = "not known over " + state.axis;
+        all.annotations = [{ text, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false }];
+      }
+    }
+    if (figure.logarithmic && state.logarithmic) {
+      const means = data.filter((trace) => trace.y.length).flatMap((trace) => trace.y.filter((y) => y > 0));
+      const decades = Math.log10(means.reduce((a, b) => Math.max(a, b)) / means.reduce((a, b) => Math.min(a, b)));
+      all.yaxis = { ...all.yaxis, type: "log", dtick: decades > 3 ? 1 : decades > 0.8 ? "D2" : undefined };
+    }
+    return all;
+  }
+
+  async function draw(figure) {
+    const data = traces(figure);
+    const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    await Plotly.react(plots.get(figure.id), data, layout(figure, data), settings);
+  }
+
+  const allFigures = () => page.sections.flatMap((s) => s.blocks.filter((b) => b.kind === "figures").flatMap((b) => b.figures));
+
+  // One after the other, giving the browser time in between; a newer call ends an older one.
+  async function drawAll() {
+    const mine = ++drawing;
+    delete root.dataset.drawn;
+    for (const figure of allFigures()) {
+      if (mine !== drawing) return;
+      await draw(figure);
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    if (mine === drawing) root.dataset.drawn = String(plots.size);
+  }
+
+  // Legend
+  const DASHES = { solid: "", dash: "7 4", dot: "2 3", dashdot: "7 3 2 3", longdash: "11 4", longdashdot: "11 3 2 3" };
+  const SHAPES = {
+    circle: "M13 7a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+    square: "M13.5 3.5h7v7h-7z",
+    diamond: "M17 2l5 5l-5 5l-5 -5z",
+    "triangle-up": "M17 2.5l4.6 8h-9.2z",
+    "triangle-down": "M17 11.5l4.6 -8h-9.2z",
+    cross: "M15.4 2.5h3.2v2.9h2.9v3.2h-2.9v2.9h-3.2v-2.9h-2.9v-3.2h2.9z",
+    star: "M17 1.8l1.5 3.6l3.9 .3l-3 2.5l1 3.8l-3.4 -2.1l-3.4 2.1l1 -3.8l-3 -2.5l3.9 -.3z",
+  };
+  function swatch(group) {
+    const { colour: name, dash, marker } = page.groups[group];
+    const make = (tag, attributes) => {
+      const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+      return node;
+    };
+    const paint = `var(--${name.slice(1)})`;
+    const picture = make("svg", { class: "swatch", viewBox: "0 0 34 14", "aria-hidden": "true" });
+    const dashes = DASHES[dash] ?? dash.replaceAll("px", "").replaceAll(",", " ");
+    picture.append(
+      make("path", { d: "M1 7H33", "stroke-width": 2, "stroke-dasharray": dashes, style: `stroke:${paint}` }),
+      make("path", { d: SHAPES[marker], style: `fill:${paint}` }),
+    );
+    return picture;
+  }
+  function legend() {
+    return page.groups.map((group, i) => el("button", {
+      type: "button",
+      id: `group-${i}`,
+      title: group.name,
+      "aria-pressed": String(!state.hidden.has(i)),
+      onclick: (event) => {
+        if (!state.hidden.delete(i)) state.hidden.add(i);
+        event.currentTarget.setAttribute("aria-pressed", String(!state.hidden.has(i)));
+        drawAll();
+      },
+    }, swatch(i), el("span", {}, group.name)));
+  }
+
+  function axes() {
+    const choices = page.axes.map(({ key, name }) => el("label", {}, name, el("input", {
+      type: "radio",
+      name: "axis",
+      id: `axis-${key}`,
+      value: key,
+      checked: key === state.axis,
+      onchange: () => { state.axis = key; drawAll(); },
+    })));
+    return el("span", { class: "choices" }, ...choices);
+  }
+  by("logarithmic").addEventListener("change", (event) => { state.logarithmic = event.target.checked; drawAll(); });
+
+  // Blocks
+  async function copy(event, text) {
+    const button = event.currentTarget;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = el("textarea", { "aria-hidden": "true" });
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+      button.focus();
+    }
+    button.textContent = "copied";
+    setTimeout(() => { button.textContent = "copy"; }, 1500);
+  }
+  const command = (text) => [
+    el("code", {}, text),
+    el("button", { type: "button", "aria-label": `copy: ${text.slice(0, 80)}`, onclick: (event) => copy(event, text) }, "copy"),
+  ];
+
+  const MARKS = { finished: "✓", running: "▸", stopped: "■", failed: "✕" };
+  function inside(cell) {
+    if (typeof cell === "string") return [cell];
+    if (cell.copy) return cell.text ? [el("div", { class: "command" }, ...command(cell.text))] : ["–"];
+    if (cell.state) {
+      const reason = cell.reason ? el("span", { class: "reason" }, cell.reason) : null;
+      return [el("span", { class: `state ${cell.state}` }, `${MARKS[cell.state] ?? ""} ${cell.text}`), reason];
+    }
+    if (cell.group !== undefined) return [el("span", { class: "of" }, swatch(cell.group), el("span", {}, cell.text))];
+    return [
+      cell.mark ? el("span", { class: "tag" }, cell.mark) : null,
+      cell.code ? el("code", {}, cell.text) : cell.text,
+      cell.below ? el("span", { class: "below" }, cell.below) : null,
+    ];
+  }
+  function table(block, title) {
+    const number = (i) => (block.numeric.includes(i) ? "number" : undefined);
+    const head = block.columns.map((name, i) => el("th", { scope: "col", class: number(i) }, name));
+    const rows = block.rows.map((row) => {
+      if (row[0].heading) return el("tr", {}, el("th", { scope: "rowgroup", colspan: block.columns.length }, row[0].text));
+      return el("tr", {}, ...row.map((cell, i) => (i === 0
+        ? el("th", { scope: "row" }, ...inside(cell))
+        : el("td", { class: [number(i), cell.mark, cell.words && "words"].filter(Boolean).join(" ") || null }, ...inside(cell)))));
+    });
+    const caption = block.caption ? el("caption", {}, block.caption) : null;
+    const all = el("table", {}, caption, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
+    return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, all);
+  }
+
+  function panel(figure) {
+    const known = plots.get(figure.id);
+    const plot = known ?? el("div", { class: "drawing", role: "img" });
+    plot.setAttribute("aria-label", figure.alt);
+    plot.style.height = `${figure.layout.height}px`;
+    plot.dataset.figure = figure.id;
+    plots.set(figure.id, plot);
+    plot.style.minWidth = figure.least ? `${figure.least}px` : "";
+    const around = figure.least ? el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": figure.title }, plot) : plot;
+    return el("figure", {}, el("h3", {}, figure.title), around);
+  }
+
+  function samples(block) {
+    const last = block.rounds.length - 1;
+    let position = state.round === null ? last : block.rounds.findLastIndex((round) => round <= state.round);
+    position = Math.max(position, 0);
+    const columns = el("div", { class: "columns" });
+    const told = el("output", { for: "round" });
+    const show = () => {
+      const round = block.rounds[position];
+      told.textContent = `round ${round.toLocaleString("en")}`;
+      slider.setAttribute("aria-valuetext", told.textContent);
+      columns.replaceChildren(...block.columns.map((column, i) => picture(column, i, round)));
+    };
+    const picture = (column, i, round) => {
+      const chosen = Math.min(state.runs[column.name] ?? 0, column.runs.length - 1);
+      const address = pictures[`${i}/${chosen}/${round}`];
+      const alt = `samples of ${column.name}, ${column.runs[chosen]}, at round ${round}`;
+      const grid = address
+        ? el("img", { alt, src: address, onload: ({ target }) => target.classList.toggle("small", target.naturalWidth < 2 * target.width) })
+        : el("div", { class: "none" }, `none of round ${round.toLocaleString("en")}`);
+      const options = column.runs.map((name, n) => el("option", { value: n, selected: n === chosen }, name));
+      const choose = (event) => { state.runs[column.name] = Number(event.target.value); show(); by(`run-${i}`)?.focus(); };
+      const which = options.length > 1
+        ? el("select", { id: `run-${i}`, "aria-label": `run of ${column.name}`, onchange: choose }, ...options)
+        : el("span", { class: "below" }, column.runs[0]);
+      return el("figure", {}, el("figcaption", {}, el("span", { class: "of" }, swatch(column.group), el("span", {}, column.name)), which), grid);
+    };
+    const slider = el("input", { type: "range", id: "round", min: 0, max: last, step: 1, value: position, disabled: last === 0 });
+    slider.addEventListener("input", () => {
+      position = Number(slider.value);
+      state.round = position === last ? null : block.rounds[position]; // at the end it stays at the end
+      show();
+    });
+    show();
+    return el("div", {}, el("div", { class: "slider" }, el("label", { for: "round" }, "Round"), slider, told), columns);
+  }
+
+  const BLOCKS = {
+    table,
+    figures: (block) => el("div", { class: "figures", style: `--columns: ${block.columns}` }, ...block.figures.map(panel)),
+    command: (block) => el("div", { class: "card command" }, el("span", { class: "label" }, block.label), ...command(block.text)),
+    pictures: samples,
+  };
+
+  function render() {
+    const focused = document.activeElement?.id;
+    document.title = by("title").textContent = page.title;
+    by("summary").textContent = page.summary;
+    by("notes").replaceChildren(...page.notes.map(({ kind, text }) => el("li", { class: kind }, text)));
+    by("contents").replaceChildren(...page.sections.map(({ id, title }) => el("a", { href: `#${id}` }, title)));
+    by("controls").hidden = page.sections.length === 0;
+    by("logarithmic").checked = state.logarithmic ??= page.logarithmic;
+    state.axis ??= page.axis;
+    by("axes").querySelector(".choices")?.remove();
+    by("axes").append(axes());
+    by("legend").replaceChildren(...legend());
+    const wanted = new Set(allFigures().map((figure) => figure.id));
+    for (const id of [...plots.keys()].filter((key) => !wanted.has(key))) {
+      Plotly.purge(plots.get(id));
+      plots.delete(id);
+    }
+    by("main").replaceChildren(...page.sections.map(({ id, title, lead, blocks }) => el(
+      "section", { id, "aria-labelledby": `${id}-title` },
+      el("h2", { id: `${id}-title` }, title),
+      el("p", { class: "lead" }, lead),
+      ...blocks.map((block) => BLOCKS[block.kind](block, title)),
+    )));
+    if (focused) by(focused)?.focus({ preventScroll: true });
+    return drawAll();
+  }
+
+  // Live: ask for what is newer, keep what the reader has chosen.
+  async function follow(version) {
+    const status = by("status");
+    status.hidden = false;
+    const say = (text, lost) => { status.textContent = text; status.classList.toggle("lost", lost); };
+    say("live: follows the runs", false);
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      if (document.hidden) continue;
+      try {
+        const answer = await fetch(`data?version=${encodeURIComponent(version)}`, { cache: "no-store" });
+        if (!answer.ok) throw new Error(answer.status);
+        if (answer.status === 200) {
+          const news = await answer.json();
+          version = news.version;
+          page = news.document;
+          pictures = news.pictures;
+          await render();
+        }
+        say("live: follows the runs", false);
+      } catch {
+        say("gan watch doesn't answer: start it again", true);
+        await new Promise((resolve) => setTimeout(resolve, 8000));
+      }
+    }
+  }
+
+  async function begin() {
+    let kept = null;
+    try { kept = localStorage.getItem("gan-theme"); } catch { /* none, then */ }
+    setTheme(kept === "light" || kept === "dark" ? kept : undefined);
+    if (!("DecompressionStream" in window)) {
+      by("main").textContent = "This browser is too old for this page: it needs DecompressionStream.";
+      return;
+    }
+    const library = document.createElement("script");
+    library.textContent = await unpacked(by("library").textContent);
+    document.head.append(library);
+    pictures = JSON.parse(by("pictures").textContent);
+    page = JSON.parse(await unpacked(JSON.parse(by("document").textContent)));
+    await render();
+    if (live) await follow(page.version);
+  }
+  begin();
+})();

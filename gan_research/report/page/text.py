@@ -1,0 +1,44 @@
+"""Numbers and names as the page shows them."""
+
+from typing import Any
+
+NONE = "–"  # noqa: RUF001
+"""In the place of a number that isn't there."""
+UNITS = {"round": "rounds", "kimg": "kimg", "seconds": "seconds of rounds"}
+
+
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    if value is None:
+        return NONE
+    if value and not 1e-3 <= abs(value) < 1e4:
+        return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.3e}"
+    return f"{value:#.4g}".removesuffix(".")
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    return NONE if ends is None else f"{number(ends[0])} to {number(ends[1])}"
+
+
+def at(position: float, axis: str) -> str:
+    """A position on an axis, with its unit."""
+    return f"round {position:,.0f}" if axis == "round" else f"{position:,.6g} {UNITS[axis]}"
+
+
+def direction(best: str) -> str:
+    return "lower is better" if best == "min" else "higher is better"
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def shortened(text: Any, length: int) -> str:
+    """One line, cut where it is longer."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def label(text: Any, length: int = 28) -> str:
+    """Any text as Plotly shows it: it takes <b>, <a> and &lt; for markup."""
+    return shortened(text, length).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
