@@ -90,7 +90,7 @@ def make_run(
         "job": None,
         "segments": [
             {
-                "started": "2026-11-25T10:00:00+0000",
+                "started": "2024-11-25T10:00:00+0000",
                 "command": ["/home/me/.venv/bin/gan", "train", f"loss={loss}", f"seed={seed}"],
                 "commit": None,
             }
