@@ -12,6 +12,7 @@ from gan_research.ranks import rank_variables
 
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
+    "sweep": "many runs: go on with them, see how they stand",
     "theory": "see the theory of the game: gan theory phases, or gan theory --help",
     "sample": "draw pictures, or points, from a checkpoint or a run",
     "export": "write a trained generator as plain weights and JSON",

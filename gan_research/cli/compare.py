@@ -59,7 +59,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     """What is compared, by what, and where."""
     parser.add_argument(
         "--by", default="loss", metavar="KEY",
-        help="what makes a group: a choice (loss), a setting (optimizer.generator.lr), several: loss,regularizer (loss)",
+        help="what makes a group: a choice, a setting (optimizer.generator.lr), or several: loss,regularizer (loss)",
     )  # fmt: skip
     parser.add_argument(
         "--metric", action="append", default=[], metavar="NAME", help="a column, may be given again (all that rank)"

@@ -13,13 +13,16 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.allowed import require_allowed
-from gan_research.cli.schema import check, missing_values, target_of
+from gan_research.cli.schema import check, check_multirun, missing_values, target_of
 from gan_research.errors import UserError, did_you_mean
 
 AUTO = "auto"
 
 SEVERAL = ("regularizer", "logger", "watch")
 """The groups of which any number may be chosen."""
+
+OF_SWEEPS = ("sweep", "objective", "pool")
+"""The keys of a sweep, which are no part of its runs."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,12 @@ def compose_train(
         raise UserError(f"--config-dir {config_dir} is not a folder")
     if any(_concerns(o, "hydra") for o in overrides):
         raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
+    if own := [o for o in overrides if of_sweep(o)]:
+        raise UserError(f"{own[0]} is about several runs: add -m")
     held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
     for group in groups(config_dir):
-        if group not in SEVERAL and group not in choices:
+        if group not in (*SEVERAL, *OF_SWEEPS) and group not in choices:
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
     auto = choices["metrics"] == AUTO
     if auto:
@@ -89,6 +94,21 @@ def compose_train(
     if missing := missing_values(config):
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     return Composition(check(_selected(config, overrides)), choices, auto)
+
+
+def compose_multirun(overrides: list[str], config_dir: Path | None = None) -> dict[str, Any]:
+    """The config of a sweep, without those of its runs."""
+    return check_multirun(_compose(overrides, config_dir, None, "multirun")[0])
+
+
+def of_sweep(override: str) -> bool:
+    """Whether an override is about a sweep rather than its runs."""
+    return override.partition("=")[0].lstrip("+~").partition(".")[0] in OF_SWEEPS
+
+
+def quoted(text: str | Path) -> str:
+    """A text as the value of an override, whatever is in it."""
+    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def choice(
@@ -112,7 +132,7 @@ def choice(
 
 
 def _compose(
-    overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None
+    overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None, primary: str = "train"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Hydra's composition as plain containers, and the choices; its errors in one line."""
     if config_dir is not None:
@@ -120,7 +140,7 @@ def _compose(
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-            composed = compose("train", overrides=overrides, return_hydra_config=True)
+            composed = compose(primary, overrides=overrides, return_hydra_config=True)
         choices = dict(composed.hydra.runtime.choices)
         OmegaConf.set_struct(composed, False)
         del composed["hydra"]

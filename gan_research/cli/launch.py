@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.build import make
-from gan_research.cli.compose import Composition, compose_train
+from gan_research.cli.compose import Composition, compose_train, quoted
 from gan_research.cli.fit import names, run_at, trainer_of
 from gan_research.launchers import Job
 
@@ -22,8 +22,7 @@ def resubmitted(given: Arguments, path: Path) -> bool:
         return False
     run = run_at(path)
     rest = [o for o in given.overrides if o not in own and not o.startswith("resume=")]
-    output = str(run.folder.parent).replace("\\", "\\\\").replace("'", "\\'")
-    launcher = make(compose_train([f"output='{output}'", *own], given.config_dir).config["launcher"])
+    launcher = make(compose_train([f"output={quoted(run.folder.parent)}", *own], given.config_dir).config["launcher"])
     return launcher.submit(Job(run.name, arguments(given), trainer_of(path, rest, given.config_dir, given.allow)))
 
 

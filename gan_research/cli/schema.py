@@ -56,6 +56,16 @@ def train(  # the signature is the schema
     """The top level of the config."""
 
 
+def multirun(sweep: Node, objective: str, pool: Node) -> None:
+    """What several runs need beside their own configs."""
+
+
+def check_multirun(config: Node) -> Node:
+    """The same as `check`, for the config of a sweep."""
+    checked = _check_arguments(config, multirun, "")
+    return {key: check_nodes(value, key) for key, value in checked.items()}
+
+
 def check(config: Node) -> Node:
     """The config with every value of its declared type; the first misfit is a UserError that names it."""
     required = [name for name, p in inspect.signature(train).parameters.items() if p.default is p.empty]

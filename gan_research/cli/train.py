@@ -28,13 +28,20 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
 """
 
 
+SEVERAL_RUNS = ("-m", "--multirun")
+
+
 def main(arguments: list[str]) -> int:
     """Run `gan train` with these arguments; the exit status."""
-    given = parse(arguments, "gan train", options=("--cfg",), foreign=True)
+    given = parse(arguments, "gan train", options=("--cfg", *SEVERAL_RUNS), foreign=True)
     config_dir = given.config_dir
     if given.help:
         show_help(config_dir)
         return 0
+    if given.options & set(SEVERAL_RUNS):
+        from gan_research.cli import multirun
+
+        return multirun.start(given, arguments)
     resumed = [o for o in given.overrides if o.startswith("resume=")]
     overrides = [o for o in given.overrides if o not in resumed]
     auto = bool(resumed) and resumed[-1] == "resume=auto"
