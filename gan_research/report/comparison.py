@@ -232,10 +232,11 @@ def best_of(groups: Mapping[str, Sequence[Record]], values: Mapping[str, float],
 
 def seed_notes(groups: Mapping[str, Sequence[Record]], summaries: Mapping[str, Mapping[str, Summary]]) -> list[str]:
     """What to know of the runs behind the intervals."""
-    notes = []
+    single: dict[str, list[str]] = {}
     for metric, of in summaries.items():
-        if single := [group for group, summary in of.items() if len(summary.values) == 1]:
-            notes.append(f"one seed: no interval can be given for the {metric} of {', '.join(single)}")
+        for group in (group for group, summary in of.items() if len(summary.values) == 1):
+            single.setdefault(group, []).append(metric)
+    notes = [f"one seed: no interval can be given for {g} ({', '.join(metrics)})" for g, metrics in single.items()]
     for group, records in groups.items():
         tried = configurations([record for record in records if record.rows])
         if len(tried) > 1:

@@ -35,7 +35,7 @@ class Record:
     reason: str | None = None
     """Why it failed, or was stopped."""
     rows: list[dict[str, Any]] = field(default_factory=list)
-    """Its history: log rows and evaluation rows, each with `round` and `kimg`."""
+    """Its history: log rows and evaluation rows, each with its `round`."""
     samples: dict[int, Path] = field(default_factory=dict)
     """round -> a grid of pictures of the same latents."""
     trial: int | None = None
@@ -52,7 +52,7 @@ class Record:
 
     def points(self, name: str, axis: str) -> list[tuple[float, float]]:
         """(x, y) of one scalar, finite or not, where x is known."""
-        rows = [row for row in self.rows if isinstance(row.get(name), int | float) and "round" in row]
+        rows = [row for row in self.rows if isinstance(row.get(name), int | float)]
         places = [(self.place(row, axis), float(row[name])) for row in rows]
         return [(x, y) for x, y in places if x is not None]
 
@@ -60,7 +60,7 @@ class Record:
         """Where a row of its history is on an axis, if that is known."""
         if axis != "seconds":
             return float(row[axis]) if isinstance(row.get(axis), int | float) else None
-        if CLOCK in row:
+        if isinstance(row.get(CLOCK), int | float):
             return float(row[CLOCK])
         rounds, seconds = self._clock
         if len(rounds) < 2:
@@ -73,8 +73,9 @@ class Record:
     @cached_property
     def _clock(self) -> tuple[list[float], list[float]]:
         """When which round had been played, by the log: rounds, seconds, both from 0."""
-        told = [(row["round"], row[CLOCK]) for row in self.rows if CLOCK in row and "round" in row]
-        return [0.0, *(r for r, _ in told)], [0.0, *(s for _, s in told)]
+        told = {row["round"]: row[CLOCK] for row in self.rows if isinstance(row.get(CLOCK), int | float)}
+        told = {0: 0.0} | told
+        return list(told), list(told.values())
 
     @cached_property
     def facts(self) -> dict[str, Any]:

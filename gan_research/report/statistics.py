@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,14 @@ def t_interval(values: Sequence[float]) -> Interval | None:
 
 def around(center: float, error: float, freedom: float) -> Interval:
     """The center and t standard errors to both sides."""
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    half = t_quantile(freedom) * error
     return center - half, center + half
+
+
+@cache
+def t_quantile(freedom: float) -> float:
+    """97.5 % of Student's t."""
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def bootstrap_interval(values: Sequence[float], resamples: int = RESAMPLES) -> Interval | None:
