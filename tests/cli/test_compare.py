@@ -1,0 +1,139 @@
+"""`gan compare`: a table, CSV, JSON and a page, from runs that were really played."""
+
+import csv
+import json
+
+import pytest
+from made import PROTOCOL, make_run
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory, train):
+    """Two losses, two seeds each. Don't change it."""
+    output = tmp_path_factory.mktemp("played")
+    for loss in ("hinge", "least_squares"):
+        for seed in (0, 1):
+            result = train(output, f"loss={loss}", f"seed={seed}")
+            assert result.status == 0, result.error
+    return output
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A current folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_runs_in_a_folder_are_compared_by_their_loss(gan, played, here):
+    result = gan("compare", played)
+    assert result.status == 0, result.error
+    assert result.error == ""
+    assert "at round 20, by loss" in result.output
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
+    groups = [row for row in rows if row[0] == "fid ↓"]
+    assert [row[1:3] for row in groups] == [["hinge", "2"], ["least_squares", "2"]]
+    assert all("±" in row[3] for row in groups)
+    assert sum(row[3].endswith("*") for row in groups) == 1
+    (pair,) = (row for row in rows if row[:3] == ["fid", "hinge", "least_squares"])
+    assert pair[4].endswith("paired")
+    assert result.output.endswith("written: compare.html\n")
+    assert (here / "compare.html").read_text().startswith("<!")
+
+
+def test_numbers_are_those_of_the_histories(gan, played, here, rows):
+    assert gan("compare", played, "--no-html", "--json", "all.json", "--csv", "all.csv").status == 0
+    assert not (here / "compare.html").exists()
+    content = json.loads((here / "all.json").read_text())
+    table = list(csv.DictReader((here / "all.csv").open()))
+    for source in played.iterdir():
+        last = [row for row in rows(source) if "metrics/fid" in row][-1]
+        (id,) = (id for id, run in content["runs"].items() if run["source"] == str(source))
+        run = content["runs"][id]
+        group = run["choices"]["loss"]
+        assert last["round"] == content["position"] == 20
+        assert content["summaries"]["fid"][group]["values"][id] == last["metrics/fid"]
+        (line,) = (row for row in table if row["source"] == str(source) and row["metric"] == "fid")
+        assert (line["kind"], line["group"], line["seed"]) == ("run", group, str(run["seed"]))
+        assert float(line["value"]) == last["metrics/fid"]
+        assert line["state"] == "finished"
+
+
+def test_each_number_has_the_command_that_made_it(gan, played, here):
+    gan("compare", played, "--no-html", "--csv", "a b.csv", "--json", "all.json", "--metric", "fid")
+    lines = list(csv.DictReader((here / "a b.csv").open()))
+    command = f"gan compare {played} --no-html --csv 'a b.csv' --json all.json --metric fid"
+    assert [row["command"] for row in lines if row["kind"] == "summary"] == [command] * 2
+    assert json.loads((here / "all.json").read_text())["command"] == command
+    assert len([row for row in lines if row["kind"] == "run"]) == 4
+
+
+def test_equal_time_is_an_axis_and_seeds_can_be_left_out(gan, played, here):
+    result = gan("compare", played, "--axis", "seconds", "--where", "seed=0", "--no-html")
+    assert result.status == 0, result.error
+    assert " seconds, by loss" in result.output
+    assert "note: one seed: no interval can be given for hinge (fid, is, rarest_class)" in result.output
+
+
+def test_groups_of_several_settings(gan, played, here):
+    result = gan("compare", played, "--by", "loss,seed", "--no-html", "--metric", "fid,is")
+    assert "hinge, 0" in result.output
+    assert "rarest_class" not in result.output
+
+
+def test_a_failed_run_is_counted_and_its_reason_told(gan, here):
+    for seed in range(3):
+        run = make_run(here / f"run{seed}", seed=seed, fid=[80, 10, 5 + seed] if seed else [80, 10], rounds=200)
+        if seed == 0:
+            (run / "crash").mkdir()
+            (run / "crash" / "round_150.json").write_text(json.dumps({"error": "Diverged: [bold]NaN[/bold]"}))
+    result = gan("compare", here, "--no-html", "--csv", "all.csv")
+    assert "2 of 3 (1 failed)" in result.output
+    assert f"failed: {here / 'run0'}: Diverged: [bold]NaN[/bold]" in result.output
+    lines = list(csv.DictReader((here / "all.csv").open()))
+    assert [row["value"] for row in lines if row["kind"] == "run"] == ["", "6.0", "7.0"]
+    assert [row["runs"] for row in lines if row["kind"] == "summary"] == ["2 of 3 (1 failed)"]
+
+
+def test_names_are_text_wherever_they_go(gan, here):
+    name = "[red]<script>alert(1)</script>[/]"
+    make_run(here / "run", name=name)
+    result = gan("compare", "run", "--json", "all.json", "--by", "name")
+    assert result.status == 0, result.error
+    assert "[red]<script>" in result.output
+    assert "<script>alert(1)</script>" not in (here / "compare.html").read_text()
+    (run,) = json.loads((here / "all.json").read_text())["runs"].values()
+    assert run["name"] == name
+
+
+def test_many_pairs_are_told_of_the_best_group_only(gan, here):
+    for i in range(6):
+        make_run(here / str(i), fid=[80, 10, 5 + i], lr=0.1 + i)
+    result = gan("compare", here, "--by", "optimizer.generator.lr", "--no-html", "--json", "all.json")
+    assert "10 more pairs are in --json" in result.output
+    assert len(json.loads((here / "all.json").read_text())["pairs"]) == 15
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ([], ["give run folders, sweep folders, folders of runs, or wandb:"]),
+        (["empty"], ["there are no runs in empty"]),
+        (["nowhere"], ["there is no folder nowhere"]),
+        (["run", "--by", "los"], ["no setting 'los'", "did you mean 'loss'?"]),
+        (["run", "--metric", "fud"], ["no run has a metric 'fud'", "did you mean 'fid'?"]),
+        (["run", "--axis", "rounds"], ["--axis rounds", "did you mean 'round'?"]),
+        (["run", "--at", "999"], ["--at 999: give a place from 0 to round 200"]),
+        (["run", "--where", "loss=wasserstein"], ["no run has loss=wasserstein"]),
+        (["run", "--csv", "empty"], ["empty: Is a directory"]),
+        (["run", "other"], ["run and other differ in num_fake: 100 and 7", "--where KEY=VALUE"]),
+        (["wandb:a/b/c"], ["give wandb:PROJECT or wandb:ENTITY/PROJECT"]),
+        (["wandb:project"], ["log in by `wandb login`, or give the runs' folders"]),
+    ],
+)
+def test_what_is_wrong_is_one_line(gan, one_line, here, monkeypatch, arguments, parts):
+    monkeypatch.setenv("HOME", str(here))
+    (here / "empty").mkdir()
+    make_run(here / "run")
+    make_run(here / "other", loss="minimax", protocol=PROTOCOL | {"num_fake": 7})
+    one_line(gan("compare", *arguments), *parts)
