@@ -1,0 +1,74 @@
+"""`gan report`: variants compared in W&B."""
+
+import argparse
+import json
+from inspect import signature
+from typing import get_args
+
+from gan_research.cli.compose import groups
+from gan_research.cli.schema import train
+from gan_research.errors import UserError, did_you_mean
+
+
+def main(arguments: list[str]) -> int:
+    """Run `gan report` with these arguments; the exit status."""
+    options = parse(arguments)
+
+    from gan_research.report.wandb_report import Layout, publish, request
+
+    entity, _, project = options.wandb.rpartition("/")
+    if not project or "/" in entity:
+        raise UserError(f"--wandb {options.wandb}: give PROJECT or ENTITY/PROJECT")
+    layout = Layout(
+        entity=entity,
+        project=project,
+        by=config_key(options.by),
+        title=options.title or f"{project} by {options.by}",
+        metrics=[name.removeprefix("metrics/") for name in options.metrics],
+        axis=options.axis,
+        band=options.band,
+        parameters=[config_key(key) for key in options.parameters],
+    )
+    if options.print:
+        print(json.dumps(request(layout), indent=2))
+        return 0
+    address, new = publish(layout)
+    print(f"{'made' if new else 'changed'} {layout.title!r}: {address}")
+    return 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of `gan report`."""
+    from gan_research.report.wandb_report import PARAMETERS, Axis, Band
+
+    parser = argparse.ArgumentParser(
+        prog="gan report",
+        description="Compare variants in a report in W&B: curves with bands over seeds, samples, parallel coordinates. "
+        "A report of the same title in that project is changed in place. Without an account: gan compare.",
+    )
+    parser.add_argument("--wandb", required=True, metavar="[ENTITY/]PROJECT", help="the project whose runs to compare")
+    parser.add_argument(
+        "--by", default="loss", metavar="KEY", help="what tells variants apart: a group of the config, or a key (loss)"
+    )
+    parser.add_argument("--title", help="the report's (PROJECT by KEY)")
+    parser.add_argument("--metrics", nargs="+", default=["fid", "is"], metavar="NAME", help="which metrics (fid is)")
+    parser.add_argument("--axis", choices=get_args(Axis), default="round", help="of all curves (%(default)s)")
+    parser.add_argument("--band", choices=get_args(Band), default="stderr", help="around the mean (%(default)s)")
+    parser.add_argument(
+        "--parameters",
+        nargs="+",
+        default=PARAMETERS,
+        metavar="KEY",
+        help=f"columns of the parallel coordinates, keys that all runs have ({' '.join(PARAMETERS)})",
+    )
+    parser.add_argument("--print", action="store_true", help="print what would be sent, and send nothing: needs no key")
+    return parser.parse_args(arguments)
+
+
+def config_key(name: str) -> str:
+    """Where W&B's config of a run says it: a group's choice is under `choices`."""
+    if name in (known := groups()):
+        return f"choices.{name}"
+    if (top := name.partition(".")[0]) not in (settings := signature(train).parameters):
+        raise UserError(f"there is no {name} in the config: {did_you_mean(top, [*known, *settings])}")
+    return name
