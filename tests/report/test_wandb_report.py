@@ -1,9 +1,12 @@
 """The report in W&B: what is sent for it, and a server that stands in for W&B's."""
 
 import json
+import re
+import shlex
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import wandb
@@ -274,3 +277,12 @@ def test_it_is_a_command(capsys):
 
     assert gan(["report", "--wandb", "ours", "--print"]) == 0
     assert json.loads(capsys.readouterr().out)["projectName"] == "ours"
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "wandb.md").read_text()
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\$ gan report ([^#\n]+)", PAGE, re.MULTILINE))
+def test_commands_of_the_page_are_understood(command, no_server, capsys):
+    spec = printed(capsys, *shlex.split(command))["spec"]
+    assert set(panels(spec)) == {"Metrics", "The game", "Samples", "Hyperparameters"}
