@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gan_research.report.comparison import AXES, Comparison, Pair, Summary
+from gan_research.report.comparison import AXES, Comparison, Pair
 from gan_research.report.page.figures import (
     COLOURS,
     Arrays,
@@ -121,26 +121,13 @@ def summary(comparison: Comparison) -> str:
     return f"{' · '.join(parts)} · {metrics}"
 
 
-def notes(comparison: Comparison) -> list[dict[str, str]]:
+def notes(comparison: Comparison) -> list[str]:
     """What has to be known before the numbers are read."""
-    found = [{"kind": "note", "text": text} for text in comparison.notes]
-    if comparison.failed:
-        names = shortened(", ".join(record.name for record in comparison.failed), 200)
-        text = f"{count(len(comparison.failed), 'run')} failed ({names}): the reasons are at the end of this page"
-        found.insert(0, {"kind": "warning", "text": text})
-    if alone := groups_of_one(comparison):
-        text = "one run only, so no interval can be given; more seeds would show what is seed noise"
-        found.insert(0, {"kind": "warning", "text": f"{shortened(', '.join(alone), 200)}: {text}"})
-    return found
-
-
-def groups_of_one(comparison: Comparison) -> list[str]:
-    """Groups in whose numbers there is one run."""
-    return [
-        group
-        for group in comparison.groups
-        if any(len(of[group].values) == 1 for of in comparison.summaries.values() if group in of)
-    ]
+    if not comparison.failed:
+        return list(comparison.notes)
+    names = shortened(", ".join(record.name for record in comparison.failed), 200)
+    failed = f"{count(len(comparison.failed), 'run')} failed ({names}): the reasons are at the end of this page"
+    return [failed, *comparison.notes]
 
 
 def numbers_lead(comparison: Comparison) -> str:
@@ -158,14 +145,14 @@ def numbers(comparison: Comparison) -> list[Block]:
         if not found:
             continue
         rows.append([{"text": f"{metric}, {direction(best)}", "heading": True}])
-        winner = best_group(found, best)
+        winner = comparison.best(metric)
         for i, group in enumerate(comparison.groups):
             if group not in found:
                 rows.append([{"text": group, "group": i}, comparison.counted(metric, group), *[NONE] * 4])
                 continue
             s = found[group]
             ends = "none: one run" if len(s.values) == 1 else interval(s.interval)
-            mean = {"text": number(s.mean), **({"mark": "best"} if group == winner and len(found) > 1 else {})}
+            mean = {"text": number(s.mean), **({"mark": "best"} if group == winner else {})}
             rows.append(
                 [
                     {"text": group, "group": i},
@@ -179,11 +166,6 @@ def numbers(comparison: Comparison) -> list[Block]:
     columns = ["group", "runs", "mean", "95 % interval", "median", "std"]
     blocks = [table(columns, rows, numeric=(2, 3, 4, 5))] if rows else []
     return [*blocks, {"kind": "command", "text": comparison.command, "label": "This page"}]
-
-
-def best_group(found: dict[str, Summary], best: str) -> str:
-    """The group with the best mean."""
-    return (min if best == "min" else max)(found, key=lambda group: found[group].mean)
 
 
 def metric_panels(comparison: Comparison) -> list[Panel]:
@@ -241,8 +223,7 @@ def pairwise(comparison: Comparison) -> list[Block]:
     for metric, best in comparison.metrics.items():
         pairs = [pair for pair in comparison.pairs if pair.metric == metric]
         if len(pairs) > PAIRS:
-            found = comparison.summaries[metric]
-            winner = best_group(found, best)
+            winner = comparison.best(metric)
             left_out += sum(winner not in (pair.a, pair.b) for pair in pairs)
             pairs = [pair for pair in pairs if winner in (pair.a, pair.b)]
         if pairs:
@@ -268,8 +249,8 @@ def pair_row(pair: Pair, best: str, order: dict[str, int]) -> list[Any]:
     return [
         {"text": pair.a, "group": order[pair.a]},
         {"text": pair.b, "group": order[pair.b]},
-        number(pair.probability),
-        interval(pair.interval),
+        f"{pair.probability:.2f}",
+        NONE if pair.interval is None else "{:.2f} to {:.2f}".format(*pair.interval),
         number(pair.difference),
         interval(pair.difference_interval),
         {"text": in_words(pair, best), "words": True},
@@ -289,7 +270,7 @@ def in_words(pair: Pair, best: str) -> str:
 
 def hyperparameters(comparison: Comparison) -> list[Block]:
     """Parallel coordinates and importance, where more than the grouping itself varies."""
-    keys = comparison.by.split(",")
+    keys = [key.strip() for key in comparison.by.split(",")]
     if not [key for key in comparison.varied if key not in keys]:
         return []
     metrics = list(comparison.metrics)[:FIGURES]

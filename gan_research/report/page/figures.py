@@ -366,6 +366,9 @@ def importance_figure(comparison: Comparison, metric: str) -> Figure | None:
                 "y": list(range(len(found))),
                 "width": 0.6,
                 "marker": {"color": "@g0"},
+                "text": [f"{value:.2f}" for _, value in found],
+                "textposition": "outside",
+                "cliponaxis": False,
                 "hovertemplate": "%{x:.3~g}<extra></extra>",
             }
         ],

@@ -2,7 +2,6 @@
 (() => {
   const root = document.documentElement;
   const by = (id) => document.getElementById(id);
-  const live = root.dataset.live === "true";
   const state = { axis: null, logarithmic: null, hidden: new Set(), round: null, runs: {} };
   const plots = new Map(); // a figure's id -> the element that it is drawn in
   let page = null;
@@ -297,7 +296,7 @@
     const focused = document.activeElement?.id;
     document.title = by("title").textContent = page.title;
     by("summary").textContent = page.summary;
-    by("notes").replaceChildren(...page.notes.map(({ kind, text }) => el("li", { class: kind }, text)));
+    by("notes").replaceChildren(...page.notes.map((text) => el("li", {}, text)));
     by("contents").replaceChildren(...page.sections.map(({ id, title }) => el("a", { href: `#${id}` }, title)));
     by("controls").hidden = page.sections.length === 0;
     by("logarithmic").checked = state.logarithmic ??= page.logarithmic;
@@ -361,7 +360,7 @@
     pictures = JSON.parse(by("pictures").textContent);
     page = JSON.parse(await unpacked(JSON.parse(by("document").textContent)));
     await render();
-    if (live) await follow(page.version);
+    if (root.dataset.live) await follow(root.dataset.live);
   }
   begin();
 })();

@@ -28,6 +28,11 @@ class Content(NamedTuple):
     document: dict[str, Any]
     pictures: dict[str, str]
 
+    @property
+    def version(self) -> str:
+        """The same for the same content only."""
+        return hashlib.sha256(f"{as_json(self.document)} {as_json(self.pictures)}".encode(errors="replace")).hexdigest()
+
 
 def write_page(comparison: Comparison, path: str | Path) -> None:
     write_atomically(path, page_html(comparison).encode(errors="replace"))
@@ -54,9 +59,9 @@ def nothing(title: str, text: str) -> Content:
 def rendered(content: Content, live: bool = False) -> str:
     """The HTML; live: it asks where it came from for what is newer."""
     return Template(part("page.html")).substitute(
-        live=str(live).lower(),
+        live=content.version if live else "",
         policy=policy(live),
-        version=html.escape(__version__),
+        release=html.escape(__version__),
         title=html.escape(content.document["title"]),
         css=part("page.css"),
         document=as_json(packed(as_json(content.document))),

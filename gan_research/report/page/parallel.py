@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 from gan_research.report.comparison import Comparison
 from gan_research.report.page.figures import Figure, short
 from gan_research.report.page.text import direction, label, number
+from gan_research.report.settings import shown
 
 KEYS = 8
 """Settings at most; the most important first."""
+ABSENT = -0.15
+"""Where a run goes that lacks a setting which the others have as a number."""
 SCALE = ("#2a6fb0", "#7d92a8", "#a59c90", "#c98f4e", "#e07b00")
 """Blue to orange, which colour-blind people can tell apart; seen on light and on dark."""
 TICK = {"xanchor": "right", "xshift": -5, "showarrow": False, "font": {"size": 11}, "bgcolor": "@panel/0.85"}
@@ -30,19 +33,26 @@ def numeric(values: list[Any]) -> bool:
 
 def coordinate(name: str, values: list[Any]) -> Coordinate:
     """Numbers by size, by their logarithm where they span more than a factor of 10; anything else by its text."""
-    if not numeric(values):
-        texts = sorted({str(value) for value in values})
-        heights = {text: i / max(1, len(texts) - 1) if len(texts) > 1 else 0.5 for i, text in enumerate(texts)}
-        shown = [(height, text) for text, height in heights.items()] if len(texts) <= 12 else []
-        return Coordinate(name, [heights[str(value)] for value in values], shown)
-    low, high = min(values), max(values)
-    if low == high:
-        return Coordinate(name, [0.5] * len(values), [(0.5, f"{low:.4g}")])
+    present = [value for value in values if value is not None]
+    if not present or not numeric(present):
+        texts = sorted({shown(value) for value in values})
+        heights = {text: i / (len(texts) - 1) if len(texts) > 1 else 0.5 for i, text in enumerate(texts)}
+        ticks = [(height, text) for text, height in heights.items()] if len(texts) <= 12 else []
+        return Coordinate(name, [heights[shown(value)] for value in values], ticks)
+    low, high = min(present), max(present)
     scale = math.log if low > 0 and high / low > 10 else float
     bottom, top = scale(low), scale(high)
-    places = [(scale(value) - bottom) / (top - bottom) for value in values]
+    places = [ABSENT if value is None else unit(scale(value), bottom, top) for value in values]
     middle = math.exp((bottom + top) / 2) if scale is math.log else (low + high) / 2
-    return Coordinate(name, places, [(0.0, f"{low:.4g}"), (0.5, f"{middle:.3g}"), (1.0, f"{high:.4g}")])
+    ticks = (
+        [(0.5, f"{low:.4g}")] if low == high else [(0.0, f"{low:.4g}"), (0.5, f"{middle:.3g}"), (1.0, f"{high:.4g}")]
+    )
+    return Coordinate(name, places, [*ticks, *([(ABSENT, "none")] if ABSENT in places else [])])
+
+
+def unit(value: float, low: float, high: float) -> float:
+    """Where a value is between two others, as a share of the way; half where these are equal."""
+    return 0.5 if low == high else (value - low) / (high - low)
 
 
 def shade(place: float) -> str:
@@ -67,7 +77,7 @@ def parallel_figure(comparison: Comparison, metric: str, varied: list[str]) -> F
     traces = []
     for n in sorted(range(len(records)), key=lambda n: axes[-1].places[n], reverse=not worst_last):
         place = axes[-1].places[n]  # orange is better
-        settings = [f"{label(key, 40)}: {label(records[n].value(key), 40)}" for key in keys]
+        settings = [f"{label(key, 40)}: {label(shown(records[n].value(key)), 40)}" for key in keys]
         traces.append(
             {
                 "type": "scatter",
@@ -109,7 +119,7 @@ def parallel_layout(axes: list[Coordinate]) -> dict[str, Any]:
         "hovermode": "closest",
         "showlegend": False,
         "xaxis": {**x, "showgrid": False, "zeroline": False},
-        "yaxis": {"visible": False, "range": [-0.06, 1.06]},
+        "yaxis": {"visible": False, "range": [min(-0.06, *(low - 0.06 for axis in axes for low in axis.places)), 1.06]},
         "shapes": lines,
         "annotations": ticks,
     }
