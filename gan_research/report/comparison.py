@@ -11,7 +11,7 @@ import numpy as np
 from gan_research.report.curves import Curve, curve
 from gan_research.report.finals import AXES, finals, furthest
 from gan_research.report.grouping import directions, grouped
-from gan_research.report.protocols import refuse_mixed
+from gan_research.report.protocols import refuse_mixed, unknown_protocols
 from gan_research.report.records import Record
 from gan_research.report.settings import configurations, differing_settings, importance_of, varied_settings
 from gan_research.report.statistics import (
@@ -136,6 +136,7 @@ def compare(
     members = [record for group in groups.values() for record in group]
     chosen = directions(members, metrics)
     refuse_mixed(groups, list(chosen))
+    told += unknown_protocols(members, list(chosen))
     position, place_notes = furthest(members, list(chosen), axis, at)
     values, value_notes = finals(members, list(chosen), axis, position)
     summaries = {metric: summarised(groups, values[metric]) for metric in chosen}

@@ -27,6 +27,16 @@ def refuse_mixed(groups: Mapping[str, Sequence[Record]], metrics: Sequence[str])
                     refuse_other(metric, *first, record, common)
 
 
+def unknown_protocols(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
+    """A note of the runs that don't say how they were measured, if there are such."""
+    silent = [
+        record.source
+        for record in records
+        if any(record.points(f"metrics/{m}", "round") and not protocols_of(record, m) for m in metrics)
+    ]
+    return [f"how they were measured isn't known of {', '.join(silent)}: do they compare?"] if silent else []
+
+
 def names_of_settings(groups: Mapping[str, Sequence[Record]], metric: str) -> set[str]:
     """The metrics whose own settings say how a column was measured: its own; by another name, all that runs share."""
     found = [

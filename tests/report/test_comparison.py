@@ -282,6 +282,12 @@ def test_other_settings_of_another_metric_dont_matter(runs, tmp_path):
         compare(records)
 
 
+def test_a_run_that_doesnt_say_how_it_was_measured_is_said(runs, tmp_path):
+    run = make_run(tmp_path / "run", loss="minimax", protocol="unknown")
+    comparison = compare(runs(hinge=[5.0, 6.0]))
+    assert f"how they were measured isn't known of {run}: do they compare?" in comparison.notes
+
+
 def test_a_run_that_changed_its_protocol_is_refused(runs, tmp_path):
     run = make_run(tmp_path / "run")
     history = run / "history.jsonl"
