@@ -96,8 +96,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        if "protocol" in metrics:
-            self.experiment.config.update({"protocol": metrics["protocol"]}, allow_val_change=True)
+        if how := {key: metrics[key] for key in ("protocol", "better") if key in metrics}:
+            self.experiment.config.update(how, allow_val_change=True)
         self.experiment.log(numbers(metrics))  # no step=: rows on another axis would be dropped
 
     @rank_zero_only

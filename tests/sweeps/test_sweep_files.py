@@ -34,12 +34,12 @@ def test_the_sweeps_that_people_start_with_are_there():
 
 @each_file
 def test_a_file_is_what_wandb_takes_for_a_sweep(path):
+    config = yaml.safe_load(path.read_text())
+    assert read_sweep_file(path) == config
     from sweeps.config import SweepConfig, schema_violations_from_proposed_config
 
-    config = yaml.safe_load(path.read_text())
     assert schema_violations_from_proposed_config(config) == []
     SweepConfig(config)
-    assert read_sweep_file(path) == config
     assert config["metric"] == {"name": "metrics/fid", "goal": "minimize"}
     assert config["name"] == path.stem
     assert config["description"]
