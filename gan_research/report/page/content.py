@@ -1,12 +1,14 @@
 """What a page says, as plain values: sections of tables, figures and pictures. All text in it is shown as text."""
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
-from gan_research.report.comparison import AXES, Comparison, Pair
+from gan_research.report.comparison import AXES, Comparison, Curve, Pair
 from gan_research.report.page.figures import (
     COLOURS,
     Arrays,
+    Curves,
     Figure,
     Panel,
     best_of_figure,
@@ -30,12 +32,15 @@ Block = dict[str, Any]
 
 def contents(comparison: Comparison) -> dict[str, Any]:
     """The whole page but for its pictures."""
-    arrays = Arrays()
-    panels = metric_panels(comparison)
+    arrays, curves = Arrays(), cache(comparison.curves)
+    panels = metric_panels(comparison, curves)
     sections = [
         section("numbers", "Final numbers", numbers_lead(comparison), numbers(comparison)),
         section(
-            "curves", "Over training", CURVES, figures(curve_figure(arrays, comparison, panel) for panel in panels)
+            "curves",
+            "Over training",
+            CURVES,
+            figures(curve_figure(arrays, comparison, curves, panel) for panel in panels),
         ),
         section("final", "Distribution over runs", FINAL, over_metrics(comparison, distribution_figure)),
         section("pairs", "Pairwise", pairs_lead(comparison), pairwise(comparison)),
@@ -43,7 +48,10 @@ def contents(comparison: Comparison) -> dict[str, Any]:
         section(SAMPLES, "Samples", "", []),
         section("settings", "Hyperparameters", SETTINGS, hyperparameters(comparison)),
         section(
-            "game", "The game", GAME, figures(curve_figure(arrays, comparison, panel) for panel in game(comparison))
+            "game",
+            "The game",
+            GAME,
+            figures(curve_figure(arrays, comparison, curves, panel) for panel in game(comparison)),
         ),
         section("differences", "Differences in the config", DIFFERENCES, differences(comparison)),
         section("runs", "Runs", RUNS, runs(comparison)),
@@ -54,7 +62,7 @@ def contents(comparison: Comparison) -> dict[str, Any]:
         "notes": notes(comparison),
         "axes": [{"key": axis, "name": axis if axis != "round" else "rounds", "title": UNITS[axis]} for axis in AXES],
         "axis": comparison.axis,
-        "logarithmic": any(panel.logarithmic and spans(comparison, panel.scalar) for panel in panels),
+        "logarithmic": any(panel.logarithmic and spans(curves(panel.scalar, comparison.axis)) for panel in panels),
         "groups": [{"name": name, **look(i)} for i, name in enumerate(comparison.groups)],
         "colours": COLOURS,
         "sections": sections,
@@ -168,24 +176,20 @@ def numbers(comparison: Comparison) -> list[Block]:
     return [*blocks, {"kind": "command", "text": comparison.command, "label": "This page"}]
 
 
-def metric_panels(comparison: Comparison) -> list[Panel]:
-    return [
-        Panel(f"metrics/{metric}", f"{metric}, {direction(best)}", runs=True, logarithmic=positive(comparison, metric))
-        for metric, best in comparison.metrics.items()
-    ]
+def metric_panels(comparison: Comparison, curves: Curves) -> list[Panel]:
+    """Each metric; what is small where it is good may be drawn on a logarithmic scale, if all of it is positive."""
+    panels = []
+    for metric, best in comparison.metrics.items():
+        drawn = curves(f"metrics/{metric}", comparison.axis).values()
+        logarithmic = best == "min" and all(y > 0 for curve in drawn for y in curve.mean)
+        title = f"{metric}, {direction(best)}"
+        panels.append(Panel(f"metrics/{metric}", title, runs=True, logarithmic=logarithmic))
+    return panels
 
 
-def positive(comparison: Comparison, metric: str) -> bool:
-    """Whether it can be drawn on a logarithmic scale, and is small where it is good."""
-    if comparison.metrics[metric] != "min":
-        return False
-    curves = comparison.curves(f"metrics/{metric}", comparison.axis).values()
-    return all(y > 0 for curve in curves for y in curve.mean)
-
-
-def spans(comparison: Comparison, scalar: str) -> bool:
-    """Whether its means span more than a factor of 20."""
-    values = [y for curve in comparison.curves(scalar, comparison.axis).values() for y in curve.mean]
+def spans(curves: dict[str, Curve]) -> bool:
+    """Whether their means span more than a factor of 20."""
+    values = [y for curve in curves.values() for y in curve.mean]
     return bool(values) and max(values) > 20 * min(values)
 
 

@@ -4,6 +4,7 @@ The page fills in what its reader chooses. A colour is a name of the page's CSS:
 (of that opacity). A long array is a number in `Arrays`; one for each axis, {"round": 3, "seconds": 4}.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gan_research.report.comparison import AXES, Comparison, Curve, Pair, Summary
@@ -17,6 +18,8 @@ POINTS = 250
 """Of a curve, drawn at most."""
 
 Figure = dict[str, Any]
+Curves = Callable[[str, str], dict[str, Curve]]
+"""Scalar, axis -> those of `Comparison.curves`, each made once."""
 
 
 class Arrays:
@@ -72,13 +75,13 @@ class Panel(NamedTuple):
     """Where a horizontal line is drawn."""
 
 
-def curve_figure(arrays: Arrays, comparison: Comparison, panel: Panel) -> Figure | None:
+def curve_figure(arrays: Arrays, comparison: Comparison, curves: Curves, panel: Panel) -> Figure | None:
     """The mean of each group over each axis, in its band; None where nobody has logged it."""
-    curves = {axis: comparison.curves(panel.scalar, axis) for axis in AXES}
+    drawn = {axis: curves(panel.scalar, axis) for axis in AXES}
     traces: list[dict[str, Any]] = []
     bands: list[dict[str, Any]] = []
     for i, group in enumerate(comparison.groups):
-        own = {axis: found[group] for axis, found in curves.items() if group in found}
+        own = {axis: found[group] for axis, found in drawn.items() if group in found}
         if not any(curve.x for curve in own.values()):
             continue
         bands += [trace for trace in [band(arrays, i, own)] if trace]
