@@ -81,13 +81,14 @@ class WandbLogger(lightning_loggers.WandbLogger):
             for axis in AXES:
                 self._experiment.define_metric(axis, hidden=True)
             self._experiment.define_metric("*", step_metric=AXES[0])
-            self._keep_swept_parts(self._experiment.config)
+            if os.environ.get("WANDB_SWEEP_ID"):
+                self._keep_swept_parts(self._experiment.config)
         return self._experiment
 
     def _keep_swept_parts(self, config: Any) -> None:
         """A sweep's `loss: hinge` takes the place of the part `loss` in W&B's config: that goes under `composed`."""
         parts = {key: part for key, part in self._wandb_init["config"].items() if isinstance(part, dict)}
-        if swept := {key: part for key, part in parts.items() if config[key] != part}:
+        if swept := {key: part for key, part in parts.items() if config.get(key) != part}:
             config.update({"composed": swept})
 
     def _settings(self, mode: str) -> wandb.Settings:

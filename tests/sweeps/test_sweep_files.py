@@ -1,17 +1,21 @@
 """The sweep files: W&B finds no fault with them, and what its agent would run is a run of that sweep."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 import wandb
 import yaml
 from wandb import wandb_agent
 
 from gan_research.cli import main
 from gan_research.cli.compose import compose_train
+from gan_research.errors import RESUME
 from gan_research.sweeps.wandb_search import WandbSearch, read_sweep_file
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "sweeps").glob("*.yaml"))
@@ -85,15 +89,20 @@ class Issued:
         self.command, self.env = command, env
 
 
-def issued(config, point, folder, monkeypatch):
-    """The command and the environment with which W&B's own agent would start a run of this point."""
-    monkeypatch.setattr(wandb_agent, "AgentProcess", Issued)
+def agent_of(sweep, folder, monkeypatch):
+    """W&B's own agent, with the environment that it has set by the time of its first run."""
     monkeypatch.setenv("WANDB_DIR", str(folder))
-    monkeypatch.setenv("WANDB_SWEEP_ID", "sw33pid0")
+    monkeypatch.setenv("WANDB_SWEEP_ID", sweep)
     monkeypatch.setenv("WANDB_PROJECT", "of-the-sweep")
     monkeypatch.setenv("WANDB_RUN_ID", "")  # set by the agent, and taken back after the test
     monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", "")
-    agent = wandb_agent.Agent(api=None, queue=None, sweep_id="sw33pid0")
+    return wandb_agent.Agent(api=None, queue=None, sweep_id=sweep)
+
+
+def issued(config, point, folder, monkeypatch):
+    """The command and the environment with which W&B's own agent would start a run of this point."""
+    monkeypatch.setattr(wandb_agent, "AgentProcess", Issued)
+    agent = agent_of("sw33pid0", folder, monkeypatch)
     agent._sweep_command = list(config["command"])
     arguments = {key: {"value": value} for key, value in point.items()}
     agent._command_run({"run_id": "ag3nts1d", "program": config["program"], "args": arguments})
@@ -160,6 +169,33 @@ def at(config, key):
     for part in key.split("."):
         config = config[part]
     return config
+
+
+@pytest.mark.long
+def test_a_run_that_an_agent_stops_ends_after_its_round_with_a_checkpoint(tmp_path, monkeypatch):
+    """Early termination: W&B's agent sends SIGTERM to what it has started."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    agent = agent_of("sw33pid0", tmp_path, monkeypatch)
+    small = [word for word in SMALL if not word.startswith("rounds=")]
+    agent._sweep_command = ["${env}", "gan", "train", f"output={tmp_path / 'runs'}", *small, "${args_no_hyphens}"]
+    agent._command_run({"run_id": "ag3nts1d", "program": "gan", "args": {"rounds": {"value": 10**9}}})
+    process = agent._run_processes["ag3nts1d"]
+    try:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "runs").glob("*/checkpoints/last.ckpt")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        agent._command_stop({"run_id": "ag3nts1d"})
+        assert process.wait(60) == RESUME
+    finally:
+        if process.poll() is None:
+            process.kill()
+    (run,) = (tmp_path / "runs").iterdir()
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 4 <= checkpoint["gan_research"]["round"] < 10**9
+    assert [folder.name[-8:] for folder in (run / "wandb").glob("offline-run-*")] == ["ag3nts1d"]
 
 
 def test_values_reach_the_config_as_they_are():
