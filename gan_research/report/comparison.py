@@ -104,10 +104,11 @@ class Comparison:
         return f"{len(inside)} of {len(self.groups[group])} ({', '.join(words)})"
 
     def best(self, metric: str) -> str | None:
-        """The group with the best mean; None where there are no two."""
+        """The group whose mean is better than all others'; None where there are no others, or is no such."""
         means = {group: summary.mean for group, summary in self.summaries.get(metric, {}).items()}
-        choose = min if self.metrics.get(metric) == "min" else max
-        return choose(means, key=lambda group: means[group]) if len(means) > 1 else None
+        best = (min if self.metrics.get(metric) == "min" else max)(means.values(), default=None)
+        found = [group for group, mean in means.items() if mean == best]
+        return found[0] if len(found) == 1 and len(means) > 1 else None
 
     def curves(self, scalar: str, axis: str) -> dict[str, Curve]:
         """group -> the curve of a scalar ("metrics/fid", "loss/generator"); without groups that lack it."""

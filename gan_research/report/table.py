@@ -28,7 +28,8 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
     if shown := list(shown_pairs(comparison)):
         console.print(pairs_table(comparison, shown))
     for record in comparison.failed:
-        console.print(Text(f"failed: {record.source}: {record.reason or 'it does not say why'}"), soft_wrap=True)
+        reason = (record.reason or "it doesn't say why").partition("; ")[0]
+        console.print(Text(f"failed: {record.source}: {reason}"), soft_wrap=True)
     for note in comparison.notes:
         console.print(Text(f"note: {note}"), soft_wrap=True)
 
@@ -69,7 +70,7 @@ def shown_pairs(comparison: Comparison) -> Iterator[Pair]:
     for metric in comparison.metrics:
         pairs = [pair for pair in comparison.pairs if pair.metric == metric]
         best = comparison.best(metric)
-        yield from (pair for pair in pairs if len(pairs) <= MOST or best in (pair.a, pair.b))
+        yield from (pair for pair in pairs if len(pairs) <= MOST or best in (None, pair.a, pair.b))
 
 
 def pairs_table(comparison: Comparison, pairs: list[Pair]) -> Table:

@@ -84,6 +84,10 @@ def test_with_one_seed_no_interval_is_given_and_that_is_said(runs):
     assert comparison.curves("metrics/fid", "round")["hinge"].low == [None] * 3
 
 
+def test_equal_groups_have_no_best(runs):
+    assert compare(runs(hinge=[5.0, 6.0], minimax=[6.0, 5.0], wasserstein=[9.0])).best("fid") is None
+
+
 def test_one_group_of_one_run(runs):
     comparison = compare(runs(hinge=[5.0]))
     assert (comparison.pairs, comparison.best("fid"), comparison.counted("fid", "hinge")) == ([], None, "1")
