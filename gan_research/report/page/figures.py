@@ -160,10 +160,12 @@ def outline(x: list[float], low: list[float | None], high: list[float | None]) -
 
 
 def single_runs(arrays: Arrays, i: int, comparison: Comparison, group: str, scalar: str) -> list[dict[str, Any]]:
-    """A thin line for each run of a group."""
+    """A thin line for each run of a group that has logged it."""
     traces = []
     for record in comparison.groups[group]:
         points = {axis: thinned(*record.series(scalar, axis)) for axis in AXES}
+        if not any(x for x, _ in points.values()):
+            continue
         traces.append(
             {
                 "type": "scatter",

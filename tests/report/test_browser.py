@@ -1,0 +1,258 @@
+"""The page in a real browser: all is drawn, its controls work, nothing is asked for, nothing of a run is executed."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pages import FIDS, HOSTILE, comparison_of, make_runs
+
+from gan_research.report.page import write_page
+from gan_research.report.page.page import content_of
+from gan_research.report.serve import Live, Server, signature
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium, chromium-browser or google-chrome")
+
+DRAWN = "html[data-drawn]"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return make_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def file(runs, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    importance = {"fid": {"loss": 0.7, "optimizer.generator.lr": 0.2}}  # told of ten runs and more
+    write_page(replace(comparison_of(runs), importance=importance), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def opened(browser, file):
+    """The page, opened from disk, once; with all that went wrong, and all that it asked for."""
+    page = browser.new_page(viewport={"width": 1400, "height": 900}, color_scheme="light")
+    page.wrongs, page.asked = [], []
+    watch(page)
+    page.goto(file.as_uri())
+    page.wait_for_selector(DRAWN)
+    yield page
+    page.close()
+
+
+def watch(page):
+    """Keep what a page complains of, and asks for."""
+    page.on(
+        "console", lambda message: page.wrongs.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: page.wrongs.append(str(error)))
+    page.on("requestfailed", lambda request: page.wrongs.append(f"failed: {request.url}"))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("dialog", lambda dialog: (page.wrongs.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+
+@pytest.fixture
+def page(opened):
+    """The page, which must end a test without a complaint, and must have asked for nothing but itself."""
+    yield opened
+    opened.wait_for_selector(DRAWN)
+    assert opened.wrongs == []
+    assert [url for url in opened.asked if not url.startswith("data:")] == [opened.url.partition("#")[0]]
+
+
+def drawing(page, name, expression):
+    """What a JavaScript expression says of `plot`, the element that a figure is drawn in."""
+    found = f"document.querySelector('[data-figure=\"{name}\"]')"
+    return page.evaluate(f"() => {{ const plot = {found}; return {expression}; }}")
+
+
+def redrawn(page, act):
+    """Do something, and wait until all figures are drawn again."""
+    page.evaluate("delete document.documentElement.dataset.drawn")
+    act()
+    page.wait_for_selector(DRAWN)
+
+
+def test_every_panel_is_drawn(page):
+    sections = page.eval_on_selector_all("main section", "all => all.map((one) => one.id)")
+    assert sections == [
+        "numbers", "curves", "final", "pairs", "best-of", "samples", "settings", "game", "differences", "runs",
+    ]  # fmt: skip
+    panels = page.evaluate(
+        """() => [...document.querySelectorAll(".drawing")].map((plot) => ({
+            name: plot.dataset.figure,
+            traces: plot.querySelectorAll(".scatterlayer .trace, .barlayer .trace").length,
+            wanted: plot.data.length,
+            paths: [...plot.querySelectorAll(".trace path")].filter((p) => p.getAttribute("d")?.length > 5).length,
+            size: plot.querySelector("svg.main-svg").getBoundingClientRect().toJSON(),
+        }))"""
+    )
+    assert len(panels) == len({panel["name"] for panel in panels}) == 19
+    for panel in panels:
+        assert panel["traces"] == panel["wanted"] > 0, panel
+        assert panel["paths"] > 0, panel
+        assert min(panel["size"]["width"], panel["size"]["height"]) > 150, panel
+
+
+def test_a_hostile_name_is_text(page):
+    assert page.locator("img[src=x]").count() == page.locator("main b").count() == 0
+    assert page.locator("#legend button").all_inner_texts().count(HOSTILE) == 1
+    assert page.locator("tbody th", has_text=f"{HOSTILE}-s0").count() == 1
+    labels = drawing(page, "final-fid", "[...plot.querySelectorAll('.ytick text')].map((text) => text.textContent)")
+    assert labels == [name if len(name) <= 22 else f"{name[:21]}…" for name in sorted(FIDS)]
+
+
+def test_the_axis_switch_changes_all_curves(page):
+    seen = {}
+    for axis, title in {"kimg": "kimg", "seconds": "seconds of rounds", "round": "rounds"}.items():
+        redrawn(page, lambda axis=axis: page.check(f"#axis-{axis}", force=True))
+        for name in ("curve-metrics/fid", "curve-loss/generator"):
+            assert drawing(page, name, "plot.layout.xaxis.title.text") == title
+            assert drawing(page, name, "plot.querySelector('.xtitle').textContent") == title
+        seen[axis] = drawing(page, "curve-metrics/fid", "plot.data.at(-1).x")
+    assert seen == {"kimg": [0, 6.4, 12.8, 19.2], "seconds": pytest.approx([0, 1, 2, 3]), "round": [0, 100, 200, 300]}
+    assert drawing(page, "final-fid", "plot.layout.xaxis.title.text") == "fid"
+
+
+def test_the_switch_is_worked_by_keys(page):
+    page.focus("#axis-round")
+    redrawn(page, lambda: page.keyboard.press("ArrowRight"))
+    assert drawing(page, "curve-metrics/fid", "plot.layout.xaxis.title.text") == "kimg"
+    redrawn(page, lambda: page.keyboard.press("ArrowLeft"))
+    assert drawing(page, "curve-metrics/fid", "plot.layout.xaxis.title.text") == "rounds"
+
+
+def test_the_scale_is_logarithmic_where_it_is_asked_for(page):
+    assert not page.is_checked("#logarithmic")
+    redrawn(page, lambda: page.check("#logarithmic"))
+    types = [drawing(page, f"curve-metrics/{name}", "plot.layout.yaxis.type ?? 'linear'") for name in ("fid", "is")]
+    assert types == ["log", "linear"]
+    redrawn(page, lambda: page.uncheck("#logarithmic"))
+
+
+def test_the_slider_changes_the_round_of_all_pictures(page):
+    def shown():
+        return page.eval_on_selector_all(".columns img", "all => all.map((image) => [image.alt, image.src])")
+
+    last = shown()
+    assert len(last) == 3
+    assert all(alt.endswith("at round 300") for alt, _ in last)
+    page.focus("#round")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text(".slider output") == "round 200"
+    before = shown()
+    assert all(alt.endswith("at round 200") for alt, _ in before)
+    assert all(now != then for (_, now), (_, then) in zip(before, last, strict=True))
+    page.select_option("select[aria-label='run of hinge']", "1")
+    other = dict(shown())["samples of hinge, seed 1, at round 200"]
+    assert other not in [src for _, src in before]
+    page.fill("#round", "3")
+    page.select_option("select[aria-label='run of hinge']", "0")
+    assert shown() == last
+    sizes = page.eval_on_selector_all(".columns img", "all => all.map((image) => image.naturalWidth)")
+    assert sizes == [16, 16, 16]
+
+
+def test_a_group_is_hidden_and_shown(page):
+    def traces():
+        return [drawing(page, name, "plot.data.length") for name in ("curve-metrics/fid", "final-fid")]
+
+    everything = traces()
+    redrawn(page, lambda: page.click("#group-1"))
+    assert page.get_attribute("#group-1", "aria-pressed") == "false"
+    hinge = [1 + 4 + 1, 3]  # the band, four runs, their mean; the runs, their mean, their median
+    assert traces() == [before - of for before, of in zip(everything, hinge, strict=True)]
+    redrawn(page, lambda: page.click("#group-1"))
+    assert traces() == everything
+
+
+def test_commands_can_be_copied(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#numbers .command button")
+    page.wait_for_selector("#numbers .command button:has-text('copied')")
+    assert page.evaluate("navigator.clipboard.readText()").startswith("gan compare ")
+
+
+def test_the_theme_is_toggled(page):
+    def colours():
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return paper, drawing(page, "curve-metrics/fid", "[plot.layout.font.color, plot.data.at(-1).line.color]")
+
+    light = colours()
+    redrawn(page, lambda: page.click("#theme"))
+    dark = colours()
+    assert light[0] == "rgb(251, 251, 250)"
+    assert dark[0] == "rgb(20, 22, 26)"
+    assert light[1][0] != dark[1][0]
+    assert light[1][1] != dark[1][1]
+    redrawn(page, lambda: page.click("#theme"))
+    assert colours() == light
+
+
+def test_screenshots(page, tmp_path):
+    """Wide and narrow, light and dark: nothing is wider than the window."""
+    folder = Path(os.environ.get("GAN_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    for width in (1400, 420):
+        redrawn(
+            page, lambda width=width: (page.set_viewport_size({"width": width, "height": 900}), page.click("#theme"))
+        )
+        page.wait_for_timeout(150)  # figures are fitted to the window after it has been resized
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        page.screenshot(path=folder / f"page-{width}-dark.png", full_page=True)
+        redrawn(page, lambda: page.click("#theme"))
+        page.screenshot(path=folder / f"page-{width}-light.png", full_page=True)
+        assert (folder / f"page-{width}-light.png").stat().st_size > 50_000
+
+
+def test_a_run_that_goes_on_is_followed(browser, runs):
+    live = Live(lambda: content_of(comparison_of(runs)), lambda: signature(runs))
+    server = Server(live, port=0)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    page = browser.new_page(viewport={"width": 1000, "height": 700})
+    page.wrongs, page.asked = [], []
+    watch(page)
+    try:
+        page.goto(server.url)
+        page.wait_for_selector(DRAWN)
+        page.check("#axis-kimg", force=True)
+        page.evaluate("window.same = true")
+        page.fill("#round", "1")
+        minimax = next(run for run in runs.iterdir() if "minimax-s0" in (run / "run.json").read_text())
+        last = [line for line in (minimax / "history.jsonl").read_text().splitlines() if "metrics/fid" in line][-1]
+        row = json.loads(last) | {"round": 400, "kimg": 25.6, "metrics/fid": 1.0}
+        with (minimax / "history.jsonl").open("a") as history:
+            history.write(json.dumps(row) + "\n")
+        deadline = time.monotonic() + 20
+        while 25.6 not in drawing(page, "curve-metrics/fid", "plot.data.map((trace) => trace.x.at(-1))"):
+            assert time.monotonic() < deadline
+            page.wait_for_timeout(50)
+        assert page.evaluate("window.same")
+        assert page.inner_text(".slider output") == "round 100"
+        assert page.is_checked("#axis-kimg")
+        assert page.inner_text("#status") == "live: follows the runs"
+        assert page.wrongs == []
+        assert {url.removeprefix(server.url).partition("?")[0] for url in page.asked if url[:5] != "data:"} == {
+            "/",
+            "/data",
+        }
+    finally:
+        page.close()
+        server.shutdown()
+        server.server_close()
