@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from gan_research.checkpoints import rounds_played
 from gan_research.errors import UserError
 from gan_research.report.records import Record, State
 from gan_research.tracking import History, read_history
@@ -75,7 +76,7 @@ def read_run(folder: Path, notes: list[str]) -> Record:
     state, reason = state_of(folder, config, rows, fields, end)
     seed = config.get("seed")
     return Record(
-        id=str(fields.get("id") or folder.name),
+        id=str(fields.get("id") or folder.resolve()),
         name=str(fields.get("name") or folder.name),
         source=str(folder),
         config=config,
@@ -164,8 +165,7 @@ def state_of(
     folder: Path, config: dict[str, Any], rows: list[dict[str, Any]], fields: dict[str, Any], end: dict[str, Any]
 ) -> tuple[State, str | None]:
     """What has become of a run, and why, where it failed or was stopped."""
-    played, wanted = max((row["round"] for row in rows), default=0), config.get("rounds")
-    if isinstance(wanted, int) and played >= wanted:
+    if has_finished(folder, config, rows):
         return "finished", None
     if is_played(folder):
         return "running", None
@@ -175,6 +175,18 @@ def state_of(
         told = end.get("reason") or reason
         return ENDS.get(status, "stopped"), str(told) if told else status
     return ("failed", reason) if reason else ("stopped", None)
+
+
+def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
+    """Whether a run has played all rounds of its config: of the last, fewer than a log's interval leave no row."""
+    played, wanted, interval = (
+        max((row["round"] for row in rows), default=0),
+        config.get("rounds"),
+        config.get("log_every"),
+    )
+    if not isinstance(wanted, int) or played >= wanted:
+        return isinstance(wanted, int)
+    return isinstance(interval, int) and wanted - played < interval and rounds_played(folder) >= wanted
 
 
 def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:

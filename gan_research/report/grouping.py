@@ -32,7 +32,10 @@ def require_setting(key: str, records: Sequence[Record]) -> None:
     if not known:
         raise UserError("of none of these runs the settings are known: there is nothing to group them by")
     if key not in known:
-        raise UserError(f"these runs have no setting '{key}': {did_you_mean(key, known)}")
+        whole = sorted(name for name in known if name.endswith(f".{key}"))
+        near = did_you_mean(key, known if "." in key else (name for name in known if "." not in name))
+        hint = f"its full name may be {' or '.join(whole)}" if whole else near
+        raise UserError(f"these runs have no setting '{key}': {hint}")
 
 
 def ordered(groups: list[tuple[str, ...]]) -> list[tuple[str, ...]]:

@@ -55,7 +55,7 @@ def reason_of(error: Exception) -> str:
 
 def read_run(run: Any, notes: list[str]) -> Record:
     """One run, as W&B's public API gives it."""
-    config = {str(key): value for key, value in run.config.items() if key not in ADDED}
+    config = {key: value for key, value in run.config.items() if key not in ADDED and not key.startswith("_")}
     rows = history(run.scan_history(), run.config)
     if not rows:
         notes.append(f"{run.url} has no history yet")

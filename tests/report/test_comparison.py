@@ -223,6 +223,10 @@ def test_groups_are_made_by_any_setting_in_the_order_of_its_values(runs, tmp_pat
 def test_a_setting_that_no_run_has_is_an_error_that_names_the_nearest(runs):
     with pytest.raises(UserError, match=r"no setting 'optimizer.generator.rl': did you mean 'optimizer.generator.lr'"):
         compare(runs(hinge=[5.0]), by="optimizer.generator.rl")
+    with pytest.raises(UserError, match=r"'lr': its full name may be optimizer.discriminator.lr or optimizer.gene"):
+        compare(runs(), by="lr")
+    with pytest.raises(UserError, match="'zzzz': valid: data, loss, name, optimizer, output, regularizer, rounds, "):
+        compare(runs(), by="zzzz")
 
 
 def test_runs_without_the_setting_are_a_group_of_their_own(runs, tmp_path):

@@ -5,6 +5,7 @@ import os
 import platform
 
 import pytest
+import torch
 from filelock import FileLock
 from made import end_trial, make_run
 
@@ -83,6 +84,22 @@ def test_an_old_runs_choices_are_those_of_its_overrides_or_its_classes(tmp_path,
     assert record.value("loss") == choice
     assert record.value("regularizer") == "r1"
     assert record.value("optimizer") == "adam"
+
+
+def test_the_last_rounds_may_leave_no_row(tmp_path):
+    run = make_run(tmp_path / "run", rounds=230, log_every=50)
+    assert only(run)[0].state == "stopped"
+    (run / "checkpoints").mkdir()
+    for played, state in ((229, "stopped"), (230, "finished")):
+        torch.save({"gan_research": {"format": 1, "round": played}}, run / "checkpoints" / "last.ckpt")
+        assert only(run)[0].state == state
+
+
+def test_runs_whose_records_have_no_id_are_told_apart_by_their_folders(tmp_path):
+    for parent in ("a", "b"):
+        (make_run(tmp_path / parent / "run") / "run.json").write_text("{}")
+    records, notes = read([tmp_path, tmp_path / "a"])
+    assert (len(records), notes) == (2, [])
 
 
 def test_nans_and_nulls_are_no_part_of_a_series(tmp_path):
