@@ -317,6 +317,7 @@ def dots(centres: list[float], ends: list[tuple[float, float] | None]) -> list[d
 def best_of_figure(comparison: Comparison, metric: str) -> Figure | None:
     """The expected best of 1, 2, ... trials of each group that was tuned."""
     found = comparison.best_of.get(metric, {})
+    longest = max(map(len, found.values()), default=0)
     traces = []
     for i, group in enumerate(comparison.groups):
         if best := found.get(group):
@@ -345,7 +346,7 @@ def best_of_figure(comparison: Comparison, metric: str) -> Figure | None:
         "layout": {
             "height": 300,
             "hovermode": "closest",
-            "xaxis": {"title": {"text": "trials"}},
+            "xaxis": {"title": {"text": "trials"}, **({"dtick": 1} if longest <= 12 else {})},
             "yaxis": {"title": {"text": label(f"best {metric}")}},
         },
     }
@@ -358,7 +359,7 @@ def importance_figure(comparison: Comparison, metric: str) -> Figure | None:
         return None
     layout = rows_layout([label(key, 32) for key, _ in found], "importance")
     layout["height"] = 90 + 30 * len(found)
-    layout["xaxis"]["rangemode"] = "tozero"
+    layout["xaxis"]["range"] = [0, 1.15 * max(found[0][1], 0.05)]
     return {
         "id": f"importance-{metric}",
         "title": f"{metric}: importance of each setting",
