@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made import make_run
 from pages import FIDS, HOSTILE, comparison_of, make_runs
 
+from gan_research.report import serve
 from gan_research.report.page import write_page
 from gan_research.report.page.page import content_of
-from gan_research.report.serve import Live, Server, signature
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no chromium, chromium-browser or google-chrome")
@@ -222,38 +223,38 @@ def test_screenshots(page, tmp_path):
         assert (folder / f"page-{width}-light.png").stat().st_size > 50_000
 
 
-def test_a_run_that_goes_on_is_followed(browser, runs):
-    live = Live(lambda: content_of(comparison_of(runs)), lambda: signature(runs))
-    server = Server(live, port=0)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+def test_runs_that_begin_and_go_on_are_followed(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(serve, "SECONDS", 0.0)
+    server = serve.Server(
+        serve.Live(lambda: content_of(comparison_of(tmp_path)), lambda: serve.signature(tmp_path)), port=0
+    )
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     page = browser.new_page(viewport={"width": 1000, "height": 700})
     page.wrongs, page.asked = [], []
     watch(page)
     try:
         page.goto(server.url)
+        page.wait_for_selector("h1:has-text('Nothing to compare yet')")
+        run = make_run(tmp_path / "run", fid=(80.0, 10.0, 2.0))
+        page.wait_for_selector("[data-figure='curve-metrics/fid'] .trace")
         page.wait_for_selector(DRAWN)
-        page.check("#axis-kimg", force=True)
-        page.evaluate("window.same = true")
+        assert page.is_checked("#logarithmic")  # as 80 / 2 > 20
+        redrawn(page, lambda: page.check("#axis-kimg", force=True))
         page.fill("#round", "1")
-        minimax = next(run for run in runs.iterdir() if "minimax-s0" in (run / "run.json").read_text())
-        last = [line for line in (minimax / "history.jsonl").read_text().splitlines() if "metrics/fid" in line][-1]
-        row = json.loads(last) | {"round": 400, "kimg": 25.6, "metrics/fid": 1.0}
-        with (minimax / "history.jsonl").open("a") as history:
-            history.write(json.dumps(row) + "\n")
+        row = json.loads((run / "history.jsonl").read_text().splitlines()[-1])
+        with (run / "history.jsonl").open("a") as history:
+            history.write(json.dumps(row | {"round": 300, "kimg": 19.2}) + "\n")
         deadline = time.monotonic() + 20
-        while 25.6 not in drawing(page, "curve-metrics/fid", "plot.data.map((trace) => trace.x.at(-1))"):
+        while drawing(page, "curve-metrics/fid", "plot.data.at(-1).x.at(-1)") != 19.2:
             assert time.monotonic() < deadline
             page.wait_for_timeout(50)
-        assert page.evaluate("window.same")
         assert page.inner_text(".slider output") == "round 100"
         assert page.is_checked("#axis-kimg")
         assert page.inner_text("#status") == "live: follows the runs"
         assert page.wrongs == []
-        assert {url.removeprefix(server.url).partition("?")[0] for url in page.asked if url[:5] != "data:"} == {
-            "/",
-            "/data",
-        }
+        asked = {url.partition("?")[0].removeprefix(server.url) for url in page.asked if url[:5] != "data:"}
+        assert asked == {"/", "/data"}  # it wasn't loaded again
+        assert page.asked.count(f"{server.url}/") == 1
     finally:
         page.close()
         server.shutdown()

@@ -17,6 +17,9 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down
 POINTS = 250
 """Of a curve, drawn at most."""
 
+RUNS = 200
+"""Of a panel with single runs, drawn at most: of each group the first."""
+
 Figure = dict[str, Any]
 Curves = Callable[[str, str], dict[str, Curve]]
 """Scalar, axis -> those of `Comparison.curves`, each made once."""
@@ -162,7 +165,7 @@ def outline(x: list[float], low: list[float | None], high: list[float | None]) -
 def single_runs(arrays: Arrays, i: int, comparison: Comparison, group: str, scalar: str) -> list[dict[str, Any]]:
     """A thin line for each run of a group that has logged it."""
     traces = []
-    for record in comparison.groups[group]:
+    for record in comparison.groups[group][: max(1, RUNS // len(comparison.groups))]:
         points = {axis: thinned(*record.series(scalar, axis)) for axis in AXES}
         if not any(x for x, _ in points.values()):
             continue

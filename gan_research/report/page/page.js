@@ -2,11 +2,14 @@
 (() => {
   const root = document.documentElement;
   const by = (id) => document.getElementById(id);
-  const state = { axis: null, logarithmic: null, hidden: new Set(), round: null, runs: {} };
+  const state = { axis: null, logarithmic: null, hidden: new Set(), round: null, runs: {} }; // null: as the page says
   const plots = new Map(); // a figure's id -> the element that it is drawn in
   let page = null;
   let pictures = {};
+  const pending = new Set(); // of the figures that are to be drawn, the ids
   let drawing = 0;
+  const axisOf = () => state.axis ?? page.axis;
+  const isLogarithmic = (figure) => figure.logarithmic && (state.logarithmic ?? page.logarithmic);
 
   // Elements. All text goes through createTextNode: nothing is ever read as HTML.
   function el(tag, attributes = {}, ...children) {
@@ -66,12 +69,12 @@
 
   // Figures
   const array = (value) => (typeof value === "number" ? page.arrays[value] : value);
-  const along = (value) => (value && typeof value === "object" && !Array.isArray(value) ? array(value[state.axis]) ?? [] : value);
+  const along = (value) => (value && typeof value === "object" && !Array.isArray(value) ? array(value[axisOf()]) ?? [] : value);
 
   function traces(figure) {
     const shown = figure.data.filter((trace) => !state.hidden.has(trace.group));
     const data = shown.map((trace) => ({ ...coloured(trace), x: along(trace.x), y: along(trace.y) }));
-    if (figure.logarithmic && state.logarithmic) {
+    if (isLogarithmic(figure)) {
       const lowest = Math.min(...data.filter((t) => !t.band).flatMap((t) => t.y.filter((y) => y > 0)));
       for (const trace of data.filter((t) => t.band)) {
         trace.y = trace.y.map((y) => (y === null ? null : Math.max(y, lowest / 2)));
@@ -87,6 +90,7 @@
     const all = {
       ...own,
       autosize: true,
+      uirevision: `${axisOf()} ${isLogarithmic(figure)}`, // what was zoomed into stays so until these change
       showlegend: false,
       margin: { l: 54, r: 16, t: 12, b: 44 },
       paper_bgcolor: "rgba(0,0,0,0)",
@@ -97,14 +101,13 @@
       yaxis: { ...axis, ...own.yaxis },
     };
     if (figure.over) {
-      all.xaxis.title = { text: page.axes.find((one) => one.key === state.axis).title };
-      all.uirevision = state.axis;
+      all.xaxis.title = { text: page.axes.find((one) => one.key === axisOf()).title };
       if (!data.some((trace) => trace.x.length)) {
-        const text = "not known over " + state.axis;
+        const text = "not known over " + axisOf();
         all.annotations = [{ text, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false }];
       }
     }
-    if (figure.logarithmic && state.logarithmic) {
+    if (isLogarithmic(figure)) {
       const means = data.filter((trace) => trace.y.length).flatMap((trace) => trace.y.filter((y) => y > 0));
       const decades = Math.log10(means.reduce((a, b) => Math.max(a, b)) / means.reduce((a, b) => Math.min(a, b)));
       all.yaxis = { ...all.yaxis, type: "log", dtick: decades > 3 ? 1 : decades > 0.8 ? "D2" : undefined };
@@ -120,12 +123,14 @@
 
   const allFigures = () => page.sections.flatMap((s) => s.blocks.filter((b) => b.kind === "figures").flatMap((b) => b.figures));
 
-  // One after the other, giving the browser time in between; a newer call ends an older one.
-  async function drawAll() {
+  // One after the other, giving the browser time in between; a newer call goes on where an older one was.
+  async function drawAll(which = () => true) {
     const mine = ++drawing;
     delete root.dataset.drawn;
+    for (const { id } of allFigures().filter(which)) pending.add(id);
     for (const figure of allFigures()) {
       if (mine !== drawing) return;
+      if (!pending.delete(figure.id)) continue;
       await draw(figure);
       await new Promise((resolve) => setTimeout(resolve));
     }
@@ -179,12 +184,15 @@
       name: "axis",
       id: `axis-${key}`,
       value: key,
-      checked: key === state.axis,
-      onchange: () => { state.axis = key; drawAll(); },
+      checked: key === axisOf(),
+      onchange: () => { state.axis = key; drawAll((figure) => figure.over); },
     })));
     return el("span", { class: "choices" }, ...choices);
   }
-  by("logarithmic").addEventListener("change", (event) => { state.logarithmic = event.target.checked; drawAll(); });
+  by("logarithmic").addEventListener("change", (event) => {
+    state.logarithmic = event.target.checked;
+    drawAll((figure) => figure.logarithmic);
+  });
 
   // Blocks
   async function copy(event, text) {
@@ -299,8 +307,7 @@
     by("notes").replaceChildren(...page.notes.map((text) => el("li", {}, text)));
     by("contents").replaceChildren(...page.sections.map(({ id, title }) => el("a", { href: `#${id}` }, title)));
     by("controls").hidden = page.sections.length === 0;
-    by("logarithmic").checked = state.logarithmic ??= page.logarithmic;
-    state.axis ??= page.axis;
+    by("logarithmic").checked = state.logarithmic ?? page.logarithmic;
     by("axes").querySelector(".choices")?.remove();
     by("axes").append(axes());
     by("legend").replaceChildren(...legend());
