@@ -51,7 +51,7 @@ def numbers_table(comparison: Comparison) -> Table:
             row = [f"{metric} {ARROWS[better]}", group, comparison.counted(metric, group), *texts]
             table.add_row(*map(Text, row), style="bold" if group == best else None)
         table.add_section()
-    table.caption = Text("* the best mean; intervals are of the mean, over training seeds", justify="left")
+    table.caption = Text("* the best mean; ± is over training seeds", justify="left")
     return table
 
 

@@ -15,7 +15,7 @@ OFFLINE = "or give the runs' folders, which needs no account"
 STATES: dict[str, State] = {"running": "running", "pending": "running", "crashed": "failed", "failed": "failed"}
 """What W&B's words say of a run that hasn't played all its rounds; else it was stopped."""
 
-ADDED = ("protocol", "better", "choices")
+ADDED = ("protocol", "better", "choices", "composed")
 """What our logger adds to a run's config."""
 
 NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -56,6 +56,7 @@ def reason_of(error: Exception) -> str:
 def read_run(run: Any, notes: list[str]) -> Record:
     """One run, as W&B's public API gives it."""
     config = {key: value for key, value in run.config.items() if key not in ADDED and not key.startswith("_")}
+    config |= run.config.get("composed", {})  # what the words of a W&B sweep stand for
     rows = history(run.scan_history(), run.config)
     if not rows:
         notes.append(f"{run.url} has no history yet")
