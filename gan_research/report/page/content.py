@@ -85,7 +85,7 @@ def completed(document: dict[str, Any], pictures: Block | None) -> dict[str, Any
 SAMPLES = "samples"
 CURVES = (
     "Thick lines are means over the runs of a group, bands the 95 % interval of the mean over training seeds, thin "
-    "lines single runs. Where a group has one run there is no band."
+    "lines single runs. Where a group has one run there is no band; one far wider than the lines is cut off."
 )
 FINAL = "Each mark is a run; the diamond above them is the mean with its 95 % interval, the upright stroke the median."
 BEST_OF = "The best result that N trials of a tuned group are expected to find: compare at the same N, the same budget."

@@ -71,11 +71,19 @@
   const array = (value) => (typeof value === "number" ? page.arrays[value] : value);
   const along = (value) => (value && typeof value === "object" && !Array.isArray(value) ? array(value[axisOf()]) ?? [] : value);
 
+  function ends(data) {
+    let [low, high] = [Infinity, -Infinity];
+    for (const y of data.flatMap((trace) => trace.y)) {
+      if (y !== null) [low, high] = [Math.min(low, y), Math.max(high, y)];
+    }
+    return [low, high];
+  }
+
   function traces(figure) {
     const shown = figure.data.filter((trace) => !state.hidden.has(trace.group));
     const data = shown.map((trace) => ({ ...coloured(trace), x: along(trace.x), y: along(trace.y) }));
     if (isLogarithmic(figure)) {
-      const lowest = Math.min(...data.filter((t) => !t.band).flatMap((t) => t.y.filter((y) => y > 0)));
+      const [lowest] = ends(data.filter((trace) => !trace.band));
       for (const trace of data.filter((t) => t.band)) {
         trace.y = trace.y.map((y) => (y === null ? null : Math.max(y, lowest / 2)));
       }
@@ -107,10 +115,13 @@
         all.annotations = [{ text, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false }];
       }
     }
+    const [low, high] = ends(data.filter((trace) => trace.fill !== "toself"));
     if (isLogarithmic(figure)) {
-      const means = data.filter((trace) => trace.y.length).flatMap((trace) => trace.y.filter((y) => y > 0));
-      const decades = Math.log10(means.reduce((a, b) => Math.max(a, b)) / means.reduce((a, b) => Math.min(a, b)));
+      const decades = Math.log10(high / low);
       all.yaxis = { ...all.yaxis, type: "log", dtick: decades > 3 ? 1 : decades > 0.8 ? "D2" : undefined };
+    } else if (figure.over && low < high) { // of two seeds bands are so wide that the lines would be flat
+      const room = 0.6 * (high - low);
+      all.yaxis.autorangeoptions = { clipmin: low - room, clipmax: high + room };
     }
     return all;
   }
