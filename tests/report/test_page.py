@@ -15,7 +15,7 @@ from gan_research.report.comparison import Curve, Pair, compare
 from gan_research.report.page import page_html, write_page
 from gan_research.report.page.content import in_words
 from gan_research.report.page.figures import POINTS, Arrays, band, look, outline, thinned
-from gan_research.report.page.page import LIMIT, content_of, rendered
+from gan_research.report.page.page import LIMIT, as_json, content_of, rendered
 from gan_research.report.page.parallel import ABSENT, coordinate
 from gan_research.report.page.pictures import encoded, halving, picture_of
 from gan_research.report.page.text import at, interval, label, number, shortened
@@ -97,6 +97,8 @@ def test_no_text_of_a_run_can_end_the_script_that_it_is_in(comparison):
     assert document["title"] == f"loss{HOSTILE} compared"
     assert HOSTILE in [group["name"] for group in document["groups"]]
     assert json.loads(parts.scripts[1]) == content_of(hostile).pictures
+    assert "<" not in as_json(HOSTILE)
+    assert json.loads(as_json(f"{HOSTILE}\u2028")) == f"{HOSTILE}\u2028"
 
 
 def test_plotly_is_given_no_markup():
