@@ -110,11 +110,14 @@ def children(pid):
 class Forked:
     """subprocess.Popen of `python -m gan_research ...`, as far as `gan` uses it."""
 
-    def __init__(self, command, env, start_new_session, preexec_fn):
+    def __init__(self, command, env, start_new_session, preexec_fn, stdin=None, stdout=None, stderr=None):
         self.returncode = None
         self.pid = os.fork()
         if self.pid == 0:
             os.setsid()
+            if stdout is not None:
+                for stream in (1, 2):
+                    os.dup2(stdout.fileno(), stream)
             preexec_fn()
             run(command[3:], env)
 
@@ -157,12 +160,13 @@ def serve():
     import sklearn.datasets  # noqa: F401
     import torch
 
-    from gan_research.cli import export, fit, launch, processes, requeue, sample, train  # noqa: F401
+    from gan_research.cli import export, fit, launch, multirun, processes, requeue, sample, sweep, train  # noqa: F401
+    from gan_research.sweeps import optuna_search, pool  # noqa: F401
 
     torch.set_num_threads(1)
     set_child_subreaper = 36
     ctypes.CDLL(None).prctl(set_child_subreaper, 1)
-    processes.subprocess = type("subprocess", (), {"Popen": Forked})
+    processes.subprocess = pool.subprocess = type("subprocess", (), {"Popen": Forked, "DEVNULL": None})
     statuses = {}
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line), statuses)), flush=True)

@@ -12,7 +12,10 @@ from gan_research.ranks import rank_variables
 
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
-    "sweep": "many runs: go on with them, see how they stand",
+    "sweep": "go on with a sweep, see how it stands, play a sweep file of W&B",
+    "compare": "put variants side by side, with the spread over seeds: a table and a page",
+    "watch": "the same page, served here while the runs go on",
+    "report": "the same as a report in W&B",
     "theory": "see the theory of the game: gan theory phases, or gan theory --help",
     "sample": "draw pictures, or points, from a checkpoint or a run",
     "export": "write a trained generator as plain weights and JSON",

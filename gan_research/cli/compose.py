@@ -103,7 +103,12 @@ def compose_multirun(overrides: list[str], config_dir: Path | None = None) -> di
 
 def of_sweep(override: str) -> bool:
     """Whether an override is about a sweep rather than its runs."""
-    return override.partition("=")[0].lstrip("+~").partition(".")[0] in OF_SWEEPS
+    return any(concerns(override, key) for key in OF_SWEEPS)
+
+
+def concerns(override: str, key: str) -> bool:
+    """Whether an override is about a key, or something in it."""
+    return override.lstrip("+~").startswith((f"{key}=", f"{key}."))
 
 
 def quoted(text: str | Path) -> str:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -246,7 +247,8 @@ def play(
         raise UserError(f"{reason}; free some space and go on with: gan train resume={run.folder}") from error
     if gan.round < gan.rounds:
         console.print(f"stopped after round {gan.round}; go on with: gan train resume={run.folder}", soft_wrap=True)
-        return RESUME
+        # W&B's agent takes any other status for a failure, and a run that it stopped itself is none
+        return 0 if "WANDB_SWEEP_ID" in os.environ else RESUME
     console.print(closing_table(run, gan, log, evaluate, checkpoints, time.perf_counter() - began))
     console.print(f"more samples: gan sample {run.folder} -n 64", highlight=False, soft_wrap=True)
     return 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.build import make
-from gan_research.cli.compose import Composition, compose_train, quoted
+from gan_research.cli.compose import Composition, compose_train, concerns, quoted
 from gan_research.cli.fit import names, run_at, trainer_of
 from gan_research.launchers import Job
 
@@ -17,7 +17,7 @@ def submitted(given: Arguments, composition: Composition) -> bool:
 
 def resubmitted(given: Arguments, path: Path) -> bool:
     """The same for an old run. Who launched it before is not asked: it may be somebody else's."""
-    own = [override for override in given.overrides if concerns_launcher(override)]
+    own = [override for override in given.overrides if concerns(override, "launcher")]
     if not own:
         return False
     run = run_at(path)
@@ -30,10 +30,6 @@ def arguments(given: Arguments) -> list[str]:
     """Those of `gan train` in each process of the job; started again, it goes on with its run."""
     options = [f"--config-dir={given.config_dir.resolve()}"] if given.config_dir is not None else []
     options += [f"--allow={package}" for package in given.allow]
-    kept = [override for override in given.overrides if not concerns_launcher(override)]
+    kept = [override for override in given.overrides if not concerns(override, "launcher")]
     resumed = [] if any(override.startswith("resume=") for override in kept) else ["resume=auto"]
     return [*options, *kept, "launcher=local", *resumed]
-
-
-def concerns_launcher(override: str) -> bool:
-    return override.lstrip("+~").startswith(("launcher=", "launcher."))

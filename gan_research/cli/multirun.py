@@ -10,11 +10,13 @@ from rich.console import Console
 
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.build import build_evaluation, build_trainer, make
-from gan_research.cli.compose import AUTO, Composition, compose_multirun, compose_train, of_sweep, quoted
+from gan_research.cli.compose import AUTO, Composition, compose_multirun, compose_train, concerns, of_sweep, quoted
 from gan_research.errors import RESUME, UserError, did_you_mean
+from gan_research.files import write_atomically
 from gan_research.sweeps import Sweep, TrialRun, Worker, new_folder
 from gan_research.sweeps.board import Board
 from gan_research.sweeps.points import examples, split
+from gan_research.sweeps.pool import Playing, Slot, start_run
 from gan_research.sweeps.search import joined
 
 
@@ -27,45 +29,64 @@ def start(given: Arguments, arguments: list[str]) -> int:
     everything = joined(config["sweep"].get("space"), axes)
     if not everything:
         raise UserError("nothing is varied: give a key several values (loss=hinge,wasserstein), or leave -m out")
-    sweep = new_sweep(fixed, examples(everything), config, given.config_dir)
-    sweep.axes = axes
-    sweep.command = shlex.join(["gan", "train", *arguments])
+    name = "sweep-" + "-".join(axis.name.split(".")[-1] for axis in everything)
+    sweep = new_sweep(name, fixed, examples(everything), config, given.config_dir)
+    sweep.axes, sweep.command = axes, shlex.join(["gan", "train", *arguments])
     sweep.create()
     return play(sweep)
 
 
-def new_sweep(fixed: list[str], points: Sequence[list[str]], config: dict[str, Any], config_dir: Path | None) -> Sweep:
-    """A sweep whose runs are found to be right, as far as these points of it show; not yet a folder."""
+def start_file(path: Path, count: int | None, given: Arguments) -> int:
+    """A new sweep of a sweep file of W&B, searched by W&B's own code; the exit status."""
+    from gan_research.sweeps.wandb_search import FILE, WandbFile, WandbSearch, read_sweep_file
+
+    file = read_sweep_file(path)
+    search = WandbSearch(file)
+    point = search.ask([])
+    if point is None:
+        raise UserError(f"{path} has no point to try: see its parameters and run_cap")
+    words = [o for o in given.overrides if not of_sweep(o)]
+    config = compose_multirun([o for o in given.overrides if of_sweep(o)], given.config_dir)
+    target = f"{WandbFile.__module__}.{WandbFile.__qualname__}"
+    config["sweep"] = {"_target_": target, "count": count, "overrides": words}
+    if metric := file.get("metric"):
+        config["objective"] = metric["name"].removeprefix("metrics/")
+    sweep = new_sweep(path.stem, [], [[*search.overrides(point), *words]], config, given.config_dir)
+    if metric:
+        sweep.goal = "max" if metric.get("goal") == "maximize" else "min"
+    sweep.command = shlex.join(["gan", "sweep", "run", str(path), *given.overrides])
+    sweep.create()
+    write_atomically(sweep.folder / FILE, path.read_bytes())
+    return play(sweep)
+
+
+def new_sweep(
+    name: str, fixed: list[str], points: Sequence[list[str]], config: dict[str, Any], config_dir: Path | None
+) -> Sweep:
+    """A sweep whose runs are found to be right, as far as these points of it show; its folder isn't made yet."""
     compositions = [compose_train([*fixed, *point], config_dir) for point in points]
-    first = compositions[0]
-    for key in ("output", "launcher"):
-        if any(composition.config[key] != first.config[key] for composition in compositions):
+    first = compositions[0].config
+    for key in ("output", "launcher", "trainer"):
+        if any(composition.config[key] != first[key] for composition in compositions):
             raise UserError(f"{key} can't be varied: it is one for all runs of a sweep")
-    if first.choices["launcher"] != "local":
-        raise UserError(
-            "a sweep's runs are played by those who take part in it: start it here with launcher=local, and let a job "
-            "of the cluster say gan sweep resume DIR for each part that it shall take"
-        )
-    trainer = build_trainer(first.config["trainer"])
-    if trainer.num_nodes > 1:
+    if build_trainer(first["trainer"]).num_nodes > 1:
         raise UserError("each run of a sweep is played on one host: add trainer.num_nodes=1")
-    metric, goal = objective(first, config["objective"])
-    varied = {word.partition("=")[0] for point in points for word in point}
-    name = first.config["name"] or "sweep-" + "-".join(sorted(key.lstrip("+").split(".")[-1] for key in varied))
+    metric, goal = objective(compositions[0], config["objective"])
+    rounds = {composition.config["rounds"] for composition in compositions}
     options = [f"--config-dir={config_dir.resolve()}"] if config_dir is not None else []
+    name = first["name"] or name
     return Sweep(
-        folder=new_folder(Path(first.config["output"]), re.sub(r"[^\w.+=-]+", "_", name)),
+        folder=new_folder(Path(first["output"]), re.sub(r"[^\w.+=-]+", "_", name)),
         name=name,
         command="",
-        base=[*options, *(o for o in fixed if o.partition("=")[0] not in ("output", "launcher"))],
+        base=[*options, *(o for o in fixed if not concerns(o, "output") and not concerns(o, "launcher"))],
         axes=[],
         search=config["sweep"],
         pool=config["pool"],
+        trainer=first["trainer"],
         metric=metric,
         goal=goal,
-        processes=trainer.world_size,
-        on_gpus=trainer.strategy.root_device.type == "cuda",
-        rounds=None if "rounds" in varied else first.config["rounds"],
+        rounds=rounds.pop() if len(rounds) == 1 else None,
     )
 
 
@@ -81,13 +102,16 @@ def objective(composition: Composition, wanted: str) -> tuple[str | None, str | 
 
 def play(sweep: Sweep) -> int:
     """Take part in a sweep until it is over, or this process is asked to stop; the exit status."""
-    search = make(sweep.search, task=sweep.task)
-    slots = make(sweep.pool).slots(sweep.processes, sweep.on_gpus)
+    search, trainer = make(sweep.search, task=sweep.task), build_trainer(sweep.trainer)
+    slots = make(sweep.pool).slots(trainer.world_size, on_gpus=trainer.strategy.root_device.type == "cuda")
+
+    def begin(run: TrialRun, slot: Slot) -> Playing:
+        return start_run(run, arguments_of(sweep, run), slot, trainer.world_size)
+
     console = Console()
     console.print(f"sweep {sweep.folder}", highlight=False, soft_wrap=True)
     with Board(sweep, search.total, console) as board:
-        worker = Worker(sweep, search, slots, lambda run: arguments_of(sweep, run), board.show)
-        over = worker.work()
+        over = Worker(sweep, search, slots, begin, board.show).work()
     return close(sweep, board, over, console)
 
 

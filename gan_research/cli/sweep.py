@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from gan_research.cli.arguments import parse
 from gan_research.cli.compose import compose_multirun
 from gan_research.errors import UserError, did_you_mean
 
@@ -60,5 +61,22 @@ def status(place: str, words: list[str]) -> int:
 
 
 def run(place: str, words: list[str]) -> int:
-    """Play a W&B sweep file."""
-    raise NotImplementedError
+    """Play a sweep file of W&B."""
+    from gan_research.cli import multirun
+
+    count, rest = counted(words)
+    given = parse(rest, "gan sweep run")
+    return multirun.start_file(Path(place), count, given)
+
+
+def counted(words: list[str]) -> tuple[int | None, list[str]]:
+    """The number of --count N, if it is given, and the other words."""
+    place = next((i for i, word in enumerate(words) if word.partition("=")[0] == "--count"), None)
+    if place is None:
+        return None, words
+    _, equals, text = words[place].partition("=")
+    end = place + (1 if equals else 2)
+    text = text if equals else "".join(words[place + 1 : end])
+    if not text.isdecimal() or int(text) == 0:
+        raise UserError(f"--count {text}: give a number of trials")
+    return int(text), words[:place] + words[end:]

@@ -85,7 +85,14 @@ class Board:
         values = [short(trial.values.get(key, "")) for key in self._keys(trials)]
         measured = [f"{trial.curve[-1][1]:.4g}" if trial.curve else ""] if self.sweep.metric is not None else []
         state = Text(trial.state, style=STYLES[trial.state])
-        cells = [str(trial.number), *values, state, self._rounds(trial), *measured, trial.trial.reason or ""]
+        cells: list[str | Text] = [
+            str(trial.number),
+            *values,
+            state,
+            self._rounds(trial),
+            *measured,
+            trial.trial.reason or "",
+        ]
         return [cell if isinstance(cell, Text) else Text(cell) for cell in cells]
 
     def _rounds(self, trial: Seen) -> str:

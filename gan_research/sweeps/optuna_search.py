@@ -50,7 +50,7 @@ class OptunaSearch:
     space: axes, as {key: values in Hydra's sweep syntax}; those of the command line take their place, or join them.
     trials: how many, over all processes; those that failed count, until they are taken up again.
     sampler: makes a sampler of a seed: optuna.samplers.TPESampler, for example. pruner: one of optuna.pruners; it is
-    asked at each evaluation, and its steps are rounds.
+    asked at each evaluation, and its steps are rounds. None: all are played to their end.
     storage: the URL of a database (postgresql://..., sqlite:///...) for hundreds of processes; None: study.journal in
     the sweep's folder, which is good for tens. The folder is to be seen by all of them in any case.
     seed: of the sampler.
@@ -60,7 +60,7 @@ class OptunaSearch:
         self,
         task: Task,
         sampler: Callable[..., optuna.samplers.BaseSampler],
-        pruner: optuna.pruners.BasePruner,
+        pruner: optuna.pruners.BasePruner | None = None,
         space: dict[str, str] | None = None,
         trials: PositiveInt = 50,
         storage: str | None = None,
@@ -82,7 +82,7 @@ class OptunaSearch:
             self.study = optuna.create_study(
                 study_name=task.folder.name,
                 storage=self.storage,
-                pruner=pruner,
+                pruner=pruner or optuna.pruners.NopPruner(),
                 direction="minimize" if task.goal == "min" else "maximize",
                 load_if_exists=True,
             )

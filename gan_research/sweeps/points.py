@@ -36,7 +36,7 @@ class Axis:
 
 
 def split(overrides: Iterable[str]) -> tuple[list[str], list[Axis]]:
-    """Overrides that hold for all runs, and the axes: KEY=A,B,C, range(0,5), choice(...), interval(0,1), tag(log, ...)."""
+    """Overrides that hold for all runs, and the axes: KEY=A,B range(0,5) choice(A,B) interval(0,1) tag(log, ...)."""
     fixed, axes = [], {}
     for text in overrides:
         override = parsed(text)

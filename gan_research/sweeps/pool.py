@@ -116,7 +116,7 @@ class Playing:
         return End("stopped" if status == RESUME else "failed", self.run.last_error(), status, seconds, ended)
 
 
-def start(run: TrialRun, arguments: list[str], slot: Slot, processes: int) -> Playing:
+def start_run(run: TrialRun, arguments: list[str], slot: Slot, processes: int) -> Playing:
     """Start `gan train` with these arguments, its output going to the run's log."""
     run.folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gan_research", "train", *arguments]

@@ -39,7 +39,7 @@ class Sweep:
     """What a sweep is: `base` holds for all its runs, `axes` are varied as the config node `search` says.
 
     command: what it was started by. base: arguments of `gan train`. metric, goal: what its trials are judged by.
-    processes, accelerator: of each run.
+    trainer: of each run, as a config node.
     """
 
     folder: Path
@@ -49,10 +49,9 @@ class Sweep:
     axes: list[Axis]
     search: dict[str, Any]
     pool: dict[str, Any]
+    trainer: dict[str, Any]
     metric: str | None = None
     goal: str | None = None
-    processes: int = 1
-    on_gpus: bool = False
     rounds: int | None = None
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     version: str = __version__

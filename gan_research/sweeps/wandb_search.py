@@ -7,17 +7,24 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import yaml
+from pydantic import PositiveInt
 
 from gan_research.errors import UserError
+from gan_research.sweeps.search import Proposal, Task
+from gan_research.sweeps.trials import Seen
+
+FILE = "wandb.yaml"
+"""The sweep file, in the folder of its sweep."""
 
 METHODS = ("grid", "random", "bayes")
 
-STATES = {"running": "running", "finished": "finished", "pruned": "finished", "failed": "failed"}
+STATES = {"open": "running", "running": "running", "finished": "finished", "pruned": "finished", "failed": "failed"}
 """Ours, and W&B's: what hyperband stops has ended well there."""
 
 
@@ -106,6 +113,13 @@ class WandbSearch:
         stopped = _sweeps().stop_runs(self.config, [self._run(trial) for trial in trials])
         return {int(run.name) for run in stopped}
 
+    def points(self) -> int | None:
+        """How many points a grid has; None where there is no end."""
+        if self.config["method"] != "grid":
+            return None
+        listed = [node["values"] for node in self.config["parameters"].values() if "values" in node]
+        return prod(map(len, listed))
+
     def overrides(self, point: Mapping[str, Any]) -> list[str]:
         """What the command that W&B's agent would issue for a point gives to `gan train`."""
         words = agent_command(self.config, point)
@@ -125,6 +139,31 @@ class WandbSearch:
             history=[{name: value} for _, value in trial.curve],
             summary_metrics={} if trial.value is None else {name: trial.value},
         )
+
+
+class WandbFile:
+    """The search of a W&B sweep file, which lies in the sweep's folder as `wandb.yaml`.
+
+    count: trials at most. overrides: what each run gets beside what the file's command says.
+    """
+
+    def __init__(self, task: Task, count: PositiveInt | None = None, overrides: list[str] | None = None):
+        self._search = WandbSearch(read_sweep_file(task.folder / FILE))
+        self._overrides = overrides or []
+        known = [count, self._search.config.get("run_cap"), self._search.points()]
+        self.total = min((number for number in known if number is not None), default=None)
+
+    def ask(self, trials: Sequence[Seen]) -> Proposal | None:
+        if self.total is not None and len(trials) >= self.total:
+            return None
+        point = self._search.ask(trials)
+        return None if point is None else Proposal(point, [[*self._search.overrides(point), *self._overrides]])
+
+    def hopeless(self, trial: Seen, trials: Sequence[Seen]) -> bool:
+        return trial.number in self._search.hopeless(trials)
+
+    def tell(self, trial: Seen) -> None:
+        """Nothing: the search looks at all trials each time."""
 
 
 def agent_command(config: dict[str, Any], point: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from gan_research.callbacks.preemption import ASKING
-from gan_research.sweeps.pool import Playing, Slot, start
+from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.search import Search
 from gan_research.sweeps.sweep import Held, Sweep
 from gan_research.sweeps.trials import Seen, TrialRun
@@ -19,7 +19,7 @@ TICK, LOOK = 0.1, 2.0
 class Worker:
     """Plays a sweep's trials in these slots.
 
-    arguments: those of `gan train` for a run. show: is given the trials at each look.
+    begin: starts a run. show: is given the trials at each look.
     """
 
     def __init__(
@@ -27,10 +27,10 @@ class Worker:
         sweep: Sweep,
         search: Search,
         slots: list[Slot],
-        arguments: Callable[[TrialRun], list[str]],
+        begin: Callable[[TrialRun, Slot], Playing],
         show: Callable[[list[Seen]], None],
     ):
-        self.sweep, self.search, self.slots, self.arguments, self.show = sweep, search, slots, arguments, show
+        self.sweep, self.search, self.slots, self.begin, self.show = sweep, search, slots, begin, show
         self.held: list[Held] = []
         self.playing: list[Playing] = []
         self.interrupted = False
@@ -71,7 +71,7 @@ class Worker:
                 return
             held, run = found
             held.waiting.remove(run)
-            self.playing.append(start(run, self.arguments(run), slot, self.sweep.processes))
+            self.playing.append(self.begin(run, slot))
 
     def _next(self) -> tuple[Held, TrialRun] | None:
         """A run to be started; a new trial's where none of those that this process holds waits."""
@@ -100,6 +100,7 @@ class Worker:
             if not held.waiting and not any(self._plays(held, playing) for playing in self.playing):
                 self.held.remove(held)
                 held.release()
+                self._ask_again = 0.0  # the search has something to learn
 
     def _give_up(self, broken: TrialRun, reason: str) -> None:
         """End the other runs of a trial that has no result any more."""

@@ -45,7 +45,7 @@ class Run:
     config: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
     """What was chosen in each group of the config, by name."""
-    id: str = field(default_factory=lambda: secrets.token_hex(4))
+    id: str = field(default_factory=lambda: new_id())
     job: str | None = None
     """The scheduler's job that it was made by."""
     segments: list[dict[str, Any]] = field(default_factory=list)
@@ -138,6 +138,12 @@ class Run:
         del fields["folder"], fields["config"]
         write_atomically(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
         write_atomically(self.folder / "run.json", json.dumps(fields, indent=2, default=str).encode())
+
+
+def new_id() -> str:
+    """W&B's own where its agent started this process, else a new one."""
+    agents = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+    return agents or secrets.token_hex(4)
 
 
 def was_played(folder: Path) -> bool:

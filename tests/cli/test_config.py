@@ -13,18 +13,22 @@ import yaml
 from hydra.utils import get_object
 
 from gan_research.cli.build import build_evaluation, build_game, build_trainer, make
-from gan_research.cli.compose import compose_train, conf_folder, groups
+from gan_research.cli.compose import compose_multirun, compose_train, conf_folder, groups
 from gan_research.cli.schema import train as schema
 from gan_research.errors import UserError
 from gan_research.gan import GAN
+from gan_research.sweeps import Task
+from gan_research.sweeps.points import Axis, examples
+from gan_research.sweeps.search import joined
 from gan_research.tracking import Run
 
 CONF = conf_folder()
 CHOICES = sorted(
     (group, path.stem)
     for path in CONF.rglob("*.yaml")
-    if (group := path.parent.relative_to(CONF).as_posix()) not in (".", "experiment")
+    if (group := path.parent.relative_to(CONF).as_posix()) not in (".", "experiment", "sweep")
 )
+SWEEPS = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {
     "image_folder": ["data.root=pictures", "data.resolution=32"],
@@ -144,6 +148,18 @@ def test_every_experiment_composes_and_its_game_can_be_made(experiment):
     gan.configure_optimizers()
 
 
+@pytest.mark.parametrize("choice", SWEEPS)
+def test_every_sweep_composes_and_its_search_can_be_made(choice, tmp_path):
+    config = compose_multirun([f"sweep={choice}"])
+    axes = joined(config["sweep"]["space"], [Axis("loss", ("hinge", "minimax"))])
+    for point in examples(axes):
+        assert compose_train(point).config["loss"]["_target_"].startswith("gan_research.losses.")
+    search = make(config["sweep"], task=Task(axes, tmp_path, "fid", "min"))
+    first = search.ask([])
+    assert set(first.values) | {"seed"} == {axis.name for axis in axes} | {"seed"}
+    assert make(config["pool"]).slots(1, on_gpus=False)
+
+
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.relative_to(CONF).as_posix())
 def test_every_file_says_what_it_is_in_a_comment_at_its_top(path):
     lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
@@ -179,6 +195,7 @@ def test_defaults_of_the_top_level_are_those_of_the_game_and_of_the_schema():
         assert top[key] == parameters[key].default
     chosen = {name for entry in top["defaults"] if isinstance(entry, dict) for name in entry}
     assert set(inspect.signature(schema).parameters) == (set(top) | chosen) - {"defaults", "experiment"}
+    assert set(yaml.safe_load((CONF / "multirun.yaml").read_text())) == {"defaults", "objective", "pool"}
 
 
 def test_help_lists_every_group_and_choice_with_its_line(gan):
