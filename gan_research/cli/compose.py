@@ -83,7 +83,7 @@ def compose_train(
     held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
     for group in groups(config_dir):
-        if group not in (*SEVERAL, *OF_SWEEPS) and group not in choices:
+        if group not in SEVERAL and group.partition("/")[0] not in OF_SWEEPS and group not in choices:
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
     auto = choices["metrics"] == AUTO
     if auto:
@@ -108,7 +108,7 @@ def of_sweep(override: str) -> bool:
 
 def concerns(override: str, key: str) -> bool:
     """Whether an override is about a key, or something in it."""
-    return override.lstrip("+~").startswith((f"{key}=", f"{key}."))
+    return override.lstrip("+~").startswith((f"{key}=", f"{key}.", f"{key}/"))
 
 
 def quoted(text: str | Path) -> str:

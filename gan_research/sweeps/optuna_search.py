@@ -50,7 +50,7 @@ class OptunaSearch:
     space: axes, as {key: values in Hydra's sweep syntax}; those of the command line take their place, or join them.
     trials: how many, over all processes; those that failed count, until they are taken up again.
     sampler: makes a sampler of a seed: optuna.samplers.TPESampler, for example. pruner: one of optuna.pruners; it is
-    asked at each evaluation, and its steps are rounds. None: all are played to their end.
+    asked at each evaluation, and its steps are rounds.
     storage: the URL of a database (postgresql://..., sqlite:///...) for hundreds of processes; None: study.journal in
     the sweep's folder, which is good for tens. The folder is to be seen by all of them in any case.
     seed: of the sampler.
@@ -60,7 +60,7 @@ class OptunaSearch:
         self,
         task: Task,
         sampler: Callable[..., optuna.samplers.BaseSampler],
-        pruner: optuna.pruners.BasePruner | None = None,
+        pruner: optuna.pruners.BasePruner,
         space: dict[str, str] | None = None,
         trials: PositiveInt = 50,
         storage: str | None = None,
@@ -82,7 +82,7 @@ class OptunaSearch:
             self.study = optuna.create_study(
                 study_name=task.folder.name,
                 storage=self.storage,
-                pruner=pruner or optuna.pruners.NopPruner(),
+                pruner=pruner,
                 direction="minimize" if task.goal == "min" else "maximize",
                 load_if_exists=True,
             )
@@ -106,15 +106,13 @@ class OptunaSearch:
         return Proposal(plain(values), runs, {"study": trial.number})
 
     def hopeless(self, trial: Seen, trials: Sequence[Seen]) -> bool:
-        frozen = self._frozen(trial)
-        for round, value in trial.curve:
-            if round > 0 and round not in frozen.intermediate_values:
-                self.storage.set_trial_intermediate_value(frozen._trial_id, round, value)
+        self._report(trial)
         return self.study.pruner.prune(self.study, self._frozen(trial))
 
     def tell(self, trial: Seen) -> None:
         frozen = self._frozen(trial)
         if frozen.state is TrialState.RUNNING:
+            self._report(trial)
             if trial.state == "finished" and trial.value is not None:
                 self.study.tell(frozen.number, trial.value)
             else:
@@ -128,6 +126,13 @@ class OptunaSearch:
                 intermediate_values=dict(trial.curve),
             )
             self.study.add_trial(again)  # what has failed stays so, for Optuna
+
+    def _report(self, trial: Seen) -> None:
+        """Write down what is new of its curve; round 0 says nothing of a trial."""
+        frozen = self._frozen(trial)
+        for round, value in trial.curve:
+            if round > 0 and round not in frozen.intermediate_values:
+                self.storage.set_trial_intermediate_value(frozen._trial_id, round, value)
 
     def _frozen(self, trial: Seen) -> FrozenTrial:
         return self.study.trials[trial.trial.note["study"]]

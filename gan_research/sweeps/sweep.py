@@ -102,10 +102,17 @@ class Sweep:
                     return held
             seen = [self._seen(trial) for trial in trials]
             for one in seen:
-                if one.trial.ended:  # whoever played it may not have come to tell
+                if one.trial.ended:  # who played it may have been killed before telling
                     search.tell(one)
             proposal = search.ask(seen)
             return None if proposal is None else self._held(self._created(len(trials), proposal))
+
+    def close(self, held: Held, search: Search) -> None:
+        """Let go of a trial, and tell the search what it came to, if it is over."""
+        with self._alone():
+            held.release()
+            if held.trial.ended:
+                search.tell(self._seen(held.trial))
 
     def _created(self, number: int, proposal: Proposal) -> Trial:
         folder = self.folder / f"{number:03d}"

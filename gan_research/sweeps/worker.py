@@ -99,8 +99,8 @@ class Worker:
         for held in list(self.held):
             if not held.waiting and not any(self._plays(held, playing) for playing in self.playing):
                 self.held.remove(held)
-                held.release()
-                self._ask_again = 0.0  # the search has something to learn
+                self.sweep.close(held, self.search)
+                self._ask_again = 0.0  # the search has learnt something
 
     def _give_up(self, broken: TrialRun, reason: str) -> None:
         """End the other runs of a trial that has no result any more."""

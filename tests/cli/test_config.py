@@ -26,9 +26,11 @@ CONF = conf_folder()
 CHOICES = sorted(
     (group, path.stem)
     for path in CONF.rglob("*.yaml")
-    if (group := path.parent.relative_to(CONF).as_posix()) not in (".", "experiment", "sweep")
+    if (group := path.parent.relative_to(CONF).as_posix()) not in (".", "experiment")
+    if group.partition("/")[0] != "sweep"
 )
 SWEEPS = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))
+PARTS_OF_SWEEPS = sorted(path.relative_to(CONF / "sweep") for path in (CONF / "sweep").glob("*/*.yaml"))
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 NEEDED = {
     "image_folder": ["data.root=pictures", "data.resolution=32"],
@@ -146,6 +148,16 @@ def test_every_experiment_composes_and_its_game_can_be_made(experiment):
     gan = build_game(composition.config, make(composition.config["data"]))
     assert gan.rounds == composition.config["rounds"]
     gan.configure_optimizers()
+
+
+@pytest.mark.parametrize("path", PARTS_OF_SWEEPS, ids=str)
+def test_every_sampler_and_every_pruner_is_optunas(path, tmp_path):
+    part = path.parent.name
+    config = compose_multirun(["sweep=optuna", f"sweep/{part}={path.stem}"])
+    search = make(config["sweep"], task=Task([Axis("rounds", None, 10, 20, integer=True)], tmp_path, "fid", "min"))
+    assert search.ask([]) is not None
+    used = {"sampler": search.study.sampler, "pruner": search.study.pruner}[part]
+    assert path.stem in type(used).__name__.lower().replace("nop", "none")
 
 
 @pytest.mark.parametrize("choice", SWEEPS)

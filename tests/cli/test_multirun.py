@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 
 from gan_research.errors import RESUME
@@ -136,13 +137,11 @@ def test_runs_of_two_processes_each(server, tmp_path):
 
 STUDY = (
     "train", "-m", "sweep=optuna", "sweep.trials=6", "optimizer.generator.lr=tag(log,interval(1e-4,1e-2))",
-    "loss=hinge,minimax", "seed=0,1", "sweep.pruner=null", "pool.runs=2",
+    "loss=hinge,minimax", "seed=0,1", "sweep/pruner=none", "pool.runs=2",
 )  # fmt: skip
 
 
 def test_two_processes_on_one_study_one_of_them_killed(server, tmp_path):
-    import optuna
-
     first = server.start(*STUDY, f"output={tmp_path}", *TINY, "rounds=100", "evaluate_every=50", "log_every=50")
     first.until(lambda: list(tmp_path.glob("*/*/*/*/history.jsonl")))
     sweep = only(tmp_path)
@@ -155,10 +154,7 @@ def test_two_processes_on_one_study_one_of_them_killed(server, tmp_path):
     trials = sweep.look()
     assert [(trial.number, trial.state) for trial in trials] == [(n, "finished") for n in range(6)]
     assert {n: len(made) for n, made in homes(sweep).items()} == dict.fromkeys(range(6), 2)  # each seed once
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(sweep.folder / "study.journal"))
-    )
-    study = optuna.load_study(study_name=sweep.folder.name, storage=storage)
+    study = study_of(sweep)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 6
     assert sorted(trial.trial.note["study"] for trial in trials) == list(range(6))
     for trial in trials:
@@ -179,62 +175,57 @@ def test_two_processes_on_one_study_one_of_them_killed(server, tmp_path):
     assert len({tuple(words) for words in played}) == 12
 
 
-HOPELESS = """
-from gan_research.callbacks import Evaluate
-
-measure = Evaluate.act
-
-
-def act(self, trainer, gan):
-    measure(self, trainer, gan)
-    self.latest["fid"] = trainer.optimizers[0].param_groups[0]["lr"]
-
-
-Evaluate.act = act
-"""
-
-
-def measured_as(value):
-    """A patch by which a run's FID is that expression of its GAN."""
-    return f"""
-from gan_research.metrics import Evaluation
+WAITING = """
+import time
 from gan_research.callbacks import Evaluate
 
 act = Evaluate.act
 
 
-def measured(self, trainer, gan):
-    evaluation = self.evaluation
-    class Fixed(type(evaluation)):
+def rate_as_fid(self, trainer, gan):
+    rate = trainer.optimizers[0].param_groups[0]["lr"]
+
+    class Rate(type(self.evaluation)):
         def __call__(self, *args, **more):
-            return {{"fid": {value}, "is": 1.0, "is_std": 0.0, "rarest_class": 0.0}}
-    evaluation.__class__ = Fixed
+            return dict.fromkeys(self.columns, rate / (1 + gan.round))
+
+    self.evaluation.__class__ = Rate
     act(self, trainer, gan)
+    deadline = time.monotonic() + 30
+    while rate > 1e-2 and gan.round == 8 and not any(getattr(c, "asked", None) for c in trainer.callbacks):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
-Evaluate.act = measured
+Evaluate.act = rate_as_fid
 """
+"""FIDs in proportion to the rate; where that is high, a run waits before its last rounds until it is asked to stop."""
+
+
+def study_of(sweep):
+    journal = optuna.storages.journal.JournalFileBackend(str(sweep.folder / "study.journal"))
+    return optuna.load_study(study_name=sweep.folder.name, storage=optuna.storages.JournalStorage(journal))
 
 
 def test_what_is_hopeless_is_pruned(server, tmp_path):
-    import optuna
-
-    value = 'max(10 * gan.learning_rates()["generator"], 1e-3) * 1000 / (1 + gan.round)'
     ended = server.start(
-        "train", "-m", "sweep=optuna", "sweep.trials=5", "optimizer.generator.lr=1e-4,2e-4,3e-4,1e-1,2e-1", "seed=0,1",
-        "sweep.sampler={_target_: optuna.samplers.BruteForceSampler, _partial_: true}",
-        "sweep.pruner={_target_: optuna.pruners.PercentilePruner, percentile: 50.0, n_startup_trials: 2}", "pool.runs=2",
-        f"output={tmp_path}", *TINY, "rounds=3000", "evaluate_every=500", "sample_every=3000", "log_every=500",
-        "checkpoint_every=3000", patch=measured_as(value),
+        "train", "-m", "sweep=optuna", "sweep/sampler=random", "sweep.trials=5", "sweep.pruner.n_startup_trials=1",
+        "sweep.seed=2", "optimizer.generator.lr=1e-3,2e-3,1e-1,2e-1", "seed=0,1", "pool.runs=2", f"output={tmp_path}",
+        *TINY, patch=WAITING,
     ).ended(300)  # fmt: skip
     assert ended.status == 0, ended
     sweep = only(tmp_path)
-    trials = sweep.look()
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(sweep.folder / "study.journal"))
-    )
-    study = optuna.load_study(study_name=sweep.folder.name, storage=storage)
-    pruned = {trial.number for trial in trials if trial.state == "pruned"}
-    assert pruned == {trial.number for trial in study.trials if trial.state.name == "PRUNED"}
-    print(ended.output)
-    assert pruned
+    states = []
+    for trial, frozen in zip(sweep.look(), study_of(sweep).trials, strict=True):
+        rate = float(trial.values["optimizer.generator.lr"])
+        states.append(trial.state)
+        if rate > 1e-2:
+            assert (trial.state, frozen.state.name) == ("pruned", "PRUNED")
+            assert all(rounds(home)[-1] < 12 for home in homes(sweep)[trial.number])
+            assert trial.trial.reason == f"fid {rate / 9:.4g} after round 8"
+            assert frozen.intermediate_values == {n: pytest.approx(rate / (1 + n), rel=1e-12) for n in (4, 8)}
+        else:
+            assert (trial.state, frozen.state.name) == ("finished", "COMPLETE")
+            assert frozen.value == trial.value == pytest.approx(rate / 13, rel=1e-12)
+    assert states[0] == "finished"  # as sweep.seed has it: there is something to compare with
+    assert states.count("pruned") >= 1
