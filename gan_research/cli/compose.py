@@ -1,5 +1,6 @@
 """From Hydra overrides to one plain, checked config."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,8 @@ def concerns(override: str, key: str) -> bool:
 
 def quoted(text: str | Path) -> str:
     """A text as the value of an override, whatever is in it."""
+    if re.fullmatch(r"[\w./+-]+", str(text)):
+        return str(text)
     return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

@@ -1,5 +1,6 @@
 """`gan train -m`: a sweep is made, and this process takes part in it, as any number of others may."""
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from gan_research.cli.build import build_evaluation, build_trainer, make
 from gan_research.cli.compose import AUTO, Composition, compose_multirun, compose_train, concerns, of_sweep, quoted
 from gan_research.errors import RESUME, UserError, did_you_mean
 from gan_research.files import write_atomically
+from gan_research.launchers import Job, Local
 from gan_research.sweeps import Sweep, TrialRun, Worker, new_folder
 from gan_research.sweeps.board import Board
 from gan_research.sweeps.points import examples, split
@@ -33,7 +35,7 @@ def start(given: Arguments, arguments: list[str]) -> int:
     sweep = new_sweep(name, fixed, examples(everything), config, given.config_dir)
     sweep.axes, sweep.command = axes, shlex.join(["gan", "train", *arguments])
     sweep.create()
-    return play(sweep)
+    return play_or_submit(sweep, given)
 
 
 def start_file(path: Path, count: int | None, given: Arguments) -> int:
@@ -57,7 +59,7 @@ def start_file(path: Path, count: int | None, given: Arguments) -> int:
     sweep.command = shlex.join(["gan", "sweep", "run", str(path), *given.overrides])
     sweep.create()
     write_atomically(sweep.folder / FILE, path.read_bytes())
-    return play(sweep)
+    return play_or_submit(sweep, given)
 
 
 def new_sweep(
@@ -90,6 +92,26 @@ def new_sweep(
     )
 
 
+def play_or_submit(sweep: Sweep, given: Arguments) -> int:
+    """Take part in a sweep here; or have as many jobs of a cluster do so as its pool says."""
+    chosen = [o for o in given.overrides if concerns(o, "launcher")]
+    node = compose_train([f"output={quoted(sweep.folder)}", *chosen], given.config_dir).config["launcher"]
+    if isinstance(make(node), Local):
+        return play(sweep)
+    jobs = make(sweep.pool).jobs or make(sweep.search, task=sweep.task).total
+    if jobs is None:
+        raise UserError("how many jobs shall take part? add pool.jobs=N")
+    trainer, processes = sweep.trainer, build_trainer(sweep.trainer).world_size
+    if trainer.get("accelerator") != "cpu" and node.get("gpus_per_node") is None:
+        node = node | {"gpus_per_node": processes}
+    # a job is one task, which starts the processes of its run itself
+    words = ["sweep", "resume", str(sweep.folder.resolve()), "pool.runs=1"]
+    for number in range(jobs):
+        make(node).submit(Job(f"{sweep.name}-{number}", words, trainer | {"devices": 1, "num_nodes": 1}))
+    print(f"see how it stands: gan sweep status {sweep.folder}")
+    return 0
+
+
 def objective(composition: Composition, wanted: str) -> tuple[str | None, str | None]:
     """The metric that trials are judged by, and whether less or more of it is better."""
     evaluation = build_evaluation(composition.config, composition.auto_metrics)
@@ -102,6 +124,8 @@ def objective(composition: Composition, wanted: str) -> tuple[str | None, str | 
 
 def play(sweep: Sweep) -> int:
     """Take part in a sweep until it is over, or this process is asked to stop; the exit status."""
+    if "RANK" in os.environ:
+        raise UserError("a sweep starts the processes of its runs itself: start it once, not by torchrun or srun")
     search, trainer = make(sweep.search, task=sweep.task), build_trainer(sweep.trainer)
     slots = make(sweep.pool).slots(trainer.world_size, on_gpus=trainer.strategy.root_device.type == "cuda")
 

@@ -9,12 +9,12 @@ class Job:
     """A run to be played elsewhere.
 
     name: what the run is called.
-    arguments: those of `gan train` with which each of its processes plays it, or goes on with it.
+    words: those of `gan` with which each of its processes plays it, or goes on with it.
     trainer: the trainer's part of the config.
     """
 
     name: str
-    arguments: list[str]
+    words: list[str]
     trainer: dict[str, Any]
 
 

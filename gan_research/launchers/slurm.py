@@ -73,7 +73,7 @@ class Slurm:
         if "RANK" in os.environ or rank_variables(os.environ):
             raise UserError("launcher=slurm submits one job for all processes: start it once, not by torchrun or srun")
         asked = self.asked(job)
-        command = [sys.executable, "-u", "-m", "gan_research", "train", *job.arguments]
+        command = [sys.executable, "-u", "-m", "gan_research", *job.words]
         submitit = submitit_here()
         executor = submitit.SlurmExecutor(self.folder, max_num_timeout=self.max_requeues)
         executor.update_parameters(**asked)
@@ -93,7 +93,7 @@ class Slurm:
         sbatch = {key: value for key, value in self.parameters.items() if value is not False}
         asked = {
             "job_name": job.name,
-            "comment": shlex.join(["gan", "train", *job.arguments]),
+            "comment": shlex.join(["gan", *job.words]),
             "nodes": nodes,
             "ntasks_per_node": tasks,
             "gpus_per_node": gpus or None,

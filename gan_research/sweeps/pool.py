@@ -38,12 +38,17 @@ class Pool:
     runs: at once; None: as many as have cores, or GPUs, for themselves. More of them share.
     cores: for each run; None: one for each of its processes, or on GPUs an even part.
     gpus: for each run; None: one for each of its processes.
+    jobs: of a cluster that take part, each with one run at a time; None: one for each trial.
     """
 
     def __init__(
-        self, runs: PositiveInt | None = None, cores: PositiveInt | None = None, gpus: PositiveInt | None = None
+        self,
+        runs: PositiveInt | None = None,
+        cores: PositiveInt | None = None,
+        gpus: PositiveInt | None = None,
+        jobs: PositiveInt | None = None,
     ):
-        self.runs, self.cores, self.gpus = runs, cores, gpus
+        self.runs, self.cores, self.gpus, self.jobs = runs, cores, gpus, jobs
 
     def slots(self, processes: int, on_gpus: bool) -> list[Slot]:
         """What there is for runs of that many processes."""

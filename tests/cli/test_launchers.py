@@ -13,10 +13,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import submitit
 
+from gan_research.cli import multirun
 from gan_research.cli.compose import compose_train
 from gan_research.errors import RESUME
 from gan_research.launchers.task import Task
@@ -556,3 +558,32 @@ def test_who_is_not_one_of_several_tasks_of_srun(environment):
 )
 def test_the_first_host_of_a_list(hosts, first):
     assert first_host(hosts) == first
+
+
+# A sweep
+
+
+def test_a_sweep_of_jobs_that_take_part_in_it(cluster, gan, tmp_path):
+    words = ["loss=hinge,minimax", "seed=0,1", f"output={tmp_path}", "logger=none", "metrics=none"]
+    result = gan("train", "-m", *words, "launcher=slurm", "launcher.minutes=90", "trainer=ddp", "trainer.devices=2",
+                 "trainer.accelerator=cpu", "pool.jobs=3")  # fmt: skip
+    assert result.status == 0, result.error
+    (folder,) = tmp_path.glob("sweep-loss-seed-*")
+    assert f"see how it stands: gan sweep status {folder}" in result.output
+    assert result.output.count("squeue -j") == 3
+    script = cluster.script().splitlines()
+    comment = shlex.join(["gan", "sweep", "resume", str(folder), "pool.runs=1"])
+    assert f"#SBATCH --comment={shlex.quote(comment)}" in script
+    assert "#SBATCH --ntasks-per-node=1" in script  # it starts the two processes of a run itself
+    assert "#SBATCH --time=90" in script
+    assert not [line for line in script if "gpus" in line]
+    assert not list(folder.glob("*/trial.json"))  # nothing was played here
+
+
+def test_each_job_of_a_sweep_has_the_gpus_of_one_run(cluster, gan, tmp_path, monkeypatch):
+    monkeypatch.setattr(multirun, "build_trainer", lambda node: SimpleNamespace(world_size=2, num_nodes=1))
+    result = gan("train", "-m", "sweep=optuna", "rounds=int(interval(5,9))", f"output={tmp_path}", "launcher=slurm",
+                 "sweep.trials=2", "trainer=ddp", "trainer.devices=2")  # fmt: skip
+    assert result.status == 0, result.error
+    assert result.output.count("squeue -j") == 2
+    assert "#SBATCH --gpus-per-node=2" in cluster.script().splitlines()
