@@ -108,8 +108,9 @@ def processes(options: argparse.Namespace) -> None:
         print("trainer        processes   rounds/s   images/s   of the loop by hand (quartiles)   MB a round")
         for strategy, size in [("cpu", 1), *((strategy, 2) for strategy in options.strategies)]:
             chosen = [f"trainer={strategy}", "trainer.accelerator=cpu", f"trainer.devices={size}"]
-            work = size, master_port(), arguments + chosen, options, folder
-            start_processes(measure, work, nprocs=size, start_method="spawn")
+            with master_port() as port:
+                work = size, port, arguments + chosen, options, folder
+                start_processes(measure, work, nprocs=size, start_method="spawn")
             found = json.loads((folder / "measured.json").read_text())
             seconds = statistics.median(found["ours"])
             low, _, high = statistics.quantiles([a / b for a, b in zip(found["ours"], found["hand"], strict=True)])

@@ -1,6 +1,7 @@
 """A game small enough to play in a blink, and a Trainer that plays it."""
 
 import logging
+import multiprocessing
 import warnings
 from functools import partial
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.priors import GaussianPrior
 from gan_research.streams import stream_seed
+
+multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.cli.fit"])
 
 SGD = partial(torch.optim.SGD, lr=0.05)
 ADAM = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from gan_research.cli.build import make
-from gan_research.cli.compose import choice, compose_train, groups
+from gan_research.cli.compare import parser
+from gan_research.cli.compose import choice, compose_multirun, compose_train, groups, of_sweep
 from gan_research.cli.evaluate import parse
 from gan_research.cli.theory import STUDIES
 from gan_research.metrics import EXTRACTORS, METRICS
+from gan_research.sweeps.points import examples, split
+from gan_research.sweeps.search import joined
 
 ROOT = Path(__file__).resolve().parents[1]
 THEORY = (ROOT / "docs" / "theory.md").read_text()
@@ -56,3 +59,25 @@ def test_the_evaluation_page_names_every_metric_extractor_and_choice():
     named = set(re.findall(r"`(\w+)`", EVALUATION))
     inner = {"stacked_classifier", "values", "mixture_modes"}  # what some choices of metrics are made of
     assert set(METRICS) | set(EXTRACTORS) - inner | set(groups()["metrics"]) - {"auto", "none"} <= named
+
+
+COMPARING = (ROOT / "docs" / "compare.md").read_text() + (ROOT / "docs" / "sweeps.md").read_text()
+
+
+@pytest.mark.parametrize("words", re.findall(r"^\$ gan compare ([^#\n]+)", COMPARING, re.MULTILINE))
+def test_commands_of_comparisons_are_understood(words):
+    assert parser().parse_args(shlex.split(words)).paths
+
+
+@pytest.mark.parametrize("words", re.findall(r"^\$ gan train -m ([^#\n]+)", COMPARING, re.MULTILINE))
+def test_commands_of_sweeps_compose(words):
+    fixed, axes = split(word for word in shlex.split(words) if not of_sweep(word))
+    config = compose_multirun([word for word in shlex.split(words) if of_sweep(word)])
+    for point in examples(joined(config["sweep"]["space"], axes)):
+        assert compose_train([*fixed, *point]).config["rounds"] >= 1
+
+
+def test_the_page_of_sweeps_names_all_of_the_pool_and_of_optuna():
+    for node in (compose_multirun([])["pool"], compose_multirun(["sweep=optuna"])["sweep"]):
+        for key in set(node) - {"_target_"}:
+            assert f"`pool.{key}`" in COMPARING or f"`sweep.{key}`" in COMPARING or f"`sweep/{key}`" in COMPARING

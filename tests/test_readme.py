@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.cli.compose import compose_train, groups
+from gan_research.cli.compose import compose_multirun, compose_train, groups, of_sweep
+from gan_research.sweeps.points import examples, split
+from gan_research.sweeps.search import joined
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 COMMANDS = [line.split("#")[0][2:].strip() for line in README.splitlines() if line.startswith("$ gan train")]
@@ -15,8 +17,13 @@ TABLE = [line.strip("|").split("|") for line in README.splitlines() if line.star
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "resume=" not in c and "--help" not in c])
 def test_every_training_command_composes(command):
-    overrides = [word for word in shlex.split(command)[2:] if word != "--cfg"]
-    assert compose_train(overrides).config["rounds"] >= 1
+    words = [word for word in shlex.split(command)[2:] if word != "--cfg"]
+    fixed, axes = split(word for word in words if word != "-m" and not of_sweep(word))
+    if "-m" in words:
+        space = compose_multirun([word for word in words if of_sweep(word)])["sweep"]["space"]
+        assert joined(space, axes)
+    for point in examples(axes):
+        assert compose_train([*fixed, *point]).config["rounds"] >= 1
 
 
 @pytest.mark.parametrize(("names", "choices"), [row[:2] for row in TABLE], ids=[row[0].strip() for row in TABLE])

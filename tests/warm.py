@@ -16,6 +16,24 @@ PATCH = "GAN_TEST_PATCH"
 """The variable with Python that each process of a run executes before its command."""
 
 
+KILLED = """
+import os, signal
+from gan_research.gan import GAN
+
+play = GAN.training_step
+
+
+def until(self, *args):
+    if self.round == {round}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    play(self, *args)
+
+
+GAN.training_step = until
+"""
+"""A patch that kills a process in that round."""
+
+
 class Ended(NamedTuple):
     status: int
     output: str
@@ -42,8 +60,9 @@ class Server:
         return json.loads(self.process.stdout.readline())
 
     def close(self):
-        self.process.stdin.close()
+        self.ask(close=True)  # the end of the pipe would be seen only once all that this process forked is gone
         self.process.wait(60)
+        self.process.stdin.close()
 
     def start(self, *arguments, patch="", **variables):
         """`gan` with these arguments, environment variables, and a `patch` of it."""
@@ -160,16 +179,20 @@ def serve():
     import sklearn.datasets  # noqa: F401
     import torch
 
-    from gan_research.cli import export, fit, launch, multirun, processes, requeue, sample, sweep, train  # noqa: F401
-    from gan_research.sweeps import optuna_search, pool  # noqa: F401
+    from gan_research.cli import export, fit, launch, multirun, processes, requeue, sample, starting, sweep, train  # noqa: F401
+    from gan_research.sweeps import optuna_search  # noqa: F401
 
     torch.set_num_threads(1)
     set_child_subreaper = 36
     ctypes.CDLL(None).prctl(set_child_subreaper, 1)
-    processes.subprocess = pool.subprocess = type("subprocess", (), {"Popen": Forked, "DEVNULL": None})
+    starting.forked = starting.fresh
+    processes.subprocess = starting.subprocess = type("subprocess", (), {"Popen": Forked, "DEVNULL": None})
     statuses = {}
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line), statuses)), flush=True)
+        request = json.loads(line)
+        print(json.dumps(answer(request, statuses)), flush=True)
+        if "close" in request:
+            break
     while left := children(os.getpid()):
         for pid in left:
             os.kill(pid, signal.SIGKILL)

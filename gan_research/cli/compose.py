@@ -62,6 +62,11 @@ def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
     return found
 
 
+def groups_of_runs(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
+    """The same, of what a run is composed of."""
+    return {group: choices for group, choices in groups(config_dir).items() if not of_sweep(f"{group}=")}
+
+
 def description(path: Path) -> str:
     """The first comment of a config file that isn't an instruction to Hydra."""
     lines = (line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))
@@ -83,8 +88,8 @@ def compose_train(
         raise UserError(f"{own[0]} is about several runs: add -m")
     held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
-    for group in groups(config_dir):
-        if group not in SEVERAL and group.partition("/")[0] not in OF_SWEEPS and group not in choices:
+    for group in groups_of_runs(config_dir):
+        if group not in SEVERAL and group not in choices:
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
     auto = choices["metrics"] == AUTO
     if auto:

@@ -12,13 +12,14 @@ from rich.console import Console
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.build import build_evaluation, build_trainer, make
 from gan_research.cli.compose import AUTO, Composition, compose_multirun, compose_train, concerns, of_sweep, quoted
+from gan_research.cli.starting import start_run
 from gan_research.errors import RESUME, UserError, did_you_mean
 from gan_research.files import write_atomically
 from gan_research.launchers import Job, Local
 from gan_research.sweeps import Sweep, TrialRun, Worker, new_folder
 from gan_research.sweeps.board import Board
 from gan_research.sweeps.points import examples, split
-from gan_research.sweeps.pool import Playing, Slot, start_run
+from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.search import joined
 
 
@@ -34,6 +35,7 @@ def start(given: Arguments, arguments: list[str]) -> int:
     name = "sweep-" + "-".join(axis.name.split(".")[-1] for axis in everything)
     sweep = new_sweep(name, fixed, examples(everything), config, given.config_dir)
     sweep.axes, sweep.command = axes, shlex.join(["gan", "train", *arguments])
+    make(sweep.search, task=sweep.task)  # what can't be searched is said before there is a folder
     sweep.create()
     return play_or_submit(sweep, given)
 
@@ -130,7 +132,7 @@ def play(sweep: Sweep) -> int:
     slots = make(sweep.pool).slots(trainer.world_size, on_gpus=trainer.strategy.root_device.type == "cuda")
 
     def begin(run: TrialRun, slot: Slot) -> Playing:
-        return start_run(run, arguments_of(sweep, run), slot, trainer.world_size)
+        return start_run(run, words_of(sweep, run), slot, trainer.world_size)
 
     console = Console()
     console.print(f"sweep {sweep.folder}", highlight=False, soft_wrap=True)
@@ -139,9 +141,16 @@ def play(sweep: Sweep) -> int:
     return close(sweep, board, over, console)
 
 
-def arguments_of(sweep: Sweep, run: TrialRun) -> list[str]:
-    """Those of `gan train` for a run; given again, they go on with it."""
-    return [*sweep.base, *run.overrides, f"output={quoted(run.folder.resolve())}", "launcher=local", "resume=auto"]
+def words_of(sweep: Sweep, run: TrialRun) -> list[str]:
+    """Those of `gan` for a run; given again, they go on with it."""
+    return [
+        "train",
+        *sweep.base,
+        *run.overrides,
+        f"output={quoted(run.folder.resolve())}",
+        "launcher=local",
+        "resume=auto",
+    ]
 
 
 def close(sweep: Sweep, board: Board, over: bool, console: Console) -> int:

@@ -10,21 +10,23 @@ from gan_research.cli.arguments import parse
 from gan_research.cli.compose import compose_train, conf_folder, groups
 from gan_research.errors import UserError
 
-USAGE = """usage: gan train [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow PKG ...]
+USAGE = """usage: gan train [-m] [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow P]
 
 Trains a GAN; without arguments, on handwritten digits, for about half a minute on a CPU.
 
   gan train loss=hinge generator.width=128 rounds=5000 seed=3
   gan train experiment=mnist_dcgan data.root=/data
   gan train resume=runs/NAME rounds=4000
+  gan train -m loss=hinge,wasserstein seed=0,1,2
 
   --config-dir DIR   a folder with groups and choices of your own, used beside the project's
   --cfg              print the config that would be run, every value resolved, and stop
+  -m                 a sweep: KEY=A,B,C plays a run for each value; sweep=..., pool.* and objective= say how
   resume=RUN         go on with the run in that folder (or from one of its checkpoints); what isn't the game itself
                      may be changed: rounds, intervals, logger, metrics, trainer, launcher
   resume=auto        go on with the unfinished run in output= that plays the same game, a requeued job with its own one;
                      where there is none, start it
-  --allow PKG        a package of yours that resume=RUN may build from
+  --allow P          a package of yours that resume=RUN may build from
 """
 
 
@@ -90,6 +92,6 @@ def show_help(config_dir: Path | None) -> None:
         width = max(map(len, choices))
         print(f"{group}=")
         print("\n".join(f"  {choice:<{width}}  {line}" for choice, line in choices.items()))
-    print("\nkeys, with their defaults:")
-    text = (conf_folder() / "train.yaml").read_text()
-    print("\n".join(f"  {line}" for line in text.splitlines() if ":" in line and " # " in line))
+    for title, file in (("keys", "train.yaml"), ("keys of a sweep", "multirun.yaml")):
+        lines = [line for line in (conf_folder() / file).read_text().splitlines() if ":" in line and " # " in line]
+        print(f"\n{title}, with their defaults:", *lines, sep="\n  ")

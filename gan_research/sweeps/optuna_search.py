@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +77,30 @@ class OptunaSearch:
         if not self.space:
             raise UserError("sweep=optuna has nothing to search: give a key values to choose from, or an interval")
         self.total, self.seed, self._sampler = trials, seed, sampler
+        self._task, self._pruner = task, pruner
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            self.storage = opened(storage, task.folder)
-            self.study = optuna.create_study(
-                study_name=task.folder.name,
-                storage=self.storage,
-                pruner=pruner,
-                direction="minimize" if task.goal == "min" else "maximize",
-                load_if_exists=True,
-            )
+            self._database = RDBStorage(storage) if storage is not None else None
         except Exception as error:  # of as many classes as there are databases
-            reason = str(error).splitlines()[0]
-            raise UserError(f"the study can't be opened in {storage or task.folder}: {reason}") from error
+            raise UserError(f"no study can be kept in {storage}: {str(error).splitlines()[0]}") from error
+
+    @cached_property
+    def storage(self) -> BaseStorage:
+        """Where the study is: the database, or a journal in the sweep's folder."""
+        if self._database is not None:
+            return self._database
+        journal = self._task.folder / "study.journal"
+        return JournalStorage(JournalFileBackend(str(journal), lock_obj=KernelLock(journal)))
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        return optuna.create_study(
+            study_name=self._task.folder.name,
+            storage=self.storage,
+            pruner=self._pruner,
+            direction="minimize" if self._task.goal == "min" else "maximize",
+            load_if_exists=True,
+        )
 
     def ask(self, trials: Sequence[Seen]) -> Proposal | None:
         if len(trials) >= self.total:
@@ -148,11 +160,3 @@ def suggest(trial: optuna.trial.Trial, axis: Axis) -> Any:
     if axis.integer:
         return trial.suggest_int(axis.key, int(axis.low), int(axis.high), log=axis.log)
     return trial.suggest_float(axis.key, axis.low, axis.high, log=axis.log)
-
-
-def opened(url: str | None, folder: Path) -> BaseStorage:
-    """A study's storage: the database at `url`, or a journal in `folder`."""
-    if url is not None:
-        return RDBStorage(url)
-    journal = folder / "study.journal"
-    return JournalStorage(JournalFileBackend(str(journal), lock_obj=KernelLock(journal)))

@@ -2,17 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from pydantic import PositiveInt
 
-from gan_research.children import end_with_parent
 from gan_research.errors import RESUME, UserError
 from gan_research.sweeps.trials import End, TrialRun
 
@@ -86,13 +82,22 @@ def own_gpus() -> list[str]:
     return visible.split(",")[:count] if visible else [str(i) for i in range(count)]
 
 
+class Process(Protocol):
+    """subprocess.Popen, as far as it is used."""
+
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int) -> None: ...
+    def kill(self) -> None: ...
+    def wait(self) -> Any: ...
+
+
 @dataclass
 class Playing:
     """A run that is being played. `asked`: what it ends as, and why, where it was asked to end."""
 
     run: TrialRun
     slot: Slot
-    process: "subprocess.Popen[bytes]"
+    process: Process
     began: float = field(default_factory=time.monotonic)
     asked: tuple[str, str] | None = None
 
@@ -119,33 +124,3 @@ class Playing:
         if status < 0:
             return End("killed", f"ended by {signal.Signals(-status).name}", status, seconds, ended)
         return End("stopped" if status == RESUME else "failed", self.run.last_error(), status, seconds, ended)
-
-
-def start_run(run: TrialRun, arguments: list[str], slot: Slot, processes: int) -> Playing:
-    """Start `gan train` with these arguments, its output going to the run's log."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "gan_research", "train", *arguments]
-    with run.log.open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=os.environ | slot.variables(processes),
-            start_new_session=True,  # Ctrl-C is for the sweep, which tells its runs
-            preexec_fn=_pinned(slot.cores),
-        )
-    return Playing(run, slot, process)
-
-
-def _pinned(cores: tuple[int, ...]) -> Callable[[], None]:
-    """What a run's process does first: it keeps to its cores, and ends with its parent."""
-    follow = end_with_parent()
-
-    def begin() -> None:
-        if cores and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, cores)
-        if follow is not None:
-            follow()
-
-    return begin

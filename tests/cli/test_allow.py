@@ -9,7 +9,7 @@ import yaml
 
 from gan_research import load
 from gan_research.allowed import allowed, require_allowed
-from gan_research.cli.compose import choice, compose_train, groups
+from gan_research.cli.compose import choice, compose_train, groups_of_runs
 from gan_research.errors import UserError
 
 EVIL = [
@@ -116,13 +116,14 @@ def test_what_the_command_line_itself_names_is_the_users_own(own_config, train, 
 
 
 @pytest.mark.parametrize(
-    ("group", "name"), [(group, name) for group, names in groups().items() if group != "experiment" for name in names]
+    ("group", "name"),
+    [(group, name) for group, names in groups_of_runs().items() if group != "experiment" for name in names],
 )
 def test_every_choice_of_the_config_tree_is_allowed(group, name):
     require_allowed(choice(group, name, within=compose_train(["data=veegan_ring", "metrics=none"]).config))
 
 
-@pytest.mark.parametrize("name", groups()["experiment"])
+@pytest.mark.parametrize("name", groups_of_runs()["experiment"])
 def test_every_experiment_is_allowed(name):
     require_allowed(compose_train([f"experiment={name}"]).config)
 

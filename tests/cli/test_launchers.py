@@ -454,6 +454,7 @@ def local(tmp_path, monkeypatch):
     return executor
 
 
+@pytest.mark.long
 def test_a_job_trains(local, tmp_path, rows):
     job = local.submit(Task([*COMMAND, *game(tmp_path / "runs", 20, 10), "launcher=local", "resume=auto"], 2))
     assert job.result() is None

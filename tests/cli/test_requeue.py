@@ -1,34 +1,16 @@
 """`resume=auto`: the same command, started again, goes on with its own run and no other."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 import yaml
+from warm import KILLED
 
 from gan_research.callbacks import Checkpoints
 from gan_research.gan import GAN
 from gan_research.tracking.run import job
-
-KILLED = """
-import os, signal, sys
-from gan_research.cli import main
-from gan_research.gan import GAN
-
-play, last = GAN.training_step, int(sys.argv[1])
-
-def step(self, *args):
-    if self.round == last:
-        os.kill(os.getpid(), signal.SIGKILL)
-    play(self, *args)
-
-GAN.training_step = step
-sys.exit(main(sys.argv[2:]))
-"""
 
 SCHEDULED = ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
 
@@ -78,17 +60,13 @@ def segments(run):
 
 @pytest.mark.parametrize("round", [3, 14], ids=["before the first interval", "after it"])
 def test_a_killed_command_given_again_ends_as_if_nothing_had_been(
-    round, auto, train, tmp_path, the_run, state, rows, identical
+    round, server, auto, train, tmp_path, the_run, state, rows, identical
 ):
     output = tmp_path / "runs"
     words = ["generator.width=16", "discriminator.width=16", "rounds=20", "log_every=5", "checkpoint_every=10"]
     words += ["sample_every=10", "evaluate_every=10", "metrics=none", "logger=none", f"output={output}", "resume=auto"]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(round), "train", *words],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed = server("train", *words, patch=KILLED.replace("{round}", str(round)))
+    assert killed.status == -signal.SIGKILL, killed.error
     result = auto(output)
     assert result.status == 0, result.error
     run = the_run(output)

@@ -8,25 +8,12 @@ import signal
 import pytest
 import torch
 import yaml
+from warm import KILLED
 
 from gan_research.tracking import read_history
 
-KILLED = {
-    "play": """
-import os, signal
-from gan_research.gan import GAN
-
-play = GAN.training_step
-
-
-def until(self, *args):
-    if self.round == {round}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    play(self, *args)
-
-
-GAN.training_step = until
-""",
+KILLED_WHERE = {
+    "play": KILLED,
     # with the new checkpoint written, but not yet in the place of the old one
     "save": """
 import os, signal
@@ -81,7 +68,7 @@ def killed(server, tmp_path_factory):
     runs = {}
     for case, (where, rounds, _) in CASES.items():
         output, round = tmp_path_factory.mktemp("killed"), random.choice(rounds)
-        ended = server("train", *arguments(output, case), patch=KILLED[where].replace("{round}", str(round)))
+        ended = server("train", *arguments(output, case), patch=KILLED_WHERE[where].replace("{round}", str(round)))
         assert ended.status == -signal.SIGKILL, ended
         (run,) = output.iterdir()
         runs[case] = run, round

@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from gan_research.cli.compose import compose_train, groups
+from gan_research.cli.compose import compose_train, groups_of_runs
 from gan_research.cli.fit import names
 from gan_research.tracking import read_history
 
@@ -58,7 +58,7 @@ def test_run_json_says_what_was_run(finished):
         "csv+tensorboard",
         "none",
     )
-    assert set(run["choices"]) == set(groups()) - {"experiment"}  # none was chosen
+    assert set(run["choices"]) == set(groups_of_runs()) - {"experiment"}  # none was chosen
 
 
 def test_the_history_has_every_term_on_one_axis(finished):

@@ -24,8 +24,12 @@ def address_of(started):
     return found[1], int(found[2])
 
 
+LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""To Ctrl-C, as it may be that what plays the tests doesn't."""
+
+
 def test_a_folder_without_runs_fills_itself_and_ctrl_c_ends_it(server, tmp_path):
-    started = server.start("watch", tmp_path)
+    started = server.start("watch", tmp_path, patch=LISTENING)
     address = address_of(started)
     assert address[0] == "127.0.0.1"
     assert 8321 <= address[1] < 8421

@@ -1,7 +1,5 @@
 """Many cells are played in one process group."""
 
-import multiprocessing
-
 import pytest
 import torch
 from together import free_port, work
@@ -12,9 +10,8 @@ from torch.multiprocessing import start_processes
 def together(tmp_path_factory):
     """together(size, function, *arguments): what each of `size` processes of one group returns, in order of rank.
 
-    They are forked from a server that has imported what takes seconds to import.
+    They are forked from a server that has imported what takes seconds to import (../conftest.py).
     """
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.cli.fit"])
 
     def run(size, function, *arguments):
         folder = tmp_path_factory.mktemp("together")

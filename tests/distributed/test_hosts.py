@@ -85,6 +85,7 @@ def check(run, rounds):
     assert max(apart.values()) < TOLERANCE, apart
 
 
+@pytest.mark.long
 def test_two_hosts_play_the_game_that_one_plays(two):
     ended(two, [two.start(host, "rounds=20") for host in two.hosts])
     check(two.run(), 20)

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 from torch import distributed
-from torch.multiprocessing import spawn
+from torch.multiprocessing import start_processes
 
 from gan_research.distributed import share
 from gan_research.errors import UserError
@@ -86,7 +86,7 @@ def work(rank, size, folder, images, labels):
 def together(digits, tmp_path_factory):
     """What each of two processes found."""
     folder = tmp_path_factory.mktemp("together")
-    spawn(work, (2, folder, *digits), nprocs=2)
+    start_processes(work, (2, folder, *digits), nprocs=2, start_method="forkserver")
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 

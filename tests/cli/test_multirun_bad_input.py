@@ -1,0 +1,69 @@
+"""What can't be a sweep is said in one line, before anything is made."""
+
+import pytest
+
+BAD = [
+    (["loss=hinge"], "nothing is varied: give a key several values (loss=hinge,wasserstein), or leave -m out"),
+    (["loss=hinge,minmax"], "there is no loss=minmax: did you mean 'minimax'?"),
+    (["generator.widht=1,2"], "did you mean 'generator.width'?"),
+    (["generator.width=16,wide"], "generator.width='wide'"),
+    (["rounds=int(interval(1,5))"], "rounds is an interval, which a grid can't list: give values, or add sweep=optuna"),
+    (["seed=0,1", "resume=auto"], "go on with a sweep by gan sweep resume DIR"),
+    (["seed=0,1", "sweep=optna"], "there is no sweep=optna: did you mean 'optuna'?"),
+    (["seed=0,1", "sweep.trials=3"], "there is no sweep.trials"),
+    (["seed=0,1", "pool.runs=0"], "pool.runs=0"),
+    (["seed=0,1", "pool.core=1"], "did you mean 'pool.cores'?"),
+    (["seed=0,1", "objective=fdi"], "objective=fdi isn't measured: did you mean 'fid'?"),
+    (["seed=0,1", "objective=fid", "metrics=none"], "objective=fid isn't measured: nothing is, add metrics=..."),
+    (["trainer=auto,cpu"], "trainer can't be varied"),
+    (["output=a,b"], "output can't be varied"),
+    (["sweep=optuna", "seed=0,1"], "sweep=optuna has nothing to search"),
+    (["sweep=optuna", "loss=hinge,minimax", "metrics=none"], "sweep=optuna needs something to judge trials by"),
+    (["sweep=optuna", "loss=hinge,minimax", "seed=interval(0,1)"], "seed is an interval: list the seeds"),
+    (["sweep=optuna", "loss=hinge,minimax", "sweep.storage=nosql://there"], "no study can be kept in nosql://there"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "said"), BAD, ids=[" ".join(words) for words, _ in BAD])
+def test_what_cannot_be_swept(words, said, gan, one_line, tmp_path):
+    output = [] if words[0].startswith("output=") else [f"output={tmp_path / 'runs'}"]
+    one_line(gan("train", "-m", *output, "logger=none", *words), said)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_about_sweeps_needs_them(gan, one_line):
+    one_line(gan("train", "sweep=optuna"), "sweep=optuna is about several runs: add -m")
+    one_line(gan("train", "pool.runs=2"), "pool.runs=2 is about several runs: add -m")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["go"], "there is no gan sweep go: "),
+        (["resume"], "gan sweep resume: give the folder of a sweep"),
+        (["run"], "gan sweep run: give a file"),
+        (["resume", "{}"], "is not the folder of a sweep: it has no sweep.json"),
+        (["status", "{}"], "is not the folder of a sweep: it has no sweep.json"),
+        (["resume", "{}/broken"], "sweep.json can't be read"),
+        (["status", "{}/broken", "x"], "'x': gan sweep status takes the folder of a sweep, and nothing else"),
+        (["run", "{}/none.yaml"], "none.yaml can't be read"),
+        (["run", "{}/none.yaml", "--count", "0"], "--count 0: give a number of trials"),
+        (["run", "{}/none.yaml", "--count=x"], "--count x: give a number of trials"),
+        (["run", "{}/none.yaml", "--count"], "--count : give a number of trials"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_gan_sweep_cannot_do(words, said, gan, one_line, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "sweep.json").write_text('{"name": "a"}')
+    one_line(gan("sweep", *(word.format(tmp_path) for word in words)), said)
+
+
+def test_a_sweep_goes_on_as_it_is(server, tmp_path, gan, one_line, monkeypatch):
+    tiny = ("rounds=1", "metrics=none", "logger=none", "generator.width=16", "discriminator.width=16")
+    assert server("train", "-m", "seed=0,1", f"output={tmp_path}", *tiny).status == 0
+    (folder,) = tmp_path.iterdir()
+    one_line(gan("sweep", "resume", folder, "rounds=2"), "rounds=2: a sweep goes on as it is; only pool.runs")
+    monkeypatch.setenv("RANK", "1")
+    result = gan("sweep", "resume", folder)
+    assert "start it once, not by torchrun or srun" in result.error
