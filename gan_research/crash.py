@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 import platform
 import sys
@@ -19,7 +18,7 @@ from gan_research.checkpoints import LAST
 from gan_research.data import Order
 from gan_research.data.base import ImageData
 from gan_research.distributed import LostProcess, is_first, position
-from gan_research.files import write_atomically
+from gan_research.files import as_json, write_atomically
 from gan_research.gan import GAN
 from gan_research.schedule import Player
 
@@ -37,7 +36,7 @@ def write_crash(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, **la
         round = round_of(trainer, gan, error)
         rank = "" if is_first() else f"_rank_{position()[0]}"
         path = run / "crash" / f"round_{round}{rank}.json"
-        content = facts(run, trainer, gan, error, round) | {name: plain(value) for name, value in latest.items()}
+        content = facts(run, trainer, gan, error, round) | {name: as_json(value) for name, value in latest.items()}
         write_atomically(path, json.dumps(content, indent=2, allow_nan=False).encode())
     except OSError:  # no room: which is the error itself, or the smaller trouble
         return None
@@ -90,7 +89,7 @@ def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int
 def told(ask: Callable[[], Any]) -> Any:
     """The answer, or why there is none."""
     try:
-        return plain(ask())
+        return as_json(ask())
     except Exception as failure:
         return f"can't be told: {type(failure).__name__}: {failure}"
 
@@ -132,14 +131,3 @@ def versions() -> dict[str, str | None]:
         "lightning": pl.__version__,
         "cuda": torch.version.cuda,
     }
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON has it; numbers that it hasn't, such as NaN, by their names."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if value is None or isinstance(value, str | int | bool) else str(value)

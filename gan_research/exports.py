@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from gan_research.description import rebuild
 from gan_research.errors import UserError
-from gan_research.files import write_atomically
+from gan_research.files import as_json, write_atomically
 from gan_research.sampling import Sampler
 
 CONFIG = "config.json"
@@ -32,7 +31,7 @@ def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str,
     require_own(folder)
     files = {f"{name}.safetensors": _as_bytes(weights) for name, weights in networks.items()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    plain = _finite({FORMAT_KEY: FORMAT, **config, "files": digests})
+    plain = as_json({FORMAT_KEY: FORMAT, **config, "files": digests})
     write_atomically(folder / CONFIG, json.dumps(plain, indent=2, allow_nan=False).encode())
     for name, content in files.items():
         write_atomically(folder / name, content)
@@ -103,12 +102,3 @@ def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: 
 def _as_bytes(weights: Mapping[str, Tensor]) -> bytes:
     """A safetensors file of all of a network's state; what two names share is written twice."""
     return tensors_as_bytes({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()})
-
-
-def _finite(value: Any) -> Any:
-    """`value` as JSON has it: infinite bounds, those of points, as text."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

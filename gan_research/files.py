@@ -1,6 +1,8 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what JSON can hold."""
 
+import math
 import os
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -33,3 +35,14 @@ def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
     content = BytesIO()
     np.savez_compressed(content, **arrays)
     write_atomically(path, content.getbuffer())
+
+
+def as_json(value: Any) -> Any:
+    """The value as JSON has it; numbers that it hasn't, such as NaN and infinite bounds, by their names."""
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

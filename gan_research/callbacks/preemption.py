@@ -7,9 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from gan_research.distributed import AgreedFlag
-
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Ctrl-C, and what schedulers send before they end a job."""
+from gan_research.signals import ASKING
 
 
 class Preemption(pl.Callback):

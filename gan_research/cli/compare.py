@@ -2,9 +2,14 @@
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gan_research.errors import UserError
+
+if TYPE_CHECKING:
+    from gan_research.report.comparison import Comparison
 
 PAGE = Path("compare.html")
 
@@ -14,26 +19,31 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     if not options.paths:
         raise UserError("give run folders, sweep folders, folders of runs, or wandb:[ENTITY/]PROJECT")
-    from gan_research.report.comparison import compare
-    from gan_research.report.grouping import chosen_runs
-    from gan_research.report.records import read
-
-    records, notes = read(options.paths)
-    comparison = compare(
-        chosen_runs(records, options.where),
-        by=options.by,
-        metrics=[name for names in options.metric for name in names.split(",")] or None,
-        axis=options.axis,
-        at=options.at,
-        notes=notes,
-        command=shlex.join(["gan", "compare", *arguments]),
-    )
+    comparison = compared(options, options.paths, shlex.join(["gan", "compare", *arguments]))
     from gan_research.report.table import show
 
     show(comparison)
     for path in written(comparison, options):
         print(f"written: {path}")
     return 0
+
+
+def compared(options: argparse.Namespace, paths: Sequence[str | Path], command: str) -> "Comparison":
+    """The comparison of what is there now, as the options choose."""
+    from gan_research.report.comparison import compare
+    from gan_research.report.grouping import chosen_runs
+    from gan_research.report.records import read
+
+    records, notes = read(paths)
+    return compare(
+        chosen_runs(records, options.where),
+        by=options.by,
+        metrics=[name for names in options.metric for name in names.split(",")] or None,
+        axis=options.axis,
+        at=options.at,
+        notes=notes,
+        command=command,
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,13 +84,11 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def written(comparison: object, options: argparse.Namespace) -> list[Path]:
+def written(comparison: "Comparison", options: argparse.Namespace) -> list[Path]:
     """Write the files that are wanted."""
-    from gan_research.report.comparison import Comparison
     from gan_research.report.files import write_csv, write_json
     from gan_research.report.page import write_page
 
-    assert isinstance(comparison, Comparison)
     wanted = {options.csv: write_csv, options.json: write_json, None if options.no_html else options.html: write_page}
     wanted.pop(None, None)
     for path, write in wanted.items():

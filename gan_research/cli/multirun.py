@@ -16,11 +16,13 @@ from gan_research.cli.starting import start_run
 from gan_research.errors import RESUME, UserError, did_you_mean
 from gan_research.files import write_atomically
 from gan_research.launchers import Job, Local
-from gan_research.sweeps import Sweep, TrialRun, Worker, new_folder
 from gan_research.sweeps.board import Board
 from gan_research.sweeps.points import examples, split
 from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.search import joined
+from gan_research.sweeps.sweep import Sweep, new_folder
+from gan_research.sweeps.trials import TrialRun
+from gan_research.sweeps.worker import Worker
 
 
 def start(given: Arguments, arguments: list[str]) -> int:
@@ -91,6 +93,7 @@ def new_sweep(
         metric=metric,
         goal=goal,
         rounds=rounds.pop() if len(rounds) == 1 else None,
+        tags=first["tags"],
     )
 
 
@@ -143,14 +146,9 @@ def play(sweep: Sweep) -> int:
 
 def words_of(sweep: Sweep, run: TrialRun) -> list[str]:
     """Those of `gan` for a run; given again, they go on with it."""
-    return [
-        "train",
-        *sweep.base,
-        *run.overrides,
-        f"output={quoted(run.folder.resolve())}",
-        "launcher=local",
-        "resume=auto",
-    ]
+    tags = ",".join(quoted(tag) for tag in [*sweep.tags, sweep.folder.name])
+    own = [f"output={quoted(run.folder.resolve())}", f"tags=[{tags}]", "launcher=local", "resume=auto"]
+    return ["train", *sweep.base, *run.overrides, *own]
 
 
 def close(sweep: Sweep, board: Board, over: bool, console: Console) -> int:

@@ -8,16 +8,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 from pytorch_lightning.strategies import DDPStrategy
 
-from gan_research.callbacks.preemption import ASKING
-from gan_research.children import end_with_parent
 from gan_research.cli.build import build_trainer
 from gan_research.distributed.group import TIMEOUT
 from gan_research.errors import RESUME, UserError
+from gan_research.signals import end_with_parent, when_asked
 
 GRACE = 15.0
 """Seconds that the others have to end by themselves when one of the processes has failed."""
@@ -55,7 +53,13 @@ def start(count: int, arguments: list[str]) -> int:
     if "OMP_NUM_THREADS" not in os.environ:  # else they would fight for the cores
         shared["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
     children: list[subprocess.Popen[bytes]] = []
-    with _forwarded(children), master_port() as port:
+
+    def forward(number: int) -> None:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(number)
+
+    with when_asked(forward), master_port() as port:
         shared["MASTER_PORT"] = str(port)
         try:
             for rank in range(count):
@@ -104,23 +108,6 @@ def _end(status: int, given_up: bool) -> str | None:
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}; the run can go on from its last checkpoint"
     return f"failed with exit status {status}" if status not in (0, UserError.status, RESUME) else None
-
-
-@contextmanager
-def _forwarded(children: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Inside, what asks this process to stop asks each of its children."""
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in ASKING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

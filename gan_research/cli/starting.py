@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import IO
 
-from gan_research.children import end_with_parent
+from gan_research.signals import end_with_parent
 from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.trials import TrialRun
 

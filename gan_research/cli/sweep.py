@@ -5,7 +5,6 @@ from pathlib import Path
 from rich.console import Console
 
 from gan_research.cli.arguments import parse
-from gan_research.cli.compose import compose_multirun
 from gan_research.errors import UserError, did_you_mean
 
 USAGE = """usage: gan sweep resume DIR [pool.KEY=VALUE ...]
@@ -38,7 +37,8 @@ def main(arguments: list[str]) -> int:
 def resume(place: str, words: list[str]) -> int:
     """Take part in a sweep."""
     from gan_research.cli import multirun
-    from gan_research.sweeps import Sweep
+    from gan_research.cli.compose import compose_multirun
+    from gan_research.sweeps.sweep import Sweep
 
     sweep = Sweep.open(Path(place))
     if other := [word for word in words if not word.startswith("pool.")]:
@@ -50,8 +50,8 @@ def resume(place: str, words: list[str]) -> int:
 
 def status(place: str, words: list[str]) -> int:
     """Show how a sweep stands."""
-    from gan_research.sweeps import Sweep
     from gan_research.sweeps.board import Board
+    from gan_research.sweeps.sweep import Sweep
 
     if words:
         raise UserError(f"'{words[0]}': gan sweep status takes the folder of a sweep, and nothing else")

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_research.cli.compare import add_choices
+from gan_research.cli.compare import add_choices, compared
 from gan_research.errors import UserError
 
 if TYPE_CHECKING:
-    from gan_research.report.comparison import Comparison
+    pass
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     from gan_research.report.serve import LOOPBACK, Live, open_server, signature
 
     def make() -> Content:
-        return content_of(compared(options))
+        return content_of(compared(options, [options.folder], command(options)))
 
     if next(walk(options.folder), None) is not None:
         make()  # a wrong --by or --metric is told here
@@ -54,24 +54,6 @@ def parser() -> argparse.ArgumentParser:
         help="where it can be reached; 0.0.0.0: from other machines, by anybody (127.0.0.1: from this one only)",
     )  # fmt: skip
     return parser
-
-
-def compared(options: argparse.Namespace) -> "Comparison":
-    """The comparison of what is in the folder now."""
-    from gan_research.report.comparison import compare
-    from gan_research.report.grouping import chosen_runs
-    from gan_research.report.records import read
-
-    records, notes = read([options.folder])
-    return compare(
-        chosen_runs(records, options.where),
-        by=options.by,
-        metrics=[name for names in options.metric for name in names.split(",")] or None,
-        axis=options.axis,
-        at=options.at,
-        notes=notes,
-        command=command(options),
-    )
 
 
 def command(options: argparse.Namespace) -> str:

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gan_research.crash import plain
-from gan_research.files import write_atomically
+from gan_research.files import as_json, write_atomically
 from gan_research.report.comparison import Comparison
 from gan_research.report.records import Record
 
@@ -49,7 +48,7 @@ def rows_of(comparison: Comparison, metric: str, group: str, records: list[Recor
 
 def write_json(comparison: Comparison, path: Path) -> None:
     """All of the comparison but the runs' histories."""
-    write_atomically(path, json.dumps(plain(as_dict(comparison)), indent=2, allow_nan=False).encode())
+    write_atomically(path, json.dumps(as_json(as_dict(comparison)), indent=2, allow_nan=False).encode())
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:

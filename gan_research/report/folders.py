@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
-from gan_research.checkpoints import rounds_played
 from gan_research.errors import UserError
 from gan_research.report.records import Record, State
-from gan_research.tracking import History, read_history
-from gan_research.tracking.run import LOCK, PLAYER
+from gan_research.tracking.folder import HISTORY, LOCK, PLAYER, is_locked, read_history
 
 RUN, CONFIG, TRIAL, END = "run.json", "config.yaml", "trial.json", "end.json"
 
@@ -70,7 +67,7 @@ def read_run(folder: Path, notes: list[str]) -> Record:
     """A run's record, as far as it can be read; what can't be goes into the notes."""
     fields = read_json(folder / RUN, notes)
     config = read_config(folder / CONFIG, notes)
-    rows = read_rows(folder / History.FILE, notes)
+    rows = read_rows(folder / HISTORY, notes)
     end = read_json(folder.parent / END, notes) if (folder.parent / END).is_file() else {}
     trial = trial_of(folder.parent, notes)
     state, reason = state_of(folder, config, rows, fields, end)
@@ -186,7 +183,11 @@ def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]
     )
     if not isinstance(wanted, int) or played >= wanted:
         return isinstance(wanted, int)
-    return isinstance(interval, int) and wanted - played < interval and rounds_played(folder) >= wanted
+    if not isinstance(interval, int) or wanted - played >= interval:
+        return False
+    from gan_research.checkpoints import rounds_played
+
+    return rounds_played(folder) >= wanted
 
 
 def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:
@@ -217,7 +218,7 @@ def is_played(folder: Path) -> bool:
     except (OSError, ValueError, LookupError, TypeError):
         return False
     if host != platform.node():
-        times = [path.stat().st_mtime for path in (folder / History.FILE, folder / PLAYER) if path.exists()]
+        times = [path.stat().st_mtime for path in (folder / HISTORY, folder / PLAYER) if path.exists()]
         return time.time() - max(times, default=0.0) < SILENT
     try:
         os.kill(process, 0)
@@ -226,17 +227,6 @@ def is_played(folder: Path) -> bool:
     except OSError:  # somebody else's
         pass
     return is_locked(folder / LOCK)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock; where it can't be tried, yes."""
-    if not path.is_file():
-        return False
-    try:
-        with FileLock(path).acquire(blocking=False):
-            return False
-    except (Timeout, OSError, NotImplementedError):
-        return True
 
 
 def trial_of(process: Path, notes: list[str]) -> dict[str, Any]:

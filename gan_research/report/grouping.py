@@ -75,11 +75,12 @@ def is_same(text: str, wanted: str) -> bool:
 
 def directions(records: Sequence[Record], metrics: Sequence[str] | None) -> dict[str, str]:
     """column -> "min" or "max", of what ranks generators and some run has measured, or of `metrics` among these."""
-    columns = dict.fromkeys(
-        name.removeprefix(PREFIX) for r in records for row in r.rows for name in row if name.startswith(PREFIX)
-    )
-    said = {name: way for r in records for row in r.rows for name, way in as_mapping(row.get("better")).items()}
-    found = {name: way for name in columns if (way := said.get(name) or usual(name)) in ("min", "max")}
+    rows = [row for record in records for row in record.rows if any(name.startswith(PREFIX) for name in row)]
+    columns = dict.fromkeys(name.removeprefix(PREFIX) for row in rows for name in row if name.startswith(PREFIX))
+    ways = {name: way for row in rows for name, way in as_mapping(row.get("better")).items()}
+    if not all("better" in row for row in rows):
+        ways = {name: way for name in columns if (way := usual(name)) is not None} | ways
+    found = {name: ways[name] for name in columns if ways.get(name) in ("min", "max")}
     if metrics is None:
         return found
     wanted = [metric.removeprefix(PREFIX) for metric in metrics]

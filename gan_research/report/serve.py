@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from gan_research.errors import UserError
 from gan_research.report.folders import CONFIG, END, RUN, is_played, walk
 from gan_research.report.page.page import Content, nothing, policy, rendered
-from gan_research.tracking import History
+from gan_research.tracking.folder import HISTORY
 
 LOOPBACK = "127.0.0.1"
 PORT = 8321
@@ -69,7 +69,7 @@ def signature(folder: Path) -> object:
     """Changes when a run in `folder` is begun, goes on, is ended or killed."""
     seen = []
     for path in walk(folder):
-        for name in (RUN, CONFIG, History.FILE, END, "samples", "crash"):
+        for name in (RUN, CONFIG, HISTORY, END, "samples", "crash"):
             try:
                 told = (path / name).stat()
             except OSError:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import Seen, State, TrialRun
-from gan_research.tracking import History
+from gan_research.tracking.folder import HISTORY
 
 ROWS = 30
 """Rows of the table while the sweep is played: first what runs, then what failed, then the best."""
@@ -31,9 +31,10 @@ class Board:
     def __init__(self, sweep: Sweep, total: int | None, console: Console | None = None):
         self.sweep, self.total, self.console = sweep, total, console or Console()
         self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
-        self._told: set[int] | None = None
+        self._told: set[int] = set()
 
     def __enter__(self) -> "Board":
+        self._told = {trial.number for trial in self.sweep.trials() if trial.ended}
         if self._live is not None:
             self._live.start()
         return self
@@ -50,7 +51,7 @@ class Board:
             return
         over = {trial.number for trial in trials if trial.trial.ended}
         for trial in trials:
-            if self._told is not None and trial.number in over - self._told:
+            if trial.number in over - self._told:
                 self.console.print(self._line(trial, trials), highlight=False, soft_wrap=True)
         self._told = over
 
@@ -121,7 +122,7 @@ def short(value: object) -> str:
 def last_round(run: TrialRun) -> int:
     """How many rounds a run has logged."""
     home = run.home()
-    if home is None or not (history := home / History.FILE).is_file():
+    if home is None or not (history := home / HISTORY).is_file():
         return 0
     with history.open("rb") as file:
         file.seek(max(0, history.stat().st_size - 65_536))

@@ -16,7 +16,8 @@ from gan_research.errors import UserError
 from gan_research.files import write_atomically
 from gan_research.sweeps.points import Axis
 from gan_research.sweeps.search import Proposal, Search, Task
-from gan_research.sweeps.trials import Seen, State, Trial, TrialRun, locked
+from gan_research.sweeps.trials import Seen, State, Trial, TrialRun
+from gan_research.tracking.folder import is_locked
 
 RECORD = "sweep.json"
 
@@ -39,7 +40,7 @@ class Sweep:
     """What a sweep is: `base` holds for all its runs, `axes` are varied as the config node `search` says.
 
     command: what it was started by. base: arguments of `gan train`. metric, goal: what its trials are judged by.
-    trainer: of each run, as a config node.
+    trainer: of each run, as a config node. tags: what its runs are found by, beside the sweep's own name.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Sweep:
     metric: str | None = None
     goal: str | None = None
     rounds: int | None = None
+    tags: list[str] = field(default_factory=list)
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     version: str = __version__
 
@@ -131,7 +133,7 @@ class Sweep:
         return Held(trial, lock, waiting)
 
     def _seen(self, trial: Trial) -> Seen:
-        state: State = trial.ended or ("running" if locked(trial.folder / ".lock") else "open")
+        state: State = trial.ended or ("running" if is_locked(trial.folder / ".lock") else "open")
         return Seen(trial, state, trial.curve, trial.value)
 
     @contextmanager

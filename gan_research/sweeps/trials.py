@@ -6,11 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from gan_research.files import write_atomically
-from gan_research.tracking import History, read_history
-from gan_research.tracking.run import LOCK
+from gan_research.tracking.folder import HISTORY, LOCK, is_locked, read_history
 
 Status = Literal["finished", "pruned", "failed", "killed", "stopped"]
 State = Literal["open", "running", "finished", "pruned", "failed"]
@@ -61,12 +58,12 @@ class TrialRun:
     def being_played(self) -> bool:
         """Whether a process plays it now: one that outlives who started it."""
         home = self.home()
-        return home is not None and locked(home / LOCK)
+        return home is not None and is_locked(home / LOCK)
 
     def curve(self, metric: str | None) -> dict[int, float]:
         """round -> the metric, as far as it has been measured."""
         home = self.home()
-        if metric is None or home is None or not (history := home / History.FILE).is_file():
+        if metric is None or home is None or not (history := home / HISTORY).is_file():
             return {}
         found = history.stat()
         return measured(history, f"metrics/{metric}", found.st_mtime_ns, found.st_size)
@@ -166,14 +163,3 @@ class Seen:
     @property
     def values(self) -> dict[str, Any]:
         return self.trial.values
-
-
-def locked(path: Path) -> bool:
-    """Whether a process holds the lock in that file. The look holds it for a moment: nobody may want it just then."""
-    if not path.is_file():
-        return False
-    try:
-        with FileLock(path).acquire(blocking=False):
-            return False
-    except Timeout:
-        return True

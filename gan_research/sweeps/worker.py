@@ -1,12 +1,9 @@
 """One process that takes part in a sweep: it plays trials until there are none left."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
-from gan_research.callbacks.preemption import ASKING
+from gan_research.signals import when_asked
 from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.search import Search
 from gan_research.sweeps.sweep import Held, Sweep
@@ -42,7 +39,7 @@ class Worker:
     def work(self) -> bool:
         """Play until no trial is left, or this process is asked to stop; whether none is left."""
         looked = 0.0
-        with self._told_to_stop():
+        with when_asked(self._stop):
             try:
                 while True:
                     if not self.interrupted:
@@ -135,21 +132,11 @@ class Worker:
     def _plays(held: Held, playing: Playing) -> bool:
         return playing.run in held.trial.runs
 
-    @contextmanager
-    def _told_to_stop(self) -> Iterator[None]:
-        """Inside, what asks this process to stop asks its runs to; asked twice, they are killed."""
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            again, self.interrupted = self.interrupted, True
-            for playing in self.playing:
-                if again:
-                    playing.process.kill()
-                else:
-                    playing.ask_to_end("stopped", "the sweep was stopped")
-
-        before = {number: signal.signal(number, ask) for number in ASKING}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _stop(self, number: int) -> None:
+        """Ask the runs to stop; asked twice, kill them."""
+        again, self.interrupted = self.interrupted, True
+        for playing in self.playing:
+            if again:
+                playing.process.kill()
+            else:
+                playing.ask_to_end("stopped", "the sweep was stopped")

@@ -1,18 +1,14 @@
 """The record of a run: a JSONL of metrics in its folder, which other loggers mirror."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from gan_research.files import write_atomically
+from gan_research.tracking.folder import HISTORY, read_history
 from gan_research.tracking.run import Run
-
-CLOCKED = ("speed/", "memory/")
-"""Prefixes of what differs between two runs of the same game: times, rates and memory."""
 
 
 class FileLogger(Logger):
@@ -36,11 +32,9 @@ class FileLogger(Logger):
 class History(FileLogger):
     """history.jsonl: one row per entry, each with its `round` and `kimg`."""
 
-    FILE = "history.jsonl"
-
     def __init__(self, run: Run):
         super().__init__()
-        self.path = run.folder / self.FILE
+        self.path = run.folder / HISTORY
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
@@ -53,17 +47,3 @@ class History(FileLogger):
         if self.path.exists():
             rows = [json.dumps(row) for row in read_history(self.path) if row["round"] <= round]
             write_atomically(self.path, "".join(row + "\n" for row in rows).encode())
-
-
-def read_history(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a history, in order; a last line cut short by a kill is left out."""
-    for line in path.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            return
-
-
-def comparable(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without its times, rates and memory: equal for two runs of the same game."""
-    return {key: value for key, value in row.items() if not key.startswith(CLOCKED)}

@@ -16,7 +16,8 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from gan_research.errors import UserError
-from gan_research.tracking.history import FileLogger, History, read_history
+from gan_research.tracking.folder import HISTORY, read_history
+from gan_research.tracking.history import FileLogger
 from gan_research.tracking.run import Run
 
 log = logging.getLogger(__name__)
@@ -271,7 +272,7 @@ class CSVLogger(FileLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        history = self.folder / History.FILE
+        history = self.folder / HISTORY
         if not history.exists():
             return
         table: dict[int, dict[str, Any]] = {}

@@ -24,9 +24,7 @@ from gan_research import __version__
 from gan_research.distributed import failing_together, is_first
 from gan_research.errors import UserError
 from gan_research.files import write_atomically
-
-LOCK, PLAYER = ".lock", ".player.json"
-"""Files in a run's folder: what who plays it holds, and who that is."""
+from gan_research.tracking.folder import LOCK, PLAYER
 
 log = logging.getLogger(__name__)
 

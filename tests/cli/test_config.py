@@ -17,9 +17,8 @@ from gan_research.cli.compose import compose_multirun, compose_train, conf_folde
 from gan_research.cli.schema import train as schema
 from gan_research.errors import UserError
 from gan_research.gan import GAN
-from gan_research.sweeps import Task
 from gan_research.sweeps.points import Axis, examples
-from gan_research.sweeps.search import joined
+from gan_research.sweeps.search import Task, joined
 from gan_research.tracking import Run
 
 CONF = conf_folder()

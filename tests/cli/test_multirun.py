@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from gan_research.errors import RESUME
-from gan_research.sweeps import Sweep
+from gan_research.sweeps.sweep import Sweep
 from gan_research.tracking import read_history
 
 TINY = (
@@ -88,6 +88,7 @@ def test_one_raises_one_is_killed_one_diverges_the_others_have_their_results(run
     assert again == {1, 2, 3}
     for (home,) in before.values():
         assert rounds(home) == [0, 3, 4, 6, 8, 9, 12, 12]
+        assert json.loads((home / "run.json").read_text())["tags"] == [sweep.folder.name]
 
 
 def test_a_sweep_that_is_stopped_goes_on_where_it_was(server, tmp_path):

@@ -63,6 +63,8 @@ def test_it_groups_by_any_setting_and_warns_where_others_can_look(server, tmp_pa
     assert status == 200
     assert [group["name"] for group in document["groups"]] == ["0.001", "0.01"]
     assert started.error == "gan: warning: whoever reaches this address sees these runs\n"
+    os.kill(started.pid, signal.SIGKILL)
+    assert started.ended().status == -signal.SIGKILL
 
 
 def test_what_is_wrong_is_said_at_once(gan, one_line, tmp_path):

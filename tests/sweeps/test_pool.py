@@ -3,9 +3,8 @@
 import pytest
 
 from gan_research.errors import UserError
-from gan_research.sweeps import Pool
 from gan_research.sweeps import pool as module
-from gan_research.sweeps.pool import Slot
+from gan_research.sweeps.pool import Pool, Slot
 
 
 @pytest.fixture
