@@ -68,7 +68,7 @@ class OptunaSearch:
         seed: int = 0,
     ):
         if task.metric is None:
-            raise UserError("sweep=optuna needs something to judge trials by: add metrics=... and sweep.metric=...")
+            raise UserError("sweep=optuna needs something to judge trials by: add metrics=...")
         axes = joined(space, task.axes)
         self.seeds = next((axis for axis in axes if axis.name == SEED), None)
         if self.seeds is not None and self.seeds.choices is None:
@@ -95,7 +95,7 @@ class OptunaSearch:
     @cached_property
     def study(self) -> optuna.Study:
         return optuna.create_study(
-            study_name=self._task.folder.name,
+            study_name=self._task.name,
             storage=self.storage,
             pruner=self._pruner,
             direction="minimize" if self._task.goal == "min" else "maximize",
@@ -118,6 +118,8 @@ class OptunaSearch:
         return Proposal(plain(values), runs, {"study": trial.number})
 
     def hopeless(self, trial: Seen, trials: Sequence[Seen]) -> bool:
+        if self._frozen(trial).state is not TrialState.RUNNING:  # it had failed: what it comes to is a trial of its own
+            return False
         self._report(trial)
         return self.study.pruner.prune(self.study, self._frozen(trial))
 
@@ -135,7 +137,7 @@ class OptunaSearch:
                 params=frozen.params,
                 distributions=frozen.distributions,
                 user_attrs={"again": frozen.number},
-                intermediate_values=dict(trial.curve),
+                intermediate_values={round: value for round, value in trial.curve if round > 0},
             )
             self.study.add_trial(again)  # what has failed stays so, for Optuna
 

@@ -13,12 +13,13 @@ from gan_research.sweeps.trials import Seen
 class Task:
     """What a search is about.
 
-    axes: what is varied. folder: the sweep's own. metric, goal: what makes a trial better than another; None, where
-    nothing is measured.
+    axes: what is varied. folder: the sweep's own. name: the sweep's, like no other's. metric, goal: what makes a trial
+    better than another; None, where nothing is measured.
     """
 
     axes: list[Axis]
     folder: Path
+    name: str
     metric: str | None = None
     goal: str | None = None
 

@@ -83,7 +83,7 @@ class Sweep:
     @property
     def task(self) -> Task:
         """What its search is about."""
-        return Task(self.axes, self.folder, self.metric, self.goal)
+        return Task(self.axes, self.folder, f"{self.name}-{self.id}", self.metric, self.goal)
 
     def trials(self) -> list[Trial]:
         """Its trials, by number."""

@@ -153,7 +153,9 @@ def test_every_experiment_composes_and_its_game_can_be_made(experiment):
 def test_every_sampler_and_every_pruner_is_optunas(path, tmp_path):
     part = path.parent.name
     config = compose_multirun(["sweep=optuna", f"sweep/{part}={path.stem}"])
-    search = make(config["sweep"], task=Task([Axis("rounds", None, 10, 20, integer=True)], tmp_path, "fid", "min"))
+    search = make(
+        config["sweep"], task=Task([Axis("rounds", None, 10, 20, integer=True)], tmp_path, "a-study", "fid", "min")
+    )
     assert search.ask([]) is not None
     used = {"sampler": search.study.sampler, "pruner": search.study.pruner}[part]
     assert path.stem in type(used).__name__.lower().replace("nop", "none")
@@ -165,7 +167,7 @@ def test_every_sweep_composes_and_its_search_can_be_made(choice, tmp_path):
     axes = joined(config["sweep"]["space"], [Axis("loss", ("hinge", "minimax"))])
     for point in examples(axes):
         assert compose_train(point).config["loss"]["_target_"].startswith("gan_research.losses.")
-    search = make(config["sweep"], task=Task(axes, tmp_path, "fid", "min"))
+    search = make(config["sweep"], task=Task(axes, tmp_path, "a-study", "fid", "min"))
     first = search.ask([])
     assert set(first.values) | {"seed"} == {axis.name for axis in axes} | {"seed"}
     assert make(config["pool"]).slots(1, on_gpus=False)

@@ -41,6 +41,9 @@ GAN.training_step = bad
 """
 
 
+LOOKING = "from gan_research.sweeps import worker; worker.LOOK = 0.0"
+
+
 def only(folder):
     (found,) = [path for path in Path(folder).iterdir() if (path / "sweep.json").is_file()]
     return Sweep.open(found)
@@ -205,7 +208,7 @@ Evaluate.act = rate_as_fid
 
 def study_of(sweep):
     journal = optuna.storages.journal.JournalFileBackend(str(sweep.folder / "study.journal"))
-    return optuna.load_study(study_name=sweep.folder.name, storage=optuna.storages.JournalStorage(journal))
+    return optuna.load_study(study_name=sweep.task.name, storage=optuna.storages.JournalStorage(journal))
 
 
 def test_what_is_hopeless_is_pruned(server, tmp_path):
@@ -232,3 +235,29 @@ def test_what_is_hopeless_is_pruned(server, tmp_path):
             assert frozen.value == trial.value == pytest.approx(rate / 13, rel=1e-12)
     assert states[0] == "finished"  # as sweep.seed has it: there is something to compare with
     assert states.count("pruned") >= 1
+
+
+def test_a_trial_of_a_study_that_failed_is_taken_up_again(server, tmp_path):
+    mended = tmp_path / "mended"
+    patch = BAD.replace("{mended!r}", repr(str(mended)))
+    ended = server.start(
+        "train", "-m", "sweep=optuna", "sweep.trials=2", "optimizer.generator.lr=1e-3,2e-3", "seed=0,1", "pool.runs=2",
+        f"output={tmp_path}", *TINY, patch=patch,
+    ).ended(300)  # fmt: skip
+    assert ended.status == 2
+    sweep = only(tmp_path)
+    assert [(trial.state, trial.trial.reason) for trial in sweep.look()] == [
+        ("failed", "RuntimeError: out of luck")
+    ] * 2
+    assert [trial.state.name for trial in study_of(sweep).trials] == ["FAIL"] * 2
+    mended.touch()
+    # it is looked at all the time, so that it is judged while it is played
+    ended = server.start("sweep", "resume", sweep.folder, patch=patch + LOOKING).ended(300)
+    assert ended.status == 0, ended
+    trials, told = sweep.look(), study_of(sweep).trials
+    assert [trial.state for trial in trials] == ["finished"] * 2
+    assert [trial.state.name for trial in told] == ["FAIL"] * 2 + ["COMPLETE"] * 2
+    for trial, again in zip(trials, sorted(told[2:], key=lambda trial: trial.user_attrs["again"]), strict=True):
+        assert again.user_attrs == {"again": trial.number}
+        assert (again.params, again.value) == (told[trial.number].params, trial.value)
+        assert set(again.intermediate_values) == {4, 8, 12}
