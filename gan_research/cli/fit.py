@@ -28,6 +28,7 @@ from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
 from gan_research.recorder import Diverged
 from gan_research.tracking import History, Run
+from gan_research.tracking.folder import leaves
 from gan_research.tracking.run import source_digest
 
 CHANGEABLE = {
@@ -108,7 +109,8 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation
     evaluation: one that is prepared already.
     """
     if position()[1] > 1:
-        require_same(leaves(config) | {"gan_research": source_digest(), "torch": torch.__version__})
+        settings = {name: str(value) for name, value in leaves(config)}
+        require_same(settings | {"gan_research": source_digest(), "torch": torch.__version__})
     with failing_together():
         data = build_data(config)
         gan = build_game(config, data)
@@ -116,13 +118,6 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation
         make(config["health"])  # what can't be is said before there is a folder
         evaluation = evaluation or prepared_evaluation(config, data, trainer, optional_metrics)
         return Parts(data, gan, trainer, evaluation, checked_watchers(config, gan, data))
-
-
-def leaves(config: Any, name: str = "") -> dict[str, str]:
-    """full name -> value, of all that a config says."""
-    if not isinstance(config, dict):
-        return {name: str(config)}
-    return {k: v for key, node in config.items() for k, v in leaves(node, f"{name}.{key}" if name else key).items()}
 
 
 def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:

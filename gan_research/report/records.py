@@ -2,13 +2,15 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from gan_research.tracking.folder import leaves
 
 Axis = Literal["round", "kimg", "seconds"]
 State = Literal["finished", "running", "stopped", "failed"]
@@ -80,7 +82,7 @@ class Record:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """full name -> value: the choices, and every setting; of a part without a choice, its class."""
-        settings = dict(leaves(self.config))
+        settings = {k: v for k, v in leaves(self.config) if not k.endswith(("_target_", "_partial_"))}
         parts = {key: described(node) for key, node in self.config.items() if isinstance(node, dict)}
         return parts | settings | self.choices
 
@@ -109,16 +111,6 @@ def read(paths: Sequence[str | Path]) -> tuple[list[Record], list[str]]:
 def same_place(a: str, b: str) -> bool:
     """Whether two sources are one folder."""
     return a == b or Path(a).resolve() == Path(b).resolve()
-
-
-def leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(full name, value) of each setting; the names of classes aren't settings."""
-    for key, node in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(node, dict):
-            yield from leaves(node, f"{name}.")
-        elif key not in ("_target_", "_partial_"):
-            yield name, node
 
 
 def described(node: Any) -> str:

@@ -26,6 +26,15 @@ def read_history(path: Path) -> Iterator[dict[str, Any]]:
             return
 
 
+def leaves(config: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """(full name, value) of each setting of a run's config: ("optimizer.generator.lr", 0.001)."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{within}{key}.")
+        else:
+            yield f"{within}{key}", value
+
+
 def comparable(row: dict[str, Any]) -> dict[str, Any]:
     """A row without its times, rates and memory: equal for two runs of the same game."""
     return {key: value for key, value in row.items() if not key.startswith(CLOCKED)}

@@ -16,7 +16,7 @@ from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from gan_research.errors import UserError
-from gan_research.tracking.folder import HISTORY, read_history
+from gan_research.tracking.folder import HISTORY, leaves, read_history
 from gan_research.tracking.history import FileLogger
 from gan_research.tracking.run import Run
 
@@ -195,7 +195,7 @@ class MLFlowLogger(lightning_loggers.Logger):
         found = client.get_experiment_by_name(self.project)
         experiment = found.experiment_id if found else client.create_experiment(self.project, artifacts)
         again = client.search_runs([experiment], f"tags.`{self.ID}` = '{self.run.id}'", max_results=1)
-        parameters = {name: str(value)[:6000] for name, value in leaves(self.run.config).items()}  # MLflow's limit
+        parameters = {name: str(value)[:6000] for name, value in leaves(self.run.config)}  # MLflow's limit
         tags = {f"choices.{group}": choice for group, choice in self.run.choices.items()}
         tags |= {self.ID: self.run.id, "group": self.run.group, "folder": str(self.run.folder)}
         tags |= dict.fromkeys(self.run.tags, "true")
@@ -254,13 +254,6 @@ class MLFlowLogger(lightning_loggers.Logger):
         if self._client is not None:
             self._send("set_terminated", "FINISHED" if status == "success" else "FAILED")
             self._client = None
-
-
-def leaves(config: Any, name: str = "") -> dict[str, Any]:
-    """full name -> value, of all that a config says."""
-    if not isinstance(config, dict):
-        return {name: config}
-    return {k: v for key, node in config.items() for k, v in leaves(node, f"{name}.{key}" if name else key).items()}
 
 
 class CSVLogger(FileLogger):
