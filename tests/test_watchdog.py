@@ -107,6 +107,7 @@ print(time.monotonic() - began)
 """
 
 
+@pytest.mark.long
 def test_it_never_keeps_a_process_from_ending(tmp_path):
     result = subprocess.run([sys.executable, "-c", STUCK, tmp_path], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0

@@ -15,10 +15,11 @@ import torch
 from gan_research import crash
 from gan_research.callbacks import Health, Log, SampleGrid
 from gan_research.callbacks.log import accuracy, middle_logit
-from gan_research.crash import is_own, plain
+from gan_research.crash import is_own
 from gan_research.data import Arrays
 from gan_research.distributed import LostProcess
 from gan_research.errors import UserError
+from gan_research.files import as_json
 from gan_research.losses import Hinge, LeastSquares, NonSaturating, Wasserstein
 from gan_research.losses.base import AdversarialLoss
 from gan_research.losses.f_gan import KL, Alpha, ReverseKL, TotalVariation
@@ -392,7 +393,7 @@ def test_other_processes_write_down_their_own_errors_only(error, own, tmp_path, 
 
 def test_values_as_json_has_them():
     value = {"a": (1, NAN, [float("inf"), -float("inf")]), 2: None, "t": torch.tensor(1), "ok": True, "x": 0.5}
-    assert plain(value) == {
+    assert as_json(value) == {
         "a": [1, "nan", ["inf", "-inf"]], "2": None, "t": "tensor(1)", "ok": True, "x": 0.5,
     }  # fmt: skip
 
