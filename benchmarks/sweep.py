@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-AFRESH = "from gan_research.cli import starting; starting.forked = starting.fresh"
+AFRESH = "from gan_research.cli import starting; starting.Forked = starting.fresh"
 PLAY = "; from gan_research.cli import main; raise SystemExit(main({words!r}))"
 
 

@@ -185,7 +185,7 @@ def serve():
     torch.set_num_threads(1)
     set_child_subreaper = 36
     ctypes.CDLL(None).prctl(set_child_subreaper, 1)
-    starting.forked = starting.fresh
+    starting.Forked = starting.fresh
     processes.subprocess = starting.subprocess = type("subprocess", (), {"Popen": Forked, "DEVNULL": None})
     statuses = {}
     for line in sys.stdin:

@@ -114,7 +114,7 @@ def of_sweep(override: str) -> bool:
 
 def concerns(override: str, key: str) -> bool:
     """Whether an override is about a key, or something in it."""
-    return override.lstrip("+~").startswith((f"{key}=", f"{key}.", f"{key}/"))
+    return any(_concerns(override, f"{key}{end}") for end in "=./")
 
 
 def quoted(text: str | Path) -> str:

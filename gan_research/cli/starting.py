@@ -23,7 +23,7 @@ def start_run(run: TrialRun, words: list[str], slot: Slot, processes: int) -> Pl
     Only runs on the CPU are forked: what CUDA allows after a fork is another story, and games on a GPU are longer.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    begin = fresh if slot.gpus or not sys.platform.startswith("linux") else forked
+    begin = fresh if slot.gpus or not sys.platform.startswith("linux") else Forked
     with run.log.open("ab") as log:
         return Playing(run, slot, begin(words, slot, slot.variables(processes), log))
 
@@ -62,9 +62,6 @@ class Forked:
 
     def wait(self) -> None:
         self._process.join()
-
-
-forked = Forked
 
 
 def play(words: list[str], slot: Slot, variables: dict[str, str], log: str) -> None:

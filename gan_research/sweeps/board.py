@@ -58,14 +58,15 @@ class Board:
     def table(self, trials: Sequence[Seen], rows: int | None = None) -> Table:
         """A row for each trial, or for those that matter most; how many there are of each state is the title."""
         table = Table(title=f"{self.sweep.name}: {self.counts(trials)}", title_justify="left")
-        for column in ("trial", *self._keys(trials), "state", "rounds"):
+        keys = list(dict.fromkeys(key for trial in trials for key in trial.values))
+        for column in ("trial", *keys, "state", "rounds"):
             table.add_column(column, overflow="fold")
         if self.sweep.metric is not None:
             table.add_column(self.sweep.metric, justify="right")
         table.add_column("reason", overflow="fold")
         shown = self._by_importance(trials)[:rows] if rows is not None else trials
         for trial in shown:
-            table.add_row(*self._cells(trial, trials))
+            table.add_row(*self._cells(trial, keys))
         return table
 
     def counts(self, trials: Sequence[Seen]) -> str:
@@ -82,8 +83,8 @@ class Board:
         reason = f": {trial.trial.reason}" if trial.trial.reason else ""
         return f"trial {trial.number} ({point}) {trial.state}{measured}{reason}  [{self.counts(trials)}]"
 
-    def _cells(self, trial: Seen, trials: Sequence[Seen]) -> list[Text]:
-        values = [short(trial.values.get(key, "")) for key in self._keys(trials)]
+    def _cells(self, trial: Seen, keys: list[str]) -> list[Text]:
+        values = [short(trial.values.get(key, "")) for key in keys]
         measured = [f"{trial.curve[-1][1]:.4g}" if trial.curve else ""] if self.sweep.metric is not None else []
         state = Text(trial.state, style=STYLES[trial.state])
         cells: list[str | Text] = [
@@ -100,9 +101,6 @@ class Board:
         played = [str(last_round(run)) for run in trial.trial.runs if run.folder.is_dir()]
         total = f"/{self.sweep.rounds:,}" if self.sweep.rounds is not None else ""
         return ", ".join(f"{int(rounds):,}{total}" for rounds in played)
-
-    def _keys(self, trials: Sequence[Seen]) -> list[str]:
-        return list(dict.fromkeys(key for trial in trials for key in trial.values))
 
     def _by_importance(self, trials: Sequence[Seen]) -> list[Seen]:
         order = {"running": 0, "failed": 1, "open": 2, "finished": 3, "pruned": 4}

@@ -34,9 +34,12 @@ class KernelLock(JournalFileOpenLock):
 
     def acquire(self) -> bool:
         self._lock.acquire()
-        content = self.journal.read_bytes()
-        if not content.endswith(b"\n"):
-            os.truncate(self.journal, content.rfind(b"\n") + 1)
+        with self.journal.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            whole = file.read() in (b"", b"\n")
+        if not whole:
+            os.truncate(self.journal, self.journal.read_bytes().rfind(b"\n") + 1)
         return True
 
     def release(self) -> None:
@@ -149,7 +152,7 @@ class OptunaSearch:
                 self.storage.set_trial_intermediate_value(frozen._trial_id, round, value)
 
     def _frozen(self, trial: Seen) -> FrozenTrial:
-        return self.study.trials[trial.trial.note["study"]]
+        return self.study.get_trials(deepcopy=False)[trial.trial.note["study"]]
 
     def _told_again(self, number: int) -> bool:
         return any(trial.user_attrs.get("again") == number for trial in self.study.get_trials(deepcopy=False))

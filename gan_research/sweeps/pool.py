@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt
 
 from gan_research.errors import RESUME, UserError
-from gan_research.sweeps.trials import End, TrialRun
+from gan_research.sweeps.trials import End, Status, TrialRun
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Playing:
     slot: Slot
     process: Process
     began: float = field(default_factory=time.monotonic)
-    asked: tuple[str, str] | None = None
+    asked: tuple[Status, str] | None = None
 
-    def ask_to_end(self, status: str, reason: str) -> None:
+    def ask_to_end(self, status: Status, reason: str) -> None:
         """It stops after its round, with a checkpoint."""
         if self.asked is None:
             self.asked = status, reason
@@ -120,7 +120,7 @@ class Playing:
         if status == 0:
             return End("finished", None, 0, seconds, ended)
         if self.asked is not None:
-            return End(self.asked[0], self.asked[1], status, seconds, ended)  # type: ignore[arg-type]
+            return End(*self.asked, status, seconds, ended)
         if status < 0:
             return End("killed", f"ended by {signal.Signals(-status).name}", status, seconds, ended)
         return End("stopped" if status == RESUME else "failed", self.run.last_error(), status, seconds, ended)

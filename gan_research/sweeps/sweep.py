@@ -4,12 +4,12 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_research import __version__
 from gan_research.errors import UserError
@@ -27,12 +27,12 @@ class Held:
     """A trial that this process plays. Nobody else does while `lock` is held; the kernel frees it with the process."""
 
     trial: Trial
-    lock: ExitStack
+    lock: BaseFileLock
     waiting: list[TrialRun]
     """The runs that are still to be started."""
 
     def release(self) -> None:
-        self.lock.close()
+        self.lock.release()
 
 
 @dataclass
@@ -122,9 +122,9 @@ class Sweep:
 
     def _held(self, trial: Trial) -> Held | None:
         """A trial with what is left of it to play, if nobody plays it."""
-        lock = ExitStack()
+        lock = FileLock(trial.folder / ".lock")
         try:
-            lock.enter_context(FileLock(trial.folder / ".lock").acquire(blocking=False))
+            lock.acquire(blocking=False)
         except Timeout:
             return None
         waiting = [run for run in trial.runs if (end := run.end()) is None or end.status != "finished"]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import yaml
@@ -30,21 +30,6 @@ STATES = {"open": "running", "running": "running", "finished": "finished", "prun
 
 LEADING = {"/usr/bin/env", "python", "-m", "gan", "gan_research"}
 """What may come before `train` in the command of a sweep."""
-
-
-class Trial(Protocol):
-    """What the search wants to know of a trial."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def values(self) -> dict[str, Any]: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def curve(self) -> Sequence[tuple[int, float]]: ...
-    @property
-    def value(self) -> float | None: ...
 
 
 def read_sweep_file(path: str | Path) -> dict[str, Any]:
@@ -97,7 +82,7 @@ class WandbSearch:
         self.config = config
         self.metric: str | None = config.get("metric", {}).get("name")
 
-    def ask(self, trials: Sequence[Trial]) -> dict[str, Any] | None:
+    def ask(self, trials: Sequence[Seen]) -> dict[str, Any] | None:
         """The next point, a function of the file and of the trials so far; None where there is none left."""
         if len(trials) >= self.config.get("run_cap", float("inf")):
             return None
@@ -106,7 +91,7 @@ class WandbSearch:
             found = _sweeps().next_run(self.config, [self._run(trial) for trial in trials])
         return None if found is None else {key: plain(node["value"]) for key, node in found.config.items()}
 
-    def hopeless(self, trials: Sequence[Trial]) -> set[int]:
+    def hopeless(self, trials: Sequence[Seen]) -> set[int]:
         """The numbers of the running trials that early_terminate would stop."""
         if "early_terminate" not in self.config:
             return set()
@@ -129,7 +114,7 @@ class WandbSearch:
             raise UserError(f"the sweep's command doesn't run gan train: {' '.join(words)}")
         return words[place + 1 :]
 
-    def _run(self, trial: Trial) -> Any:
+    def _run(self, trial: Seen) -> Any:
         """A trial as W&B's search sees it."""
         name = self.metric or ""
         return _sweeps().SweepRun(
