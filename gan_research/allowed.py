@@ -16,7 +16,7 @@ ALLOWED = (*(f"gan_research.{part}" for part in OWN), "torch.optim")
 
 SINGLE = (
     "pytorch_lightning.Trainer", "pytorch_lightning.strategies.DDPStrategy", "gan_research.launchers.Local",
-    "gan_research.launchers.Slurm",
+    "gan_research.launchers.Slurm", "gan_research.reproduction.Published",
 )  # fmt: skip
 """Classes of modules from which nothing else is built."""
 

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.allowed import require_allowed
-from gan_research.cli.schema import check, check_multirun, missing_values, target_of
+from gan_research.cli.schema import PAPER, check, check_multirun, missing_values, target_of
 from gan_research.errors import UserError, did_you_mean
 
 AUTO = "auto"
@@ -34,6 +34,8 @@ class Composition:
     choices: dict[str, Any]
     auto_metrics: bool
     """Whether the metrics were left to the data."""
+    published: dict[str, Any] | None = None
+    """What a paper says comes out of it, as a config node."""
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -86,6 +88,7 @@ def compose_train(
         raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
     if own := [o for o in overrides if of_sweep(o)]:
         raise UserError(f"{own[0]} is about several runs: add -m")
+    overrides = _within_budget(overrides, config_dir, allow)
     held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
     for group in groups_of_runs(config_dir):
@@ -99,7 +102,33 @@ def compose_train(
         config, choices = _compose(overrides, config_dir, allow)
     if missing := missing_values(config):
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
-    return Composition(check(_selected(config, overrides)), choices, auto)
+    config = check(_selected(config, overrides))
+    published = config.pop("published", None)  # no part of what is played
+    for key in ("budget", "budgets"):
+        config.pop(key, None)
+    return Composition(config, choices, auto, published)
+
+
+def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None) -> list[str]:
+    """The overrides with those of the budget that they name, which is the experiment's own; given ones stand."""
+    chosen = [o for o in overrides if concerns(o, "budget")]
+    name = chosen[-1].partition("=")[2].strip("'\"") if chosen else PAPER
+    if name == PAPER:
+        return overrides
+    config, choices = _compose([o for o in overrides if concerns(o, "experiment")], config_dir, allow)
+    budgets = {PAPER: [], **(check(config)["budgets"] or {})}
+    if name not in budgets:
+        if not choices["experiment"]:
+            raise UserError(f"budget={name} is an experiment's: add experiment=...")
+        raise UserError(f"experiment={choices['experiment']} has no budget {name}: it has {', '.join(budgets)}")
+    return again(budgets[name], overrides)
+
+
+def again(old: list[str], new: list[str]) -> list[str]:
+    """Old overrides, and new ones in the place of those of the same keys, or of the same group's choice."""
+    keys = {override.partition("=")[0].lstrip("+~") for override in new}
+    kept = [o for o in old if not any(f"{o.partition('=')[0].lstrip('+~')}.".startswith(f"{key}.") for key in keys)]
+    return kept + new
 
 
 def compose_multirun(overrides: list[str], config_dir: Path | None = None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gan_research.allowed import require_allowed
 from gan_research.callbacks import Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
 from gan_research.checkpoints import LAST, MARK, differences, open_checkpoint
 from gan_research.cli.build import build_data, build_evaluation, build_game, build_trainer, make
-from gan_research.cli.compose import AUTO, Composition, compose_train
+from gan_research.cli.compose import AUTO, Composition, again, compose_train
 from gan_research.cli.roll_back import go_back
 from gan_research.data import Data
 from gan_research.distributed import LostProcess, decided_by_first, failing_together, is_first, position, require_same
@@ -161,13 +161,6 @@ def changed(
     if game:
         raise UserError(f"a resumed run can't play another game, start a new run for it: {'; '.join(game)}")
     return config | {key: after[key] for key in after if before.get(key) != after[key]}
-
-
-def again(old: list[str], new: list[str]) -> list[str]:
-    """The overrides of a run, and new ones in the place of those of the same keys, or of the same group's choice."""
-    keys = {override.partition("=")[0].lstrip("+~") for override in new}
-    kept = [o for o in old if not any(f"{o.partition('=')[0].lstrip('+~')}.".startswith(f"{key}.") for key in keys)]
-    return kept + new
 
 
 def names(composition: Composition) -> tuple[str, str]:

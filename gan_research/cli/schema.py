@@ -16,6 +16,9 @@ from gan_research.passes import Precision
 Node = dict[str, Any]
 INSTRUCTIONS = {"_target_", "_partial_"}
 
+PAPER = "paper"
+"""The budget that an experiment's file itself has."""
+
 
 def train(  # the signature is the schema
     rounds: PositiveInt,
@@ -52,6 +55,9 @@ def train(  # the signature is the schema
     ema: Node | None = None,
     metrics: Node | None = None,
     launcher: Node | None = None,
+    budget: str = PAPER,
+    budgets: dict[str, list[str]] | None = None,
+    published: Node | None = None,
 ) -> None:
     """The top level of the config."""
 

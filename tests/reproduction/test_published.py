@@ -1,0 +1,47 @@
+"""A recipe's claim: what it has to say, and what is refused."""
+
+import pytest
+
+from gan_research.errors import UserError
+from gan_research.reproduction import Published
+from gan_research.reproduction.published import mismatches
+
+CLAIM = {
+    "claim": "all modes are found",
+    "source": {"paper": "Somebody 2020, table 1", "repository": "some/body@abc", "files": ["a.py", "b.py"]},
+    "protocol": "2500 samples",
+    "numbers": {"modes": {"value": 8.0, "spread": 0.1, "tolerance": 0.2}},
+    "spread": "standard error over 10 trials",
+    "tolerance": "two standard errors",
+    "evaluation": {"num_fake": 2500, "ema": False},
+    "better_than": {"modes": ["worse"], "fid": ["other"]},
+}
+
+
+def test_what_it_says():
+    published = Published(**CLAIM)
+    assert published.columns == ["modes", "fid"]
+    assert published.cited == "Somebody 2020, table 1; some/body@abc (a.py, b.py)"
+    assert (published.seeds, published.network) == (1, "published")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"source": {"files": ["a.py"]}}, "neither a paper nor a repository"),
+        ({"numbers": None, "better_than": None}, "neither numbers nor better_than"),
+        ({"evaluation": {"num_fakes": 2500}}, "no published.evaluation.num_fakes: did you mean 'num_fake'"),
+        ({"numbers": {"modes": {"spread": 1.0}}}, "modes has no value"),
+        ({"spread": None}, "has a spread: say in published.spread"),
+        ({"tolerance": None}, "has a tolerance: say in published.tolerance why"),
+    ],
+)
+def test_what_is_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        Published(**CLAIM | change)
+
+
+def test_in_what_a_protocol_differs():
+    found = {"num_fake": 1000, "ema": False, "extractor": "values"}
+    assert mismatches({"num_fake": 2500, "ema": False}, found) == ["num_fake is 1000, not 2500"]
+    assert mismatches({"ema": False}, found) == []
