@@ -6,6 +6,9 @@ from collections.abc import Iterable
 RESUME = 75
 """The exit status of a run that was stopped in between and can go on from its last checkpoint (EX_TEMPFAIL)."""
 
+DIVERGED = 3
+"""The exit status of a game whose loss is no finite number any more."""
+
 
 class UserError(Exception):
     """Something is wrong that the user can mend; the commands show the message as one line and exit non-zero."""

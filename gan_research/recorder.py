@@ -9,11 +9,13 @@ from torch import Tensor
 
 from gan_research.distributed import failing_together, position
 from gan_research.distributed.group import from_all
-from gan_research.errors import UserError
+from gan_research.errors import DIVERGED, UserError
 
 
 class Diverged(UserError):
     """A loss term became NaN or infinite, in `round`."""
+
+    status = DIVERGED
 
     def __init__(self, message: str, round: int | None = None):
         super().__init__(message)

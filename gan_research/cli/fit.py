@@ -221,7 +221,8 @@ def play(
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Diverged as error:
         if not health.may_go_back(gan):
-            raise UserError(f"{error}; {health.epitaph(gan)}the last good checkpoint is {checkpoints.last}") from error
+            epitaph = f"{error}; {health.epitaph(gan)}the last good checkpoint is {checkpoints.last}"
+            raise Diverged(epitaph, error.round) from error
         round, count = go_back(run.folder, health.crash)
         line = f"{error}; back to round {round:,}, on with other latents (roll-back {count} of {health.roll_backs})"
         console.print(line, highlight=False, soft_wrap=True)

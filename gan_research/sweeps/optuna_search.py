@@ -17,7 +17,7 @@ from pydantic import PositiveInt
 from gan_research.errors import UserError
 from gan_research.streams import stream_seed
 from gan_research.sweeps.points import Axis, as_overrides
-from gan_research.sweeps.search import Proposal, Task, joined, plain
+from gan_research.sweeps.search import Proposal, Search, Task, joined, plain
 from gan_research.sweeps.trials import Seen
 
 SEED = "seed"
@@ -46,7 +46,7 @@ class KernelLock(JournalFileOpenLock):
         self._lock.release()
 
 
-class OptunaSearch:
+class OptunaSearch(Search):
     """Trials that Optuna proposes, and prunes by what they measure on the way.
 
     Seeds (seed=0,1,2) aren't searched: each trial plays all of them, and is judged by the mean.
@@ -59,6 +59,8 @@ class OptunaSearch:
     the sweep's folder, which is good for tens. The folder is to be seen by all of them in any case.
     seed: of the sampler.
     """
+
+    total: int
 
     def __init__(
         self,

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from gan_research.sweeps.points import Axis, as_overrides, grid, split
-from gan_research.sweeps.trials import Seen
+from gan_research.sweeps.trials import Seen, Trial
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,29 @@ class Proposal:
     note: dict[str, Any] = field(default_factory=dict)
 
 
-class Search(Protocol):
+class Search:
     """All that a search knows is on disk: several processes search together, each call is made by one at a time."""
 
-    total: int | None
+    total: int | None = None
     """How many trials there will be; None where nobody knows."""
 
     def ask(self, trials: Sequence[Seen]) -> Proposal | None:
         """The next point, after these; None where there is none."""
+        raise NotImplementedError
 
     def hopeless(self, trial: Seen, trials: Sequence[Seen]) -> bool:
         """Whether a running trial, one of these, isn't worth going on with."""
+        return False
 
     def tell(self, trial: Seen) -> None:
         """A trial has come to its end; it may be told again."""
 
+    def wants(self, trial: Trial) -> bool:
+        """Whether a trial that is left over is to be played."""
+        return True
 
-class Grid:
+
+class Grid(Search):
     """Every combination of the values of the axes, each once.
 
     space: axes, as {key: values in Hydra's sweep syntax}; those of the command line take their place, or join them.
@@ -65,11 +71,24 @@ class Grid:
         point = self.points[len(trials)]
         return Proposal(plain(point), [as_overrides(point)])
 
-    def hopeless(self, trial: Seen, trials: Sequence[Seen]) -> bool:
-        return False
 
-    def tell(self, trial: Seen) -> None:
-        """Nothing: a grid doesn't learn."""
+class Listed(Search):
+    """These points, each once; whatever else is in the sweep's folder is left alone.
+
+    points: {key: value}, as they are written in overrides.
+    """
+
+    def __init__(self, task: Task, points: list[dict[str, str]]):
+        self.points = points
+        self.total = len(points)
+
+    def ask(self, trials: Sequence[Seen]) -> Proposal | None:
+        begun = [trial.values for trial in trials]
+        point = next((point for point in self.points if point not in begun), None)
+        return None if point is None else Proposal(point, [as_overrides(point)])
+
+    def wants(self, trial: Trial) -> bool:
+        return trial.values in self.points
 
 
 def joined(space: dict[str, str] | None, axes: list[Axis]) -> list[Axis]:

@@ -64,6 +64,10 @@ class Sweep:
             self.folder.mkdir(parents=True)
         except OSError as error:
             raise UserError(f"the sweep's folder {self.folder} can't be made: {error.strerror}") from None
+        self.write()
+
+    def write(self) -> None:
+        """Write the record."""
         record = asdict(self)
         del record["folder"]
         write_atomically(self.folder / RECORD, json.dumps(record, indent=2).encode())
@@ -100,7 +104,8 @@ class Sweep:
         with self._alone():
             trials = self.trials()
             for trial in trials:
-                if (trial.ended is None or trial.failed_before(began)) and (held := self._held(trial)) is not None:
+                left = trial.ended is None or trial.failed_before(began)
+                if left and search.wants(trial) and (held := self._held(trial)) is not None:
                     return held
             seen = [self._seen(trial) for trial in trials]
             for one in seen:

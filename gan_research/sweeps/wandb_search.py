@@ -16,7 +16,7 @@ import yaml
 from pydantic import PositiveInt
 
 from gan_research.errors import UserError
-from gan_research.sweeps.search import Proposal, Task
+from gan_research.sweeps.search import Proposal, Search, Task
 from gan_research.sweeps.trials import Seen
 
 FILE = "wandb.yaml"
@@ -126,7 +126,7 @@ class WandbSearch:
         )
 
 
-class WandbFile:
+class WandbFile(Search):
     """The search of a W&B sweep file, which lies in the sweep's folder as `wandb.yaml`.
 
     count: trials at most. overrides: what each run gets beside what the file's command says.
@@ -146,9 +146,6 @@ class WandbFile:
 
     def hopeless(self, trial: Seen, trials: Sequence[Seen]) -> bool:
         return trial.number in self._search.hopeless(trials)
-
-    def tell(self, trial: Seen) -> None:
-        """Nothing: the search looks at all trials each time."""
 
 
 def agent_command(config: dict[str, Any], point: Mapping[str, Any]) -> list[str]:
