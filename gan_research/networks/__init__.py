@@ -1,12 +1,15 @@
 """Generators and discriminators of any resolution and channel count, their heads, and the layers they share."""
 
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings
+from gan_research.networks.cnn import CNNDiscriminator, CNNGenerator
 from gan_research.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from gan_research.networks.heads import Head, LinearHead, ProjectionHead, make_head
 from gan_research.networks.mlp import MLPDiscriminator, MLPGenerator
 from gan_research.networks.resnet import ResNetDiscriminator, ResNetGenerator
 
 __all__ = [
+    "CNNDiscriminator",
+    "CNNGenerator",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",

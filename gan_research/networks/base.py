@@ -1,6 +1,7 @@
 """What every generator and discriminator is: its contract, its recorded arguments, and checks of what it is asked."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -64,6 +65,9 @@ class Generator(Network):
         self.check_labels(labels)
         return self.generate(latents, labels)
 
+    def prepare(self, mean: Callable[[], Tensor]) -> None:
+        """Before the game begins: what follows from the data. `mean()` is their mean sample, of `sample_shape`."""
+
     @abstractmethod
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Images or points (N, *sample_shape); labels are there exactly if num_classes > 0."""
@@ -107,17 +111,20 @@ class Discriminator(Network):
         """What the head sees of (packed) samples: (N, F), with F = head.num_features."""
 
 
-def base_and_doublings(resolution: int | None) -> tuple[int, int]:
-    """(b, n) with resolution = b * 2^n, b in {4, 6, 7} and n >= 1; UserError, naming the nearest, if there is none."""
+def base_and_doublings(resolution: int | None, base: int | None = None) -> tuple[int, int]:
+    """(b, n) with resolution = b * 2^n and n >= 1, b in {4, 6, 7}, or the given one; UserError if there is none."""
     resolution = require_pictures(resolution)
-    for base in BASES:
+    bases = BASES if base is None else (base,)
+    require(1, base=bases[0])
+    for base in bases:
         quotient, remainder = divmod(resolution, base)
         if remainder == 0 and quotient >= 2 and quotient & (quotient - 1) == 0:
             return base, quotient.bit_length() - 1
-    makeable = [base * 2**n for base in BASES for n in range(1, max(resolution, 2).bit_length())]
+    makeable = [base * 2**n for base in bases for n in range(1, max(resolution, 2 * bases[0]).bit_length())]
     near = [max((r for r in makeable if r < resolution), default=None), min(r for r in makeable if r > resolution)]
     nearest = " or ".join(str(r) for r in near if r is not None)
-    raise UserError(f"resolution {resolution} is not 4, 6 or 7 doubled at least once: take {nearest}, or an MLP")
+    wanted = "4, 6 or 7" if len(bases) > 1 else str(bases[0])
+    raise UserError(f"resolution {resolution} is not {wanted} doubled at least once: take {nearest}, or an MLP")
 
 
 def require_pictures(resolution: int | None) -> int:

@@ -6,9 +6,12 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_research.errors import UserError
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
 from gan_research.networks.heads import make_head
 from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
+
+Initialization = Literal["normal", "torch"]
 
 
 class DCGANGenerator(Generator):
@@ -16,7 +19,9 @@ class DCGANGenerator(Generator):
 
     Batch norm and ReLU follow each but the last. `width` counts the channels before the last; they double towards the
     latents, up to `max_width`: 512, 256, 128, 64 at 64 x 64. (Figure 1 of the paper is width=128, max_width=1024.)
-    If conditional, the batch norms are. UserError if there are no such b in {4, 6, 7} and n.
+    `base` gives b; None takes what fits of 4, 6 and 7. `last_bias`: whether the last convolution has a bias, the others
+    have none. `initialization`: "normal" is the paper's, "torch" leaves torch's own. If conditional, the batch norms
+    are. UserError if there are no such b and n.
     """
 
     def __init__(
@@ -28,17 +33,20 @@ class DCGANGenerator(Generator):
         value_range: tuple[float, float] = (-1.0, 1.0),
         width: int = 64,
         max_width: int = 512,
+        base: int | None = None,
+        last_bias: bool = True,
+        initialization: Initialization = "normal",
     ) -> None:
         super().__init__(latent_dim, resolution, channels, num_classes, value_range)
-        base, doublings = base_and_doublings(resolution)
+        base, doublings = base_and_doublings(resolution, base)
         widths = doubling_widths(width, max_width, doublings)[::-1]
         first = nn.ConvTranspose2d(latent_dim, widths[0], base, bias=False)
         ups = [nn.ConvTranspose2d(i, o, 4, stride=2, padding=1, bias=False) for i, o in pairwise(widths)]
         self.convs = nn.ModuleList([first, *ups])
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, num_classes) for w in widths)
-        self.to_image = nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1)
+        self.to_image = nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1, bias=last_bias)
         self.output = output_range(value_range)
-        self.apply(initialize)
+        initialize_all(self, initialization)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         images = latents[:, :, None, None]
@@ -52,7 +60,8 @@ class DCGANDiscriminator(Discriminator):
 
     `width` counts the channels after the first; they double up to `max_width`: 64, 128, 256, 512 at 64 x 64.
     `norm="batch"` is the paper's, on all layers but the first; "spectral" normalises every weight, the head's too.
-    UserError if the resolution is not b * 2^n with b in {4, 6, 7} and n >= 1.
+    `base`, `initialization`: as the generator's. `kernel`: 5 pads by 2. `norm_first`: batch norm before LeakyReLU, or
+    after it. `bias`: whether convolutions without batch norm have one. UserError if the resolution is not b * 2^n.
     """
 
     def __init__(
@@ -63,27 +72,40 @@ class DCGANDiscriminator(Discriminator):
         width: int = 64,
         max_width: int = 512,
         norm: Literal["batch", "spectral", "none"] = "batch",
+        base: int | None = None,
+        kernel: Literal[4, 5] = 4,
+        norm_first: bool = True,
+        bias: bool = True,
+        initialization: Initialization = "normal",
         packing: int = 1,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
         require_one_of(("batch", "spectral", "none"), norm=norm)
-        base, doublings = base_and_doublings(resolution)
+        if kernel not in (4, 5):
+            raise UserError(f"kernel is {kernel}: take 4 or 5")
+        base, doublings = base_and_doublings(resolution, base)
         widths = doubling_widths(width, max_width, doublings)
         layers: list[nn.Module] = []
         for i, (inner, outer) in enumerate(pairwise([self.packed_channels, *widths])):
             batch_norm = norm == "batch" and i > 0
-            layers.append(nn.Conv2d(inner, outer, 4, stride=2, padding=1, bias=not batch_norm))
-            if batch_norm:
-                layers.append(nn.BatchNorm2d(outer))
-            layers.append(nn.LeakyReLU(0.2))
+            layers.append(nn.Conv2d(inner, outer, kernel, 2, (kernel - 1) // 2, bias=bias and not batch_norm))
+            after = [nn.BatchNorm2d(outer), nn.LeakyReLU(0.2)] if batch_norm else [nn.LeakyReLU(0.2)]
+            layers += after if norm_first else after[::-1]
         self.body = nn.Sequential(*layers)
         self.head = make_head(widths[-1] * base**2, num_classes)
-        self.apply(initialize)
+        initialize_all(self, initialization)
         if norm == "spectral":
             spectral(self)
 
     def features(self, images: Tensor) -> Tensor:
         return self.body(images).flatten(1)
+
+
+def initialize_all(network: nn.Module, initialization: Initialization) -> None:
+    """`initialize` every layer, or leave torch's own weights; UserError if it is neither "normal" nor "torch"."""
+    require_one_of(("normal", "torch"), initialization=initialization)
+    if initialization == "normal":
+        network.apply(initialize)
 
 
 def initialize(module: nn.Module) -> None:

@@ -18,11 +18,11 @@ class Head(nn.Module, ABC):
 
 
 class LinearHead(Head):
-    """logit = <w, h> + c. Labels play no part."""
+    """logit = <w, h> + c, or without c. Labels play no part."""
 
-    def __init__(self, num_features: int) -> None:
+    def __init__(self, num_features: int, bias: bool = True) -> None:
         super().__init__(num_features)
-        self.linear = nn.Linear(num_features, 1)
+        self.linear = nn.Linear(num_features, 1, bias)
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.linear(features).squeeze(1)
@@ -34,9 +34,9 @@ class ProjectionHead(Head):
     The embedding starts Xavier uniform: with torch's N(0, 1) the label term would drown the rest.
     """
 
-    def __init__(self, num_features: int, num_classes: int) -> None:
+    def __init__(self, num_features: int, num_classes: int, bias: bool = True) -> None:
         super().__init__(num_features)
-        self.linear = nn.Linear(num_features, 1)
+        self.linear = nn.Linear(num_features, 1, bias)
         self.embed = nn.Embedding(num_classes, num_features)
         nn.init.xavier_uniform_(self.embed.weight)
 
@@ -44,6 +44,6 @@ class ProjectionHead(Head):
         return self.linear(features).squeeze(1) + (self.embed(labels) * features).sum(1)
 
 
-def make_head(num_features: int, num_classes: int) -> Head:
+def make_head(num_features: int, num_classes: int, bias: bool = True) -> Head:
     """The projection head if there are classes, else the linear one."""
-    return ProjectionHead(num_features, num_classes) if num_classes > 0 else LinearHead(num_features)
+    return ProjectionHead(num_features, num_classes, bias) if num_classes > 0 else LinearHead(num_features, bias)

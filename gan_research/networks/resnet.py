@@ -7,6 +7,10 @@ for GANs", appendix B.4, whose tables 4 to 6 are, in the arguments of this file:
     4, CIFAR-10 at 32        256        256       128        128            2             2
     5, STL-10 at 48           64        512        64       1024            4             1
     6, ImageNet at 128        64       1024        64       1024            5             1
+
+The other arguments are where public code goes ways of its own: kwotsin/mimicry (torch_mimicry/modules/resblocks.py,
+nets/) upsamples bilinearly; its ReLU in place rectifies what the shortcuts of D carry too; its WGAN-GP takes the mean
+over positions. w86763777/pytorch-gan-collections (source/models/sngan.py) has no bias in SNGAN's head.
 """
 
 from itertools import pairwise
@@ -28,6 +32,8 @@ from gan_research.networks.base import (
 from gan_research.networks.heads import make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
 
+Upsampling = Literal["nearest", "bilinear"]
+Initialization = Literal["xavier", "torch_biases", "torch_shortcuts"]
 BLOCK_GAIN = 2**0.5
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -35,8 +41,9 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 class UpBlock(nn.Module):
     """norm-ReLU-upsample-conv3-norm-ReLU-conv3, plus upsample-conv1: (N, inner, H, W) -> (N, outer, 2H, 2W)."""
 
-    def __init__(self, inner: int, outer: int, num_classes: int) -> None:
+    def __init__(self, inner: int, outer: int, num_classes: int, upsampling: Upsampling = "nearest") -> None:
         super().__init__()
+        self.upsampling = upsampling
         self.norm1 = ConditionalBatchNorm2d(inner, num_classes)
         self.conv1 = convolution(inner, outer, 3, BLOCK_GAIN)
         self.norm2 = ConditionalBatchNorm2d(outer, num_classes)
@@ -44,9 +51,13 @@ class UpBlock(nn.Module):
         self.shortcut = convolution(inner, outer, 1)
 
     def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        hidden = self.conv1(upsample(F.relu(self.norm1(images, labels))))
+        hidden = self.conv1(self.upsample(F.relu(self.norm1(images, labels))))
         hidden = self.conv2(F.relu(self.norm2(hidden, labels)))
-        return hidden + upsample(self.shortcut(images))  # conv1 and upsample commute: this order is four times cheaper
+        return hidden + self.upsample(self.shortcut(images))  # conv1 and it commute: this order is four times cheaper
+
+    def upsample(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        return F.interpolate(images, scale_factor=2, mode=self.upsampling)
 
 
 class FirstBlock(nn.Module):
@@ -66,12 +77,13 @@ class FirstBlock(nn.Module):
 class DownBlock(nn.Module):
     """norm-ReLU-conv3-norm-ReLU-conv3-pool, plus conv1-pool: (N, inner, H, W) -> (N, outer, H/2, W/2).
 
-    Without `downsample` it keeps the size, and its shortcut is the identity if it keeps the channels too.
+    Without `downsample` it keeps the size, and its shortcut is the identity if it keeps the channels too. `rectified`:
+    the shortcut, too, starts from ReLU.
     """
 
-    def __init__(self, inner: int, outer: int, downsample: bool, batch_norm: bool) -> None:
+    def __init__(self, inner: int, outer: int, downsample: bool, batch_norm: bool, rectified: bool = False) -> None:
         super().__init__()
-        self.downsample = downsample
+        self.downsample, self.rectified = downsample, rectified
         self.norm1 = nn.BatchNorm2d(inner) if batch_norm else nn.Identity()
         self.conv1 = convolution(inner, inner, 3, BLOCK_GAIN)
         self.norm2 = nn.BatchNorm2d(inner) if batch_norm else nn.Identity()
@@ -81,6 +93,8 @@ class DownBlock(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         hidden = self.conv1(F.relu(self.norm1(images)))
         hidden = self.conv2(F.relu(self.norm2(hidden)))
+        if self.rectified:
+            images = F.relu(images)
         if self.downsample:  # conv1 and pool commute: pooling first is four times cheaper
             hidden, images = F.avg_pool2d(hidden, 2), F.avg_pool2d(images, 2)
         return hidden + self.shortcut(images)
@@ -90,8 +104,8 @@ class ResNetGenerator(Generator):
     """Latents to b x b by a linear layer, n up-blocks, then norm-ReLU-conv3; resolution = b * 2^n.
 
     `width` counts the channels after the last block; they double towards the latents, up to `max_width`. The defaults
-    are SNGAN's for CIFAR-10. If conditional, the batch norms are (Miyato & Koyama 2018). UserError if there are no such
-    b in {4, 6, 7} and n.
+    are SNGAN's for CIFAR-10. If conditional, the batch norms are (Miyato & Koyama 2018). `initialization`: "xavier" is
+    SNGAN's; see `leave_to_torch` for the others. UserError if there are no such b in {4, 6, 7} and n.
     """
 
     def __init__(
@@ -103,16 +117,20 @@ class ResNetGenerator(Generator):
         value_range: tuple[float, float] = (-1.0, 1.0),
         width: int = 256,
         max_width: int = 256,
+        upsampling: Upsampling = "nearest",
+        initialization: Initialization = "xavier",
     ) -> None:
         super().__init__(latent_dim, resolution, channels, num_classes, value_range)
+        require_one_of(("nearest", "bilinear"), upsampling=upsampling)
         base, doublings = base_and_doublings(resolution)
         widths = doubling_widths(width, max_width, doublings + 1)[::-1]
         self.shape = (widths[0], base, base)
         self.linear = initialized(nn.Linear(latent_dim, widths[0] * base**2))
-        self.blocks = nn.ModuleList(UpBlock(i, o, num_classes) for i, o in pairwise(widths))
+        self.blocks = nn.ModuleList(UpBlock(i, o, num_classes, upsampling) for i, o in pairwise(widths))
         self.norm = ConditionalBatchNorm2d(width, num_classes)
         self.to_image = convolution(width, channels, 3)
         self.output = output_range(value_range)
+        leave_to_torch(self, initialization)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         images = self.linear(latents).view(-1, *self.shape)
@@ -122,12 +140,14 @@ class ResNetGenerator(Generator):
 
 
 class ResNetDiscriminator(Discriminator):
-    """`downsamples` blocks that halve the size, `plain_blocks` that keep it, then ReLU and the sum over all positions.
+    """`downsamples` blocks that halve the size, `plain_blocks` that keep it, then ReLU, and the sum over all positions.
 
     Channels start at `width` and double each block up to `max_width`. `downsamples=None` goes down to b x b, where
     resolution = b * 2^n with b in {4, 6, 7}. `norm="batch"` normalises before both convolutions of every block but the
     first; "spectral" normalises every weight, the head's too. SNGAN's for CIFAR-10 is downsamples=2, plain_blocks=2.
-    UserError if the resolution cannot be halved that often.
+    `pooling`: the sum, or the mean. `rectified_shortcuts`: those after the first block start from ReLU. `head_bias`:
+    whether the head has one. `initialization`: as the generator's. UserError if the resolution cannot be halved that
+    often.
     """
 
     def __init__(
@@ -140,6 +160,10 @@ class ResNetDiscriminator(Discriminator):
         downsamples: int | None = None,
         plain_blocks: int = 1,
         norm: Literal["spectral", "batch", "none"] = "spectral",
+        pooling: Literal["sum", "mean"] = "sum",
+        rectified_shortcuts: bool = False,
+        head_bias: bool = True,
+        initialization: Initialization = "xavier",
         packing: int = 1,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
@@ -148,28 +172,27 @@ class ResNetDiscriminator(Discriminator):
         require(1, downsamples=halvings)
         require(0, plain_blocks=plain_blocks)
         require_one_of(("spectral", "batch", "none"), norm=norm)
+        require_one_of(("sum", "mean"), pooling=pooling)
         if resolution % 2**halvings:
             most = (resolution & -resolution).bit_length() - 1
             raise UserError(f"resolution {resolution} cannot be halved {halvings} times: take downsamples <= {most}")
         widths = doubling_widths(width, max_width, halvings + plain_blocks)
         blocks: list[nn.Module] = [FirstBlock(self.packed_channels, width)]
         for i, (inner, outer) in enumerate(pairwise(widths), start=1):
-            blocks.append(DownBlock(inner, outer, downsample=i < halvings, batch_norm=norm == "batch"))
+            blocks.append(DownBlock(inner, outer, i < halvings, norm == "batch", rectified_shortcuts))
+        self.pooling = pooling
         self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.head = make_head(widths[-1], num_classes)
+        self.head = make_head(widths[-1], num_classes, head_bias)
         for layer in self.head.modules():
             if isinstance(layer, nn.Linear):
                 initialized(layer)
+        leave_to_torch(self, initialization)
         if norm == "spectral":
             spectral(self)
 
     def features(self, images: Tensor) -> Tensor:
-        return self.body(images).sum((2, 3))
-
-
-def upsample(images: Tensor) -> Tensor:
-    """Nearest neighbour: (N, C, H, W) -> (N, C, 2H, 2W)."""
-    return F.interpolate(images, scale_factor=2, mode="nearest")
+        maps = self.body(images)
+        return maps.sum((2, 3)) if self.pooling == "sum" else maps.mean((2, 3))
 
 
 def convolution(inner: int, outer: int, kernel: int, gain: float = 1.0) -> nn.Conv2d:
@@ -183,3 +206,20 @@ def initialized(layer: Layer, gain: float = 1.0) -> Layer:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def leave_to_torch(network: nn.Module, initialization: Initialization) -> None:
+    """Give some of what `initialized` has set back to torch's own uniform initialisation, +-1/sqrt(fan in).
+
+    "torch_biases": all biases, as in mimicry's SNGAN; "torch_shortcuts": besides, the weights of shortcuts and of the
+    last convolution of G, as in its WGAN-GP; "xavier": nothing.
+    """
+    require_one_of(("xavier", "torch_biases", "torch_shortcuts"), initialization=initialization)
+    if initialization == "xavier":
+        return
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            weight = layer.weight.detach().clone()
+            layer.reset_parameters()
+            if initialization == "torch_biases" or not name.endswith(("shortcut", "to_image")):
+                layer.weight.data.copy_(weight)

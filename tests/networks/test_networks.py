@@ -16,6 +16,8 @@ from torch import nn
 from gan_research.description import describe
 from gan_research.errors import UserError
 from gan_research.networks import (
+    CNNDiscriminator,
+    CNNGenerator,
     DCGANDiscriminator,
     DCGANGenerator,
     Discriminator,
@@ -34,21 +36,37 @@ CONF = Path(__file__).parents[2] / "conf"
 # One row a network: the class, and knobs that make it tiny.
 GENERATORS = {
     "mlp": (MLPGenerator, {"width": 8}),
+    "cnn": (CNNGenerator, {"width": 4, "max_width": 8}),
     "dcgan": (DCGANGenerator, {"width": 4, "max_width": 8}),
+    "dcgan-torch": (DCGANGenerator, {"width": 4, "max_width": 8, "last_bias": False, "initialization": "torch"}),
     "resnet": (ResNetGenerator, {"width": 4, "max_width": 8}),
+    "resnet-bilinear": (
+        ResNetGenerator,
+        {"width": 4, "max_width": 8, "upsampling": "bilinear", "initialization": "torch_shortcuts"},
+    ),
 }
 DISCRIMINATORS = {
     "mlp": (MLPDiscriminator, {"width": 8}),
     "mlp-relu": (MLPDiscriminator, {"width": 8, "activation": "relu"}),
     "mlp-maxout": (MLPDiscriminator, {"width": 8, "activation": "maxout", "maxout_pieces": 2, "dropout": 0.25}),
+    "cnn": (CNNDiscriminator, {"width": 4, "max_width": 8}),
+    "cnn-none": (CNNDiscriminator, {"width": 4, "max_width": 8, "norm": "none"}),
     "dcgan": (DCGANDiscriminator, {"width": 4, "max_width": 8}),
+    "dcgan-torch": (
+        DCGANDiscriminator,
+        {"width": 4, "max_width": 8, "kernel": 5, "norm_first": False, "bias": False, "initialization": "torch"},
+    ),
     "dcgan-spectral": (DCGANDiscriminator, {"width": 4, "max_width": 8, "norm": "spectral"}),
     "dcgan-none": (DCGANDiscriminator, {"width": 4, "max_width": 8, "norm": "none"}),
     "resnet": (ResNetDiscriminator, {"width": 4, "max_width": 8}),
     "resnet-batch": (ResNetDiscriminator, {"width": 4, "max_width": 8, "norm": "batch", "plain_blocks": 2}),
     "resnet-none": (ResNetDiscriminator, {"width": 4, "max_width": 8, "norm": "none", "downsamples": 1}),
+    "resnet-rectified": (
+        ResNetDiscriminator,
+        {"width": 4, "max_width": 8, "pooling": "mean", "rectified_shortcuts": True, "head_bias": False},
+    ),
 }
-SPECTRAL = ["dcgan-spectral", "resnet"]
+SPECTRAL = ["cnn", "dcgan-spectral", "resnet", "resnet-rectified"]
 
 
 @pytest.fixture(autouse=True)
@@ -229,6 +247,8 @@ def test_arguments_are_complete_and_plain():
         "value_range": [0, 1],
         "width": 4,
         "max_width": 8,
+        "upsampling": "nearest",
+        "initialization": "xavier",
     }
     with pytest.raises(TypeError, match=r"ResNetGenerator.__init__\(\) got an unexpected keyword argument 'widht'"):
         ResNetGenerator(8, 32, 1, widht=4)
@@ -280,6 +300,10 @@ def test_a_resolution_out_of_reach_names_the_nearest(make, name, resolution, nea
         (lambda: MLPDiscriminator(8, 1, activation="rely"), "activation 'rely' is unknown: did you mean 'relu'?"),
         (lambda: DCGANGenerator(2, 8, 1, width=8, max_width=4), "max_width 4 is below width 8: raise max_width, or"),
         (lambda: DCGANDiscriminator(8, 1, norm="spectre"), "norm 'spectre' is unknown: did you mean 'spectral'?"),
+        (lambda: DCGANDiscriminator(8, 1, kernel=3), "kernel is 3: take 4 or 5"),
+        (lambda: DCGANGenerator(2, 48, 1, base=2), "resolution 48 is not 2 doubled at least once: take 32 or 64, or"),
+        (lambda: DCGANGenerator(2, 8, 1, base=0), "base is 0: it has to be at least 1"),
+        (lambda: ResNetGenerator(2, 8, 1, initialization="torch"), "initialization 'torch' is unknown: did you mean"),
         (lambda: ResNetDiscriminator(28, 1, downsamples=3), "cannot be halved 3 times: take downsamples <= 2"),
         (lambda: ResNetDiscriminator(28, 1, downsamples=0), "downsamples is 0: it has to be at least 1"),
     ],
