@@ -40,6 +40,14 @@ class Minibatch(NamedTuple):
     images: Tensor
     labels: Tensor | None
 
+    def repeated(self, times: int, packing: int) -> "Minibatch":
+        """(times * N, C, H, W): each pack as often in a row, so that any split in whole packs is one of N too."""
+        if times == 1:
+            return self
+        whole = torch.arange(len(self.images), device=self.images.device).view(-1, packing)
+        rows = whole.repeat_interleave(times, 0).flatten()
+        return Minibatch(self.images[rows], None if self.labels is None else self.labels[rows])
+
 
 class GAN(pl.LightningModule):
     """Plays `rounds` rounds between `generator` and `discriminator` (Goodfellow et al. 2014, Algorithm 1).
@@ -149,6 +157,11 @@ class GAN(pl.LightningModule):
             )
         if g.latent_dim != self.prior.latent_dim:
             raise UserError(f"the generator takes latents of {g.latent_dim}, the prior gives {self.prior.latent_dim}")
+        if self.loss.needs_real and (fakes := self.schedule.generator_batch_multiple) > 1:
+            raise UserError(
+                f"{type(self.loss).__name__} judges each fake against a real one, and "
+                f"schedule.generator_batch_multiple={fakes} makes more fakes: set it to 1"
+            )
         if self.accumulation < 1:
             raise UserError(f"accumulation={self.accumulation}: give at least 1")
         if self.accumulation > 1 and self.loss.whole_minibatch:
@@ -186,7 +199,9 @@ class GAN(pl.LightningModule):
         """One update of each player in `move`, all gradients taken before the first step."""
         for player in move:
             self._steps[player].begin()
-        for part, real in enumerate(minibatch):
+        fakes = self.schedule.generator_batch_multiple if move == ("generator",) else 1
+        for part, micro in enumerate(minibatch):
+            real = micro.repeated(fakes, self.discriminator.packing)
             draws = self._draws(move[0], part, real.images.shape[0])
             self._calls = 0
             latents = draws.rows("latents", self.prior.sample)
