@@ -7,8 +7,8 @@ from typing import Any
 from gan_research.errors import UserError
 
 OWN = (
-    "callbacks", "data", "distributed", "ema", "losses", "metrics", "networks", "priors", "regularizers", "schedule",
-    "theory", "tracking",
+    "callbacks", "data", "distributed", "ema", "losses", "lr_schedules", "metrics", "networks", "priors",
+    "regularizers", "schedule", "theory", "tracking",
 )  # fmt: skip
 
 ALLOWED = (*(f"gan_research.{part}" for part in OWN), "torch.optim")

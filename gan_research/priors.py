@@ -70,22 +70,29 @@ class GaussianPrior(Prior):
 
 
 class UniformPrior(Prior):
-    """z ~ U[-1, 1)^latent_dim, as in Goodfellow et al. 2014 and Radford et al. 2015."""
+    """z ~ U[-bound, bound)^latent_dim.
 
-    def __init__(self, latent_dim: int = 100):
+    `bound` is 1 in Radford et al. 2015, and sqrt(3), of unit variance, in the code of Goodfellow et al. 2014.
+    """
+
+    def __init__(self, latent_dim: int = 100, bound: float = 1.0):
         super().__init__(latent_dim)
+        if not 0 < bound < math.inf:
+            raise UserError(f"prior.bound={bound}: give a positive one")
+        self.bound = bound
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        return torch.rand(n, self.latent_dim, generator=generator, device=generator.device).mul_(2).sub_(1)
+        uniform = torch.rand(n, self.latent_dim, generator=generator, device=generator.device)
+        return uniform.mul_(2 * self.bound).sub_(self.bound)
 
     def cdf(self, latents: Tensor) -> Tensor:
-        return ((latents + 1) / 2).clamp(0, 1)
+        return ((latents / self.bound + 1) / 2).clamp(0, 1)
 
     def quantile(self, probabilities: Tensor) -> Tensor:
-        return 2 * probabilities - 1
+        return self.bound * (2 * probabilities - 1)
 
     def log_prob(self, latents: Tensor) -> Tensor:
-        return torch.full_like(latents, -math.log(2)).where(latents.abs() <= 1, -math.inf)
+        return torch.full_like(latents, -math.log(2 * self.bound)).where(latents.abs() <= self.bound, -math.inf)
 
     def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
         """a + t (b - a)."""

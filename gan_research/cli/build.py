@@ -74,8 +74,10 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
     torch.manual_seed(stream_seed(config["seed"], "initial weights"))
     prior = make(config["prior"])
     late = {"latent_dim": prior.latent_dim, "value_range": data.value_range}
+    generator = make(config["generator"], **late, **shape)
+    generator.prepare(data.mean)
     gan = GAN(
-        generator=make(config["generator"], **late, **shape),
+        generator=generator,
         discriminator=make(config["discriminator"], **shape),
         loss=make(config["loss"]),
         prior=prior,

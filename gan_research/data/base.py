@@ -1,6 +1,7 @@
 """`Data` is what all real samples are to the rest of the program, and to Lightning; `ImageData` is all pictures."""
 
 from abc import abstractmethod
+from functools import partial
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -137,6 +138,11 @@ class Data(pl.LightningDataModule):
         """Samples as they are stored -> as the players see them, float32."""
         return samples
 
+    def mean(self) -> Tensor:
+        """The mean of the training samples, as the players see them: float32, of `sample_shape`."""
+        total = sum(self.to_float(samples).sum(0, dtype=torch.float64) for samples, _ in self.train.batches(1000))
+        return (torch.as_tensor(total) / len(self.train)).float()
+
     def describe(self) -> dict[str, Any]:
         """The set in plain values, for the record of a run."""
         return {
@@ -149,7 +155,10 @@ class Data(pl.LightningDataModule):
 
 
 class ImageData(Data):
-    """Base of all image sets: square images, uint8 as stored, `flip`ped at random as training sees them."""
+    """Base of all image sets: square images, uint8 as stored, `flip`ped at random as training sees them.
+
+    dequantise: training sees each value plus U[0, 1) times 1/256 of the range, 255/256 of the step between two levels.
+    """
 
     resolution: int
     metrics: ClassVar[str] = "inception"
@@ -161,12 +170,13 @@ class ImageData(Data):
         seed: int = 0,
         flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
     ) -> None:
         low, high = (float(v) for v in value_range)
         if not low < high:
             raise UserError(f"data.value_range=[{low}, {high}] is empty: give the lower end first, as in [-1, 1]")
         super().__init__(batch_size, seed)
-        self.flip, self.value_range = flip, (low, high)
+        self.flip, self.value_range, self.dequantise = flip, (low, high), dequantise
 
     def _load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
         train, heldout = super()._load(download)
@@ -181,15 +191,24 @@ class ImageData(Data):
         return ImageRounds(self.train, num_workers=self.num_workers, **share)
 
     def ready(self, batch: Batch, rank: int = 0, world_size: int = 1, accumulation: int = 1) -> Batch:
-        """The batch as the players see it. Flips are drawn for the whole round, so they do not depend on the ranks."""
+        """The batch as the players see it. What is drawn is for the whole round, so it doesn't depend on the ranks."""
+        images = batch.images
+        total = len(images) * world_size
+        share = partial(rank_block, steps=total // self.batch_size * accumulation, rank=rank, world_size=world_size)
         if self.flip:
-            images = batch.images
-            mask = self._flips(batch.round, len(images) * world_size)
-            micro_batches = len(mask) // self.batch_size * accumulation
-            mask = rank_block(mask, micro_batches, rank, world_size)
+            mask = share(self._flips(batch.round, total))
             mask = (mask.pin_memory() if images.is_cuda else mask).to(images.device, non_blocking=True)
-            batch = batch._replace(images=torch.where(mask[:, None, None, None], images.flip(-1), images))
-        return super().ready(batch)
+            images = torch.where(mask[:, None, None, None], images.flip(-1), images)
+        ready = super().ready(batch._replace(images=images))
+        if self.dequantise:
+            low, high = self.value_range
+            ready.images.add_(share(self._noise(batch.round, total, images)), alpha=(high - low) / 256)
+        return ready
+
+    def _noise(self, round: int, total: int, images: Tensor) -> Tensor:
+        """What a round's pictures are dequantised with: float32 U[0, 1) (total, C, H, W), drawn on their device."""
+        generator = stream(self.seed, "dequantise", round, images.device)
+        return torch.rand(total, *images.shape[1:], generator=generator, device=images.device)
 
     def _flips(self, round: int, total: int) -> Tensor:
         """Which of a round's pictures are flipped: bool (total,)."""
@@ -200,4 +219,5 @@ class ImageData(Data):
         return to_float(samples, self.value_range)
 
     def describe(self) -> dict[str, Any]:
-        return {**super().describe(), "value_range": list(self.value_range), "flip": self.flip}
+        own = {"value_range": list(self.value_range), "flip": self.flip, "dequantise": self.dequantise}
+        return super().describe() | own

@@ -12,7 +12,7 @@ import torch
 
 from gan_research.data.base import Data
 from gan_research.data.densities import Density
-from gan_research.data.loading import Batch, Rounds
+from gan_research.data.loading import Batch, ImageRounds, Rounds
 from gan_research.data.sets import Read, SampleSet
 from gan_research.description import describe
 from gan_research.errors import UserError
@@ -20,14 +20,14 @@ from gan_research.streams import stream
 
 
 class PointSet(SampleSet):
-    """`size` points of `density`, float32 (dim,) each, without labels: the draw named `part`, the same in all runs."""
+    """`size` points of `density`, float32 (dim,) each, without labels: the draw of `seed` named `part`."""
 
     labels = None
 
-    def __init__(self, density: Density, size: int, part: str) -> None:
-        self.density, self.part = density, part
+    def __init__(self, density: Density, size: int, part: str, seed: int = 0) -> None:
+        self.density, self.part, self.seed = density, part, seed
         self.sample_shape = (density.dim,)
-        self.points = density.sample(size, stream(0, f"{part} points"))
+        self.points = density.sample(size, stream(seed, f"{part} points"))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -40,7 +40,8 @@ class PointSet(SampleSet):
 
     def content_hash(self) -> str:
         """Of the density and the draw; not of the values, whose last bits may differ between machines."""
-        content = json.dumps([describe(self.density), self.part, len(self)], sort_keys=True)
+        draw = [describe(self.density), self.part, len(self), *([self.seed] if self.seed else [])]
+        content = json.dumps(draw, sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
 
@@ -58,22 +59,45 @@ class PointRounds(Rounds):
             yield Batch(self.share(points), None, round)
 
 
+class FixedPointRounds(ImageRounds):
+    """Rounds of `train_size` points, drawn from `stream(seed, "training points")`, in the endless order of pictures."""
+
+    def __init__(self, density: Density, train_size: int, **share: Any) -> None:
+        super().__init__(PointSet(density, train_size, "training", share["seed"]), **share)
+
+    def play(self, start: int) -> Iterator[Batch]:
+        points = self.images.take(len(self.images)).to(self.device)
+        for round, indices in enumerate(self.indices(start, self.device), start):
+            yield Batch(points.index_select(0, indices), None, round)
+
+
 class Points(Data):
     """Fresh samples of `density`, each seen once: float32 (N, dim), unscaled, without labels.
 
     Round r is a function of (seed, r), whatever the number of ranks. `train` and `heldout` are two fixed draws of
     `reference` points each, for evaluation and the log.
+
+    train_size: train on so many points, drawn once from the seed, in place of fresh ones.
     """
 
     resolution = None
     value_range = (-math.inf, math.inf)
     metrics = "points"
 
-    def __init__(self, density: Density, reference: int = 20_000, batch_size: int = 64, seed: int = 0) -> None:
+    def __init__(
+        self,
+        density: Density,
+        reference: int = 20_000,
+        batch_size: int = 64,
+        seed: int = 0,
+        train_size: int | None = None,
+    ) -> None:
         super().__init__(batch_size, seed)
+        if train_size is not None and train_size < batch_size:
+            raise UserError(f"data.train_size={train_size} is less than batch_size={batch_size}: raise it")
         if reference < 2:
             raise UserError(f"data.reference={reference} must be at least 2")
-        self.density, self.reference = density, reference
+        self.density, self.reference, self.train_size = density, reference, train_size
         self.name, self.channels = density.name, density.dim
 
     @classmethod
@@ -89,7 +113,9 @@ class Points(Data):
         return PointSet(self.density, self.reference, "train"), PointSet(self.density, self.reference, "held-out")
 
     def make_rounds(self, **share: Any) -> Rounds:
-        return PointRounds(self.density, **share)
+        if self.train_size is None:
+            return PointRounds(self.density, **share)
+        return FixedPointRounds(self.density, self.train_size, **share)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "density": describe(self.density)}

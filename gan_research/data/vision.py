@@ -78,8 +78,9 @@ class VisionData(ImageData):
         seed: int,
         flip: bool,
         value_range: tuple[float, float],
+        dequantise: bool,
     ) -> None:
-        super().__init__(batch_size, seed, flip, value_range)
+        super().__init__(batch_size, seed, flip, value_range, dequantise)
         self.root, self.download, self.resolution = Path(root).expanduser(), download, resolution
 
     def split(self, heldout: bool) -> dict[str, Any]:
@@ -114,7 +115,10 @@ def channels_first(data: Tensor | np.ndarray) -> Tensor:
 
 
 class MNIST(VisionData):
-    """60 000 handwritten digits of 28x28 pixels (LeCun et al. 1998); 10 000 test digits are held out."""
+    """60 000 handwritten digits of 28x28 pixels (LeCun et al. 1998); 10 000 test digits are held out.
+
+    train_size: train on so many of the 60 000, the first ones (None: on all); 50 000 in Goodfellow et al. 2014.
+    """
 
     name, channels, num_classes = "mnist", 1, 10
     metrics = "mnist"
@@ -129,8 +133,19 @@ class MNIST(VisionData):
         seed: int = 0,
         flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
+        train_size: int | None = None,
     ) -> None:
-        super().__init__(root, download, resolution, batch_size, seed, flip, value_range)
+        super().__init__(root, download, resolution, batch_size, seed, flip, value_range, dequantise)
+        if train_size is not None and not 1 <= train_size <= 60_000:
+            raise UserError(f"data.train_size={train_size}: give 1 to 60000, or null for all")
+        self.train_size = train_size
+
+    def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
+        train, heldout = self._part(False, download), self._part(True, download)
+        if self.train_size is not None:
+            train = TensorSet(*train.read(0, self.train_size), on_device=train.on_device)
+        return train, heldout
 
 
 class FashionMNIST(MNIST):
@@ -164,8 +179,9 @@ class StackedMNIST(MNIST):
         seed: int = 0,
         flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
     ) -> None:
-        super().__init__(root, download, resolution, batch_size, seed, flip, value_range)
+        super().__init__(root, download, resolution, batch_size, seed, flip, value_range, dequantise)
         if size < 1 or heldout_size < 1:
             raise UserError(f"data.size={size} and data.heldout_size={heldout_size} must be at least 1")
         self.sizes, self.stacking_seed = {False: size, True: heldout_size}, stacking_seed
@@ -194,8 +210,9 @@ class CIFAR10(VisionData):
         seed: int = 0,
         flip: bool = True,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
     ) -> None:
-        super().__init__(root, download, resolution, batch_size, seed, flip, value_range)
+        super().__init__(root, download, resolution, batch_size, seed, flip, value_range, dequantise)
 
 
 class CIFAR100(CIFAR10):
@@ -226,8 +243,9 @@ class STL10(VisionData):
         seed: int = 0,
         flip: bool = True,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
     ) -> None:
-        super().__init__(root, download, resolution, batch_size, seed, flip, value_range)
+        super().__init__(root, download, resolution, batch_size, seed, flip, value_range, dequantise)
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
 
     def split(self, heldout: bool) -> dict[str, Any]:
@@ -259,8 +277,11 @@ class CelebA(PictureData):
         seed: int = 0,
         flip: bool = True,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
     ) -> None:
-        super().__init__(resident, resident_limit_gib, skip_corrupt, num_workers, batch_size, seed, flip, value_range)
+        super().__init__(
+            resident, resident_limit_gib, skip_corrupt, num_workers, batch_size, seed, flip, value_range, dequantise
+        )
         self.root, self.download, self.resolution = Path(root).expanduser(), download, resolution
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:

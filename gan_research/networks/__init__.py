@@ -3,6 +3,7 @@
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings
 from gan_research.networks.cnn import CNNDiscriminator, CNNGenerator
 from gan_research.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from gan_research.networks.dcgan_tf import TFDCGANDiscriminator, TFDCGANGenerator
 from gan_research.networks.heads import Head, LinearHead, ProjectionHead, make_head
 from gan_research.networks.mlp import MLPDiscriminator, MLPGenerator
 from gan_research.networks.resnet import ResNetDiscriminator, ResNetGenerator
@@ -21,6 +22,8 @@ __all__ = [
     "ProjectionHead",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "TFDCGANDiscriminator",
+    "TFDCGANGenerator",
     "base_and_doublings",
     "make_head",
 ]

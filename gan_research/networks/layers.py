@@ -1,12 +1,22 @@
 """Layers that the networks share."""
 
 import math
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn, ones, zeros
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_research.errors import UserError
+from gan_research.errors import UserError, did_you_mean
+
+Init = Literal["torch", "uniform", "normal", "orthogonal"]
+
+INITS: dict[str, Callable[[Tensor, float], Any]] = {
+    "uniform": lambda weight, scale: nn.init.uniform_(weight, -scale, scale),
+    "normal": lambda weight, scale: nn.init.normal_(weight, 0.0, scale),
+    "orthogonal": nn.init.orthogonal_,
+}
 
 WEIGHTED = (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -77,6 +87,32 @@ def output_range(value_range: tuple[float, float]) -> nn.Module:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UserError(f"value_range is ({low}, {high}): take low < high, both finite, or (-inf, inf) for no bounds")
     return OutputRange(low, high)
+
+
+def inverse_output(values: Tensor, value_range: tuple[float, float]) -> Tensor:
+    """What `output_range` makes `values` of; values are kept 1e-7 of the range away from its ends, as in pylearn2."""
+    low, high = value_range
+    if math.isinf(low) and math.isinf(high):
+        return values
+    logits = ((values.double() - low) / (high - low)).logit(1e-7).to(values.dtype)
+    return logits / 2 if low == -high else logits  # tanh(x / 2) = 2 sigmoid(x) - 1
+
+
+def initialize_weights(network: nn.Module, init: Init, scale: float) -> None:
+    """Start the linear layers inside `network`: weights as `init` says, biases at 0.
+
+    "torch": all as torch has it. "uniform": within +-scale. "normal": of standard deviation `scale`. "orthogonal":
+    orthogonal matrices times `scale` (Saxe et al. 2014).
+    """
+    if init == "torch":
+        return
+    if init not in INITS:
+        raise UserError(f"init '{init}' is unknown: {did_you_mean(init, ['torch', *INITS])}")
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            INITS[init](layer.weight, scale)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def spectral(module: nn.Module) -> None:

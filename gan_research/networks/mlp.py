@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gan_research.errors import UserError
 from gan_research.networks.base import Discriminator, Generator, require, require_one_of
 from gan_research.networks.heads import make_head
-from gan_research.networks.layers import Maxout, output_range
+from gan_research.networks.layers import Init, Maxout, initialize_weights, inverse_output, output_range
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -25,8 +25,13 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 class MLPGenerator(Generator):
     """`depth` hidden layers of `width` units, then one unit a value; depth = 0 is an affine map.
 
-    If conditional, the labels join the latents one-hot (Mirza & Osindero 2014). Weights start as torch's do.
+    If conditional, the labels join the latents one-hot (Mirza & Osindero 2014).
     Makes any resolution, and points (`resolution` None).
+
+    norm: "batch": batch norm, of `norm_eps` and `norm_momentum` (torch's: the weight of the new), after each hidden
+        layer, which then has no bias.
+    init: how weights start, see `initialize_weights`; `init_scale` goes with it.
+    mean_of_data: the output's bias starts where the mean training sample comes of it (the `init_bias` of Goodfellow's).
     """
 
     def __init__(
@@ -39,17 +44,35 @@ class MLPGenerator(Generator):
         width: int = 256,
         depth: int = 2,
         activation: Literal["relu", "leaky_relu", "silu", "tanh"] = "relu",
+        norm: Literal["none", "batch"] = "none",
+        norm_eps: float = 1e-5,
+        norm_momentum: float = 0.1,
+        init: Init = "torch",
+        init_scale: float = 0.02,
+        mean_of_data: bool = False,
     ) -> None:
         super().__init__(latent_dim, resolution, channels, num_classes, value_range)
         require(1, width=width)
         require(0, depth=depth)
         require_one_of(tuple(ACTIVATIONS), activation=activation)
+        require_one_of(("none", "batch"), norm=norm)
         sizes = [latent_dim + num_classes, *[width] * depth]
         layers: list[nn.Module] = []
         for i in range(depth):
-            layers += [nn.Linear(sizes[i], sizes[i + 1]), ACTIVATIONS[activation]()]
-        layers += [nn.Linear(sizes[-1], math.prod(self.sample_shape)), output_range(value_range)]
-        self.body = nn.Sequential(*layers)
+            layers.append(nn.Linear(sizes[i], sizes[i + 1], bias=norm == "none"))
+            if norm == "batch":
+                layers.append(nn.BatchNorm1d(sizes[i + 1], norm_eps, norm_momentum))
+            layers.append(ACTIVATIONS[activation]())
+        last = nn.Linear(sizes[-1], math.prod(self.sample_shape))
+        self.body = nn.Sequential(*layers, last, output_range(value_range))
+        self.mean_of_data = mean_of_data
+        initialize_weights(self, init, init_scale)
+
+    def prepare(self, mean: Callable[[], Tensor]) -> None:
+        if self.mean_of_data:
+            with torch.no_grad():
+                last = cast(nn.Linear, self.body[-2])
+                last.bias.copy_(inverse_output(mean(), self.value_range).flatten())
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         if labels is not None:
@@ -61,8 +84,8 @@ class MLPDiscriminator(Discriminator):
     """`depth` hidden layers of `width` units over the flat image or point, then the head; depth = 0 is the head alone.
 
     `activation="maxout"` with dropout is Goodfellow's; there each unit is the largest of `maxout_pieces` affine maps.
-    The others are the usual choices since. `dropout` is the probability of losing a hidden unit. Weights start as
-    torch's do.
+    The others are the usual choices since. `dropout` is the probability of losing a hidden unit, `input_dropout` an
+    input. `init`: how weights start, see `initialize_weights`; `init_scale` goes with it.
     """
 
     def __init__(
@@ -76,15 +99,19 @@ class MLPDiscriminator(Discriminator):
         maxout_pieces: int = 5,
         dropout: float = 0.0,
         packing: int = 1,
+        input_dropout: float = 0.0,
+        init: Init = "torch",
+        init_scale: float = 0.02,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
         require(1, width=width, maxout_pieces=maxout_pieces)
         require(0, depth=depth)
         require_one_of((*ACTIVATIONS, "maxout"), activation=activation)
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout is {dropout}: it has to be at least 0 and below 1")
+        for name, probability in (("dropout", dropout), ("input_dropout", input_dropout)):
+            if not 0 <= probability < 1:
+                raise UserError(f"{name} is {probability}: it has to be at least 0 and below 1")
         sizes = [packing * math.prod(self.sample_shape), *[width] * depth]
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout > 0 else []
         for i in range(depth):
             if activation == "maxout":
                 layers.append(Maxout(sizes[i], sizes[i + 1], maxout_pieces))
@@ -94,6 +121,7 @@ class MLPDiscriminator(Discriminator):
                 layers.append(nn.Dropout(dropout))
         self.body = nn.Sequential(*layers)
         self.head = make_head(sizes[-1], num_classes)
+        initialize_weights(self, init, init_scale)
 
     def features(self, images: Tensor) -> Tensor:
         return self.body(images.flatten(1))

@@ -38,15 +38,24 @@ BLOCK_GAIN = 2**0.5
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
+class NoNorm(nn.Module):
+    """In the place of a norm."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return images
+
+
 class UpBlock(nn.Module):
     """norm-ReLU-upsample-conv3-norm-ReLU-conv3, plus upsample-conv1: (N, inner, H, W) -> (N, outer, 2H, 2W)."""
 
-    def __init__(self, inner: int, outer: int, num_classes: int, upsampling: Upsampling = "nearest") -> None:
+    def __init__(
+        self, inner: int, outer: int, num_classes: int, upsampling: Upsampling = "nearest", batch_norm: bool = True
+    ) -> None:
         super().__init__()
         self.upsampling = upsampling
-        self.norm1 = ConditionalBatchNorm2d(inner, num_classes)
+        self.norm1 = ConditionalBatchNorm2d(inner, num_classes) if batch_norm else NoNorm()
         self.conv1 = convolution(inner, outer, 3, BLOCK_GAIN)
-        self.norm2 = ConditionalBatchNorm2d(outer, num_classes)
+        self.norm2 = ConditionalBatchNorm2d(outer, num_classes) if batch_norm else NoNorm()
         self.conv2 = convolution(outer, outer, 3, BLOCK_GAIN)
         self.shortcut = convolution(inner, outer, 1)
 
@@ -104,8 +113,9 @@ class ResNetGenerator(Generator):
     """Latents to b x b by a linear layer, n up-blocks, then norm-ReLU-conv3; resolution = b * 2^n.
 
     `width` counts the channels after the last block; they double towards the latents, up to `max_width`. The defaults
-    are SNGAN's for CIFAR-10. If conditional, the batch norms are (Miyato & Koyama 2018). `initialization`: "xavier" is
-    SNGAN's; see `leave_to_torch` for the others. UserError if there are no such b in {4, 6, 7} and n.
+    are SNGAN's for CIFAR-10. If conditional, the batch norms are (Miyato & Koyama 2018). `norm="none"` leaves them out,
+    and then labels have no way in. `initialization`: "xavier" is SNGAN's; see `leave_to_torch` for the others.
+    UserError if there are no such b in {4, 6, 7} and n.
     """
 
     def __init__(
@@ -119,15 +129,20 @@ class ResNetGenerator(Generator):
         max_width: int = 256,
         upsampling: Upsampling = "nearest",
         initialization: Initialization = "xavier",
+        norm: Literal["batch", "none"] = "batch",
     ) -> None:
         super().__init__(latent_dim, resolution, channels, num_classes, value_range)
         require_one_of(("nearest", "bilinear"), upsampling=upsampling)
+        require_one_of(("batch", "none"), norm=norm)
+        if norm == "none" and num_classes:
+            raise UserError("labels reach this generator by its batch norms: set generator.norm=batch")
+        batch_norm = norm == "batch"
         base, doublings = base_and_doublings(resolution)
         widths = doubling_widths(width, max_width, doublings + 1)[::-1]
         self.shape = (widths[0], base, base)
         self.linear = initialized(nn.Linear(latent_dim, widths[0] * base**2))
-        self.blocks = nn.ModuleList(UpBlock(i, o, num_classes, upsampling) for i, o in pairwise(widths))
-        self.norm = ConditionalBatchNorm2d(width, num_classes)
+        self.blocks = nn.ModuleList(UpBlock(i, o, num_classes, upsampling, batch_norm) for i, o in pairwise(widths))
+        self.norm = ConditionalBatchNorm2d(width, num_classes) if batch_norm else NoNorm()
         self.to_image = convolution(width, channels, 3)
         self.output = output_range(value_range)
         leave_to_torch(self, initialization)

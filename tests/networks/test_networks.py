@@ -25,6 +25,8 @@ from gan_research.networks import (
     MLPGenerator,
     ResNetDiscriminator,
     ResNetGenerator,
+    TFDCGANDiscriminator,
+    TFDCGANGenerator,
     base_and_doublings,
 )
 from gan_research.networks.layers import Maxout, output_range
@@ -40,6 +42,7 @@ GENERATORS = {
     "dcgan": (DCGANGenerator, {"width": 4, "max_width": 8}),
     "dcgan-torch": (DCGANGenerator, {"width": 4, "max_width": 8, "last_bias": False, "initialization": "torch"}),
     "resnet": (ResNetGenerator, {"width": 4, "max_width": 8}),
+    "dcgan-tf": (TFDCGANGenerator, {"width": 4}),
     "resnet-bilinear": (
         ResNetGenerator,
         {"width": 4, "max_width": 8, "upsampling": "bilinear", "initialization": "torch_shortcuts"},
@@ -58,6 +61,7 @@ DISCRIMINATORS = {
     ),
     "dcgan-spectral": (DCGANDiscriminator, {"width": 4, "max_width": 8, "norm": "spectral"}),
     "dcgan-none": (DCGANDiscriminator, {"width": 4, "max_width": 8, "norm": "none"}),
+    "dcgan-tf": (TFDCGANDiscriminator, {"width": 4}),
     "resnet": (ResNetDiscriminator, {"width": 4, "max_width": 8}),
     "resnet-batch": (ResNetDiscriminator, {"width": 4, "max_width": 8, "norm": "batch", "plain_blocks": 2}),
     "resnet-none": (ResNetDiscriminator, {"width": 4, "max_width": 8, "norm": "none", "downsamples": 1}),
@@ -249,6 +253,7 @@ def test_arguments_are_complete_and_plain():
         "max_width": 8,
         "upsampling": "nearest",
         "initialization": "xavier",
+        "norm": "batch",
     }
     with pytest.raises(TypeError, match=r"ResNetGenerator.__init__\(\) got an unexpected keyword argument 'widht'"):
         ResNetGenerator(8, 32, 1, widht=4)

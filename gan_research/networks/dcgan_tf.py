@@ -1,0 +1,134 @@
+"""The DCGAN of carpedm20/DCGAN-tensorflow (model.py, ops.py), which PacGAN and others took over: TensorFlow's padding.
+
+Four layers of stride 2 and 5 x 5, padding="SAME", whatever the resolution: 28, 14, 7, 4, 2 at 28 x 28.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_research.networks.base import Discriminator, Generator, require, require_pictures
+from gan_research.networks.heads import make_head
+from gan_research.networks.layers import ConditionalBatchNorm2d, output_range
+
+KERNEL, STD = 5, 0.02
+
+
+class SameConv2d(nn.Conv2d):
+    """Stride 2, as TensorFlow's padding="SAME" has it: (N, inner, size, size) -> (N, outer, ceil(size/2), ...).
+
+    An odd number of zeros in all puts one more behind than before. Weights from N(0, 0.02^2), drawn anew where they
+    are beyond two standard deviations; biases 0.
+    """
+
+    def __init__(self, inner: int, outer: int, size: int) -> None:
+        super().__init__(inner, outer, KERNEL, stride=2)
+        before, after = same_padding(size)
+        self.zeros = (before, after, before, after)
+        nn.init.trunc_normal_(self.weight, 0.0, STD, -2 * STD, 2 * STD)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(F.pad(input, self.zeros))
+
+
+class SameConvTranspose2d(nn.ConvTranspose2d):
+    """The transpose of `SameConv2d`: (N, inner, ceil(size/2), ...) -> (N, outer, size, size). Weights N(0, 0.02^2)."""
+
+    def __init__(self, inner: int, outer: int, size: int) -> None:
+        super().__init__(inner, outer, KERNEL, stride=2, padding=same_padding(size)[0])
+        self.size = size
+        nn.init.normal_(self.weight, 0.0, STD)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return super().forward(input, output_size)[:, :, : self.size, : self.size]
+
+
+class TFDCGANGenerator(Generator):
+    """Latents to s x s by a linear layer, then four transposed convolutions; batch norm and ReLU before each.
+
+    `width` counts the channels before the last; towards the latents they double three times. If conditional, the batch
+    norms are. `tanh`: the output is one whatever the value range, as in PacGAN's code, whose pictures are in [0, 1];
+    pictures that are stored are clamped to the range.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        resolution: int | None,
+        channels: int,
+        num_classes: int = 0,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        width: int = 64,
+        tanh: bool = False,
+    ) -> None:
+        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
+        require(1, width=width)
+        sizes = halved(resolution)[::-1]
+        widths = [8 * width, 4 * width, 2 * width, width]
+        self.shape = (widths[0], sizes[0], sizes[0])
+        self.linear = linear(nn.Linear(latent_dim, widths[0] * sizes[0] ** 2))
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, num_classes) for w in widths)
+        outer = [*widths[1:], channels]
+        self.convs = nn.ModuleList(SameConvTranspose2d(*io) for io in zip(widths, outer, sizes[1:], strict=True))
+        self.output = nn.Tanh() if tanh else output_range(value_range)
+
+    def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        images = self.linear(latents).view(-1, *self.shape)
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            images = conv(F.relu(norm(images, labels)))
+        return self.output(images)
+
+
+class TFDCGANDiscriminator(Discriminator):
+    """The generator's mirror, with LeakyReLU 0.2, and batch norm on all convolutions but the first."""
+
+    def __init__(
+        self,
+        resolution: int | None,
+        channels: int,
+        num_classes: int = 0,
+        width: int = 64,
+        packing: int = 1,
+    ) -> None:
+        super().__init__(resolution, channels, num_classes, packing)
+        require(1, width=width)
+        sizes = halved(resolution)
+        widths = [self.packed_channels, width, 2 * width, 4 * width, 8 * width]
+        layers: list[nn.Module] = []
+        for i, size in enumerate(sizes[:-1]):
+            layers.append(SameConv2d(widths[i], widths[i + 1], size))
+            if i > 0:
+                layers.append(nn.BatchNorm2d(widths[i + 1]))
+            layers.append(nn.LeakyReLU(0.2))
+        self.body = nn.Sequential(*layers)
+        self.head = make_head(widths[-1] * sizes[-1] ** 2, num_classes)
+        for layer in self.head.modules():
+            if isinstance(layer, nn.Linear):
+                linear(layer)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.body(images).flatten(1)
+
+
+def same_padding(size: int) -> tuple[int, int]:
+    """Zeros before and behind: max((ceil(size/2) - 1) 2 + kernel - size, 0) in all, the odd one behind."""
+    total = max((-(-size // 2) - 1) * 2 + KERNEL - size, 0)
+    return total // 2, total - total // 2
+
+
+def halved(resolution: int | None) -> list[int]:
+    """The resolution, halved four times, rounded up: 28, 14, 7, 4, 2."""
+    sizes = [require_pictures(resolution)]
+    for _ in range(4):
+        sizes.append(-(-sizes[-1] // 2))
+    return sizes
+
+
+def linear(layer: nn.Linear) -> nn.Linear:
+    """The layer, its weights from N(0, 0.02^2), its bias 0."""
+    nn.init.normal_(layer.weight, 0.0, STD)
+    nn.init.zeros_(layer.bias)
+    return layer
