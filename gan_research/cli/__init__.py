@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
     "sweep": "go on with a sweep, see how it stands, play a sweep file of W&B",
     "compare": "put variants side by side, with the spread over seeds: a table and a page",
+    "reproduce": "train recipes of papers, and hold the results against what was published",
     "watch": "the same page, served here while the runs go on",
     "report": "the same as a report in W&B",
     "theory": "see the theory of the game: gan theory phases, or gan theory --help",

@@ -182,7 +182,7 @@ def fit(
     """Play the rounds that are left, going back where the game diverges and may; the exit status."""
     console = console or Console(quiet=not is_first())
     if is_first():
-        run.begin(config)
+        run.begin(config, parts.trainer.strategy.root_device)
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     status = play(run, config, parts, console, checkpoint)
     while status is None:

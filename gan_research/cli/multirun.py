@@ -99,10 +99,15 @@ def new_sweep(
 
 def play_or_submit(sweep: Sweep, given: Arguments) -> int:
     """Take part in a sweep here; or have as many jobs of a cluster do so as its pool says."""
+    return 0 if submitted(sweep, given) else play(sweep)
+
+
+def submitted(sweep: Sweep, given: Arguments) -> bool:
+    """Whether the launcher that was chosen has taken the sweep elsewhere."""
     chosen = [o for o in given.overrides if concerns(o, "launcher")]
     node = compose_train([f"output={quoted(sweep.folder)}", *chosen], given.config_dir).config["launcher"]
     if isinstance(make(node), Local):
-        return play(sweep)
+        return False
     jobs = make(sweep.pool).jobs or make(sweep.search, task=sweep.task).total
     if jobs is None:
         raise UserError("how many jobs shall take part? add pool.jobs=N")
@@ -114,7 +119,7 @@ def play_or_submit(sweep: Sweep, given: Arguments) -> int:
     for number in range(jobs):
         make(node).submit(Job(f"{sweep.name}-{number}", words, trainer | {"devices": 1, "num_nodes": 1}))
     print(f"see how it stands: gan sweep status {sweep.folder}")
-    return 0
+    return True
 
 
 def objective(composition: Composition, wanted: str) -> tuple[str | None, str | None]:
@@ -128,7 +133,14 @@ def objective(composition: Composition, wanted: str) -> tuple[str | None, str | 
 
 
 def play(sweep: Sweep) -> int:
-    """Take part in a sweep until it is over, or this process is asked to stop; the exit status."""
+    """Take part in a sweep until it is over, or this process is asked to stop, and say what came of it; the status."""
+    console = Console()
+    console.print(f"sweep {sweep.folder}", highlight=False, soft_wrap=True)
+    return close(sweep, *take_part(sweep, console), console)
+
+
+def take_part(sweep: Sweep, console: Console) -> tuple[Board, bool]:
+    """Play trials of a sweep until none is left, or this process is asked to stop; whether none is left."""
     if "RANK" in os.environ:
         raise UserError("a sweep starts the processes of its runs itself: start it once, not by torchrun or srun")
     search, trainer = make(sweep.search, task=sweep.task), build_trainer(sweep.trainer)
@@ -137,11 +149,8 @@ def play(sweep: Sweep) -> int:
     def begin(run: TrialRun, slot: Slot) -> Playing:
         return start_run(run, words_of(sweep, run), slot, trainer.world_size)
 
-    console = Console()
-    console.print(f"sweep {sweep.folder}", highlight=False, soft_wrap=True)
     with Board(sweep, search.total, console) as board:
-        over = Worker(sweep, search, slots, begin, board.show).work()
-    return close(sweep, board, over, console)
+        return board, Worker(sweep, search, slots, begin, board.show).work()
 
 
 def words_of(sweep: Sweep, run: TrialRun) -> list[str]:

@@ -87,6 +87,9 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
     command: str = ""
     """The line of a shell that makes this comparison."""
+    title: str = ""
+    references: dict[str, float] = field(default_factory=dict)
+    """metric -> a number from elsewhere, to hold the curves against."""
 
     @property
     def records(self) -> list[Record]:

@@ -118,7 +118,7 @@ class Run:
         except (OSError, ValueError, KeyError):  # it has only just begun
             return "another process"
 
-    def begin(self, config: dict[str, Any]) -> None:
+    def begin(self, config: dict[str, Any], device: torch.device | None = None) -> None:
         """Note that the run is started, or resumed, now, with this config; writes run.json and config.yaml."""
         self.config = config
         self.segments.append(
@@ -130,6 +130,7 @@ class Run:
                 "python": platform.python_version(),
                 "torch": torch.__version__,
                 "host": platform.node(),
+                "device": device_name(device or torch.device("cpu")),
             }
         )
         fields = asdict(self)
@@ -166,6 +167,19 @@ def source_digest() -> str:
     for path in sorted(package.rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def device_name(device: torch.device) -> str:
+    """What a GPU, or the CPU, is called; with the threads that torch uses of the latter."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = next(iter(models), platform.processor() or platform.machine())
+    return f"{name}, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
 
 
 def commit() -> str | None:

@@ -57,7 +57,7 @@ def contents(comparison: Comparison) -> dict[str, Any]:
         section("runs", "Runs", RUNS, runs(comparison)),
     ]
     return {
-        "title": f"{shortened(comparison.by, 80)} compared",
+        "title": comparison.title or f"{shortened(comparison.by, 80)} compared",
         "summary": summary(comparison),
         "notes": notes(comparison),
         "axes": [{"key": axis, "name": axis if axis != "round" else "rounds", "title": UNITS[axis]} for axis in AXES],
@@ -183,7 +183,8 @@ def metric_panels(comparison: Comparison, curves: Curves) -> list[Panel]:
         drawn = curves(f"metrics/{metric}", comparison.axis).values()
         logarithmic = best == "min" and all(y > 0 for curve in drawn for y in curve.mean)
         title = f"{metric}, {direction(best)}"
-        panels.append(Panel(f"metrics/{metric}", title, runs=True, logarithmic=logarithmic))
+        reference = comparison.references.get(metric)
+        panels.append(Panel(f"metrics/{metric}", title, True, logarithmic, reference))
     return panels
 
 

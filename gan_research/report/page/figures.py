@@ -95,7 +95,7 @@ def curve_figure(arrays: Arrays, comparison: Comparison, curves: Curves, panel: 
         return None
     layout: dict[str, Any] = {"height": 300, "hovermode": "closest", "yaxis": {"title": {"text": label(panel.scalar)}}}
     if panel.reference is not None:
-        layout["shapes"] = [line_across(y=panel.reference)]
+        traces.append(reference_line(arrays, panel.reference, drawn))
     return {
         "id": f"curve-{panel.scalar}",
         "title": panel.title,
@@ -119,6 +119,20 @@ def mean_line(arrays: Arrays, i: int, group: str, curves: dict[str, Curve]) -> d
         "line": {"color": style["colour"], "dash": style["dash"], "width": 2.2},
         "marker": {"symbol": style["marker"], "size": 7, "color": style["colour"], "maxdisplayed": 9},
         "hovertemplate": "%{x:,.6~g}: %{y:.4~g}<extra>%{fullData.name}</extra>",
+    }
+
+
+def reference_line(arrays: Arrays, y: float, drawn: dict[str, dict[str, Curve]]) -> dict[str, Any]:
+    """A horizontal line as long as the curves of each axis: as a trace it is inside the panel, wherever they are."""
+    ends = {axis: [x for curve in of.values() for x in curve.x] or [0.0] for axis, of in drawn.items()}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "reference",
+        "x": {axis: arrays.add([min(x), max(x)], 7) for axis, x in ends.items()},
+        "y": {axis: arrays.add([y, y]) for axis in ends},
+        "line": {"color": "@muted", "width": 1.2, "dash": "dot"},
+        "hovertemplate": "%{y:.4~g}<extra>reference</extra>",
     }
 
 
@@ -184,11 +198,10 @@ def single_runs(arrays: Arrays, i: int, comparison: Comparison, group: str, scal
     return traces
 
 
-def line_across(x: float | None = None, y: float | None = None) -> dict[str, Any]:
-    """A reference line through the whole panel, at x or at y."""
-    ends = {"x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"} if y is None else {"y0": y, "y1": y, "x0": 0, "x1": 1}
-    reference = {} if y is None else {"xref": "paper"}
-    return {"type": "line", **ends, **reference, "line": {"color": "@muted", "width": 1.2, "dash": "dot"}}
+def line_across(x: float) -> dict[str, Any]:
+    """A reference line through the whole panel."""
+    ends = {"x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"}
+    return {"type": "line", **ends, "line": {"color": "@muted", "width": 1.2, "dash": "dot"}}
 
 
 def rows_layout(names: list[str], title: str) -> dict[str, Any]:
@@ -276,7 +289,7 @@ def pair_figures(comparison: Comparison, metric: str, pairs: list[Pair]) -> list
     difference = dots([pair.difference for pair in pairs], [pair.difference_interval for pair in pairs])
     left, right = rows_layout(names, "probability of improvement"), rows_layout(minus, "difference of means")
     left["xaxis"]["range"] = [-0.03, 1.03]
-    left["shapes"], right["shapes"] = [line_across(x=0.5)], [line_across(x=0.0)]
+    left["shapes"], right["shapes"] = [line_across(0.5)], [line_across(0.0)]
     return [
         {
             "id": f"improvement-{metric}",

@@ -1,0 +1,251 @@
+"""`gan reproduce`: recipes of papers, their published numbers beside ours, and a verdict."""
+
+import argparse
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from gan_research.cli.arguments import Arguments
+from gan_research.cli.compose import Composition, compose_multirun, compose_train, concerns, groups, of_sweep
+from gan_research.errors import RESUME, UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from gan_research.reproduction.result import Result
+    from gan_research.sweeps.sweep import Sweep
+
+NOT_THE_GAME = ("output", "launcher", "logger", "tags", "pool")
+"""Overrides that don't make it another reproduction."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run `gan reproduce` with these arguments; the exit status."""
+    words, overrides = split_at_dashes(arguments)
+    options = parser().parse_args(words)
+    if options.seeds < 1:
+        raise UserError(f"--seeds {options.seeds}: give at least 1")
+    if not options.recipes:
+        if options.keep is None:
+            raise UserError(f"give recipes: {', '.join(recipes(options.config_dir))}")
+        return write_results(options.keep, options.config_dir)
+    given = Arguments(config_dir=options.config_dir, overrides=overrides)
+    compositions = {name: composed(name, options.budget, given) for name in dict.fromkeys(options.recipes)}
+    reproduction = Reproduction(compositions, options.budget, options.seeds, given)
+    status = reproduction.play()
+    results = reproduction.results()
+    show(results, reproduction.folder, options)
+    if options.keep is not None:
+        for result in results:
+            if result.finished:
+                result.write(options.keep / "records" / result.file)
+        write_results(options.keep, options.config_dir)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, up to --."""
+    parser = argparse.ArgumentParser(
+        prog="gan reproduce",
+        description="Train recipes (experiments with a published claim) over seeds, measure them by the source's "
+        "protocol, and say whether what was published comes out. The same command again goes on where it was left.",
+        epilog="Overrides of gan train follow --, such as -- trainer=gpu launcher=slurm pool.jobs=3 output=/runs.",
+    )
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="names of conf/experiment with a published block")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each, seeds 0 to N - 1 (3)")
+    parser.add_argument("--budget", default="paper", help="smoke, pilot or paper (paper): how much of it is played")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="results and verdicts, beside results.json there")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR",
+        help="keep the records in DIR/records, and write DIR/README.md of all there; without recipes, only the latter",
+    )  # fmt: skip
+    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder with recipes of your own")
+    return parser
+
+
+def split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The words before and after --."""
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
+
+
+def recipes(config_dir: Path | None) -> list[str]:
+    """The experiments that have a published block."""
+    from gan_research.cli.compose import conf_folder
+
+    folders = [folder / "experiment" for folder in (conf_folder(), config_dir) if folder is not None]
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    return [name for name in names if compose_train([f"experiment={name}"], config_dir).published is not None]
+
+
+def composed(name: str, budget: str, given: Arguments) -> Composition:
+    """A recipe as it is to be played; UserError where it isn't one."""
+    known = groups(given.config_dir)["experiment"]
+    if name not in known:
+        raise UserError(f"there is no recipe {name}: {did_you_mean(name, known)}")
+    words = [o for o in given.overrides if not of_sweep(o)]
+    composition = compose_train([f"experiment={name}", f"budget={budget}", *words], given.config_dir)
+    if composition.published is None:
+        raise UserError(f"{name} claims nothing: a recipe has a published block, with its source (docs/results)")
+    return composition
+
+
+class Reproduction:
+    """Recipes at a budget, over seeds: a sweep, in a folder that is the same for the same budget and overrides."""
+
+    def __init__(self, compositions: dict[str, Composition], budget: str, seeds: int, given: Arguments):
+        from gan_research.cli.build import build_evaluation
+
+        self.compositions, self.budget, self.seeds, self.given = compositions, budget, range(seeds), given
+        for name, composition in compositions.items():
+            if build_evaluation(composition.config, optional=False) is None:
+                raise UserError(f"{name} is measured by nothing: leave out metrics=none")
+        self.changed = [o for o in given.overrides if not any(concerns(o, key) for key in NOT_THE_GAME)]
+        same = json.dumps(sorted(self.changed))
+        other = f"-{hashlib.sha256(same.encode()).hexdigest()[:6]}" if self.changed else ""
+        first = next(iter(compositions.values()))
+        self.folder = Path(first.config["output"]) / f"reproduce-{budget}{other}"
+
+    def play(self) -> int:
+        """Play what is left of it, here or by a cluster's jobs; the exit status."""
+        from gan_research.cli import multirun
+
+        sweep = self.sweep()
+        console = Console()
+        console.print(f"sweep {sweep.folder}", highlight=False, soft_wrap=True)
+        if self.is_over(sweep):
+            return 0
+        if multirun.submitted(sweep, self.given):
+            return RESUME
+        wanted = replace(sweep, search=sweep.search | {"points": self.points})
+        return 0 if multirun.take_part(wanted, console)[1] else RESUME
+
+    @property
+    def points(self) -> list[dict[str, str]]:
+        """Seed by seed, so that all recipes have one result before any has two."""
+        return [{"experiment": name, "seed": str(seed)} for seed in self.seeds for name in self.compositions]
+
+    def sweep(self) -> "Sweep":
+        """The sweep, with these points among its own."""
+        from gan_research.cli import multirun
+        from gan_research.sweeps.search import Listed
+        from gan_research.sweeps.sweep import RECORD, Sweep
+
+        if (self.folder / RECORD).is_file():
+            sweep = Sweep.open(self.folder)
+        else:
+            fixed = [f"budget={self.budget}", *(o for o in self.given.overrides if not of_sweep(o))]
+            config = compose_multirun([o for o in self.given.overrides if of_sweep(o)], self.given.config_dir)
+            config["sweep"] = {"_target_": f"{Listed.__module__}.{Listed.__qualname__}", "points": []}
+            examples = [[f"experiment={name}", "seed=0"] for name in self.compositions]
+            sweep = multirun.new_sweep(self.folder.name, fixed, examples, config, self.given.config_dir)
+            sweep.folder, sweep.metric, sweep.goal, sweep.rounds = self.folder, None, None, None
+            sweep.command = shlex.join(["gan", "reproduce", *self.command(list(self.compositions))])
+            sweep.create()
+        known = sweep.search["points"]
+        sweep.search["points"] = known + [point for point in self.points if point not in known]
+        sweep.write()
+        return sweep
+
+    def is_over(self, sweep: "Sweep") -> bool:
+        """Whether nothing is left to play: a game that diverged would do so again."""
+        from gan_research.reproduction.gathering import gathered
+
+        return not any(
+            seed.state not in ("finished", "diverged")
+            for name in self.compositions
+            for seed in gathered(sweep, name, self.seeds)
+        )
+
+    def results(self) -> list["Result"]:
+        """What has come out so far."""
+        from gan_research.reproduction.gathering import gathered
+        from gan_research.reproduction.result import Result
+        from gan_research.sweeps.sweep import Sweep
+
+        sweep = Sweep.open(self.folder)
+        found = []
+        for name, composition in self.compositions.items():
+            paper = compose_train([f"experiment={name}"], self.given.config_dir)
+            assert paper.published is not None
+            found.append(
+                Result(
+                    recipe=name,
+                    budget=self.budget,
+                    overrides=self.changed,
+                    command=shlex.join(["gan", "reproduce", *self.command([name])]),
+                    published=paper.published,
+                    rounds=composition.config["rounds"],
+                    paper_rounds=paper.config["rounds"],
+                    changes=changes(paper.config, composition.config),
+                    seeds=gathered(sweep, name, self.seeds),
+                )
+            )
+        return found
+
+    def command(self, names: Sequence[str]) -> list[str]:
+        """The arguments that play these recipes again."""
+        changed = ["--", *self.changed] if self.changed else []
+        return [*names, "--seeds", str(len(self.seeds)), "--budget", self.budget, *changed]
+
+
+def changes(paper: dict[str, Any], played: dict[str, Any]) -> list[str]:
+    """In what the game that is played isn't the recipe's."""
+    from gan_research.checkpoints import differences
+    from gan_research.cli.fit import CHANGEABLE
+
+    bookkeeping = CHANGEABLE - {"rounds"}
+    return [line for line in differences(paper, played) if line.partition(":")[0].partition(".")[0] not in bookkeeping]
+
+
+def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> None:
+    """The table, here and in the folder, and a page for each recipe."""
+    from gan_research.files import as_json, write_atomically
+    from gan_research.reproduction.recipe_pages import write_pages
+    from gan_research.reproduction.table import results_table, rows, terminal_table
+    from gan_research.reproduction.verdict import RULE
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=150)
+    console.print(terminal_table(results))
+    judged: dict[str, list[Any]] = {result.recipe: [] for result in results}
+    for result, verdict in rows(results):
+        judged[result.recipe].append(asdict(verdict))
+    content = [asdict(result) | {"verdicts": judged[result.recipe]} for result in results]
+    text = f"{results_table(results)}\n\n{RULE}\n\n" + "\n".join(f"- `{result.command}`" for result in results) + "\n"
+    written = write_pages(results, folder)
+    write_atomically(folder / "results.md", text.encode())
+    for path in filter(None, (folder / "results.json", options.json)):
+        write_atomically(path, (json.dumps(as_json(content), indent=1) + "\n").encode())
+    for path in (folder / "results.md", folder / "results.json", *written, *filter(None, [options.json])):
+        console.print(f"written: {path}", highlight=False, soft_wrap=True)
+    for seed in (seed for result in results for seed in result.seeds if seed.state == "failed"):
+        console.print(f"failed: seed {seed.seed}: {seed.reason}", highlight=False, soft_wrap=True, markup=False)
+
+
+def write_results(folder: Path, config_dir: Path | None) -> int:
+    """Write the page of all records in a folder."""
+    from gan_research.files import write_atomically
+    from gan_research.reproduction.results_page import results_page
+
+    page = folder / "README.md"
+    write_atomically(page, results_page(folder, claims(config_dir)).encode())
+    print(f"written: {page}")
+    return 0
+
+
+def claims(config_dir: Path | None = None) -> dict[str, tuple[dict[str, Any], int]]:
+    """recipe -> what was published, as a config node, and the rounds of its whole budget."""
+    found = {}
+    for name in recipes(config_dir):
+        composition = compose_train([f"experiment={name}"], config_dir)
+        assert composition.published is not None
+        found[name] = (composition.published, int(composition.config["rounds"]))
+    return found

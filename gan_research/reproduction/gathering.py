@@ -1,0 +1,48 @@
+"""From the trials of a sweep to the results of its recipes."""
+
+import json
+from collections.abc import Sequence
+
+from gan_research.errors import DIVERGED
+from gan_research.report.folders import RUN, read_run
+from gan_research.reproduction.result import SeedResult, State, thinned
+from gan_research.sweeps.sweep import Sweep
+from gan_research.sweeps.trials import Trial
+
+METRICS = "metrics/"
+
+
+def gathered(sweep: Sweep, recipe: str, seeds: Sequence[int]) -> list[SeedResult]:
+    """What came of a recipe's trainings, one for each of the seeds."""
+    trials = {(trial.values["experiment"], trial.values["seed"]): trial for trial in sweep.trials()}
+    return [of_trial(trials.get((recipe, str(seed))), seed) for seed in seeds]
+
+
+def of_trial(trial: Trial | None, seed: int) -> SeedResult:
+    """What came of one training, as far as it has come."""
+    if trial is None:
+        return SeedResult(seed, "open")
+    if (home := trial.runs[0].home()) is None:
+        return SeedResult(seed, "failed" if trial.reason else "open", trial.reason)
+    run, end = read_run(home, []), trial.runs[0].end()
+    state: State = "diverged" if end is not None and end.exit == DIVERGED else run.state
+    measured = [row for row in run.rows if isinstance(row.get("protocol"), dict)]
+    last = measured[-1] if measured and measured[-1]["round"] == run.rows[-1]["round"] else {}
+    columns = [key for key in last if key.startswith(METRICS)]
+    segment = json.loads((home / RUN).read_text())["segments"][-1]
+    final = run.rows[-1] if run.rows else {}
+    return SeedResult(
+        seed=seed,
+        state=state,
+        reason=run.reason,
+        rounds=final.get("round", 0),
+        kimg=final.get("kimg", 0.0),
+        seconds=round(run.place(final, "seconds") or 0.0, 1) if final else 0.0,
+        device=segment.get("device", ""),
+        commit=segment.get("commit"),
+        torch=segment.get("torch", ""),
+        values={key.removeprefix(METRICS): last[key] for key in columns} if state == "finished" else {},
+        protocol=last.get("protocol", {}),
+        better=last.get("better", {}),
+        curves={key.removeprefix(METRICS): thinned(run.points(key, "round")) for key in columns},
+    )

@@ -1,0 +1,130 @@
+"""What came out of a recipe over some seeds: a small record that can be kept, and says if it was changed by hand."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gan_research import __version__
+from gan_research.errors import UserError
+from gan_research.files import as_json, write_atomically
+from gan_research.report.statistics import Interval, mean_interval
+from gan_research.reproduction.published import Published
+
+State = Literal["finished", "diverged", "failed", "running", "stopped", "open"]
+
+POINTS = 40
+"""Of a curve that are kept, at most."""
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One training. `values`: column -> the number after the last round, of one that finished, measured by `protocol`.
+
+    seconds: of all rounds, without start-up, logging's waits and evaluations. curves: column -> [round, number].
+    """
+
+    seed: int
+    state: State
+    reason: str | None = None
+    rounds: int = 0
+    kimg: float = 0.0
+    seconds: float = 0.0
+    device: str = ""
+    commit: str | None = None
+    torch: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+    protocol: dict[str, Any] = field(default_factory=dict)
+    better: dict[str, str] = field(default_factory=dict)
+    """column -> "min" or "max"."""
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A recipe, played at a budget over seeds, beside what was published.
+
+    overrides: what was changed in it. changes: what of the game isn't as in the recipe, "rounds: 400000 -> 4000".
+    rounds, paper_rounds: that are played here, and by the recipe.
+    """
+
+    recipe: str
+    budget: str
+    overrides: list[str]
+    command: str
+    published: dict[str, Any]
+    rounds: int
+    paper_rounds: int
+    changes: list[str]
+    seeds: list[SeedResult]
+    version: str = __version__
+
+    @property
+    def claim(self) -> Published:
+        """What was published."""
+        return Published(**{key: value for key, value in self.published.items() if key != "_target_"})
+
+    @property
+    def finished(self) -> list[SeedResult]:
+        return [seed for seed in self.seeds if seed.state == "finished"]
+
+    @property
+    def unfinished(self) -> list[SeedResult]:
+        """Those that have yet to be played, or played on."""
+        return [seed for seed in self.seeds if seed.state not in ("finished", "diverged")]
+
+    @property
+    def better(self) -> dict[str, str]:
+        """column -> "min" or "max"."""
+        return {column: best for seed in self.seeds for column, best in seed.better.items()}
+
+    def values(self, column: str) -> list[float]:
+        """A column over the seeds that finished with it."""
+        return [seed.values[column] for seed in self.finished if column in seed.values]
+
+    def interval(self, column: str) -> Interval | None:
+        """95 % of its mean over training seeds; None of fewer than 2."""
+        return mean_interval(self.values(column))
+
+    @property
+    def file(self) -> str:
+        """The name of the file that it is kept in."""
+        return f"{self.recipe}-{self.budget}.json"
+
+    def write(self, path: Path) -> None:
+        """Write it, with the hash of its content."""
+        content = as_json(asdict(self))
+        write_atomically(path, (json.dumps(content | {"sha256": digest(content)}, indent=1) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> "Result":
+        """The record at `path`. UserError where it can't be read, or isn't what was written."""
+        try:
+            content = json.loads(path.read_text())
+            found = content.pop("sha256")
+            seeds = [SeedResult(**seed) for seed in content["seeds"]]
+            result = cls(**content | {"seeds": seeds})
+        except OSError as error:
+            raise UserError(f"{path} can't be read: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"{path} is no record of a result: write it by gan reproduce ... --keep DIR") from error
+        if digest(content) != found:
+            raise UserError(
+                f"{path} was changed after it was written (its SHA-256 isn't {found[:12]}...): "
+                "records aren't edited, get the old one back or run its command again"
+            )
+        return result
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of plain values."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def thinned(points: Sequence[tuple[float, float]]) -> list[list[float]]:
+    """At most POINTS of a curve, evenly, with the first and the last; five digits."""
+    last, most = len(points) - 1, min(len(points), POINTS)
+    chosen = [points[round(i * last / max(1, most - 1))] for i in range(most)]
+    return [[x, float(f"{y:.5g}")] for x, y in chosen]
