@@ -17,6 +17,7 @@ COMMANDS = {
     "reproduce": "train recipes of papers, and hold the results against what was published",
     "watch": "the same page, served here while the runs go on",
     "report": "the same as a report in W&B",
+    "cost": "what a run will take on this machine: memory, operations, time and what it goes to",
     "theory": "see the theory of the game: gan theory phases, or gan theory --help",
     "sample": "draw pictures, or points, from a checkpoint or a run",
     "export": "write a trained generator as plain weights and JSON",
