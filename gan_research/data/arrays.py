@@ -40,8 +40,9 @@ class Arrays(ImageData):
         seed: int = 0,
         flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
     ) -> None:
-        super().__init__(batch_size, seed, flip, value_range)
+        super().__init__(batch_size, seed, flip, value_range, dequantise)
         if heldout_path is not None and heldout:
             raise UserError("data.heldout_path and data.heldout exclude each other: give only one")
         self.path = Path(path).expanduser()

@@ -24,8 +24,9 @@ class Digits(ImageData):
         seed: int = 0,
         flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
     ) -> None:
-        super().__init__(batch_size, seed, flip, value_range)
+        super().__init__(batch_size, seed, flip, value_range, dequantise)
         self.resolution = resolution
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:

@@ -42,8 +42,9 @@ class PictureData(ImageData):
         seed: int,
         flip: bool,
         value_range: tuple[float, float],
+        dequantise: bool,
     ) -> None:
-        super().__init__(batch_size, seed, flip, value_range)
+        super().__init__(batch_size, seed, flip, value_range, dequantise)
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
         self.skip_corrupt, self.num_workers = skip_corrupt, num_workers
 
@@ -91,8 +92,11 @@ class ImageFolder(PictureData):
         seed: int = 0,
         flip: bool = False,
         value_range: tuple[float, float] = (-1.0, 1.0),
+        dequantise: bool = False,
     ) -> None:
-        super().__init__(resident, resident_limit_gib, skip_corrupt, num_workers, batch_size, seed, flip, value_range)
+        super().__init__(
+            resident, resident_limit_gib, skip_corrupt, num_workers, batch_size, seed, flip, value_range, dequantise
+        )
         self.root = Path(root).expanduser()
         self.name = self.root.absolute().name
         self.resolution, self.channels = resolution, channels

@@ -42,7 +42,12 @@ CASES = {
     "k=3, two penalties, cosine": (
         "play",
         range(11, 30),
-        ["schedule.discriminator_steps=3", "regularizer=[r1,gradient_penalty]", "lr_schedule=cosine"],
+        [
+            "schedule.discriminator_steps=3",
+            "regularizer=[r1,gradient_penalty]",
+            "lr_schedule=cosine",
+            "data.dequantise=true",
+        ],
     ),
     "k=1, lazy R1, before the first interval is over": ("play", range(1, 10), ["regularizer.r1.every=4"]),
     "k=2, simultaneous, conditional, while a checkpoint is written": (

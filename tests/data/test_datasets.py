@@ -84,6 +84,7 @@ def test_digits_hold_out_every_ninth():
         "num_classes": 10,
         "value_range": [-1.0, 1.0],
         "flip": False,
+        "dequantise": False,
     }
 
 

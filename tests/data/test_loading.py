@@ -1,4 +1,4 @@
-"""From the set to what the players see: range, flips, streaming, Lightning."""
+"""From the set to what the players see: range, flips, dequantisation, streaming, Lightning."""
 
 from types import SimpleNamespace
 
@@ -77,18 +77,46 @@ def test_batches_are_uint8_until_they_are_made_ready():
 
 
 @pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("world_size", [2, 4])
-def test_flips_do_not_depend_on_the_ranks(k, world_size):
-    data, size = Digits(batch_size=16, flip=True), 16
-    b = size // world_size
+@pytest.mark.parametrize(("world_size", "accumulation"), [(2, 1), (4, 1), (1, 2), (2, 4)])
+def test_what_is_drawn_does_not_depend_on_ranks_and_accumulation(k, world_size, accumulation):
+    data, size = Digits(batch_size=16, flip=True, dequantise=True), 16
+    b = size // world_size // accumulation
     for start in (0, 120):
         alone = data.ready(next(iter(data.rounds(k, start)))).images
         ranks = [
-            data.ready(next(iter(data.rounds(k, start, r, world_size))), r, world_size).images
+            data.ready(
+                next(iter(data.rounds(k, start, r, world_size, accumulation=accumulation))), r, world_size, accumulation
+            ).images
             for r in range(world_size)
         ]
-        joined = torch.cat([r[u * b : (u + 1) * b] for u in range(k) for r in ranks])
+        joined = torch.cat([r[u * b : (u + 1) * b] for u in range(k * accumulation) for r in ranks])
         assert torch.equal(joined, alone)
+
+
+@pytest.mark.parametrize("value_range", [(-1.0, 1.0), (0.0, 1.0)])
+def test_dequantisation_is_uniform_noise_below_a_level(value_range):
+    data = Digits(batch_size=1000, value_range=value_range, dequantise=True)
+    low, high = value_range
+    batch = next(iter(data.rounds()))
+    noise = [
+        (data.ready(batch._replace(round=round)).images - data.to_float(batch.images)) / (high - low) * 256
+        for round in (0, 0, 1)
+    ]
+    assert -1e-4 < noise[0].min() < 1e-3
+    assert 1 - 1e-3 < noise[0].max() < 1 + 1e-4
+    assert noise[0].mean().item() == pytest.approx(1 / 2, abs=5e-3)  # 64 000 values: 4.4 standard deviations
+    assert noise[0].std().item() == pytest.approx(12**-0.5, abs=3e-3)
+    assert torch.equal(noise[0], noise[1])
+    assert abs(torch.corrcoef(torch.stack([noise[0].flatten(), noise[2].flatten()]))[0, 1]) < 0.02
+    levels = to_uint8(data.ready(batch).images - (high - low) / 512, value_range)
+    assert torch.equal(levels, batch.images)
+
+
+def test_nothing_is_dequantised_unless_it_is_asked_for():
+    data = Digits()
+    batch = next(iter(data.rounds()))
+    assert not data.dequantise
+    assert torch.equal(data.ready(batch).images, data.to_float(batch.images))
 
 
 def test_flips_mirror_half_of_the_pictures_and_change_with_round_and_seed():
