@@ -238,4 +238,7 @@ def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             if any(_concerns(o, f"{group}.{name}") for o in overrides):
                 raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
         config[group] = chosen
+    for group in ("ema", "metrics"):  # the same of what may be none
+        if "_target_" not in (config.get(group) or {}):
+            config[group] = None
     return config

@@ -44,6 +44,12 @@ def main(arguments: list[str]) -> int:
             if result.finished:
                 result.write(options.keep / "records" / result.file)
         write_results(options.keep, options.config_dir)
+    if failed := [seed for result in results for seed in result.seeds if seed.state == "failed"]:
+        every = sum(len(result.seeds) for result in results)
+        raise UserError(
+            f"{len(failed)} of {every} trainings failed, the log of each is in {reproduction.folder}/TRIAL/0/log.txt; "
+            "the same command again goes on with them"
+        )
     return status
 
 
@@ -124,7 +130,10 @@ class Reproduction:
         if multirun.submitted(sweep, self.given):
             return RESUME
         wanted = replace(sweep, search=sweep.search | {"points": self.points})
-        return 0 if multirun.take_part(wanted, console)[1] else RESUME
+        if multirun.take_part(wanted, console)[1]:
+            return 0
+        console.print("stopped; the same command goes on")
+        return RESUME
 
     @property
     def points(self) -> list[dict[str, str]]:
@@ -154,7 +163,7 @@ class Reproduction:
         return sweep
 
     def is_over(self, sweep: "Sweep") -> bool:
-        """Whether nothing is left to play: a game that diverged would do so again."""
+        """Whether nothing is left to play."""
         from gan_research.reproduction.gathering import gathered
 
         return not any(
@@ -226,8 +235,10 @@ def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> 
         write_atomically(path, (json.dumps(as_json(content), indent=1) + "\n").encode())
     for path in (folder / "results.md", folder / "results.json", *written, *filter(None, [options.json])):
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
-    for seed in (seed for result in results for seed in result.seeds if seed.state == "failed"):
-        console.print(f"failed: seed {seed.seed}: {seed.reason}", highlight=False, soft_wrap=True, markup=False)
+    for result in results:
+        for seed in (seed for seed in result.seeds if seed.reason):
+            line = f"{seed.state}: {result.recipe}, seed {seed.seed}: {seed.reason}"
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def write_results(folder: Path, config_dir: Path | None) -> int:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 
-from gan_research.errors import DIVERGED
 from gan_research.report.folders import RUN, read_run
 from gan_research.reproduction.result import SeedResult, State, thinned
 from gan_research.sweeps.sweep import Sweep
@@ -24,8 +23,8 @@ def of_trial(trial: Trial | None, seed: int) -> SeedResult:
         return SeedResult(seed, "open")
     if (home := trial.runs[0].home()) is None:
         return SeedResult(seed, "failed" if trial.reason else "open", trial.reason)
-    run, end = read_run(home, []), trial.runs[0].end()
-    state: State = "diverged" if end is not None and end.exit == DIVERGED else run.state
+    run = read_run(home, [])
+    state: State = "diverged" if trial.diverged else run.state
     measured = [row for row in run.rows if isinstance(row.get("protocol"), dict)]
     last = measured[-1] if measured and measured[-1]["round"] == run.rows[-1]["round"] else {}
     columns = [key for key in last if key.startswith(METRICS)]

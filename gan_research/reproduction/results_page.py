@@ -49,8 +49,8 @@ def not_run(names: Sequence[str], claims: Mapping[str, tuple[dict[str, Any], int
         node, rounds = claims[name]
         lines.append((f"`{name}`", node["claim"], f"{rounds:,}", *estimate(costs / f"{name}.json")))
     head = (
-        "## Not run\n\nNot yet played to the whole budget. What one seed would take is estimated by `gan cost RECIPE` from a "
-        "short measured run on the device that is named.\n\n"
+        "## Not run\n\nNot yet played to the whole budget. What one seed would take is estimated by `gan cost RECIPE`, "
+        "from a short run on the device that is named.\n\n"
     )
     return head + markdown_table(("recipe", "claim", "rounds", "PFLOP", "a seed takes", "on"), lines)
 

@@ -73,7 +73,7 @@ class Grid(Search):
 
 
 class Listed(Search):
-    """These points, each once; whatever else is in the sweep's folder is left alone.
+    """These points, each once; whatever else is in the sweep's folder is left alone, and so are games that diverged.
 
     points: {key: value}, as they are written in overrides.
     """
@@ -88,7 +88,7 @@ class Listed(Search):
         return None if point is None else Proposal(point, [as_overrides(point)])
 
     def wants(self, trial: Trial) -> bool:
-        return trial.values in self.points
+        return trial.values in self.points and not trial.diverged
 
 
 def joined(space: dict[str, str] | None, axes: list[Axis]) -> list[Axis]:

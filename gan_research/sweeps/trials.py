@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from gan_research.errors import DIVERGED
 from gan_research.files import write_atomically
 from gan_research.tracking.folder import HISTORY, LOCK, is_locked, read_history
 
@@ -117,6 +118,11 @@ class Trial:
         if statuses - {"finished"}:
             return "failed"
         return "finished" if None not in ends else None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a game of it did, and would do so again."""
+        return any((end := run.end()) is not None and end.exit == DIVERGED for run in self.runs)
 
     @property
     def reason(self) -> str | None:

@@ -1,0 +1,192 @@
+"""`gan reproduce`: trainings of a paper's recipe, resumed and never begun anew, and what is said of them."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from gan_research.errors import RESUME
+from gan_research.tracking import read_history
+
+RECIPE = """\
+# @package _global_
+# A ring, tiny
+defaults:
+  - override /data: pacgan_ring
+  - override /generator: mlp
+  - override /discriminator: mlp
+  - override /regularizer: none
+  - override /metrics: modes
+  - override /ema: none
+  - override /logger: none
+rounds: 24
+batch_size: 16
+generator: {width: 16}
+discriminator: {width: 16}
+prior: {latent_dim: 2}
+log_every: 4
+sample_every: 24
+evaluate_every: 8
+checkpoint_every: 4
+metrics: {num_samples: 100}
+budgets:
+  smoke: [rounds=8]
+published:
+  _target_: gan_research.reproduction.Published
+  claim: a tiny net finds no mode
+  numbers: {reverse_kl: {value: 2.0, spread: 0.5, tolerance: 1.0}, modes: {value: 0.0}}
+  spread: nothing
+  tolerance: generous
+  protocol: 100 samples
+  evaluation: {num_fake: 100, ema: false}
+  source: {paper: "Somebody 2020, table 1"}
+"""
+
+PATCH = """
+import os, signal
+from gan_research.gan import GAN
+
+play = GAN.training_step
+
+
+def bad(self, *args):
+    width = self.generator.body[0].out_features
+    if self.round == 14 and self.seed == 1:
+        if width == 24 and not os.path.exists({mended!r}):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if width == 16:
+            for weight in self.discriminator.parameters():
+                weight.data.fill_(float("nan"))
+    play(self, *args)
+
+
+GAN.training_step = bad
+"""
+
+
+@pytest.fixture
+def recipes(tmp_path):
+    """A config folder with the recipes `tiny` and `wide`, which is said to be better."""
+    folder = tmp_path / "conf"
+    (folder / "experiment").mkdir(parents=True)
+    (folder / "experiment" / "tiny.yaml").write_text(RECIPE)
+    wide = RECIPE.replace("width: 16", "width: 24") + "  better_than: {modes: [tiny]}\n"
+    (folder / "experiment" / "wide.yaml").write_text(wide)
+    return folder
+
+
+def homes(folder):
+    return {path.parts[-4]: path.parent for path in sorted(folder.glob("*/0/*/run.json"))}
+
+
+def rounds(home):
+    return [row["round"] for row in read_history(home / "history.jsonl")]
+
+
+def test_seeds_that_were_lost_go_on_and_a_diverged_one_counts(recipes, server, tmp_path):
+    mended, runs = tmp_path / "mended", tmp_path / "runs"
+    patch = PATCH.replace("{mended!r}", repr(str(mended)))
+    words = ["tiny", "wide", "--seeds", "2", "--config-dir", recipes, "--", f"output={runs}"]
+    ended = server.start("reproduce", *words, patch=patch).ended(300)
+    assert ended.status == 2, ended
+    assert "gan: error: 1 of 4 trainings failed" in ended.error
+    assert "failed: wide, seed 1: ended by SIGKILL" in ended.output
+    assert "diverged: tiny, seed 1: round 15: logits/real is NaN" in ended.output
+    folder = runs / "reproduce-paper"
+    tiny, wide = json.loads((folder / "results.json").read_text())
+    assert [seed["state"] for seed in tiny["seeds"]] == ["finished", "diverged"]
+    assert [verdict["word"] for verdict in tiny["verdicts"]] == ["not reproduced", "not comparable"]
+    assert [seed["state"] for seed in wide["seeds"]] == ["finished", "failed"]
+    assert {verdict["reason"] for verdict in wide["verdicts"]} == {"1 of 2 seeds of wide unfinished"}
+    before = homes(folder)
+    untouched = {trial: (before[trial] / "history.jsonl").stat().st_mtime_ns for trial in ("000", "001", "002")}
+
+    mended.touch()
+    kept = tmp_path / "kept"
+    again = ["--keep", kept, "--json", tmp_path / "all.json", *words]
+    ended = server.start("reproduce", *again, patch=patch).ended(300)
+    assert ended.status == 0, ended
+    assert homes(folder) == before  # none was begun anew
+    assert {trial: (before[trial] / "history.jsonl").stat().st_mtime_ns for trial in untouched} == untouched
+    assert rounds(before["003"]) == rounds(before["000"])
+    _, wide = json.loads((tmp_path / "all.json").read_text())
+    assert [seed["rounds"] for seed in wide["seeds"]] == [24, 24]
+    assert wide["verdicts"][0]["word"] in ("reproduced", "better", "not reproduced")
+    assert wide["seeds"][1]["protocol"]["num_fake"] == 100
+    assert wide["command"] == "gan reproduce wide --seeds 2 --budget paper"
+    assert wide["seeds"][0]["device"].endswith("1 thread")
+    assert [path.name for path in sorted(folder.glob("*.html"))] == ["tiny.html", "wide.html"]
+    assert sorted(path.name for path in (kept / "records").iterdir()) == ["tiny-paper.json", "wide-paper.json"]
+    assert "| tiny | reverse_kl | 2 ± 0.5 |" in (kept / "README.md").read_text()
+
+    ended = server.start("reproduce", "tiny", *words[2:], patch=patch).ended(300)  # nothing is left
+    assert ended.status == 0, ended
+    assert homes(folder) == before
+    assert "│ tiny" in ended.output
+    assert "│ wide" not in ended.output
+
+
+def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, server, tmp_path):
+    words = ["tiny", "--budget", "smoke", "--config-dir", recipes, "--", f"output={tmp_path}", "rounds=30000"]
+    started = server.start("reproduce", "--seeds", "1", *words)
+    started.until(lambda: list(tmp_path.glob("*/*/0/*/checkpoints/last.ckpt")))
+    os.kill(started.pid, signal.SIGINT)
+    ended = started.ended()
+    assert ended.status == RESUME, ended
+    assert "stopped; the same command goes on" in ended.output
+    assert "0 of 1 (1 stopped)" in (tmp_path / next(tmp_path.glob("reproduce-*/results.md"))).read_text()
+    (folder,) = tmp_path.glob("reproduce-smoke-*")  # named by what was changed
+    assert json.loads((folder / "results.json").read_text())[0]["changes"] == ["rounds: 24 -> 30000"]
+    words[-1] = "rounds=8"
+    ended = server.start("reproduce", "--seeds", "1", *words).ended(300)
+    ended = server.start("reproduce", "--seeds", "2", *words).ended(300)
+    assert ended.status == 0, ended
+    found = [path for path in tmp_path.glob("reproduce-smoke-*") if path != folder]
+    assert [len(homes(path)) for path in found] == [2]
+    assert "8 of 24 rounds" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tinny"], "there is no recipe tinny: did you mean 'tiny'?"),
+        (["modes"], "modes claims nothing"),
+        (["tiny", "--seeds", "0"], "--seeds 0: give at least 1"),
+        (["tiny", "--budget", "pilot"], "experiment=tiny has no budget pilot: it has paper, smoke"),
+        (["tiny", "--", "metrics=none"], "tiny is measured by nothing"),
+        (["tiny", "--", "generator.widht=3"], "there is no generator.widht: did you mean 'generator.width'?"),
+        ([], "give recipes: "),
+    ],
+)
+def test_bad_input(recipes, gan, words, message):
+    said = gan("reproduce", "--config-dir", recipes, *words)
+    assert said.status == 2
+    assert said.error.startswith(f"gan: error: {message}")
+    assert said.error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('{paper: "Somebody 2020, table 1"}', "{files: [a.py]}", "published.source names neither a paper nor"),
+        ("num_fake: 100", "num_fakes: 100", "there is no published.evaluation.num_fakes: did you mean 'num_fake'?"),
+        ("protocol: 100 samples", "protokol: 100 samples", "there is no published.protokol"),
+        ("value: 2.0", "value: high", "published.numbers="),
+    ],
+)
+def test_a_recipe_that_says_too_little_or_nonsense(recipes, gan, old, new, message):
+    path = recipes / "experiment" / "tiny.yaml"
+    path.write_text(RECIPE.replace(old, new))
+    said = gan("reproduce", "--config-dir", recipes, "tiny")
+    assert said.status == 2
+    assert message in said.error
+    assert said.error.count("\n") == 1
+
+
+def test_a_record_edited_by_hand_is_told(gan, tmp_path):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a.json").write_text("{}")
+    said = gan("reproduce", "--keep", tmp_path)
+    assert said.status == 2
+    assert "a.json is no record of a result" in said.error
