@@ -76,9 +76,9 @@ def table(cost: "Cost") -> "Table":
     from rich.table import Table
 
     whole, evaluating = cost.whole, cost.evaluating
-    table = Table(
-        title=f"{cost.name}, on {cost.device} with {cost.threads} threads", show_header=False, title_justify="left"
-    )
+    threads = f"{cost.threads} thread{'s' if cost.threads > 1 else ''}"
+    title = f"{cost.name}, on {cost.device} with {threads}"
+    table = Table(title=title, show_header=False, title_justify="left")
     updates = ", ".join(f"{player} {count:,}" for player, count in cost.updates.items())
     table.add_row("rounds", f"{cost.rounds:,} ({cost.kimg:,.1f} kimg); updates: {updates}")
     for player, count in cost.parameters.items():

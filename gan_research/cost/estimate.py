@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import wandb
 from rich.console import Console
 
 from gan_research.callbacks import Periodic
@@ -17,7 +18,7 @@ from gan_research.cli.compose import Composition
 from gan_research.cli.fit import Parts, checked_watchers, names, play
 from gan_research.cost.costs import Cost, Estimate, Evaluating
 from gan_research.cost.counting import Count, count
-from gan_research.cost.evaluations import EvaluationTime, time_evaluation
+from gan_research.cost.evaluations import EvaluationTime, extractor_of, time_evaluation
 from gan_research.cost.kinds import Kind, kinds_of, steps_of
 from gan_research.cost.meter import Meter, times
 from gan_research.cost.pieces import pieces_of
@@ -41,7 +42,12 @@ def estimate(composition: Composition, seconds: float = 10.0, rounds: int | None
     if not seconds > 0 or (rounds is not None and rounds < 1):
         raise UserError(f"seconds={seconds:g}, rounds={rounds}: measure for more than 0 seconds, or at least 1 round")
     with tempfile.TemporaryDirectory(prefix="gan-cost-", ignore_cleanup_errors=True) as folder, by_itself(Path(folder)):
-        return measure(composition, Path(folder), seconds, rounds)
+        try:
+            return measure(composition, Path(folder), seconds, rounds)
+        except UserError as error:
+            if isinstance(diverged := error.__cause__ or error, Diverged):
+                raise UserError(f"the game diverges while it is measured: {diverged}") from error
+            raise
 
 
 @contextmanager
@@ -50,6 +56,7 @@ def by_itself(folder: Path) -> Iterator[None]:
     mode = "disabled" if os.environ.get("WANDB_MODE") == "disabled" else "offline"
     own = {"WANDB_MODE": mode, "WANDB_SILENT": "true"}
     own |= {f"WANDB_{name}_DIR": str(folder / "wandb" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+    served = "WANDB_SERVICE" in os.environ
     before = {name: os.environ.get(name) for name in (*own, "WANDB_SWEEP_ID", "WANDB_RUN_ID", "MLFLOW_TRACKING_URI")}
     for name in before:
         os.environ.pop(name, None)
@@ -58,6 +65,8 @@ def by_itself(folder: Path) -> Iterator[None]:
         with torch.random.fork_rng():
             yield
     finally:
+        if "WANDB_SERVICE" in os.environ and not served:
+            wandb.teardown()  # its process knows this folder
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
@@ -72,6 +81,7 @@ def measure(composition: Composition, folder: Path, seconds: float, rounds: int 
     if "on_divergence" in config["health"]:
         config["health"] = config["health"] | {"on_divergence": "stop"}
     require_one_process(config["trainer"])
+    extractor = extractor_of(config["metrics"], notes)
     began = time.perf_counter()
     data = build_data(config)
     loaded = time.perf_counter() - began
@@ -82,11 +92,8 @@ def measure(composition: Composition, folder: Path, seconds: float, rounds: int 
     evaluation: list[EvaluationTime] = []
 
     def after(trainer: Any, gan: GAN) -> None:
-        if config["metrics"]:
-            try:
-                evaluation.append(time_evaluation(config["metrics"], trainer, gan, seconds / 3))
-            except UserError as error:
-                notes.append(f"evaluation not measured: {error}")
+        if extractor is not None:
+            evaluation.append(time_evaluation(config["metrics"], extractor, trainer, gan, seconds / 3))
 
     began = time.perf_counter()
     gan = build_game(config, data)
@@ -124,12 +131,7 @@ def play_beginning(
     run = Run.create(folder, name, group, config["tags"], [], None, composition.chosen)
     run.begin(config)
     parts = Parts(data, gan, trainer, None, checked_watchers(config, gan, data))
-    try:
-        play(run, config, parts, Console(quiet=True), None)
-    except UserError as error:
-        if isinstance(error.__cause__, Diverged):
-            raise UserError(f"the game diverges while it is measured: {error.__cause__}") from error
-        raise
+    play(run, config, parts, Console(quiet=True), None)
     if not meter.finished:
         raise KeyboardInterrupt
 

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from gan_research.cli.build import make
 from gan_research.errors import UserError
 from gan_research.gan import GAN
+from gan_research.metrics import Evaluation
 
 FEWEST = 16
 """Samples of the first trial."""
@@ -30,13 +31,30 @@ class Trial(NamedTuple):
     reference_seconds: float
 
 
-def time_evaluation(node: dict[str, Any], trainer: pl.Trainer, gan: GAN, limit: float) -> EvaluationTime:
-    """By trials of more and more samples, until all of it fits into `limit` seconds, or a trial of more doesn't.
+def extractor_of(node: dict[str, Any] | None, notes: list[str]) -> Any:
+    """The extractor of the metrics, or None and a note; a UserError where the rest of the metrics can't be."""
+    if not node:
+        return None
+    try:
+        extractor = make(node["extractor"])
+    except UserError as error:
+        notes.append(f"evaluation not measured: {error}")
+        return None
+    evaluation_of(node, extractor)
+    return extractor
 
-    node: the config of the metrics. Nothing is kept in the cache, nor read from it. Raises a UserError where the
-    evaluation can't be had.
-    """
-    whole = make(node | {"cache": False})
+
+def evaluation_of(node: dict[str, Any], extractor: Any, **less: int) -> Evaluation:
+    """The evaluation of a config, that keeps nothing in the cache and reads nothing from it."""
+    rest = {key: value for key, value in node.items() if key != "extractor"}
+    return make(rest | {"cache": False} | less, extractor=extractor)
+
+
+def time_evaluation(
+    node: dict[str, Any], extractor: Any, trainer: pl.Trainer, gan: GAN, limit: float
+) -> EvaluationTime:
+    """By trials of more and more samples, until all of it fits into `limit` seconds, or a trial of more doesn't."""
+    whole = evaluation_of(node, extractor)
     real = len(trainer.datamodule.train) if whole.num_real is None else whole.num_real  # type: ignore[attr-defined]
     trials: list[Trial] = []
     samples = min(FEWEST, whole.num_samples)
@@ -47,7 +65,7 @@ def time_evaluation(node: dict[str, Any], trainer: pl.Trainer, gan: GAN, limit: 
                 "num_real": min(samples, real),
                 "batch_size": min(samples, whole.batch_size),
             }
-            trials.append(trial(make(node | {"cache": False} | less), trainer, gan))
+            trials.append(trial(evaluation_of(node, extractor, **less), trainer, gan))
         except UserError:  # some metrics take no fewer than so many
             if samples == whole.num_samples:
                 raise
@@ -61,7 +79,7 @@ def time_evaluation(node: dict[str, Any], trainer: pl.Trainer, gan: GAN, limit: 
         samples = min(4 * samples, whole.num_samples)
 
 
-def trial(evaluation: Any, trainer: pl.Trainer, gan: GAN) -> Trial:
+def trial(evaluation: Evaluation, trainer: pl.Trainer, gan: GAN) -> Trial:
     """One evaluation, timed."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     start = time.perf_counter()

@@ -16,7 +16,7 @@ class Pieces(NamedTuple):
 
 
 def pieces_of(meter: Meter) -> Pieces:
-    """What regularisers take is what a round takes more than one without them, turn by turn, as the machine's pace varies.
+    """What regularisers take is what a round takes more than one without them, turn by turn: a machine's pace varies.
 
     The rest is shared as in a round without them.
     """

@@ -1,0 +1,58 @@
+"""`gan cost`: what is printed, what is written, what is refused."""
+
+import json
+
+import pytest
+
+from gan_research.cli.cost import binary, clock, overrides_of, si
+
+SMALL = (
+    "trainer=cpu",
+    "logger=none",
+    "metrics=none",
+    "generator.width=16",
+    "discriminator.width=16",
+    "--seconds",
+    "0.2",
+)
+
+
+def test_a_recipe_is_told_in_a_table_and_in_json(gan, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    result = gan("cost", "modes", *SMALL, "watch=none", "rounds=300", "--json", "cost.json")
+    assert result.status == 0, result.error
+    assert "modes-mlp-non_saturating-s0, on cpu with 1 thread" in result.output
+    for row in ("rounds", "300 (76.8 kimg)", "parameters of generator", "FLOPs a round", "time of the run", "networks"):
+        assert row in result.output
+    written = json.loads((tmp_path / "cost.json").read_text())
+    assert written["rounds"] == 300
+    assert written["updates"] == {"discriminator": 300, "generator": 300}
+    assert sum(written["shares"].values()) == pytest.approx(1)
+    assert [path.name for path in tmp_path.iterdir()] == ["cost.json"]
+
+
+def test_what_is_refused(gan, one_line, tmp_path):
+    one_line(gan("cost", "mnist_dcgn"), "experiment=mnist_dcgn", "did you mean 'mnist_dcgan'?")
+    one_line(gan("cost", "modes", "phases"), "one recipe", "modes and phases")
+    one_line(gan("cost", "rounds=0"), "rounds=0")
+    one_line(gan("cost", "--seconds", "0"), "--seconds 0")
+    one_line(gan("cost", "--rounds", "0"), "--rounds 0")
+    one_line(gan("cost", "--json", tmp_path / "no" / "cost.json"), "there is no folder")
+    one_line(gan("cost", "data=image_folder", f"data.root={tmp_path / 'no'}", "data.resolution=8"), "data.root")
+    one_line(gan("cost", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"), "add trainer.devices=1")
+
+
+def test_words_are_a_recipe_and_overrides():
+    assert overrides_of(["rounds=5", "modes", "~watch"]) == ["experiment=modes", "rounds=5", "~watch"]
+    assert overrides_of(["loss=hinge"]) == ["loss=hinge"]
+
+
+def test_numbers_are_written_with_three_digits():
+    assert [si(x) for x in (0, 12, 999, 1000, 1234567, 999_600, 2.5e15)] == [
+        "0", "12", "999", "1 k", "1.23 M", "1 M", "2.5 P",
+    ]  # fmt: skip
+    assert [binary(x) for x in (0, 1000, 1024, 5 * 2**30)] == ["0 B", "1000 B", "1 KiB", "5 GiB"]
+    assert [clock(x) for x in (0.0123, 12.34, 3599.6, 7 * 3600 + 90, 9 * 86400)] == [
+        "12 ms", "12.3 s", "1 h 0 min", "7 h 1 min", "9 d 0 h",
+    ]  # fmt: skip

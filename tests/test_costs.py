@@ -1,0 +1,204 @@
+"""What a run costs: counted by hand for small networks, measured where what is measured sleeps for a known time."""
+
+import os
+import tempfile
+import time
+from itertools import pairwise
+
+import pytest
+import torch
+
+from gan_research.callbacks import SampleGrid
+from gan_research.cli.compose import compose_train
+from gan_research.cost import PARTS, estimate
+from gan_research.cost.counting import Saved
+from gan_research.cost.evaluations import Trial, scaled
+from gan_research.cost.kinds import NOTHING, Kind, kinds_of, set_up
+from gan_research.cost.meter import times
+from gan_research.data import Digits
+from gan_research.errors import UserError
+from gan_research.regularizers import R1, InstanceNoise
+from gan_research.schedule import Schedule
+
+LATENTS, WIDTH, PIXELS, BATCH = 32, 16, 64, 8
+SMALL = (
+    "trainer=cpu", "logger=none", "generator.width=16", "discriminator.width=16", "generator.depth=1",
+    "discriminator.depth=1", "batch_size=8", "rounds=100", "log_every=5",
+)  # fmt: skip
+
+
+def products(*sizes):
+    """2 N in out of each linear layer: what one pass, or the gradients of one kind, take."""
+    return [2 * BATCH * a * b for a, b in pairwise(sizes)]
+
+
+G, D = products(LATENTS, WIDTH, PIXELS), products(PIXELS, WIDTH, 1)
+D_UPDATE = sum(G) + 2 * (3 * sum(D) - D[0])
+"""Fakes without a graph; D forward on reals and fakes, gradients of weights, and of inputs but those of the samples."""
+G_UPDATE = 3 * sum(G) - G[0] + 2 * sum(D)
+"""G as above, but for gradients in latents; D forward, and gradients of its inputs only, as it is frozen."""
+R1_PENALTY = D[0] + sum(D) + 2 * sum(D) - D[-1]
+"""The loss's gradient in the reals, too; the logits' gradient in the reals; the backward of that, in weights and
+slopes (that of the logits is constant)."""
+
+
+def cost_of(*overrides, seconds=0.3, **more):
+    return estimate(compose_train([*SMALL, *overrides]), seconds=seconds, **more)
+
+
+@pytest.fixture(scope="module")
+def cost():
+    """Of the demo, made small."""
+    return cost_of("metrics.num_samples=100")
+
+
+def test_parameters_are_exact(cost):
+    generator = LATENTS * WIDTH + WIDTH + WIDTH * PIXELS + PIXELS
+    discriminator = PIXELS * WIDTH + WIDTH + WIDTH + 1
+    assert cost.parameters == {
+        "discriminator": {"trainable": discriminator, "total": discriminator},
+        "generator": {"trainable": generator, "total": generator},
+    }
+    both = 4 * (generator + discriminator)
+    steps = 4 * 8  # Adam counts its steps for each of 8 tensors
+    assert cost.bytes["parameters"] == cost.bytes["gradients"] == both
+    assert cost.bytes["optimizers"] == 2 * both + steps
+    assert cost.bytes["ema"] == 4 * generator
+    assert cost.bytes["data"] == 1797 * (PIXELS + 8)  # bytes of pixels, int64 of labels
+
+
+def test_operations_are_exact(cost):
+    assert cost.flops == {"discriminator": D_UPDATE, "generator": G_UPDATE, "regularizers": R1_PENALTY}
+    assert cost.flops_per_round == D_UPDATE + G_UPDATE + R1_PENALTY
+    assert cost.as_dict()["flops_total"] == 100 * cost.flops_per_round
+
+
+def test_operations_of_lazy_penalties_and_other_schedules_are_exact():
+    lazy = cost_of("regularizer.r1.every=4", "schedule.discriminator_steps=2", "metrics=none")
+    assert lazy.flops == {"discriminator": 2 * D_UPDATE, "generator": G_UPDATE, "regularizers": 2 * R1_PENALTY / 4}
+    assert lazy.updates == {"discriminator": 200, "generator": 100}
+    assert lazy.kimg == 1.6
+    bare = cost_of("regularizer=none", "schedule=simultaneous", "metrics=none")
+    assert bare.flops == {"discriminator+generator": D_UPDATE + G_UPDATE - sum(G), "regularizers": 0}
+    assert bare.shares["regularizers"] == 0
+
+
+def test_the_shares_are_of_the_whole(cost):
+    assert tuple(cost.shares) == PARTS
+    assert sum(cost.shares.values()) == pytest.approx(1, abs=1e-9)
+    assert sum(cost.seconds.values()) == pytest.approx(cost.seconds_total, rel=1e-9)
+    assert all(share >= 0 for share in cost.shares.values())
+    assert cost.round.low <= cost.seconds_per_round <= cost.round.high
+    assert cost.whole.low <= cost.seconds_total <= cost.whole.high
+    assert cost.evaluating.count == 2
+    assert cost.evaluating.samples == cost.evaluating.samples_measured == 100
+    assert cost.shares["evaluation"] * cost.seconds_total == pytest.approx(2 * cost.evaluating.seconds)
+
+
+def test_plain_values_say_their_units(cost):
+    plain = cost.as_dict()
+    assert {"flops_per_round", "memory_bytes", "seconds_per_round", "seconds_total", "kimg", "shares"} <= set(plain)
+    assert plain["memory_bytes"] == sum(plain["memory_bytes_of"].values())
+    assert plain["seconds_total_quartiles"][0] <= plain["seconds_total"]
+
+
+def sleeping(monkeypatch, owner, name, seconds):
+    """A method that takes so long more."""
+    method = getattr(owner, name)
+
+    def slow(self, *arguments):
+        time.sleep(seconds)
+        return method(self, *arguments)
+
+    monkeypatch.setattr(owner, name, slow)
+
+
+def test_time_is_found_where_it_is_spent(monkeypatch):
+    sleeping(monkeypatch, R1, "discriminator_penalty", 0.004)
+    sleeping(monkeypatch, Digits, "ready", 0.002)
+    sleeping(monkeypatch, SampleGrid, "act", 0.05)
+    cost = cost_of("sample_every=10", "metrics=none", seconds=0.5)
+    assert 0.4 <= cost.seconds["regularizers"] < 0.8
+    assert 0.2 <= cost.seconds["data"] < 0.4
+    assert 11 * 0.05 <= cost.logging["SampleGrid"] < 11 * 0.1  # before the first round, and ten times
+    assert cost.seconds_per_round >= 0.006
+
+
+def test_nothing_is_left_behind(monkeypatch, tmp_path):
+    (temporary := tmp_path / "temporary").mkdir()
+    (here := tmp_path / "here").mkdir()
+    (cache := tmp_path / "cache").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("GAN_RESEARCH_CACHE", str(cache))
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.chdir(here)
+    environment, state = dict(os.environ), torch.get_rng_state()
+    cost = cost_of("logger=[wandb,csv]", "metrics.num_samples=100", rounds=10)
+    assert cost.rounds_measured >= 10
+    assert set(cost.logging) == {"Log", "SampleGrid", "Checkpoints", "ends"}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert dict(os.environ) == environment
+    for folder in (temporary, here, cache):
+        assert list(folder.iterdir()) == []
+
+
+def test_an_evaluation_that_cannot_be_had_is_a_note(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    composition = compose_train([*SMALL, "metrics=inception"])
+    cost = estimate(composition, seconds=0.2)
+    assert cost.evaluating is None
+    assert cost.shares["evaluation"] == 0
+    (note,) = cost.notes
+    assert note.startswith("evaluation not measured: ")
+
+
+def test_what_cannot_be_played_is_an_error():
+    with pytest.raises(UserError, match=r"num_samples of at least 100, not 50"):
+        cost_of("metrics.num_samples=50")
+    with pytest.raises(UserError, match=r"diverges"):
+        cost_of("optimizer.discriminator.lr=1e30", "optimizer=sgd", "metrics=none")
+    with pytest.raises(UserError, match=r"trainer\.devices=1"):
+        cost_of("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    with pytest.raises(UserError, match=r"at least 1 round"):
+        cost_of(rounds=0)
+
+
+def test_kinds_of_rounds_are_told_by_what_is_due(game):
+    assert kinds_of(game(regularizers={"r1": R1()}), 100) == [Kind(0, 1.0, True), Kind(0, 0.0, False)]
+    assert kinds_of(game(regularizers={"r1": R1(every=4)}), 100) == [Kind(0, 0.25, True), Kind(1, 0.75, False)]
+    assert kinds_of(game(), 100) == [Kind(0, 1.0, False)]
+    both = game(regularizers={"r1": R1(every=4), "noise": InstanceNoise()}, schedule=Schedule(discriminator_steps=2))
+    assert kinds_of(both, 100) == [Kind(0, 0.5, True), Kind(1, 0.5, True), Kind(0, 0.0, False)]
+
+
+def test_a_game_is_set_up_without_regularisers_and_with_them_again(game):
+    gan = game(regularizers={"r1": R1(), "noise": InstanceNoise()})
+    kind, bare = kinds_of(gan, 100)
+    images = torch.zeros(8, 1, 4, 4)
+    set_up(gan, bare)
+    assert gan.regularizers["noise"].inputs(images, None, 0) is images
+    assert not gan.regularizers["r1"].due(0)
+    set_up(gan, kind)
+    assert gan.regularizers["r1"].due(0)
+    assert not any(set(NOTHING) & set(vars(regularizer)) for regularizer in gan.regularizers.values())
+
+
+def test_bytes_kept_for_backward_are_counted_once_and_let_go():
+    weights = torch.ones(1000, requires_grad=True)
+    inputs = torch.ones(1000)
+    with (saved := Saved([weights])):
+        (weights * inputs * inputs).exp().sum().backward()  # inputs, twice; the exponential
+        assert saved.most == 2 * 4000
+        (weights * inputs).sum().backward()
+    assert saved.most == 2 * 4000
+
+
+def test_callbacks_act_before_the_first_round_and_after_the_last():
+    assert times(SampleGrid("nowhere", every=10), 100) == 11
+    assert times(SampleGrid("nowhere", every=30), 100) == 5
+
+
+def test_evaluations_are_scaled_on_a_line():
+    assert scaled([Trial(10, 2.0, 1.0)], 100, "seconds") == 20
+    assert scaled([Trial(10, 2.0, 1.0), Trial(40, 5.0, 1.0)], 100, "seconds") == pytest.approx(11)
+    assert scaled([Trial(10, 2.0, 1.0), Trial(40, 5.0, 0.5)], 100, "reference_seconds") == 0.5
