@@ -52,6 +52,9 @@ DELIBERATE = {
     ("metrics/mnist", "batch_size"): (500, 250),
     ("metrics/mnist", "metrics"): (["fid", "is", "rarest_class"], ["fid", "is"]),
     ("metrics/inception", "num_samples"): (10000, 5000),
+    ("metrics/inception_50k", "num_samples"): (50000, 5000),
+    ("metrics/inception_768", "num_samples"): (10000, 5000),
+    ("metrics/inception_768", "metrics"): (["fid"], ["fid", "is"]),
     ("metrics/precision_recall", "num_samples"): (10000, 5000),
     ("metrics/precision_recall", "batch_size"): (50, 250),
     ("metrics/precision_recall", "metrics"): (["precision_recall"], ["fid", "is"]),
@@ -93,6 +96,8 @@ DELIBERATE = {
 
 DOWNLOADED = {
     "inception": "Inception-v3",
+    "inception_50k": "Inception-v3",
+    "inception_768": "Inception-v3",
     "precision_recall": "VGG16",
     "ppl": "VGG16",
     "dinov2": "DINOv2",
