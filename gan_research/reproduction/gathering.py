@@ -34,7 +34,7 @@ def of_trial(trial: Trial | None, seed: int) -> SeedResult:
         seed=seed,
         state=state,
         reason=run.reason,
-        rounds=final.get("round", 0),
+        rounds=run.config["rounds"] if state == "finished" else final.get("round", 0),
         kimg=final.get("kimg", 0.0),
         seconds=round(run.place(final, "seconds") or 0.0, 1) if final else 0.0,
         device=segment.get("device", ""),

@@ -154,7 +154,6 @@ def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, se
         (["modes"], "modes claims nothing"),
         (["tiny", "--seeds", "0"], "--seeds 0: give at least 1"),
         (["tiny", "--budget", "pilot"], "experiment=tiny has no budget pilot: it has paper, smoke"),
-        (["tiny", "--", "metrics=none"], "tiny is measured by nothing"),
         (["tiny", "--", "generator.widht=3"], "there is no generator.widht: did you mean 'generator.width'?"),
         ([], "give recipes: "),
     ],

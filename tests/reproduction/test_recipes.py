@@ -1,0 +1,76 @@
+"""Every recipe: it can be judged by what it measures, and plays its smoke budget."""
+
+from pathlib import Path
+
+import pytest
+
+from gan_research.checkpoints import rounds_played
+from gan_research.cli import fit
+from gan_research.cli.build import build_evaluation, make
+from gan_research.cli.compose import compose_train
+from gan_research.cli.reproduce import changes, claims
+from gan_research.errors import UserError
+from gan_research.reproduction import Published
+
+CLAIMS = claims()
+DATA = Path(__file__).parents[2] / "data"
+FOLDERS = {"MNIST": "MNIST", "StackedMNIST": "MNIST", "CIFAR10": "cifar10"}
+EXPECTED = {
+    "goodfellow2014_mnist", "goodfellow2014_mnist_alternating", "goodfellow2014_mnist_minimax",
+    "goodfellow2014_mnist_minimax_alternating", "pacgan_ring", "pacgan_ring_pacgan2", "pacgan_ring_pacgan3",
+    "pacgan_ring_pacgan4", "pacgan_grid", "pacgan_grid_pacgan2", "pacgan_grid_pacgan3", "pacgan_grid_pacgan4",
+    "unrolled_ring", "veegan_ring", "veegan_grid", "stacked_mnist_dcgan", "stacked_mnist_pacdcgan2",
+    "stacked_mnist_r3gan_rpgan_r1_r2", "stacked_mnist_r3gan_gan_r1_r2", "stacked_mnist_r3gan_rpgan_r1",
+    "stacked_mnist_r3gan_gan_r1", "dcgan", "wgan", "wgan_gp", "sngan", "sngan_resnet", "sngan_resnet_mimicry",
+    "wgan_gp_resnet", "wgan_gp_resnet_mimicry",
+}  # fmt: skip
+
+
+def test_which_recipes_there_are():
+    assert set(CLAIMS) == EXPECTED
+
+
+def measured_by(config):
+    """The columns that a recipe measures, and its extractor's name, if its weights are here."""
+    try:
+        evaluation = build_evaluation(config, optional=False)
+        return set(evaluation.columns), evaluation.extractor.name
+    except UserError:
+        return set(config["metrics"]["metrics"]), None
+
+
+@pytest.mark.parametrize("recipe", sorted(EXPECTED))
+def test_its_claim_is_about_what_it_measures(recipe):
+    composition = compose_train([f"experiment={recipe}"])
+    published: Published = make(composition.published)
+    config = composition.config
+    measured, extractor = measured_by(config)
+    assert set(published.columns) <= measured
+    for others in published.better_than.values():
+        assert set(others) < set(CLAIMS) - {recipe}
+    asked = published.evaluation
+    assert asked["num_fake"] == config["metrics"]["num_samples"]
+    assert asked["ema"] == (config["ema"] is not None)
+    assert extractor is None or asked.get("extractor", extractor) == extractor
+
+
+@pytest.mark.parametrize("recipe", sorted(EXPECTED))
+def test_a_pilot_is_the_same_game_but_shorter(recipe):
+    paper = compose_train([f"experiment={recipe}"]).config
+    pilot = compose_train([f"experiment={recipe}", "budget=pilot"]).config
+    assert pilot["rounds"] < paper["rounds"]
+    changed = {line.partition(":")[0] for line in changes(paper, pilot)}
+    assert {key for key in changed if not key.startswith("lr_schedule.")} == {"rounds"}
+
+
+@pytest.mark.parametrize("recipe", sorted(EXPECTED))
+def test_its_smoke_budget(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAN_DATA", str(DATA))
+    words = [f"experiment={recipe}", "budget=smoke", f"output={tmp_path}", "logger=none", "trainer=cpu"]
+    composition = compose_train(words)
+    kind = composition.config["data"]["_target_"].rpartition(".")[2]
+    if kind in FOLDERS and not (DATA / FOLDERS[kind]).is_dir():
+        pytest.skip(f"no {FOLDERS[kind]}")
+    status, run = fit.start(composition, words, None)
+    assert status == 0
+    assert rounds_played(run.folder) == composition.config["rounds"] < CLAIMS[recipe][1]
