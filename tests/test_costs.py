@@ -114,14 +114,14 @@ def sleeping(monkeypatch, owner, name, seconds):
 
 
 def test_time_is_found_where_it_is_spent(monkeypatch):
-    sleeping(monkeypatch, R1, "discriminator_penalty", 0.004)
-    sleeping(monkeypatch, Digits, "ready", 0.002)
+    sleeping(monkeypatch, R1, "discriminator_penalty", 0.01)
+    sleeping(monkeypatch, Digits, "ready", 0.005)
     sleeping(monkeypatch, SampleGrid, "act", 0.05)
     cost = cost_of("sample_every=10", "metrics=none", seconds=0.5)
-    assert 0.4 <= cost.seconds["regularizers"] < 0.8
-    assert 0.2 <= cost.seconds["data"] < 0.4
+    assert 0.9 < cost.seconds["regularizers"] < 2  # of 100 rounds; a difference of two noisy numbers
+    assert 0.5 <= cost.seconds["data"] < 1
     assert 11 * 0.05 <= cost.logging["SampleGrid"] < 11 * 0.1  # before the first round, and ten times
-    assert cost.seconds_per_round >= 0.006
+    assert cost.seconds_per_round >= 0.015
 
 
 def test_nothing_is_left_behind(monkeypatch, tmp_path):

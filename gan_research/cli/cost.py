@@ -25,27 +25,14 @@ The beginning of the run is played in a temporary folder, offline; it leaves not
 """
 
 
+CAPTION = (
+    "FLOPs are those of matrix products and convolutions; memory is computed, backward what autograd keeps at most."
+)
+
+
 def main(arguments: list[str]) -> int:
     """Run `gan cost` with these arguments; the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="gan cost",
-        usage="gan cost [RECIPE] [KEY=VALUE ...] [options]",
-        description="What a run takes on this machine: parameters, operations, memory, time and its shares.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("words", metavar="RECIPE, KEY=VALUE", nargs="*", help="what is to be run")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="about how long to measure (10)")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds to measure, however long that takes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, with units in the keys")
-    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder with groups and choices of your own")
-    options = parser.parse_intermixed_args(arguments)
-
-    for name, value in (("seconds", options.seconds), ("rounds", options.rounds)):
-        if value is not None and not value > 0:
-            raise UserError(f"--{name} {value:g}: give more than 0")
-    if options.json is not None and not options.json.absolute().parent.is_dir():
-        raise UserError(f"--json {options.json}: there is no folder {options.json.parent}")
+    options = options_of(arguments)
 
     from rich.console import Console
 
@@ -63,6 +50,29 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def options_of(arguments: list[str]) -> argparse.Namespace:
+    """The options; `words` are the recipe and the overrides."""
+    parser = argparse.ArgumentParser(
+        prog="gan cost",
+        usage="gan cost [RECIPE] [KEY=VALUE ...] [options]",
+        description="What a run takes on this machine: parameters, operations, memory, time and its shares.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("words", metavar="RECIPE, KEY=VALUE", nargs="*", help="what is to be run")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="about how long to measure (10)")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds to measure, however long that takes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, with units in the keys")
+    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder with groups and choices of your own")
+    options = parser.parse_intermixed_args(arguments)
+    for name, value in (("seconds", options.seconds), ("rounds", options.rounds)):
+        if value is not None and not value > 0:
+            raise UserError(f"--{name} {value:g}: give more than 0")
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        raise UserError(f"--json {options.json}: there is no folder {options.json.parent}")
+    return options
+
+
 def overrides_of(words: list[str]) -> list[str]:
     """The overrides that the words of the command line are: a name without '=' is that of a recipe."""
     recipes = [word for word in words if "=" not in word and not word.startswith("~")]
@@ -78,7 +88,7 @@ def table(cost: "Cost") -> "Table":
     whole, evaluating = cost.whole, cost.evaluating
     threads = f"{cost.threads} thread{'s' if cost.threads > 1 else ''}"
     title = f"{cost.name}, on {cost.device} with {threads}"
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=title, show_header=False, title_justify="left", caption=CAPTION, caption_justify="left")
     updates = ", ".join(f"{player} {count:,}" for player, count in cost.updates.items())
     table.add_row("rounds", f"{cost.rounds:,} ({cost.kimg:,.1f} kimg); updates: {updates}")
     for player, count in cost.parameters.items():

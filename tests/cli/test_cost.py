@@ -1,10 +1,15 @@
 """`gan cost`: what is printed, what is written, what is refused."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from gan_research.cli.cost import binary, clock, overrides_of, si
+from gan_research.cli.compose import compose_train
+from gan_research.cli.cost import binary, clock, options_of, overrides_of, si
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text()
 
 SMALL = (
     "trainer=cpu",
@@ -56,3 +61,8 @@ def test_numbers_are_written_with_three_digits():
     assert [clock(x) for x in (0.0123, 12.34, 3599.6, 7 * 3600 + 90, 9 * 86400)] == [
         "12 ms", "12.3 s", "1 h 0 min", "7 h 1 min", "9 d 0 h",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", re.findall(r"^\$ gan cost ([^#\n]+)", PAGE, re.MULTILINE))
+def test_commands_of_the_page_compose(words):
+    assert compose_train(overrides_of(options_of(words.split()).words)).config["rounds"] >= 1
