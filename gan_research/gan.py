@@ -18,6 +18,7 @@ from gan_research.distributed import position
 from gan_research.distributed.strategies import averaging_strategy
 from gan_research.ema import EMA
 from gan_research.errors import UserError
+from gan_research.light_loop import lighten
 from gan_research.losses import AdversarialLoss
 from gan_research.networks import Discriminator, Generator
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
@@ -399,6 +400,7 @@ class GAN(pl.LightningModule):
         self._playing = ExitStack()
         self._playing.enter_context(self._passes.playing())
         self.trainer.should_stop = self.round >= self.rounds
+        lighten(self.trainer, self)
 
     def _get_ready(self) -> None:
         """All that follows from the networks and the device that they are on."""

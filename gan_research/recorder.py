@@ -1,5 +1,6 @@
 """Terms of the losses, gathered on the device and brought to the host once per logging interval."""
 
+import math
 from collections import defaultdict
 from itertools import takewhile
 from typing import Any
@@ -47,8 +48,7 @@ class Recorder:
     def check(self, round: int) -> None:
         """Raise `Diverged` if a loss of `round` isn't finite. Waits for the device: for the CPU, where that is free."""
         fresh = takewhile(lambda entry: entry[1] == round, reversed(self._pending))
-        losses = [value for name, _, value in fresh if name.startswith("loss/")]
-        if losses and not torch.stack(losses).isfinite().all():
+        if not all(math.isfinite(value.item()) for name, _, value in fresh if name.startswith("loss/")):
             self._blame(self._pending)
 
     def flush(self) -> dict[str, Tensor]:

@@ -30,6 +30,9 @@ class Steps:
         self.optimizer, self.parameters = optimizer, list(parameters)
         self.average, self.max_norm, self.scaler = average, max_norm, scaler
         self._backward: Callable[..., None] = backward or Tensor.backward
+        if all(p.device.type == "cpu" for p in self.parameters):
+            # Before each step torch looks whether a GPU records it in a graph: by NVML, where Lightning is imported.
+            optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
 
     def begin(self) -> None:
         """No gradients yet."""
