@@ -1,6 +1,7 @@
 """A round of `gan train`, default logging on, against a hand-written loop over the same networks, data and updates.
 
     python benchmarks/round.py digits_mlp
+    python benchmarks/round.py goodfellow2014_mnist --rounds 200 --block 20
     python benchmarks/round.py cifar_dcgan --rounds 60 --block 5 --repeats 1
 
 The two play in turn, a block of rounds each, within one process, so that both meet the same machine; a block of
@@ -18,26 +19,59 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from gan_research.cli import fit
 from gan_research.cli.build import build_data, build_game
 from gan_research.cli.compose import compose_train
+from gan_research.data import Data, Points
 from gan_research.distributed import position
 from gan_research.gan import GAN
+
+CASES = {
+    "digits_mlp": [],
+    "ring_mlp": ["experiment=modes", "watch=none"],
+    "goodfellow2014_mnist": [
+        "experiment=goodfellow2014_mnist",
+        "data.heldout=0.02",
+        "~data.train_size",
+        "metrics=none",
+    ],
+    "cifar_dcgan": [
+        "generator=dcgan",
+        "discriminator=dcgan",
+        "prior.latent_dim=100",
+        "regularizer=none",
+        "metrics=none",
+    ],
+}
+"""The command line of `gan train` for each case, but for its pictures."""
+
+PICTURES = {"goodfellow2014_mnist": (50_000, 28, 28, 1), "cifar_dcgan": (50_000, 32, 32, 3)}
+"""Made up, of the size of the real ones."""
 
 
 def overrides(case: str, folder: Path) -> list[str]:
     """The command line of `gan train` for a case."""
-    if case == "digits_mlp":
-        return []
-    images = np.random.default_rng(0).integers(0, 256, (50_000, 32, 32, 3), np.uint8)
-    np.savez(folder / "cifar_sized.npz", images=images)
-    return [
-        "data=arrays", f"data.path={folder / 'cifar_sized.npz'}", "generator=dcgan", "discriminator=dcgan",
-        "prior.latent_dim=100", "regularizer=none", "metrics=none",
-    ]  # fmt: skip
+    if case not in PICTURES:
+        return CASES[case]
+    file = folder / "pictures.npz"
+    np.savez(file, images=np.random.default_rng(0).integers(0, 256, PICTURES[case], np.uint8))
+    return [*CASES[case], "data=arrays", f"data.path={file}"]
+
+
+def reals(data: Data, size: int) -> Iterator[Tensor]:
+    """Minibatches of fresh points, or of pictures in an order of their own in each epoch."""
+    if isinstance(data, Points):
+        while True:
+            yield data.density.sample(size, torch.default_generator)
+    pictures = data.train.on(torch.device("cpu"))[0]
+    low, high = data.value_range
+    while True:
+        order = torch.randperm(len(pictures))
+        for at in range(0, len(order) - size + 1, size):
+            yield pictures[order[at : at + size]].float().mul_((high - low) / 255).add_(low)
 
 
 def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] = lambda _: None) -> Iterator[None]:
@@ -47,45 +81,65 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
     """
     config = compose_train(arguments).config
     data = build_data(config)
-    gan = build_game(config, data)  # for its networks and optimizers only
+    gan = build_game(config, data)  # for its networks, optimizers and schedules only
     G, D, average = gan.generator, gan.discriminator, gan.generator_ema
-    optimizer_d = gan._factories["discriminator"][0](D.parameters())
-    optimizer_g = gan._factories["generator"][0](G.parameters())
+    parameters_d, parameters_g = list(D.parameters()), list(G.parameters())
+    (make_d, schedule_d), (make_g, schedule_g) = gan._factories["discriminator"], gan._factories["generator"]
+    optimizer_d, optimizer_g = make_d(parameters_d), make_g(parameters_g)
+    for optimizer in (optimizer_d, optimizer_g):  # costs nothing where Lightning, which the loop has no use for, isn't
+        optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
+    schedules = [make(o) for make, o in ((schedule_d, optimizer_d), (schedule_g, optimizer_g)) if make is not None]
     r1 = (config["regularizer"] or {}).get("r1", {}).get("weight", 0.0)
-    pictures, latent_dim = data.train.on(torch.device("cpu"))[0], G.latent_dim
+    k, simultaneous = gan.schedule.discriminator_steps, gan.schedule.updates == "simultaneous"
     size = config["batch_size"] // position()[1]
-    parameters_d, parameters_g, averaged = list(D.parameters()), list(G.parameters()), list(average.parameters())
-    buffers = list(zip(average.buffers(), G.buffers(), strict=True))
-    order, at = torch.randperm(len(pictures)), 0
-    while True:
-        if at + size > len(pictures):
-            order, at = torch.randperm(len(pictures)), 0
-        real = pictures[order[at : at + size]].float().div_(127.5).sub_(1).requires_grad_(r1 > 0)
-        at += size
-        with torch.no_grad():
-            fake = G(torch.randn(size, latent_dim))
-        real_logits, fake_logits = D(real), D(fake)
-        loss = (softplus(-real_logits) + softplus(fake_logits)).mean()
-        if r1 > 0:
-            (gradient,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
-            loss = loss + r1 * 0.5 * gradient.flatten(1).square().sum(1).mean()
-        optimizer_d.zero_grad()
-        loss.backward()
+    data_reals = reals(data, size)
+    if average is not None:
+        averaged = list(average.parameters())
+        buffers = list(zip(average.buffers(), G.buffers(), strict=True))
+
+    def latents() -> Tensor:
+        return gan.prior.sample(size, torch.default_generator)
+
+    def step_d() -> None:
         reduce(parameters_d)
         optimizer_d.step()
+
+    def move_g(fake: Tensor) -> None:
         for parameter in parameters_d:
             parameter.requires_grad_(False)
-        loss = softplus(-D(G(torch.randn(size, latent_dim)))).mean()
         optimizer_g.zero_grad()
-        loss.backward()
+        softplus(-D(fake)).mean().backward()
         reduce(parameters_g)
-        optimizer_g.step()
         for parameter in parameters_d:
             parameter.requires_grad_(True)
-        with torch.no_grad():
-            torch._foreach_lerp_(averaged, parameters_g, 0.005)
-            for kept, new in buffers:
-                kept.copy_(new)
+
+    while True:
+        for update in range(1, k + 1):
+            real, both = next(data_reals).requires_grad_(r1 > 0), simultaneous and update == k
+            with torch.set_grad_enabled(both):
+                fake = G(latents())
+            real_logits, fake_logits = D(real), D(fake.detach())
+            loss = (softplus(-real_logits) + softplus(fake_logits)).mean()
+            if r1 > 0:
+                (gradient,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+                loss = loss + r1 * 0.5 * gradient.flatten(1).square().sum(1).mean()
+            optimizer_d.zero_grad()
+            loss.backward()
+            if not both:
+                step_d()
+        if simultaneous:
+            move_g(fake)
+            step_d()
+        else:
+            move_g(G(latents()))
+        optimizer_g.step()
+        for schedule in schedules:
+            schedule.step()
+        if average is not None:
+            with torch.no_grad():
+                torch._foreach_lerp_(averaged, parameters_g, 0.005)
+                for kept, new in buffers:
+                    kept.copy_(new)
         yield
 
 
@@ -126,7 +180,7 @@ def in_turn(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("case", choices=["digits_mlp", "cifar_dcgan"])
+    parser.add_argument("case", choices=CASES)
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--block", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)
