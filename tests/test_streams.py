@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gan_research.errors import UserError
 from gan_research.priors import GaussianPrior, UniformPrior
 from gan_research.streams import Draws, seed_layers, stream, stream_seed
 
@@ -88,6 +89,7 @@ def test_seeding_layers_makes_dropout_repeat():
 PRIORS = {  # mean, variance, least, greatest
     "gaussian": (GaussianPrior(4), 0, 1, -5, 5),
     "uniform": (UniformPrior(4), 0, 1 / 3, -1, 1),
+    "uniform of unit variance": (UniformPrior(4, 3**0.5), 0, 1, -(3**0.5), 3**0.5),
 }
 
 
@@ -99,3 +101,13 @@ def test_moments_of_the_priors(prior, mean, variance, low, high):
     assert latents.mean().item() == pytest.approx(mean, abs=0.015)
     assert latents.var().item() == pytest.approx(variance, abs=0.015)
     assert low <= latents.min().item() < latents.max().item() < high
+
+
+def test_the_uniform_prior_s_distribution_function_and_density():
+    prior = UniformPrior(1, bound=2.0)
+    points = torch.tensor([-3.0, -2.0, -1.0, 0.0, 2.0, 3.0])
+    assert prior.cdf(points).tolist() == [0, 0, 0.25, 0.5, 1, 1]
+    assert prior.quantile(torch.tensor([0.0, 0.25, 1.0])).tolist() == [-2, -1, 2]
+    assert prior.log_prob(points).exp().tolist() == pytest.approx([0, 0.25, 0.25, 0.25, 0.25, 0])
+    with pytest.raises(UserError, match=r"prior\.bound=0\.0"):
+        UniformPrior(1, bound=0.0)

@@ -166,3 +166,28 @@ def test_a_game_on_points_goes_on_bit_for_bit_where_it_stopped(density, k, play,
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert whole.sampler().sample(4).shape == (4, density.dim)
+
+
+def test_a_fixed_set_is_seen_once_an_epoch_and_is_a_function_of_the_seed():
+    data = Points(Ring(), batch_size=6, seed=3, train_size=24)
+    epochs = [torch.cat([b.images for b in played(data.rounds(start=start), 4)]) for start in (0, 4)]
+    points = Ring().sample(24, stream(3, "training points"))
+    for epoch in epochs:
+        assert torch.equal(epoch.sort(0).values, points.sort(0).values)
+    assert not torch.equal(*epochs)
+    again = Points(Ring(), batch_size=6, seed=3, train_size=24)
+    assert torch.equal(played(again.rounds(start=5), 1)[0].images, epochs[1][6:12])
+    other = played(Points(Ring(), batch_size=6, seed=4, train_size=24).rounds(), 4)
+    assert not torch.equal(torch.cat([b.images for b in other]).sort(0).values, points.sort(0).values)
+    assert again.train.content_hash() == Points(Ring(), seed=4).train.content_hash()  # evaluation knows nothing of it
+    with pytest.raises(UserError, match="train_size=5 is less than batch_size=6"):
+        Points(Ring(), batch_size=6, train_size=5)
+
+
+def test_ranks_share_the_rounds_of_a_fixed_set():
+    data = Points(Ring(), batch_size=8, seed=1, train_size=20)
+    alone = played(data.rounds(discriminator_steps=2), 6)  # over the end of a pass
+    ranks = [played(data.rounds(discriminator_steps=2, rank=rank, world_size=2), 6) for rank in range(2)]
+    for whole, parts in zip(alone, zip(*ranks, strict=True), strict=True):
+        steps = [part.images.split(4) for part in parts]
+        assert torch.equal(whole.images, torch.cat([steps[0][0], steps[1][0], steps[0][1], steps[1][1]]))
