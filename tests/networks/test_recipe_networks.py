@@ -40,6 +40,19 @@ PACGAN_G = [*linear(2, 400, False), *norm(400), *3 * [*linear(400, 400, False), 
 TF_G = [*linear(100, 2048), *deconv(512, 256, 5), *deconv(256, 128, 5), *deconv(128, 64, 5), *deconv(64, 3, 5)]
 TF_G += [*norm(512), *norm(256), *norm(128), *norm(64)]
 
+DCGAN_G = [*deconv(100, 1024, 2, False), *norm(1024), *deconv(1024, 512, 4, False), *norm(512)]
+DCGAN_G += [*deconv(512, 256, 4, False), *norm(256), *deconv(256, 128, 4, False), *norm(128), *deconv(128, 3, 4, False)]
+DCGAN_D = [*conv(3, 64, 5, False), *conv(64, 128, 5, False), *norm(128), *conv(128, 256, 5, False), *norm(256)]
+DCGAN_D += [*conv(256, 512, 5, False), *norm(512), *linear(2048, 1)]
+CNN_G = [*linear(100, 8192), *norm(512), *deconv(512, 256, 4), *norm(256), *deconv(256, 128, 4), *norm(128)]
+CNN_G += [*deconv(128, 64, 4), *norm(64), *conv(64, 3, 3)]
+CNN_D = [*conv(3, 64, 3), *conv(64, 128, 4), *conv(128, 128, 3), *conv(128, 256, 4), *conv(256, 256, 3)]
+CNN_D += [*conv(256, 512, 4), *conv(512, 512, 3), *linear(8192, 1)]
+UP = [*norm(256), *conv(256, 256, 3), *norm(256), *conv(256, 256, 3), *conv(256, 256, 1)]
+RESNET_G = [*linear(128, 4096), *3 * UP, *norm(256), *conv(256, 3, 3)]
+RESNET_BODY = [*conv(3, 128, 3), *conv(128, 128, 3), *conv(3, 128, 1), *6 * conv(128, 128, 3), *conv(128, 128, 1)]
+RESNET_D = [*RESNET_BODY, *linear(128, 1)]
+
 
 def pacgan_d(packing):
     return [*maxout(2 * packing, 200), *maxout(200, 200), *maxout(200, 200), *linear(200, 1)]
@@ -55,6 +68,14 @@ def tf_d(packing):
 
 PUBLISHED = {
     # recipe: (G's parameters, D's, the shapes of all of G's, of all of D's)
+    "dcgan": (11_429_632, 4_309_441, DCGAN_G, DCGAN_D),
+    "sngan": (3_584_003, 5_860_865, CNN_G, CNN_D),
+    "wgan": (3_584_003, 5_860_865, CNN_G, CNN_D),
+    "wgan_gp": (3_584_003, 5_860_865, CNN_G, CNN_D),
+    "sngan_resnet": (4_276_739, 1_053_824, RESNET_G, [*RESNET_BODY, *linear(128, 1, False)]),
+    "wgan_gp_resnet": (4_276_739, 1_053_825, RESNET_G, RESNET_D),
+    "sngan_resnet_mimicry": (4_276_739, 1_053_825, RESNET_G, RESNET_D),
+    "wgan_gp_resnet_mimicry": (4_276_739, 1_053_825, RESNET_G, RESNET_D),
     "goodfellow2014_mnist": (
         2_503_984, 1_231_441,
         [*linear(100, 1200), *linear(1200, 1200), *linear(1200, 784)],
