@@ -88,9 +88,9 @@ class Points(Data):
         self,
         density: Density,
         reference: int = 20_000,
+        train_size: int | None = None,
         batch_size: int = 64,
         seed: int = 0,
-        train_size: int | None = None,
     ) -> None:
         super().__init__(batch_size, seed)
         if train_size is not None and train_size < batch_size:

@@ -1,6 +1,7 @@
 """Each set of images: what it holds, what it holds out, and what it says when it cannot be read."""
 
 import inspect
+import math
 import pickle
 from pathlib import Path
 from urllib.error import URLError
@@ -583,6 +584,10 @@ DENSITIES = {name: sets.Ring(*numbers) for name, numbers in RINGS.items()}
 DENSITIES |= {name: sets.Grid(5, 2.0, 0.05) for name in ("grid", "pacgan_grid", "veegan_grid")}
 DENSITIES |= {"gaussian_1d": sets.Gaussian(1.0, 0.5), "mixture_1d": sets.Mixture1D([-1.0, 1.0], 0.5)}
 DENSITIES |= {"swiss_roll": sets.SwissRoll(), "checkerboard": sets.Checkerboard(2.0)}
+SEVENTHS = [2 * math.pi * k / 7 for k in range(7)]
+DENSITIES["unrolled_notebook_ring"] = sets.GaussianMixture(
+    [[round(math.sin(angle), 12), round(math.cos(angle), 12)] for angle in SEVENTHS], 0.01, [2, 1, 1, 1, 1, 1, 1]
+)
 
 
 @pytest.mark.parametrize("choice", DENSITIES)
