@@ -34,6 +34,7 @@ class Pool:
     runs: at once; None: as many as have cores, or GPUs, for themselves. More of them share.
     cores: for each run; None: one for each of its processes, or on GPUs an even part.
     gpus: for each run; None: one for each of its processes.
+    per_gpu: runs that share each GPU at once; for small games, which leave most of one idle.
     jobs: of a cluster that take part, each with one run at a time; None: one for each trial.
     """
 
@@ -43,8 +44,11 @@ class Pool:
         cores: PositiveInt | None = None,
         gpus: PositiveInt | None = None,
         jobs: PositiveInt | None = None,
+        per_gpu: PositiveInt = 1,
     ):
-        self.runs, self.cores, self.gpus, self.jobs = runs, cores, gpus, jobs
+        if runs is not None and per_gpu > 1:
+            raise UserError(f"pool.runs={runs} and pool.per_gpu={per_gpu} both say how many at once: give one of them")
+        self.runs, self.cores, self.gpus, self.jobs, self.per_gpu = runs, cores, gpus, jobs, per_gpu
 
     def slots(self, processes: int, on_gpus: bool) -> list[Slot]:
         """What there is for runs of that many processes."""
@@ -53,7 +57,7 @@ class Pool:
             each = self.gpus or processes
             if each > len(gpus):
                 raise UserError(f"each run wants {each} GPUs, of {len(gpus)}: lower trainer.devices, or pool.gpus")
-            runs = self.runs or len(gpus) // each
+            runs = self.runs or len(gpus) // each * self.per_gpu
             per_run = self.cores or max(1, len(cores) // runs)
             return [Slot(part(cores, per_run, i), part(gpus, each, i % (len(gpus) // each))) for i in range(runs)]
         per_run = self.cores or processes

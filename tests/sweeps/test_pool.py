@@ -44,6 +44,16 @@ def test_on_gpus_each_run_has_its_own_and_an_even_part_of_the_cores(machine):
     assert [slot.gpus for slot in Pool(gpus=2).slots(1, on_gpus=True)] == [("0", "1"), ("2", "3")]
 
 
+def test_several_small_runs_may_share_each_gpu(machine):
+    machine(cores=6, gpus=2)
+    slots = Pool(per_gpu=3).slots(1, on_gpus=True)
+    assert slots == [Slot((n,), (gpu,)) for n, gpu in enumerate("010101")]  # one after the other: no GPU fills first
+    assert [slot.gpus for slot in Pool(per_gpu=2).slots(2, on_gpus=True)] == [("0", "1")] * 2
+    assert Pool(per_gpu=3).slots(1, on_gpus=False) == Pool().slots(1, on_gpus=False)
+    with pytest.raises(UserError, match=r"pool.runs=4 and pool.per_gpu=3 both say how many at once: give one of them"):
+        Pool(runs=4, per_gpu=3)
+
+
 def test_gpus_are_called_what_the_environment_calls_them(machine):
     machine(cores=2, gpus=2, visible="GPU-aa,7")
     slots = Pool().slots(1, on_gpus=True)
