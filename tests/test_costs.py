@@ -118,9 +118,9 @@ def test_time_is_found_where_it_is_spent(monkeypatch):
     sleeping(monkeypatch, Digits, "ready", 0.005)
     sleeping(monkeypatch, SampleGrid, "act", 0.05)
     cost = cost_of("sample_every=10", "metrics=none", seconds=0.5)
-    assert 0.7 < cost.seconds["regularizers"] < 2  # of 100 rounds; a difference of two noisy numbers
-    assert 0.5 <= cost.seconds["data"] < 1
-    assert 11 * 0.05 <= cost.logging["SampleGrid"] < 11 * 0.1  # before the first round, and ten times
+    assert cost.seconds["regularizers"] > 0.5  # of 100 rounds; a difference of two noisy numbers
+    assert cost.seconds["data"] >= 0.5
+    assert cost.logging["SampleGrid"] >= 11 * 0.05  # before the first round, and ten times
     assert cost.seconds_per_round >= 0.015
 
 
