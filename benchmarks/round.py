@@ -31,6 +31,7 @@ from gan_research.gan import GAN
 
 CASES = {
     "digits_mlp": [],
+    "pacgan_ring": ["experiment=pacgan_ring", "metrics=none", "best=null"],
     "ring_mlp": ["experiment=modes", "watch=none"],
     "goodfellow2014_mnist": [
         "experiment=goodfellow2014_mnist",
@@ -62,16 +63,19 @@ def overrides(case: str, folder: Path) -> list[str]:
 
 
 def reals(data: Data, size: int) -> Iterator[Tensor]:
-    """Minibatches of fresh points, or of pictures in an order of their own in each epoch."""
+    """Minibatches of fresh points; or of a fixed set, in a new order in each epoch."""
     if isinstance(data, Points):
-        while True:
+        while data.train_size is None:
             yield data.density.sample(size, torch.default_generator)
-    pictures = data.train.on(torch.device("cpu"))[0]
-    low, high = data.value_range
+        whole, scale, low = data.density.sample(data.train_size, torch.default_generator), 1.0, 0.0
+    else:
+        whole, (low, high) = data.train.on(torch.device("cpu"))[0], data.value_range
+        scale = (high - low) / 255
     while True:
-        order = torch.randperm(len(pictures))
+        order = torch.randperm(len(whole))
         for at in range(0, len(order) - size + 1, size):
-            yield pictures[order[at : at + size]].float().mul_((high - low) / 255).add_(low)
+            chosen = whole[order[at : at + size]]
+            yield chosen if isinstance(data, Points) else chosen.float().mul_(scale).add_(low)
 
 
 def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] = lambda _: None) -> Iterator[None]:
