@@ -44,6 +44,7 @@ class Published:
     network: whether networks and optimiser are those of the source; where it has published none they are "ours".
     differences: what else is known to differ from the source.
     better_than: column -> other recipes, that the source says this one does better than by it.
+    diverges: whether it is published to fail.
     """
 
     def __init__(
@@ -59,11 +60,12 @@ class Published:
         network: Literal["published", "ours"] = "published",
         differences: list[str] | None = None,
         better_than: dict[str, list[str]] | None = None,
+        diverges: bool = False,
     ):
         if not (source.get("paper") or source.get("repository")):
             raise UserError("published.source names neither a paper nor a repository: say where the claim is from")
-        if not numbers and not better_than:
-            raise UserError("published has neither numbers nor better_than: say what shall come out")
+        if not numbers and not better_than and not diverges:
+            raise UserError("published has no numbers, nor better_than or diverges: say what shall come out")
         known = [field.name for field in fields(Protocol)]
         if unknown := [name for name in evaluation or {} if name not in known]:
             raise UserError(f"there is no published.evaluation.{unknown[0]}: {did_you_mean(unknown[0], known)}")
@@ -77,7 +79,7 @@ class Published:
         self.claim, self.source, self.protocol, self.numbers = claim, source, protocol, numbers or {}
         self.spread, self.tolerance, self.evaluation = spread, tolerance, evaluation or {}
         self.seeds, self.network, self.differences = seeds, network, differences or []
-        self.better_than = better_than or {}
+        self.better_than, self.diverges = better_than or {}, diverges
 
     @property
     def columns(self) -> list[str]:

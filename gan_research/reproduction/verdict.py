@@ -20,7 +20,7 @@ RULE = (
     "noise; **better** where the whole 95 % interval is beyond the tolerance on the good side (of one seed: the mean); "
     "**not reproduced** otherwise, and where a seed diverged. That one recipe does better than another, by the same "
     "protocol, is reproduced where the 95 % interval of the difference of their means excludes 0, or only the other "
-    "diverges with all seeds."
+    "diverges with all seeds; a published failure, where all seeds diverge."
 )
 
 
@@ -47,7 +47,7 @@ def verdicts(result: Result, others: Mapping[str, Result]) -> list[Verdict]:
     claim = result.claim
     numbers = [of_number(result, column) for column in claim.numbers]
     orders = [of_order(result, other, column, others) for column, of in claim.better_than.items() for other in of]
-    return numbers + orders
+    return [*numbers, *([of_divergence(result)] if claim.diverges else []), *orders]
 
 
 def of_number(result: Result, column: str) -> Verdict:
@@ -62,8 +62,8 @@ def of_number(result: Result, column: str) -> Verdict:
         return verdict("not comparable", reason)
     if "tolerance" not in number:
         return verdict("not comparable", "no tolerance is given")
-    if failed := [seed for seed in result.seeds if seed.state == "diverged"]:
-        return verdict("not reproduced", f"{len(failed)} of {len(result.seeds)} seeds diverged")
+    if len(result.finished) < len(result.seeds):
+        return verdict("not reproduced", f"{diverged(result)} seeds diverged")
     sign = 1 if result.better[column] == "max" else -1
     gain = sign * (float(np.mean(values)) - number["value"])  # positive: ours is on the good side
     if abs(gain) <= number["tolerance"]:
@@ -74,6 +74,13 @@ def of_number(result: Result, column: str) -> Verdict:
     if min(ends) > number["tolerance"]:
         return verdict("better", f"by {gain:.3g}")
     return verdict("reproduced", f"better by {gain:.3g}, within seed noise")
+
+
+def of_divergence(result: Result) -> Verdict:
+    what, published, ours = "divergence", "diverges", f"{diverged(result)} seeds diverged"
+    if reason := shorter(result) or not_whole(result):
+        return Verdict(what, published, ours, "not comparable", reason)
+    return Verdict(what, published, ours, "not reproduced" if result.finished else "reproduced")
 
 
 def of_order(result: Result, name: str, column: str, others: Mapping[str, Result]) -> Verdict:

@@ -29,7 +29,7 @@ def test_what_it_says():
     ("change", "message"),
     [
         ({"source": {"files": ["a.py"]}}, "neither a paper nor a repository"),
-        ({"numbers": None, "better_than": None}, "neither numbers nor better_than"),
+        ({"numbers": None, "better_than": None}, "no numbers, nor better_than or diverges"),
         ({"evaluation": {"num_fakes": 2500}}, "no published.evaluation.num_fakes: did you mean 'num_fake'"),
         ({"numbers": {"modes": {"spread": 1.0}}}, "modes has no value"),
         ({"spread": None}, "has a spread: say in published.spread"),

@@ -90,6 +90,13 @@ def test_an_order_without_the_other_is_none():
     assert told(result(8.0, 8.1, published=ORDER)) == ["not comparable: plain wasn't played at this budget"]
 
 
+@pytest.mark.parametrize(
+    ("modes", "expected"), [((None, None), "reproduced"), ((8.0, None), "not reproduced"), ((8.0,), "not reproduced")]
+)
+def test_a_published_failure(modes, expected):
+    assert told(result(*modes, published={"numbers": {}, "diverges": True})) == [expected]
+
+
 def test_what_is_shown_of_a_number():
     (found,) = verdicts(result(7.0, 7.2), {})
     assert (found.what, found.published, found.ours) == ("modes", "7 ± 0.25", "7.1 [5.829, 8.371]")
