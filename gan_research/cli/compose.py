@@ -10,7 +10,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.allowed import require_allowed
@@ -171,6 +171,17 @@ def choice(
         raise UserError(f"{group}={name} doesn't suit these data: {str(error).splitlines()[0]}") from error
     assert isinstance(node, dict)
     return {str(key): value for key, value in node.items()}
+
+
+def experiment(name: str, config_dir: Path | None = None) -> dict[str, Any]:
+    """An experiment's own settings, with those of the experiments that it is made from; not composed, nor checked."""
+    folders = [root / "experiment" for root in (config_dir, conf_folder()) if root is not None]
+    file = OmegaConf.load(next(path for folder in folders if (path := folder / f"{name}.yaml").is_file()))
+    assert isinstance(file, DictConfig)
+    bases = [base for base in file.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
+    merged = OmegaConf.to_container(OmegaConf.merge(*(experiment(base, config_dir) for base in bases), file))
+    assert isinstance(merged, dict)
+    return {str(key): value for key, value in merged.items()}
 
 
 def _compose(

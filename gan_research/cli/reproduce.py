@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.compose import Composition, compose_multirun, compose_train, concerns, groups, of_sweep
+from gan_research.cli.compose import (
+    Composition,
+    compose_multirun,
+    compose_train,
+    concerns,
+    experiment,
+    groups,
+    of_sweep,
+)
 from gan_research.errors import RESUME, UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -31,8 +39,10 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--seeds {options.seeds}: give at least 1")
     if not options.recipes:
         if options.keep is None:
-            raise UserError(f"give recipes: {', '.join(recipes(options.config_dir))}")
+            raise UserError(f"give recipes: {', '.join(claims(options.config_dir))}")
         return write_results(options.keep, options.config_dir)
+    if searched := [o for o in overrides if of_sweep(o) and not concerns(o, "pool")]:
+        raise UserError(f"{searched[0]}: gan reproduce plays recipes over seeds, and searches nothing")
     given = Arguments(config_dir=options.config_dir, overrides=overrides)
     compositions = {name: composed(name, options.budget, given) for name in dict.fromkeys(options.recipes)}
     reproduction = Reproduction(compositions, options.budget, options.seeds, given)
@@ -79,15 +89,6 @@ def split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
         return arguments, []
     place = arguments.index("--")
     return arguments[:place], arguments[place + 1 :]
-
-
-def recipes(config_dir: Path | None) -> list[str]:
-    """The experiments that have a published block."""
-    from gan_research.cli.compose import conf_folder
-
-    folders = [folder / "experiment" for folder in (conf_folder(), config_dir) if folder is not None]
-    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-    return [name for name in names if compose_train([f"experiment={name}"], config_dir).published is not None]
 
 
 def composed(name: str, budget: str, given: Arguments) -> Composition:
@@ -145,11 +146,12 @@ class Reproduction:
         from gan_research.sweeps.search import Listed
         from gan_research.sweeps.sweep import RECORD, Sweep
 
+        config = compose_multirun([o for o in self.given.overrides if of_sweep(o)], self.given.config_dir)
         if (self.folder / RECORD).is_file():
             sweep = Sweep.open(self.folder)
+            sweep.pool = config["pool"]
         else:
             fixed = [f"budget={self.budget}", *(o for o in self.given.overrides if not of_sweep(o))]
-            config = compose_multirun([o for o in self.given.overrides if of_sweep(o)], self.given.config_dir)
             config["sweep"] = {"_target_": f"{Listed.__module__}.{Listed.__qualname__}", "points": []}
             examples = [[f"experiment={name}", "seed=0"] for name in self.compositions]
             sweep = multirun.new_sweep(self.folder.name, fixed, examples, config, self.given.config_dir)
@@ -252,10 +254,6 @@ def write_results(folder: Path, config_dir: Path | None) -> int:
 
 
 def claims(config_dir: Path | None = None) -> dict[str, tuple[dict[str, Any], int]]:
-    """recipe -> what was published, as a config node, and the rounds of its whole budget."""
-    found = {}
-    for name in recipes(config_dir):
-        composition = compose_train([f"experiment={name}"], config_dir)
-        assert composition.published is not None
-        found[name] = (composition.published, int(composition.config["rounds"]))
-    return found
+    """recipe -> what was published, as a config node, and the rounds of its whole budget; of all that there are."""
+    files = {name: experiment(name, config_dir) for name in groups(config_dir)["experiment"]}
+    return {name: (dict(file["published"]), int(file["rounds"])) for name, file in files.items() if "published" in file}

@@ -155,6 +155,7 @@ def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, se
         (["tiny", "--seeds", "0"], "--seeds 0: give at least 1"),
         (["tiny", "--budget", "pilot"], "experiment=tiny has no budget pilot: it has paper, smoke"),
         (["tiny", "--", "generator.widht=3"], "there is no generator.widht: did you mean 'generator.width'?"),
+        (["tiny", "--", "sweep=optuna"], "sweep=optuna: gan reproduce plays recipes over seeds, and searches nothing"),
         ([], "give recipes: "),
     ],
 )
