@@ -1,5 +1,6 @@
 """Every recipe: it can be judged by what it measures, and plays its smoke budget."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ EXPECTED = {
 }  # fmt: skip
 
 
+@cache
+def paper(recipe):
+    """A recipe, composed to its whole budget."""
+    return compose_train([f"experiment={recipe}"])
+
+
 def test_which_recipes_there_are():
     assert set(CLAIMS) == EXPECTED
 
@@ -42,7 +49,7 @@ def measured_by(config):
 
 @pytest.mark.parametrize("recipe", sorted(EXPECTED))
 def test_its_claim_is_about_what_it_measures(recipe):
-    composition = compose_train([f"experiment={recipe}"])
+    composition = paper(recipe)
     published: Published = make(composition.published)
     assert vars(published) == vars(Published(**without_target(CLAIMS[recipe][0])))
     assert composition.config["rounds"] == CLAIMS[recipe][1]
@@ -59,10 +66,10 @@ def test_its_claim_is_about_what_it_measures(recipe):
 
 @pytest.mark.parametrize("recipe", sorted(EXPECTED))
 def test_a_pilot_is_the_same_game_but_shorter(recipe):
-    paper = compose_train([f"experiment={recipe}"]).config
+    whole = paper(recipe).config
     pilot = compose_train([f"experiment={recipe}", "budget=pilot"]).config
-    assert pilot["rounds"] < paper["rounds"]
-    changed = {line.partition(":")[0] for line in changes(paper, pilot)}
+    assert pilot["rounds"] < whole["rounds"]
+    changed = {line.partition(":")[0] for line in changes(whole, pilot)}
     assert {key for key in changed if not key.startswith("lr_schedule.")} == {"rounds"}
 
 
