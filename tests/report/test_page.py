@@ -164,6 +164,17 @@ def test_curves_are_those_of_the_comparison_on_each_axis(comparison, content, ax
         assert content.document["arrays"][mean["y"][axis]] == pytest.approx(curve.mean, rel=1e-4)
 
 
+def test_a_published_number_is_a_line_through_the_curves(comparison):
+    content = content_of(replace(comparison, title="a recipe", references={"fid": 1234.5}))
+    assert content.document["title"] == "a recipe"
+    (line,) = (t for t in figure(content, "curve-metrics/fid")["data"] if "group" not in t)
+    arrays = content.document["arrays"]
+    for axis in ("round", "kimg", "seconds"):
+        ends = [x for curve in comparison.curves("metrics/fid", axis).values() for x in curve.x]
+        assert arrays[line["x"][axis]] == pytest.approx([min(ends), max(ends)], rel=1e-6)
+        assert arrays[line["y"][axis]] == [1234.5, 1234.5]
+
+
 def test_a_group_of_one_run_has_no_band_and_no_interval(comparison, content):
     alone = list(comparison.groups).index(HOSTILE)
     bands = {t["group"] for t in figure(content, "curve-metrics/fid")["data"] if t.get("band")}
