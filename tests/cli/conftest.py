@@ -73,8 +73,8 @@ def train():
 def one_line():
     """Asserts that a call failed with one line, made of all these parts, and gives the line."""
 
-    def check(result, *parts):
-        assert result.status == 2, result
+    def check(result, *parts, status=2):
+        assert result.status == status, result
         line = result.error.removesuffix("\n")
         assert line.startswith("gan: error: ")
         assert "\n" not in line

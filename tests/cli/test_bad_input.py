@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from gan_research.callbacks import checkpoint
+from gan_research.errors import DIVERGED
 from gan_research.gan import GAN
 from gan_research.recorder import Recorder
 
@@ -176,7 +177,8 @@ def test_a_loss_that_is_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
     ours = ("--config-dir", own_config, "loss=ours", "metrics=none", "log_every=100", "checkpoint_every=5")
     result = train(tmp_path / "runs", *ours, "loss.bad_loss_from=13")
     run = the_run(tmp_path / "runs")
-    one_line(result, "round 13", "loss/discriminator is NaN", str(run / "checkpoints" / "last.ckpt"))
+    last = str(run / "checkpoints" / "last.ckpt")
+    one_line(result, "round 13", "loss/discriminator is NaN", last, status=DIVERGED)
     assert state(run)["gan_research"]["round"] == 10
     assert all(w.isfinite().all() for w in state(run)["state_dict"].values())
     assert gan("sample", run, "-o", tmp_path / "s.png").status == 0
@@ -187,7 +189,7 @@ def test_weights_that_are_nan_are_not_saved_though_every_loss_was_finite(
 ):
     ours = ("--config-dir", own_config, "loss=ours", "metrics=none", "log_every=100", "checkpoint_every=5")
     result = train(tmp_path / "runs", *ours, "loss.bad_gradient_from=15")
-    one_line(result, "round 15", "the generator's weights aren't finite")
+    one_line(result, "round 15", "the generator's weights aren't finite", status=DIVERGED)
     assert state(the_run(tmp_path / "runs"))["gan_research"]["round"] == 10
 
 

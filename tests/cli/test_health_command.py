@@ -11,6 +11,7 @@ import pytest
 from gan_research.callbacks import Health
 from gan_research.cli.compose import compose_train
 from gan_research.cli.fit import CHANGEABLE, names
+from gan_research.errors import DIVERGED
 from gan_research.gan import GAN
 from gan_research.streams import stream_seed
 from gan_research.tracking import read_history
@@ -141,7 +142,11 @@ def test_a_run_that_always_diverges_stops_after_so_many(
     run = the_run(tmp_path / "a")
     crash, last = run / "crash" / "round_4.json", run / "checkpoints" / "last.ckpt"
     line = one_line(
-        result, "round 4: loss/discriminator is NaN", f"{crash} says", f"the last good checkpoint is {last}"
+        result,
+        "round 4: loss/discriminator is NaN",
+        f"{crash} says",
+        f"the last good checkpoint is {last}",
+        status=DIVERGED,
     )
     assert ("it had gone back 2 times" in line) is (roll_backs == 2)
     assert result.output.count("back to round 0") == roll_backs
@@ -153,7 +158,7 @@ def test_a_run_that_always_diverges_stops_after_so_many(
     assert gan("sample", run, "-n", "4", "-o", tmp_path / "s.png").status == 0
     # it goes on as it stopped: with no roll-backs left
     again = gan("train", f"resume={run}", "--allow", "their_losses")
-    assert one_line(again, "round 4: loss/discriminator is NaN") == line
+    assert one_line(again, "round 4: loss/discriminator is NaN", status=DIVERGED) == line
 
 
 def test_the_round_can_be_played_again_from_what_was_kept(own_prior, train, gan, one_line, the_run, tmp_path, state):
@@ -161,7 +166,9 @@ def test_the_round_can_be_played_again_from_what_was_kept(own_prior, train, gan,
     run = the_run(tmp_path / "a")
     (run / "crash" / "round_13.json").unlink()
     result = resumed(gan, run / "crash" / "round_13.ckpt", "health=default")
-    one_line(result, "round 13: logits/fake is NaN, training stopped", "round_13.json says what led to it")
+    one_line(
+        result, "round 13: logits/fake is NaN, training stopped", "round_13.json says what led to it", status=DIVERGED
+    )
     said = json.loads((run / "crash" / "round_13.json").read_text())
     assert (said["round"], said["rounds_played"], said["roll_backs"]) == (13, 13, 0)
     assert said["updates"] == {"discriminator": 13, "generator": 13}
@@ -170,12 +177,14 @@ def test_the_round_can_be_played_again_from_what_was_kept(own_prior, train, gan,
 def test_diverging_stops_the_run_where_nothing_else_is_said(
     own_prior, train, gan, one_line, the_run, tmp_path, state, rows
 ):
-    one_line(train(tmp_path / "a", "--config-dir", own_prior, *bad((13,))), "round 13: logits/fake is NaN")
+    one_line(
+        train(tmp_path / "a", "--config-dir", own_prior, *bad((13,))), "round 13: logits/fake is NaN", status=DIVERGED
+    )
     run = the_run(tmp_path / "a")
     game = state(run)["gan_research"]
     assert (game["round"], game["roll_backs"]) == (10, 0)
     assert [row["round"] for row in rows(run) if "loss/generator" in row] == [5, 10]
-    one_line(resumed(gan, run, "log_every=1"), "round 13: logits/fake is NaN")
+    one_line(resumed(gan, run, "log_every=1"), "round 13: logits/fake is NaN", status=DIVERGED)
     assert [row["round"] for row in rows(run) if "loss/generator" in row] == [5, 10, 11, 12]
 
 
