@@ -122,6 +122,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(server, tmp_path):
         assert rounds(home) == sorted(rounds(home))
 
 
+@pytest.mark.long
 def test_runs_of_two_processes_each(server, tmp_path):
     ended = server.start(
         "train", "-m", "seed=0,1,2", f"output={tmp_path}", *TINY, "pool.runs=3", "trainer=ddp",
@@ -145,6 +146,7 @@ STUDY = (
 )  # fmt: skip
 
 
+@pytest.mark.long
 def test_two_processes_on_one_study_one_of_them_killed(server, tmp_path):
     first = server.start(*STUDY, f"output={tmp_path}", *TINY, "rounds=100", "evaluate_every=50", "log_every=50")
     first.until(lambda: list(tmp_path.glob("*/*/*/*/history.jsonl")))

@@ -64,6 +64,7 @@ def test_its_claim_is_about_what_it_measures(recipe):
     assert extractor is None or asked.get("extractor", extractor) == extractor
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", sorted(EXPECTED))
 def test_a_pilot_is_the_same_game_but_shorter(recipe):
     whole = paper(recipe).config
