@@ -1,10 +1,10 @@
 """The game: a LightningModule that plays rounds of discriminator and generator updates."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -18,13 +18,15 @@ from gan_research.distributed import position
 from gan_research.distributed.strategies import averaging_strategy
 from gan_research.ema import EMA
 from gan_research.errors import UserError
+from gan_research.graphs import Graphs, OnGPU, require_capturable
 from gan_research.light_loop import lighten
 from gan_research.losses import AdversarialLoss
+from gan_research.minibatch import Minibatch
 from gan_research.networks import Discriminator, Generator
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
-from gan_research.passes import Passes, Precision, require_precision
+from gan_research.passes import Passes, Precision, frozen, require_precision
 from gan_research.priors import Prior
-from gan_research.recorder import Recorder
+from gan_research.recorder import Recorder, relative_spread
 from gan_research.regularizers import Play, Regularizer
 from gan_research.sampling import Sampler
 from gan_research.schedule import Move, Player, Schedule
@@ -33,21 +35,6 @@ from gan_research.streams import Draws, seed_layers, stream_seed
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
-
-
-class Minibatch(NamedTuple):
-    """Real images (N, C, H, W) and, in class-conditional play, their labels (N,)."""
-
-    images: Tensor
-    labels: Tensor | None
-
-    def repeated(self, times: int, packing: int) -> "Minibatch":
-        """(times * N, C, H, W): each pack as often in a row, so that any split in whole packs is one of N too."""
-        if times == 1:
-            return self
-        whole = torch.arange(len(self.images), device=self.images.device).view(-1, packing)
-        rows = whole.repeat_interleave(times, 0).flatten()
-        return Minibatch(self.images[rows], None if self.labels is None else self.labels[rows])
 
 
 class GAN(pl.LightningModule):
@@ -67,6 +54,7 @@ class GAN(pl.LightningModule):
     precision: "bf16" and "fp16" run the networks under autocast, "tf32" in float32 with products in TF32; gradient
         penalties stay in float32. "64" plays all in float64.
     compile: torch.compile for the generator, its average, and D where no gradient penalty differentiates it.
+    cuda_graphs: on a GPU, the gradients of each kind of move are captured once and replayed: for small networks.
     max_gradient_norm: a player's gradients of a larger L2 norm are scaled down to it.
     sync_batch_norm: on several devices, batch normalisation over the samples of all of them.
     log_every: rounds between two entries of the log.
@@ -89,6 +77,7 @@ class GAN(pl.LightningModule):
         accumulation: int = 1,
         precision: Precision = "32",
         compile: bool = False,
+        cuda_graphs: bool = False,
         max_gradient_norm: float | None = None,
         sync_batch_norm: bool = True,
         log_every: int = 50,
@@ -111,6 +100,7 @@ class GAN(pl.LightningModule):
         self.accumulation = accumulation
         self.precision: Precision = precision
         self.compiled = compile
+        self.cuda_graphs = cuda_graphs
         self.max_gradient_norm = max_gradient_norm
         self.sync_batch_norm = sync_batch_norm
         self.seed = seed
@@ -128,6 +118,7 @@ class GAN(pl.LightningModule):
         self.resumed = False
         """Whether this game goes on from a checkpoint."""
 
+        self._graphs: Graphs | None = None
         self._steps: dict[Player, Steps] = {}
         self._loaded: dict[Player, dict[str, Any]] = {}
         self._factories: dict[Player, tuple[OptimizerFactory, SchedulerFactory | None]] = {
@@ -204,17 +195,25 @@ class GAN(pl.LightningModule):
         for part, micro in enumerate(minibatch):
             real = micro.repeated(fakes, self.discriminator.packing)
             draws = self._draws(move[0], part, real.images.shape[0])
-            self._calls = 0
-            latents = draws.rows("latents", self.prior.sample)
-            with nullcontext() if "generator" in move else torch.no_grad():
-                fake = self._passes.generate(latents, real.labels)
-            if "discriminator" in move:
-                self._backward("discriminator", self._discriminator_loss(real, fake, latents, draws))
-            if "generator" in move:
-                with frozen([] if self._crossing["generator"] else self._parameters_of["discriminator"]):
-                    self._backward("generator", self._generator_loss(real, fake, latents, draws))
+            if self._graphs is None:
+                self._gradients(move, real, draws)
+            else:
+                due = tuple(name for player in move for name, _ in self._due(player))
+                self._graphs.take(move, due, real, draws, self.round + 1)
         for player in move:
             self._step(player)
+
+    def _gradients(self, move: Move, real: Minibatch, draws: Draws) -> None:
+        """Adds the gradients of one micro-batch, for each player in `move`."""
+        self._calls = 0
+        latents = draws.rows("latents", self.prior.sample)
+        with nullcontext() if "generator" in move else torch.no_grad():
+            fake = self._passes.generate(latents, real.labels)
+        if "discriminator" in move:
+            self._backward("discriminator", self._discriminator_loss(real, fake, latents, draws))
+        if "generator" in move:
+            with frozen([] if self._crossing["generator"] else self._parameters_of["discriminator"]):
+                self._backward("generator", self._generator_loss(real, fake, latents, draws))
 
     def _discriminator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
         """Mean adversarial loss plus the penalties that are due, all recorded."""
@@ -396,6 +395,8 @@ class GAN(pl.LightningModule):
                 scaler=torch.amp.GradScaler(self.device.type) if self.precision == "fp16" else None,
             )
             self._steps[player].load_state_dict(self._loaded.get(player, {}))
+        if self.cuda_graphs:
+            self._graphs = Graphs(self._gradients, self._parameters_of, self.recorder, OnGPU(self.device))
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         self._playing = ExitStack()
         self._playing.enter_context(self._passes.playing())
@@ -406,6 +407,9 @@ class GAN(pl.LightningModule):
         """All that follows from the networks and the device that they are on."""
         require_precision(self.precision, self.device if self._trainer is not None else None)
         self._rank, self._world_size = position()
+        if self.cuda_graphs:
+            named = dict(self.regularizers.items())
+            require_capturable(self.precision, self.compiled, self.accumulation, self._world_size, named)
         if self.sync_batch_norm and self._world_size > 1:
             for network in (self.generator, self.discriminator):
                 synchronised(network)
@@ -437,6 +441,7 @@ class GAN(pl.LightningModule):
             agree_on_buffers(self)
 
     def on_train_end(self) -> None:
+        self._graphs = None
         self._playing.close()
 
     def learning_rates(self) -> dict[Player, float]:
@@ -475,25 +480,6 @@ def refuse_precision(precision: Any) -> None:
         )
 
 
-@contextmanager
-def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
-    """No gradients for these parameters inside."""
-    parameters = [p for p in parameters if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-
-
 def tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     """The network's parameters, and its buffers."""
     return list(network.parameters()), list(network.buffers())
-
-
-def relative_spread(fake: Tensor, real: Tensor) -> Tensor:
-    """The mean over dimensions of the fakes' standard deviation, over that of the reals; 1 where reals don't differ."""
-    spread, of_reals = fake.std(0).mean(), real.std(0).mean()
-    return torch.where(of_reals > 0, spread / of_reals, 1.0)

@@ -1,6 +1,7 @@
 """How the players' networks are run: in which precision, and compiled or not."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -83,3 +84,16 @@ class Passes:
     def playing(self) -> AbstractContextManager[Any]:
         """Around the game: float32 is TF32 where that was asked for, and nowhere else."""
         return temporarily(products(self.precision == "tf32")) if self.device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """No gradients for these parameters inside."""
+    parameters = [p for p in parameters if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)

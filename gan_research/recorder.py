@@ -2,6 +2,8 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import Any
 
@@ -44,6 +46,15 @@ class Recorder:
     def add(self, name: str, value: Tensor, round: int) -> None:
         """Keep `value`, as of `round`."""
         self._pending.append((name, round, value.detach()))
+
+    @contextmanager
+    def aside(self) -> Iterator[list[tuple[str, int, Tensor]]]:
+        """What is added inside is handed over as (name, round, value), and not kept."""
+        kept, self._pending = self._pending, []
+        try:
+            yield self._pending
+        finally:
+            self._pending = kept
 
     def check(self, round: int) -> None:
         """Raise `Diverged` if a loss of `round` isn't finite. Waits for the device: for the CPU, where that is free."""
@@ -95,3 +106,9 @@ def part_of(values: list[Tensor]) -> Tensor:
     if values[0].dim() == 0:  # a mean over equal shares
         return torch.stack(values).mean()
     return torch.cat(values).tensor_split(processes)[rank]
+
+
+def relative_spread(fake: Tensor, real: Tensor) -> Tensor:
+    """The mean over dimensions of the fakes' standard deviation, over that of the reals; 1 where reals don't differ."""
+    spread, of_reals = fake.std(0).mean(), real.std(0).mean()
+    return torch.where(of_reals > 0, spread / of_reals, 1.0)

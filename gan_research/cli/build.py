@@ -24,7 +24,8 @@ from gan_research.streams import stream_seed
 log = logging.getLogger(__name__)
 
 GAME = (
-    "rounds", "accumulation", "precision", "compile", "max_gradient_norm", "sync_batch_norm", "log_every", "seed",
+    "rounds", "accumulation", "precision", "compile", "cuda_graphs", "max_gradient_norm", "sync_batch_norm",
+    "log_every", "seed",
 )  # fmt: skip
 """Top-level keys that are arguments of `GAN` by the same name."""
 
@@ -88,7 +89,7 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         generator_lr_schedule=make(config["lr_schedule"]["generator"]),
         discriminator_lr_schedule=make(config["lr_schedule"]["discriminator"]),
         ema=make(config["ema"]),
-        **{key: config[key] for key in GAME},
+        **{key: config[key] for key in GAME if key in config},  # cuda_graphs is younger than some runs
     )
     if config["batch_size"] // parts % gan.discriminator.packing:
         raise UserError(

@@ -33,7 +33,7 @@ from gan_research.tracking.run import source_digest
 
 CHANGEABLE = {
     "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
-    "metrics", "logger", "watch", "health", "trainer", "launcher", "output", "name", "tags",
+    "metrics", "logger", "watch", "health", "trainer", "cuda_graphs", "launcher", "output", "name", "tags",
 }  # fmt: skip
 """What may differ when a run is resumed; all else is the game itself."""
 

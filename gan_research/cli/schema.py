@@ -55,6 +55,7 @@ def train(  # the signature is the schema
     ema: Node | None = None,
     metrics: Node | None = None,
     launcher: Node | None = None,
+    cuda_graphs: bool = False,
     budget: str = PAPER,
     budgets: dict[str, list[str]] | None = None,
     published: Node | None = None,

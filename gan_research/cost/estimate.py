@@ -85,7 +85,7 @@ def measure(composition: Composition, folder: Path, seconds: float, rounds: int 
     began = time.perf_counter()
     data = build_data(config)
     loaded = time.perf_counter() - began
-    game = build_game(config | {"compile": False}, data)
+    game = build_game(config | {"compile": False, "cuda_graphs": False}, data)
     kinds = kinds_of(game, game.rounds)
     counts = count(game, data, build_trainer(config["trainer"]), kinds)
     del game

@@ -90,6 +90,9 @@ class Regularizer(nn.Module):
     "parameters": a penalty takes gradients in both players' parameters. D then isn't frozen in G's move.
     """
 
+    remembers: bool = False
+    """Whether a penalty leaves something on the host for later, which replaying it as a CUDA graph wouldn't do."""
+
     def __init__(self, weight: float = 1.0, every: int = 1):
         super().__init__()
         if every < 1:

@@ -41,6 +41,7 @@ class LeCam(Regularizer):
     they start from 0, where D's logits start. (The authors' code also clips both differences at 0.)
     """
 
+    remembers = True
     alpha_real: Tensor
     alpha_fake: Tensor
 
