@@ -3,10 +3,14 @@
     python benchmarks/round.py digits_mlp
     python benchmarks/round.py goodfellow2014_mnist --rounds 200 --block 20
     python benchmarks/round.py cifar_dcgan --rounds 60 --block 5 --repeats 1
+    python benchmarks/round.py ring_mlp --device cuda
 
 The two play in turn, a block of rounds each, within one process, so that both meet the same machine; a block of
 `log_every` rounds holds one log entry. Printed are the median time of a round of each, and the ratio of the medians,
 with the quartiles of the ratios of neighbouring blocks. Start-up, evaluation, grids and checkpoints are left out.
+
+With `--device cuda` it is `gan train` as it is against `gan train cuda_graphs=true`, on one GPU, one after the other in
+each repeat; a block is over when the GPU has done it, and those in which moves are captured are left out.
 """
 
 import argparse
@@ -28,6 +32,7 @@ from gan_research.cli.compose import compose_train
 from gan_research.data import Data, Points
 from gan_research.distributed import position
 from gan_research.gan import GAN
+from gan_research.graphs import WARM_UP
 
 CASES = {
     "digits_mlp": [],
@@ -155,31 +160,55 @@ def in_turn(
     reduce: Callable[[list[nn.Parameter]], None] = lambda _: None,
 ) -> tuple[list[float], list[float]]:
     """Seconds a round, block by block: of `gan train`, and of the hand-written loop."""
-    ours: list[float] = []
     hand: list[float] = []
     loop = by_hand(arguments, reduce)
+
+    def play_by_hand() -> None:
+        since = time.perf_counter()
+        for _ in range(block):
+            next(loop)
+        hand.append((time.perf_counter() - since) / block)
+
+    ours = blocks(arguments, rounds + 2 * block, block, folder, play_by_hand)
+    return ours[2:], hand[1:-1]  # the first block of each warms up
+
+
+def blocks(
+    arguments: list[str], rounds: int, block: int, folder: Path, between: Callable[[], None] = lambda: None
+) -> list[float]:
+    """Seconds a round of `gan train`, block by block, the first one with the start-up; `between` blocks: anything."""
+    ours: list[float] = []
     original = GAN.training_step
     since = 0.0
 
     def timed(self: GAN, *args: Any) -> None:
         nonlocal since
         if self.round % block == 0:
-            now = time.perf_counter()
-            ours.append((now - since) / block)
-            for _ in range(block):
-                next(loop)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            ours.append((time.perf_counter() - since) / block)
+            between()
             since = time.perf_counter()
-            hand.append((since - now) / block)
         original(self, *args)
 
     never = [f"{what}_every=1000000" for what in ("evaluate", "sample", "checkpoint")]
-    arguments = [*arguments, f"rounds={rounds + 2 * block}", f"output={folder}", f"log_every={block}", *never]
+    arguments = [*arguments, f"rounds={rounds}", f"output={folder}", f"log_every={block}", *never]
     GAN.training_step = timed  # type: ignore[method-assign]
     try:
         fit.start(compose_train(arguments), arguments, None)
     finally:
         GAN.training_step = original  # type: ignore[method-assign]
-    return ours[2:], hand[1:-1]  # the first block of each warms up
+    return ours
+
+
+def eager_and_graphs(arguments: list[str], rounds: int, block: int, folder: Path) -> tuple[list[float], list[float]]:
+    """Seconds a round on a GPU, block by block: as it is, and with CUDA graphs."""
+    warm = WARM_UP + 2  # the moves of logged rounds, one round a block, are the last to be captured; and the start-up
+    eager, graphs = (
+        blocks([*arguments, "trainer=gpu", f"cuda_graphs={on}"], rounds + warm * block, block, folder)[warm:]
+        for on in ("false", "true")
+    )
+    return eager, graphs
 
 
 def main() -> None:
@@ -188,21 +217,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--block", type=int, default=50)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("overrides", nargs="*", help="further overrides of gan train, such as logger=none")
     options = parser.parse_args()
-    ours: list[float] = []
-    hand: list[float] = []
+    measure, names = (in_turn, ("gan train", "by hand"))
+    if options.device == "cuda":
+        measure, names = (eager_and_graphs, ("eager", "CUDA graphs"))
+    first: list[float] = []
+    second: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         arguments = overrides(options.case, Path(folder)) + options.overrides
         for _ in range(options.repeats):
-            a, b = in_turn(arguments, options.rounds, options.block, Path(folder))
-            ours += a
-            hand += b
-    ratio = statistics.median(ours) / statistics.median(hand)
-    low, _, high = statistics.quantiles([a / b for a, b in zip(ours, hand, strict=True)])
-    print(f"{options.case}, {len(ours)} blocks of {options.block} rounds, {torch.get_num_threads()} threads")
-    print(f"gan train {statistics.median(ours) * 1e3:8.2f} ms a round")
-    print(f"by hand   {statistics.median(hand) * 1e3:8.2f} ms a round")
+            a, b = measure(arguments, options.rounds, options.block, Path(folder))
+            first += a
+            second += b
+    ratio = statistics.median(first) / statistics.median(second)
+    low, _, high = statistics.quantiles([a / b for a, b in zip(first, second, strict=True)])
+    print(f"{options.case}, {len(first)} blocks of {options.block} rounds, {torch.get_num_threads()} threads")
+    for name, seconds in zip(names, (first, second), strict=True):
+        print(f"{name:<11} {statistics.median(seconds) * 1e3:8.2f} ms a round")
     print(f"ratio of medians {ratio:.3f}, quartiles of the pairs {low:.3f} and {high:.3f}")
 
 
