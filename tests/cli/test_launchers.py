@@ -588,3 +588,16 @@ def test_each_job_of_a_sweep_has_the_gpus_of_one_run(cluster, gan, tmp_path, mon
     assert result.status == 0, result.error
     assert result.output.count("squeue -j") == 2
     assert "#SBATCH --gpus-per-node=2" in cluster.script().splitlines()
+
+
+def test_a_reproduction_by_jobs_shows_what_there_is_so_far(cluster, gan, tmp_path):
+    words = ["pacgan_ring", "--seeds", "2", "--budget", "smoke", "--", f"output={tmp_path}", "logger=none"]
+    result = gan("reproduce", *words, "launcher=slurm")
+    assert result.status == RESUME, result.error
+    folder = tmp_path / "reproduce-smoke"  # the launcher makes it no other
+    assert result.output.count("squeue -j") == 2
+    comment = shlex.join(["gan", "sweep", "resume", str(folder), "pool.runs=1"])
+    assert f"#SBATCH --comment={shlex.quote(comment)}" in cluster.script().splitlines()
+    (found,) = json.loads((folder / "results.json").read_text())
+    assert [seed["state"] for seed in found["seeds"]] == ["open", "open"]
+    assert {verdict["word"] for verdict in found["verdicts"]} == {"not comparable"}
