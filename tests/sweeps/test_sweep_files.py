@@ -129,7 +129,9 @@ def inspect(folder):
     return [json.loads(line) for line in lines], json.loads(summary)["config"]
 
 
-@each_file
+@pytest.mark.parametrize(
+    "path", [FILES[0], *(pytest.param(path, marks=pytest.mark.long) for path in FILES[1:])], ids=lambda path: path.stem
+)
 def test_what_an_agent_would_run_is_a_run_of_the_sweep(path, tmp_path, monkeypatch, fresh_wandb, capfd):
     config = read_sweep_file(path)
     search = WandbSearch(config)
