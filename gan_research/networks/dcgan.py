@@ -11,7 +11,7 @@ from gan_research.networks.base import Discriminator, Generator, base_and_doubli
 from gan_research.networks.heads import make_head
 from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
 
-Initialization = Literal["normal", "torch"]
+Init = Literal["normal", "torch"]
 
 
 class DCGANGenerator(Generator):
@@ -20,7 +20,7 @@ class DCGANGenerator(Generator):
     Batch norm and ReLU follow each but the last. `width` counts the channels before the last; they double towards the
     latents, up to `max_width`: 512, 256, 128, 64 at 64 x 64. (Figure 1 of the paper is width=128, max_width=1024.)
     `base` gives b; None takes what fits of 4, 6 and 7. `last_bias`: whether the last convolution has a bias, the others
-    have none. `initialization`: "normal" is the paper's, "torch" leaves torch's own. If conditional, the batch norms
+    have none. `init`: "normal" is the paper's, "torch" leaves torch's own. If conditional, the batch norms
     are. UserError if there are no such b and n.
     """
 
@@ -35,7 +35,7 @@ class DCGANGenerator(Generator):
         max_width: int = 512,
         base: int | None = None,
         last_bias: bool = True,
-        initialization: Initialization = "normal",
+        init: Init = "normal",
     ) -> None:
         super().__init__(latent_dim, resolution, channels, num_classes, value_range)
         base, doublings = base_and_doublings(resolution, base)
@@ -46,7 +46,7 @@ class DCGANGenerator(Generator):
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, num_classes) for w in widths)
         self.to_image = nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1, bias=last_bias)
         self.output = output_range(value_range)
-        initialize_all(self, initialization)
+        initialize_all(self, init)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         images = latents[:, :, None, None]
@@ -60,7 +60,7 @@ class DCGANDiscriminator(Discriminator):
 
     `width` counts the channels after the first; they double up to `max_width`: 64, 128, 256, 512 at 64 x 64.
     `norm="batch"` is the paper's, on all layers but the first; "spectral" normalises every weight, the head's too.
-    `base`, `initialization`: as the generator's. `kernel`: 5 pads by 2. `norm_first`: batch norm before LeakyReLU, or
+    `base`, `init`: as the generator's. `kernel`: 5 pads by 2. `norm_first`: batch norm before LeakyReLU, or
     after it. `bias`: whether convolutions without batch norm have one. UserError if the resolution is not b * 2^n.
     """
 
@@ -76,7 +76,7 @@ class DCGANDiscriminator(Discriminator):
         kernel: Literal[4, 5] = 4,
         norm_first: bool = True,
         bias: bool = True,
-        initialization: Initialization = "normal",
+        init: Init = "normal",
         packing: int = 1,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
@@ -93,7 +93,7 @@ class DCGANDiscriminator(Discriminator):
             layers += after if norm_first else after[::-1]
         self.body = nn.Sequential(*layers)
         self.head = make_head(widths[-1] * base**2, num_classes)
-        initialize_all(self, initialization)
+        initialize_all(self, init)
         if norm == "spectral":
             spectral(self)
 
@@ -101,10 +101,10 @@ class DCGANDiscriminator(Discriminator):
         return self.body(images).flatten(1)
 
 
-def initialize_all(network: nn.Module, initialization: Initialization) -> None:
+def initialize_all(network: nn.Module, init: Init) -> None:
     """`initialize` every layer, or leave torch's own weights; UserError if it is neither "normal" nor "torch"."""
-    require_one_of(("normal", "torch"), initialization=initialization)
-    if initialization == "normal":
+    require_one_of(("normal", "torch"), init=init)
+    if init == "normal":
         network.apply(initialize)
 
 

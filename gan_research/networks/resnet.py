@@ -33,7 +33,7 @@ from gan_research.networks.heads import make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
 
 Upsampling = Literal["nearest", "bilinear"]
-Initialization = Literal["xavier", "torch_biases", "torch_shortcuts"]
+Init = Literal["xavier", "torch_biases", "torch_shortcuts"]
 BLOCK_GAIN = 2**0.5
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -114,7 +114,7 @@ class ResNetGenerator(Generator):
 
     `width` counts the channels after the last block; they double towards the latents, up to `max_width`. The defaults
     are SNGAN's for CIFAR-10. If conditional, the batch norms are (Miyato & Koyama 2018). `norm="none"` leaves them out,
-    and then labels have no way in. `initialization`: "xavier" is SNGAN's; see `leave_to_torch` for the others.
+    and then labels have no way in. `init`: "xavier" is SNGAN's; see `leave_to_torch` for the others.
     UserError if there are no such b in {4, 6, 7} and n.
     """
 
@@ -128,7 +128,7 @@ class ResNetGenerator(Generator):
         width: int = 256,
         max_width: int = 256,
         upsampling: Upsampling = "nearest",
-        initialization: Initialization = "xavier",
+        init: Init = "xavier",
         norm: Literal["batch", "none"] = "batch",
     ) -> None:
         super().__init__(latent_dim, resolution, channels, num_classes, value_range)
@@ -145,7 +145,7 @@ class ResNetGenerator(Generator):
         self.norm = ConditionalBatchNorm2d(width, num_classes) if batch_norm else NoNorm()
         self.to_image = convolution(width, channels, 3)
         self.output = output_range(value_range)
-        leave_to_torch(self, initialization)
+        leave_to_torch(self, init)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         images = self.linear(latents).view(-1, *self.shape)
@@ -161,7 +161,7 @@ class ResNetDiscriminator(Discriminator):
     resolution = b * 2^n with b in {4, 6, 7}. `norm="batch"` normalises before both convolutions of every block but the
     first; "spectral" normalises every weight, the head's too. SNGAN's for CIFAR-10 is downsamples=2, plain_blocks=2.
     `pooling`: the sum, or the mean. `rectified_shortcuts`: those after the first block start from ReLU. `head_bias`:
-    whether the head has one. `initialization`: as the generator's. UserError if the resolution cannot be halved that
+    whether the head has one. `init`: as the generator's. UserError if the resolution cannot be halved that
     often.
     """
 
@@ -178,7 +178,7 @@ class ResNetDiscriminator(Discriminator):
         pooling: Literal["sum", "mean"] = "sum",
         rectified_shortcuts: bool = False,
         head_bias: bool = True,
-        initialization: Initialization = "xavier",
+        init: Init = "xavier",
         packing: int = 1,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
@@ -201,7 +201,7 @@ class ResNetDiscriminator(Discriminator):
         for layer in self.head.modules():
             if isinstance(layer, nn.Linear):
                 initialized(layer)
-        leave_to_torch(self, initialization)
+        leave_to_torch(self, init)
         if norm == "spectral":
             spectral(self)
 
@@ -223,18 +223,18 @@ def initialized(layer: Layer, gain: float = 1.0) -> Layer:
     return layer
 
 
-def leave_to_torch(network: nn.Module, initialization: Initialization) -> None:
+def leave_to_torch(network: nn.Module, init: Init) -> None:
     """Give some of what `initialized` has set back to torch's own uniform initialisation, +-1/sqrt(fan in).
 
     "torch_biases": all biases, as in mimicry's SNGAN; "torch_shortcuts": besides, the weights of shortcuts and of the
     last convolution of G, as in its WGAN-GP; "xavier": nothing.
     """
-    require_one_of(("xavier", "torch_biases", "torch_shortcuts"), initialization=initialization)
-    if initialization == "xavier":
+    require_one_of(("xavier", "torch_biases", "torch_shortcuts"), init=init)
+    if init == "xavier":
         return
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             weight = layer.weight.detach().clone()
             layer.reset_parameters()
-            if initialization == "torch_biases" or not name.endswith(("shortcut", "to_image")):
+            if init == "torch_biases" or not name.endswith(("shortcut", "to_image")):
                 layer.weight.data.copy_(weight)

@@ -40,12 +40,12 @@ GENERATORS = {
     "mlp": (MLPGenerator, {"width": 8}),
     "cnn": (CNNGenerator, {"width": 4, "max_width": 8}),
     "dcgan": (DCGANGenerator, {"width": 4, "max_width": 8}),
-    "dcgan-torch": (DCGANGenerator, {"width": 4, "max_width": 8, "last_bias": False, "initialization": "torch"}),
+    "dcgan-torch": (DCGANGenerator, {"width": 4, "max_width": 8, "last_bias": False, "init": "torch"}),
     "resnet": (ResNetGenerator, {"width": 4, "max_width": 8}),
     "dcgan-tf": (TFDCGANGenerator, {"width": 4}),
     "resnet-bilinear": (
         ResNetGenerator,
-        {"width": 4, "max_width": 8, "upsampling": "bilinear", "initialization": "torch_shortcuts"},
+        {"width": 4, "max_width": 8, "upsampling": "bilinear", "init": "torch_shortcuts"},
     ),
 }
 DISCRIMINATORS = {
@@ -57,7 +57,7 @@ DISCRIMINATORS = {
     "dcgan": (DCGANDiscriminator, {"width": 4, "max_width": 8}),
     "dcgan-torch": (
         DCGANDiscriminator,
-        {"width": 4, "max_width": 8, "kernel": 5, "norm_first": False, "bias": False, "initialization": "torch"},
+        {"width": 4, "max_width": 8, "kernel": 5, "norm_first": False, "bias": False, "init": "torch"},
     ),
     "dcgan-spectral": (DCGANDiscriminator, {"width": 4, "max_width": 8, "norm": "spectral"}),
     "dcgan-none": (DCGANDiscriminator, {"width": 4, "max_width": 8, "norm": "none"}),
@@ -252,7 +252,7 @@ def test_arguments_are_complete_and_plain():
         "width": 4,
         "max_width": 8,
         "upsampling": "nearest",
-        "initialization": "xavier",
+        "init": "xavier",
         "norm": "batch",
     }
     with pytest.raises(TypeError, match=r"ResNetGenerator.__init__\(\) got an unexpected keyword argument 'widht'"):
@@ -308,7 +308,7 @@ def test_a_resolution_out_of_reach_names_the_nearest(make, name, resolution, nea
         (lambda: DCGANDiscriminator(8, 1, kernel=3), "kernel is 3: take 4 or 5"),
         (lambda: DCGANGenerator(2, 48, 1, base=2), "resolution 48 is not 2 doubled at least once: take 32 or 64, or"),
         (lambda: DCGANGenerator(2, 8, 1, base=0), "base is 0: it has to be at least 1"),
-        (lambda: ResNetGenerator(2, 8, 1, initialization="torch"), "initialization 'torch' is unknown: did you mean"),
+        (lambda: ResNetGenerator(2, 8, 1, init="torch"), "init 'torch' is unknown: did you mean"),
         (lambda: ResNetDiscriminator(28, 1, downsamples=3), "cannot be halved 3 times: take downsamples <= 2"),
         (lambda: ResNetDiscriminator(28, 1, downsamples=0), "downsamples is 0: it has to be at least 1"),
     ],
