@@ -86,8 +86,7 @@ def table(cost: "Cost") -> "Table":
     from rich.table import Table
 
     whole, evaluating = cost.whole, cost.evaluating
-    threads = f"{cost.threads} thread{'s' if cost.threads > 1 else ''}"
-    title = f"{cost.name}, on {cost.device} with {threads}"
+    title = f"{cost.name}, on {cost.device}"
     table = Table(title=title, show_header=False, title_justify="left", caption=CAPTION, caption_justify="left")
     updates = ", ".join(f"{player} {count:,}" for player, count in cost.updates.items())
     table.add_row("rounds", f"{cost.rounds:,} ({cost.kimg:,.1f} kimg); updates: {updates}")

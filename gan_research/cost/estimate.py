@@ -27,6 +27,7 @@ from gan_research.errors import UserError
 from gan_research.gan import GAN
 from gan_research.recorder import Diverged
 from gan_research.tracking import Run
+from gan_research.tracking.run import device_name
 
 LOGGING = ("Log", "SampleGrid", "Checkpoints")
 """Who logs, among the callbacks; the others that act at intervals watch."""
@@ -199,8 +200,3 @@ def parameters_of(network: torch.nn.Module) -> dict[str, int]:
         "trainable": sum(p.numel() for p in parameters if p.requires_grad),
         "total": sum(p.numel() for p in parameters),
     }
-
-
-def device_name(device: torch.device) -> str:
-    """ "cpu", or what the GPU is called."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -23,12 +23,12 @@ def of_trial(trial: Trial | None, seed: int) -> SeedResult:
         return SeedResult(seed, "open")
     if (home := trial.runs[0].home()) is None:
         return SeedResult(seed, "failed" if trial.reason else "open", trial.reason)
-    run = read_run(home, [])
+    run, end = read_run(home, []), trial.runs[0].end()
     state: State = "diverged" if trial.diverged else run.state
     measured = [row for row in run.rows if isinstance(row.get("protocol"), dict)]
     last = measured[-1] if measured and measured[-1]["round"] == run.rows[-1]["round"] else {}
     columns = [key for key in last if key.startswith(METRICS)]
-    segment = json.loads((home / RUN).read_text())["segments"][-1]
+    segments = json.loads((home / RUN).read_text())["segments"]
     final = run.rows[-1] if run.rows else {}
     return SeedResult(
         seed=seed,
@@ -36,10 +36,10 @@ def of_trial(trial: Trial | None, seed: int) -> SeedResult:
         reason=run.reason,
         rounds=run.config["rounds"] if state == "finished" else final.get("round", 0),
         kimg=final.get("kimg", 0.0),
-        seconds=round(run.place(final, "seconds") or 0.0, 1) if final else 0.0,
-        device=segment.get("device", ""),
-        commit=segment.get("commit"),
-        torch=segment.get("torch", ""),
+        seconds=round(end.seconds if end and len(segments) == 1 else run.place(final, "seconds") or 0.0, 1),
+        device=segments[-1].get("device", ""),
+        commit=segments[-1].get("commit"),
+        torch=segments[-1].get("torch", ""),
         values={key.removeprefix(METRICS): last[key] for key in columns} if state == "finished" else {},
         protocol=last.get("protocol", {}),
         better=last.get("better", {}),

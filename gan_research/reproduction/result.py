@@ -23,7 +23,8 @@ POINTS = 40
 class SeedResult:
     """One training. `values`: column -> the number after the last round, of one that finished, measured by `protocol`.
 
-    seconds: of all rounds, without start-up, logging's waits and evaluations. curves: column -> [round, number].
+    seconds: by the clock, from the process's start to its end; of one that was resumed, of its rounds alone.
+    curves: column -> [round, number].
     """
 
     seed: int
