@@ -69,7 +69,8 @@ def estimate(path: Path) -> tuple[str, str, str]:
 
 def recipe(name: str, claim: Published, results: Sequence[Result]) -> str:
     """All that is to be known of one recipe."""
-    return f"### {name}\n\n{claim.claim}.\n\n" + "\n".join(f"- {line}" for line in facts(claim, results))
+    sentence = f"{claim.claim[0].upper()}{claim.claim[1:]}."
+    return f"### {name}\n\n{sentence}\n\n" + "\n".join(f"- {line}" for line in facts(claim, results))
 
 
 def facts(claim: Published, results: Sequence[Result]) -> Iterator[str]:
