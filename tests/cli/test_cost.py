@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from gan_research.cli.compose import compose_train
 from gan_research.cli.cost import binary, clock, options_of, overrides_of, si
+from gan_research.tracking.run import device_name
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text()
 
@@ -27,7 +29,8 @@ def test_a_recipe_is_told_in_a_table_and_in_json(gan, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     result = gan("cost", "modes", *SMALL, "watch=none", "rounds=300", "--json", "cost.json")
     assert result.status == 0, result.error
-    assert "modes-mlp-non_saturating-s0, on cpu with 1 thread" in result.output
+    device = " ".join(device_name(torch.device("cpu")).split())
+    assert f"modes-mlp-non_saturating-s0, on {device}" in " ".join(result.output.split())
     for row in ("rounds", "300 (76.8 kimg)", "parameters of generator", "FLOPs a round", "time of the run", "networks"):
         assert row in result.output
     written = json.loads((tmp_path / "cost.json").read_text())
