@@ -12,6 +12,7 @@ from typing import IO
 from gan_research.signals import end_with_parent
 from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.trials import TrialRun
+from gan_research.tracking.run import SWEEPS_RUN
 
 IMPORTED = ["gan_research.cli.fit", "gan_research.cli.launch", "gan_research.cli.requeue", "sklearn.datasets"]
 """What a run on the CPU spends more time on than on a thousand small rounds."""
@@ -24,8 +25,9 @@ def start_run(run: TrialRun, words: list[str], slot: Slot, processes: int) -> Pl
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     begin = fresh if slot.gpus or not sys.platform.startswith("linux") else Forked
+    own = {SWEEPS_RUN: f"{run.folder.parent.name}/{run.folder.name}"}  # one that is over isn't begun anew
     with run.log.open("ab") as log:
-        return Playing(run, slot, begin(words, slot, slot.variables(processes), log))
+        return Playing(run, slot, begin(words, slot, slot.variables(processes) | own, log))
 
 
 def fresh(words: list[str], slot: Slot, variables: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":

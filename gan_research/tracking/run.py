@@ -150,8 +150,14 @@ def was_played(folder: Path) -> bool:
     return (folder / LOCK).is_file()
 
 
+SWEEPS_RUN = "GAN_SWEEPS_RUN"
+"""The variable by which a sweep tells a process which of its runs it plays."""
+
+
 def job() -> str | None:
-    """The scheduler's name for this job, the same when it is requeued or restarted; None outside of one."""
+    """The scheduler's name for this job, or the sweep's, the same when it is begun again; None outside of one."""
+    if own := os.environ.get(SWEEPS_RUN):
+        return f"sweep {own}"
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
         return f"slurm {array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
     if single := os.environ.get("SLURM_JOB_ID"):

@@ -120,6 +120,10 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(server, tmp_path):
     for (home,) in found.values():
         assert rounds(home)[-1] == 900
         assert rounds(home) == sorted(rounds(home))
+    (sweep.folder / "000/0/end.json").unlink()  # as if the sweep had been killed before it saw that the run was over
+    ended = server.start("sweep", "resume", sweep.folder).ended(300)
+    assert ended.status == 0, ended
+    assert homes(sweep) == found
 
 
 @pytest.mark.long
