@@ -125,20 +125,26 @@ class GAN(pl.LightningModule):
             "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
             "generator": (generator_optimizer, generator_lr_schedule),
         }
+        self._check_players()
+        self._sort_regularizers()
+        if precision == "64":
+            self.double()
+        self._get_ready()
+
+    def _sort_regularizers(self) -> None:
+        """By what they do, and in which player's updates; one that can't be played with this loss is refused."""
         named: list[tuple[str, Any]] = list(self.regularizers.items())
-        self._penalties = {p: [(n, r) for n, r in named if hasattr(r, f"{p}_penalty")] for p in self.updates}
         both = {n for n, r in named if all(hasattr(r, f"{p}_penalty") for p in self.updates)}
-        self._penalties = {p: [(f"{n}/{p}" if n in both else n, r) for n, r in of] for p, of in self._penalties.items()}
+        self._penalties = {
+            p: [(f"{n}/{p}" if n in both else n, r) for n, r in named if hasattr(r, f"{p}_penalty")]
+            for p in self.updates
+        }
         self._crossing = {p: any("parameters" in r.differentiates for _, r in self._penalties[p]) for p in self.updates}
         """Whether a penalty of that player's takes gradients in the other's parameters too."""
         self._input_hooks = [r for _, r in named if hasattr(r, "inputs")]
         self._step_hooks = [r for _, r in named if hasattr(r, "after_step")]
-        self._check_players()
         for _, regularizer in named:
-            regularizer.check(loss)
-        if precision == "64":
-            self.double()
-        self._get_ready()
+            regularizer.check(self.loss)
 
     def _check_players(self) -> None:
         g, d = self.generator, self.discriminator

@@ -165,13 +165,8 @@ class Reproduction:
 
     def is_over(self, sweep: "Sweep") -> bool:
         """Whether nothing is left to play."""
-        from gan_research.reproduction.gathering import gathered
-
-        return not any(
-            seed.state not in ("finished", "diverged")
-            for name in self.compositions
-            for seed in gathered(sweep, name, self.seeds)
-        )
+        over = [trial.values for trial in sweep.trials() if trial.ended == "finished" or trial.diverged]
+        return all(point in over for point in self.points)
 
     def results(self) -> list["Result"]:
         """What has come out so far."""

@@ -81,6 +81,11 @@ class Published:
         self.seeds, self.network, self.differences = seeds, network, differences or []
         self.better_than, self.diverges = better_than or {}, diverges
 
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> "Published":
+        """What a config node says."""
+        return cls(**{key: value for key, value in node.items() if key != "_target_"})
+
     @property
     def columns(self) -> list[str]:
         """The columns of an evaluation that it is about."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from gan_research import __version__
 from gan_research.errors import UserError
 from gan_research.files import as_json, write_atomically
+from gan_research.report.page import figures
 from gan_research.report.statistics import Interval, mean_interval
 from gan_research.reproduction.published import Published
 
@@ -65,7 +66,7 @@ class Result:
     @property
     def claim(self) -> Published:
         """What was published."""
-        return Published(**{key: value for key, value in self.published.items() if key != "_target_"})
+        return Published.of(self.published)
 
     @property
     def finished(self) -> list[SeedResult]:
@@ -125,7 +126,6 @@ def digest(content: Mapping[str, Any]) -> str:
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[list[float]]:
-    """At most POINTS of a curve, evenly, with the first and the last; five digits."""
-    last, most = len(points) - 1, min(len(points), POINTS)
-    chosen = [points[round(i * last / max(1, most - 1))] for i in range(most)]
-    return [[x, float(f"{y:.5g}")] for x, y in chosen]
+    """At most POINTS of a curve, with the first and the last; five digits."""
+    xs, ys = figures.thinned([x for x, _ in points], [y for _, y in points], most=POINTS)
+    return [[x, figures.short(y)] for x, y in zip(xs, ys, strict=True)]

@@ -36,7 +36,7 @@ def results_page(folder: Path, claims: Mapping[str, tuple[dict[str, Any], int]])
     run = {result.recipe for result in results if result.budget == "paper" and result.finished}
     if left := [name for name in claims if name not in run]:
         parts.append(not_run(left, claims, folder / "costs"))
-    published = {name: Published(**without_target(node)) for name, (node, _) in claims.items()}
+    published = {name: Published.of(node) for name, (node, _) in claims.items()}
     parts.append("## Recipes")
     parts += [recipe(name, claim, [r for r in results if r.recipe == name]) for name, claim in published.items()]
     return "\n\n".join(parts) + "\n"
@@ -87,7 +87,3 @@ def facts(claim: Published, results: Sequence[Result]) -> Iterator[str]:
         commits = ", ".join(dict.fromkeys((seed.commit or "no commit")[:12] for seed in result.finished))
         torch = ", ".join(dict.fromkeys(seed.torch for seed in result.finished))
         yield f"{result.budget}: `{result.command}` (commit {commits}; torch {torch})"
-
-
-def without_target(node: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key != "_target_"}

@@ -56,12 +56,12 @@ def look(group: int) -> dict[str, Any]:
     }
 
 
-def thinned(*columns: list[Any]) -> list[list[Any]]:
-    """At most POINTS of each, evenly, with the first and the last."""
+def thinned(*columns: list[Any], most: int = POINTS) -> list[list[Any]]:
+    """At most so many of each, evenly, with the first and the last."""
     n = len(columns[0])
-    if n <= POINTS:
+    if n <= most:
         return [list(column) for column in columns]
-    chosen = [i * (n - 1) // (POINTS - 1) for i in range(POINTS)]
+    chosen = [i * (n - 1) // (most - 1) for i in range(most)]
     return [[column[i] for i in chosen] for column in columns]
 
 
