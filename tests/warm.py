@@ -44,14 +44,14 @@ class Ended(NamedTuple):
 class Server:
     """Starts `gan`; when it is closed, or the tests are killed, all that it started is killed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **variables):
         self.folder, self.count = folder, 0
         self.process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
         )
         assert self.ask(alive=True) == {}
 
