@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 sys.path.append(str(Path(__file__).parents[1]))  # as pytest has it
-from configurations import COMMON, CONFIGURATIONS  # noqa: E402
-from warm import Server  # noqa: E402
+from configurations import COMMON, CONFIGURATIONS
+from warm import Server
 
 GOLDEN = Path(__file__).parent / "golden.json"
 """torch's version -> configuration -> part -> hash."""
