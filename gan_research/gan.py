@@ -33,6 +33,8 @@ from gan_research.schedule import Move, Player, Schedule
 from gan_research.steps import Steps
 from gan_research.streams import Draws, seed_layers, stream_seed
 
+OTHER: dict[Player, Player] = {"discriminator": "generator", "generator": "discriminator"}
+
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
@@ -215,11 +217,10 @@ class GAN(pl.LightningModule):
         latents = draws.rows("latents", self.prior.sample)
         with nullcontext() if "generator" in move else torch.no_grad():
             fake = self._passes.generate(latents, real.labels)
-        if "discriminator" in move:
-            self._backward("discriminator", self._discriminator_loss(real, fake, latents, draws))
-        if "generator" in move:
-            with frozen([] if self._crossing["generator"] else self._parameters_of["discriminator"]):
-                self._backward("generator", self._generator_loss(real, fake, latents, draws))
+        losses = {"discriminator": self._discriminator_loss, "generator": self._generator_loss}
+        for player in move:
+            with frozen([] if self._crossing[player] else self._parameters_of[OTHER[player]]):
+                self._backward(player, losses[player](real, fake, latents, draws))
 
     def _discriminator_loss(self, real: Minibatch, fake: Tensor, latents: Tensor, draws: Draws) -> Tensor:
         """Mean adversarial loss plus the penalties that are due, all recorded."""

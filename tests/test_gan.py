@@ -12,7 +12,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from torch.nn.functional import softplus
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import gan_research
 from gan_research.callbacks import Evaluate, Health, Log, SampleGrid
@@ -790,3 +790,39 @@ def test_inputs_are_changed_before_each_call_of_the_discriminator(game, play):
     play(gan=gan)
     assert shown == [0.0] * 6
     assert equal(before, weights(gan.generator))  # G learns nothing from a D that sees nothing
+
+
+class LatentConsistency(Regularizer):
+    """A penalty of D's that calls the generator: D shall give near latents' images the same logits."""
+
+    def discriminator_penalty(self, play):
+        near = play.generator(play.latents + 0.1 * play.draws.normal("near", 3))
+        return (play.discriminator(near) - play.fake_logits).square()
+
+
+class FirstGradients(pl.Callback):
+    """Keeps both players' gradients as they are before the first optimizer step."""
+
+    def on_train_start(self, trainer, gan):
+        self.gradients = {}
+        self.handle = register_optimizer_step_pre_hook(partial(self._keep, gan))
+
+    def _keep(self, gan, optimizer, *args):
+        if not self.gradients:
+            for player in ("discriminator", "generator"):
+                self.gradients[player] = [p.grad.clone() for p in gan.player(player).parameters() if p.grad is not None]
+
+    def on_train_end(self, trainer, gan):
+        self.handle.remove()
+
+
+def test_a_penalty_of_d_that_calls_the_generator_leaves_its_gradient_alone(play):
+    found = []
+    for regularizers in ({}, {"consistency": LatentConsistency(weight=10.0)}):
+        watch = FirstGradients()
+        play(1, schedule=Schedule(updates="simultaneous"), regularizers=regularizers, callbacks=[watch])
+        found.append(watch.gradients)
+    plain, penalised = found
+    assert len(plain["generator"]) == 4
+    assert all(map(torch.equal, plain["generator"], penalised["generator"]))
+    assert not all(map(torch.equal, plain["discriminator"], penalised["discriminator"]))
