@@ -45,7 +45,7 @@ CONFIGURATIONS = {
     "points": f"{MLP} data=ring data.reference=200 regularizer=[r1]",
     "two_processes_lecam_dragan": f"{MLP} regularizer=[lecam,dragan] {TWO}",
     "two_processes_batch_norm_r1": f"{DCGAN} regularizer=[r1] {TWO}",
-    "two_processes_consensus_accumulation": f"{MLP} regularizer=[consensus,r1] accumulation=2 {TWO}",
+    "two_processes_consensus_k2": f"{MLP} regularizer=[consensus,r1] schedule.discriminator_steps=2 {TWO}",
 }
 
 COMMON = (
