@@ -4,7 +4,7 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 OWN = (
     "callbacks", "data", "distributed", "ema", "losses", "lr_schedules", "metrics", "networks", "priors",

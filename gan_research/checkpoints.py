@@ -16,10 +16,10 @@ from torch import Tensor
 
 from gan_research import __version__
 from gan_research.description import describe
-from gan_research.errors import UserError
 from gan_research.exports import is_export, load_export, make_sampler
-from gan_research.files import write_atomically
 from gan_research.sampling import Sampler
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import write_atomically
 
 if TYPE_CHECKING:
     from gan_research.gan import GAN

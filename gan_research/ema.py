@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 class EMA:

@@ -11,9 +11,9 @@ from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 
 from gan_research.description import rebuild
-from gan_research.errors import UserError
-from gan_research.files import as_json, write_atomically
 from gan_research.sampling import Sampler
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import as_json, write_atomically
 
 CONFIG = "config.json"
 FORMAT = 1

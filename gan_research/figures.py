@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from gan_research.data.densities import Density
-from gan_research.errors import UserError
-from gan_research.files import write_atomically
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import write_atomically
 
 # Okabe & Ito's colours, which colour-blind people can tell apart. The roles: Goodfellow et al. 2014, figure 1.
 DATA, GENERATOR, DISCRIMINATOR, OPTIMUM, BOUND = "#000000", "#009E73", "#0072B2", "#E69F00", "#999999"

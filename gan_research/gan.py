@@ -17,7 +17,6 @@ from gan_research.data.base import Batch
 from gan_research.distributed import position
 from gan_research.distributed.strategies import averaging_strategy
 from gan_research.ema import EMA
-from gan_research.errors import UserError
 from gan_research.graphs import Graphs, OnGPU, require_capturable
 from gan_research.light_loop import lighten
 from gan_research.losses import AdversarialLoss
@@ -32,6 +31,7 @@ from gan_research.sampling import Sampler
 from gan_research.schedule import Move, Player, Schedule
 from gan_research.steps import Steps
 from gan_research.streams import Draws, seed_layers, stream_seed
+from gan_research.utils.errors import UserError
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 class DecayWithMomentum(LRScheduler):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gan_research.description import Described
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 class Prior(Described):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_research.distributed import failing_together, position
 from gan_research.distributed.group import from_all
-from gan_research.errors import DIVERGED, UserError
+from gan_research.utils.errors import DIVERGED, UserError
 
 
 class Diverged(UserError):

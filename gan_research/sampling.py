@@ -7,10 +7,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.pixels import to_levels, to_uint8
 from gan_research.priors import Prior
 from gan_research.streams import stream
+from gan_research.utils.errors import UserError
 
 BLOCK = 256
 """Latents are drawn in blocks of this many samples, so that sample i is a function of (seed, i)."""

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 Player = Literal["discriminator", "generator"]
 Move = tuple[Player, ...]

@@ -14,8 +14,6 @@ import torch
 from gan_research.checkpoints import AtomicCheckpointIO, Damaged, load, read_checkpoint
 from gan_research.data import Digits
 from gan_research.ema import EMA
-from gan_research.errors import UserError
-from gan_research.files import write_atomically
 from gan_research.networks import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -24,6 +22,8 @@ from gan_research.networks import (
     ResNetDiscriminator,
     ResNetGenerator,
 )
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import write_atomically
 
 NETWORKS = {
     "mlp": (partial(MLPGenerator, width=8), partial(MLPDiscriminator, width=8)),

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from gan_research.ema import EMA
-from gan_research.errors import UserError
 from gan_research.gan import tensors
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPGenerator
 from gan_research.schedule import Schedule
+from gan_research.utils.errors import UserError
 
 
 def test_the_exact_recurrence():

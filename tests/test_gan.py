@@ -18,7 +18,6 @@ import gan_research
 from gan_research.callbacks import Evaluate, Health, Log, SampleGrid
 from gan_research.data import Arrays, Digits, Order
 from gan_research.ema import EMA
-from gan_research.errors import UserError
 from gan_research.losses import NonSaturating
 from gan_research.metrics import Classifier, Evaluation
 from gan_research.networks import (
@@ -45,6 +44,7 @@ from gan_research.regularizers import (
 )
 from gan_research.schedule import Schedule
 from gan_research.streams import Draws, stream_seed
+from gan_research.utils.errors import UserError
 
 ADAM = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from gan_research.errors import UserError
 from gan_research.losses import NonSaturating, Relativistic
 from gan_research.minibatch import Minibatch
 from gan_research.networks import MLPDiscriminator
 from gan_research.regularizers import Consensus, InstanceNoise
 from gan_research.schedule import Schedule
 from gan_research.streams import Draws, stream_seed
+from gan_research.utils.errors import UserError
 
 
 def distance(first, second):

@@ -14,7 +14,6 @@ from gan_research.cli.build import make
 from gan_research.cli.compose import conf_folder
 from gan_research.data import Digits
 from gan_research.ema import EMA
-from gan_research.errors import UserError
 from gan_research.graphs import WARM_UP
 from gan_research.losses import NonSaturating, Relativistic
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator
@@ -33,6 +32,7 @@ from gan_research.regularizers import (
     ZeroCentered,
 )
 from gan_research.schedule import Schedule
+from gan_research.utils.errors import UserError
 
 ROUNDS, LOG_EVERY = 27, 2
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gan_research.errors import UserError
 from gan_research.lr_schedules import DecayWithMomentum
+from gan_research.utils.errors import UserError
 
 
 def optimizer(cls=torch.optim.SGD, **more):

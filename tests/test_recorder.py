@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gan_research.errors import UserError
 from gan_research.recorder import Diverged, Recorder
+from gan_research.utils.errors import UserError
 
 NAN, INF = float("nan"), float("inf")
 

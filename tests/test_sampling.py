@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch_fidelity.noise import batch_lerp, batch_slerp_any
 
-from gan_research.errors import UserError
 from gan_research.networks import DCGANGenerator, MLPGenerator
 from gan_research.priors import GaussianPrior, UniformPrior
 from gan_research.sampling import BLOCK, Sampler
+from gan_research.utils.errors import UserError
 
 GENERATORS = {
     "mlp": partial(MLPGenerator, 3, 4, 1, width=8),

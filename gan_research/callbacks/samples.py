@@ -5,9 +5,9 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import Periodic, log_picture
-from gan_research.files import write_atomically
 from gan_research.gan import GAN
 from gan_research.pixels import grid, png
+from gan_research.utils.files import write_atomically
 
 POINTS = 2000
 """Samples in one plot, where the generator makes points."""

@@ -16,10 +16,10 @@ from gan_research.checkpoints import AtomicCheckpointIO
 from gan_research.data import Data
 from gan_research.distributed import failing_together, position
 from gan_research.distributed.strategies import averaging_strategy, refuse
-from gan_research.errors import UserError
 from gan_research.gan import GAN, refuse_precision
 from gan_research.metrics import Evaluation
 from gan_research.streams import stream_seed
+from gan_research.utils.errors import UserError
 
 log = logging.getLogger(__name__)
 

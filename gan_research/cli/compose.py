@@ -15,7 +15,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 
 from gan_research.allowed import require_allowed
 from gan_research.cli.schema import PAPER, check, check_multirun, missing_values, target_of
-from gan_research.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean
 
 AUTO = "auto"
 

@@ -14,8 +14,8 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from gan_research.cli.build import build_trainer
 from gan_research.distributed.group import TIMEOUT
-from gan_research.errors import RESUME, UserError
-from gan_research.signals import end_with_parent, when_asked
+from gan_research.utils.errors import RESUME, UserError
+from gan_research.utils.signals import end_with_parent, when_asked
 
 GRACE = 15.0
 """Seconds that the others have to end by themselves when one of the processes has failed."""

@@ -21,7 +21,7 @@ from gan_research.cli.compose import (
     groups,
     of_sweep,
 )
-from gan_research.errors import RESUME, UserError, did_you_mean
+from gan_research.utils.errors import RESUME, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from gan_research.reproduction.result import Result
@@ -211,10 +211,10 @@ def changes(paper: dict[str, Any], played: dict[str, Any]) -> list[str]:
 
 def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> None:
     """The table, here and in the folder, and a page for each recipe."""
-    from gan_research.files import as_json, write_atomically
     from gan_research.reproduction.recipe_pages import write_pages
     from gan_research.reproduction.table import results_table, rows, terminal_table
     from gan_research.reproduction.verdict import RULE
+    from gan_research.utils.files import as_json, write_atomically
 
     console = Console()
     if not console.is_terminal:
@@ -239,8 +239,8 @@ def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> 
 
 def write_results(folder: Path, config_dir: Path | None) -> int:
     """Write the page of all records in a folder."""
-    from gan_research.files import write_atomically
     from gan_research.reproduction.results_page import results_page
+    from gan_research.utils.files import write_atomically
 
     page = folder / "README.md"
     write_atomically(page, results_page(folder, claims(config_dir)).encode())

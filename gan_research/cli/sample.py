@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 def write_points(points: Any, labels: Any, output: Path) -> None:
     """Float (N, dim) as a plot or an .npz, whichever `output` names."""
-    from gan_research.files import write_atomically
+    from gan_research.utils.files import write_atomically
 
     if output.suffix == ".npz":
         write_archive({"points": points.cpu().numpy()}, labels, output)
@@ -62,7 +62,7 @@ def write_points(points: Any, labels: Any, output: Path) -> None:
 
 def write_archive(arrays: dict[str, Any], labels: Any, output: Path) -> None:
     """An .npz of `arrays`, and of the labels if there are any."""
-    from gan_research.files import write_npz
+    from gan_research.utils.files import write_npz
 
     if labels is not None:
         arrays["labels"] = labels.cpu().numpy()
@@ -71,8 +71,8 @@ def write_archive(arrays: dict[str, Any], labels: Any, output: Path) -> None:
 
 def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
     """uint8 (N, C, H, W) as a grid, an .npz or a folder of PNGs, whichever `output` names."""
-    from gan_research.files import write_atomically
     from gan_research.pixels import grid, png
+    from gan_research.utils.files import write_atomically
 
     if output.suffix == ".npz":
         write_archive({"images": pictures.permute(0, 2, 3, 1).cpu().numpy()}, labels, output)

@@ -10,8 +10,8 @@ from omegaconf import MISSING
 from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from gan_research.errors import UserError, did_you_mean
 from gan_research.passes import Precision
+from gan_research.utils.errors import UserError, did_you_mean
 
 Node = dict[str, Any]
 INSTRUCTIONS = {"_target_", "_partial_"}

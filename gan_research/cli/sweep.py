@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gan_research.cli.arguments import parse
-from gan_research.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean
 
 USAGE = """usage: gan sweep resume DIR [pool.KEY=VALUE ...]
        gan sweep status DIR

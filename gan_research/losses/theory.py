@@ -11,7 +11,7 @@ from typing import Literal, NoReturn
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 @dataclass(frozen=True)

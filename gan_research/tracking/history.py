@@ -6,9 +6,9 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from gan_research.files import write_atomically
 from gan_research.tracking.folder import HISTORY, read_history
 from gan_research.tracking.run import Run
+from gan_research.utils.files import write_atomically
 
 
 class FileLogger(Logger):

@@ -22,9 +22,9 @@ from filelock import FileLock, Timeout
 
 from gan_research import __version__
 from gan_research.distributed import failing_together, is_first
-from gan_research.errors import UserError
-from gan_research.files import write_atomically
 from gan_research.tracking.folder import LOCK, PLAYER
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import write_atomically
 
 log = logging.getLogger(__name__)
 

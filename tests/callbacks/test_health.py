@@ -18,8 +18,6 @@ from gan_research.callbacks.log import accuracy, middle_logit
 from gan_research.crash import is_own
 from gan_research.data import Arrays
 from gan_research.distributed import LostProcess
-from gan_research.errors import UserError
-from gan_research.files import as_json
 from gan_research.losses import Hinge, LeastSquares, NonSaturating, Wasserstein
 from gan_research.losses.base import AdversarialLoss
 from gan_research.losses.f_gan import KL, Alpha, ReverseKL, TotalVariation
@@ -28,6 +26,8 @@ from gan_research.recorder import Diverged
 from gan_research.regularizers import R1, Regularizer
 from gan_research.schedule import Schedule
 from gan_research.streams import stream_seed
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import as_json
 
 NAN = float("nan")
 

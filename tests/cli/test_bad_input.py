@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from gan_research.callbacks import checkpoint
-from gan_research.errors import DIVERGED
 from gan_research.gan import GAN
 from gan_research.recorder import Recorder
+from gan_research.utils.errors import DIVERGED
 
 
 def pictures(folder, count=70, size=8):

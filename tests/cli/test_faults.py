@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_research import files
-from gan_research.errors import RESUME
 from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
+from gan_research.utils import files
+from gan_research.utils.errors import RESUME
 
 SHORT = (
     "generator.width=16", "discriminator.width=16", "discriminator.dropout=0.1", "batch_size=32", "logger=none",

@@ -11,10 +11,10 @@ import pytest
 from gan_research.callbacks import Health
 from gan_research.cli.compose import compose_train
 from gan_research.cli.fit import CHANGEABLE, names
-from gan_research.errors import DIVERGED
 from gan_research.gan import GAN
 from gan_research.streams import stream_seed
 from gan_research.tracking import read_history
+from gan_research.utils.errors import DIVERGED
 
 PRIORS = """
 from gan_research.priors import GaussianPrior

@@ -20,9 +20,9 @@ import submitit
 
 from gan_research.cli import multirun
 from gan_research.cli.compose import compose_train
-from gan_research.errors import RESUME
 from gan_research.launchers.task import Task
 from gan_research.ranks import first_host, rank_variables
+from gan_research.utils.errors import RESUME
 
 JOB = "41234"
 

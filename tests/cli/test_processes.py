@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gan_research.cli import processes
-from gan_research.errors import RESUME
+from gan_research.utils.errors import RESUME
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked at in /proc")
 
@@ -248,7 +248,7 @@ def test_an_evaluation_that_fails_in_one_process(server, tmp_path, the_run):
     fail = in_rank(
         1,
         "from gan_research.callbacks import Evaluate",
-        "from gan_research.errors import UserError",
+        "from gan_research.utils.errors import UserError",
         "act = Evaluate.act",
         "def failing(self, trainer, gan):",
         "    if gan.round == 12: raise UserError('no memory for the features')",

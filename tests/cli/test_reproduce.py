@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from gan_research.errors import RESUME
 from gan_research.tracking import read_history
+from gan_research.utils.errors import RESUME
 
 RECIPE = """\
 # @package _global_

@@ -18,7 +18,7 @@ KILLED_WHERE = {
     "save": """
 import os, signal
 import torch
-from gan_research import files
+from gan_research.utils import files
 
 replace = os.replace
 

@@ -34,7 +34,7 @@ from gan_research.data import (
 )
 from gan_research.data.sets import held_out, resize
 from gan_research.description import describe
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
 

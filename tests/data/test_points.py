@@ -11,13 +11,13 @@ from gan_research.callbacks import Log
 from gan_research.cli.build import make
 from gan_research.data import Batch, Checkerboard, Data, Digits, Gaussian, Points, PointSet, Ring, StackedMNIST
 from gan_research.ema import EMA
-from gan_research.errors import UserError
 from gan_research.gan import GAN
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.priors import GaussianPrior
 from gan_research.schedule import Schedule
 from gan_research.streams import stream
+from gan_research.utils.errors import UserError
 
 
 def played(rounds, count):

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from gan_research.cli.compose import groups
-from gan_research.errors import UserError
 from gan_research.metrics import METRICS, Classifier, Evaluation, Metric, Values
 from gan_research.metrics.cache import Cache
 from gan_research.metrics.exactness import exactly
@@ -20,6 +19,7 @@ from gan_research.metrics.oracle import verify
 from gan_research.metrics.samples import drawn_places
 from gan_research.metrics.statistics import Rows
 from gan_research.metrics.statistics_files import LAYOUTS, read_statistics, write_statistics
+from gan_research.utils.errors import UserError
 
 # The numbers
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.errors import UserError
 from gan_research.tracking import CSVLogger, History, Run, comparable, read_history
+from gan_research.utils.errors import UserError
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
 from gan_research.distributed import is_first
-from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics import Evaluation
 from gan_research.metrics.evaluation import Source
 from gan_research.metrics.oracle import refusal, verify
 from gan_research.metrics.statistics_files import LAYOUTS, StatisticsFile, write_statistics
+from gan_research.utils.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 

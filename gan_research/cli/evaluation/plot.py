@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from gan_research.cli.evaluation.measurement import PERFECT, Measurement
 from gan_research.figures import BOUND, SERIES, panels, png, styled
-from gan_research.files import write_atomically
+from gan_research.utils.files import write_atomically
 
 COLUMNS = 3
 """Panels in a row, at most."""

@@ -13,8 +13,8 @@ from gan_research.cli.schema import missing_values
 from gan_research.data.arrays import IMAGE_KEYS, read_npz
 from gan_research.data.folder import read_folder
 from gan_research.data.sets import SampleSet, TensorSet
-from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
+from gan_research.utils.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 
