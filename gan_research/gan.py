@@ -30,8 +30,8 @@ from gan_research.regularizers import Play, Regularizer
 from gan_research.sampling import Sampler
 from gan_research.schedule import Move, Player, Schedule
 from gan_research.steps import Steps
-from gan_research.streams import Draws, seed_layers, stream_seed
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws, seed_layers, stream_seed
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]

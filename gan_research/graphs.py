@@ -16,8 +16,8 @@ from torch import Size, Tensor, nn
 from gan_research.minibatch import Minibatch
 from gan_research.recorder import Recorder
 from gan_research.schedule import Move, Player
-from gan_research.streams import Draws
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws
 
 WARM_UP = 3
 """How often a kind of move is played before it is captured; in these plays libraries set themselves up."""

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from gan_research.pixels import to_levels, to_uint8
 from gan_research.priors import Prior
-from gan_research.streams import stream
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 BLOCK = 256
 """Latents are drawn in blocks of this many samples, so that sample i is a function of (seed, i)."""

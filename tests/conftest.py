@@ -17,7 +17,7 @@ from gan_research.gan import GAN
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.priors import GaussianPrior
-from gan_research.streams import stream_seed
+from gan_research.utils.rng import stream_seed
 
 multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.cli.fit"])
 

@@ -43,8 +43,8 @@ from gan_research.regularizers import (
     ZeroCentered,
 )
 from gan_research.schedule import Schedule
-from gan_research.streams import Draws, stream_seed
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws, stream_seed
 
 ADAM = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
 

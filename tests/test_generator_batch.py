@@ -11,8 +11,8 @@ from gan_research.minibatch import Minibatch
 from gan_research.networks import MLPDiscriminator
 from gan_research.regularizers import Consensus, InstanceNoise
 from gan_research.schedule import Schedule
-from gan_research.streams import Draws, stream_seed
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws, stream_seed
 
 
 def distance(first, second):

@@ -18,8 +18,8 @@ from gan_research.distributed import failing_together, position
 from gan_research.distributed.strategies import averaging_strategy, refuse
 from gan_research.gan import GAN, refuse_precision
 from gan_research.metrics import Evaluation
-from gan_research.streams import stream_seed
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream_seed
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from gan_research.data.densities import Density
 from gan_research.data.loading import Batch, ImageRounds, Rounds
 from gan_research.data.sets import Read, SampleSet
 from gan_research.description import describe
-from gan_research.streams import stream
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 
 class PointSet(SampleSet):

@@ -25,9 +25,9 @@ from gan_research.losses.relativistic import Relativistic
 from gan_research.recorder import Diverged
 from gan_research.regularizers import R1, Regularizer
 from gan_research.schedule import Schedule
-from gan_research.streams import stream_seed
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json
+from gan_research.utils.rng import stream_seed
 
 NAN = float("nan")
 

@@ -12,9 +12,9 @@ from gan_research.callbacks import Health
 from gan_research.cli.compose import compose_train
 from gan_research.cli.fit import CHANGEABLE, names
 from gan_research.gan import GAN
-from gan_research.streams import stream_seed
 from gan_research.tracking import read_history
 from gan_research.utils.errors import DIVERGED
+from gan_research.utils.rng import stream_seed
 
 PRIORS = """
 from gan_research.priors import GaussianPrior

@@ -16,8 +16,8 @@ from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.priors import GaussianPrior
 from gan_research.schedule import Schedule
-from gan_research.streams import stream
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 
 def played(rounds, count):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from gan_research.priors import GaussianPrior, UniformPrior
-from gan_research.streams import Draws, seed_layers, stream, stream_seed
 from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws, seed_layers, stream, stream_seed
 
 
 def first(seed, purpose="latents", position=0):
