@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from gan_research.float32 import products, temporarily
 from gan_research.utils.errors import UserError
+from gan_research.utils.tf32 import products, temporarily
 
 Precision = Literal["32", "tf32", "bf16", "fp16", "64"]
 

@@ -7,11 +7,11 @@ import torch
 
 from gan_research.cli.compose import compose_train
 from gan_research.data import Digits
-from gan_research.float32 import products, temporarily
 from gan_research.passes import Passes
 from gan_research.regularizers import DRAGAN, R1, Consensus, GradientPenalty, Regularizer
 from gan_research.schedule import Schedule
 from gan_research.utils.errors import UserError
+from gan_research.utils.tf32 import products, temporarily
 
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "64": torch.float64}
 TOLERANCE = {"32": 0.0, "bf16": 0.05, "fp16": 0.005, "64": 1e-4}

@@ -53,7 +53,7 @@ def write_points(points: Any, labels: Any, output: Path) -> None:
     if output.suffix == ".npz":
         write_archive({"points": points.cpu().numpy()}, labels, output)
     elif output.suffix == ".png":
-        from gan_research.figures import points_png
+        from gan_research.utils.plotting import points_png
 
         write_atomically(output, points_png(points.cpu()))
     else:
@@ -71,8 +71,8 @@ def write_archive(arrays: dict[str, Any], labels: Any, output: Path) -> None:
 
 def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
     """uint8 (N, C, H, W) as a grid, an .npz or a folder of PNGs, whichever `output` names."""
-    from gan_research.pixels import grid, png
     from gan_research.utils.files import write_atomically
+    from gan_research.utils.images import grid, png
 
     if output.suffix == ".npz":
         write_archive({"images": pictures.permute(0, 2, 3, 1).cpu().numpy()}, labels, output)

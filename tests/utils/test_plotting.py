@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from gan_research.data import Gaussian, Ring
-from gan_research.figures import (
+from gan_research.utils.errors import UserError
+from gan_research.utils.plotting import (
     BOUND,
     DATA,
     DISCRIMINATOR,
@@ -31,7 +32,6 @@ from gan_research.figures import (
     write_figure,
     write_film,
 )
-from gan_research.utils.errors import UserError
 
 
 def drawn(y=1.0, width=2.0, height=1.5):
