@@ -7,7 +7,7 @@ import signal
 import sys
 
 from gan_research import __version__
-from gan_research.ranks import rank_variables
+from gan_research.distributed.slurm import rank_variables
 from gan_research.utils.errors import UserError, did_you_mean
 
 COMMANDS = {

@@ -7,7 +7,7 @@ import time
 from types import FrameType
 from typing import Any
 
-from gan_research.ranks import rank_variables
+from gan_research.distributed.slurm import rank_variables
 from gan_research.utils.errors import RESUME
 
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
