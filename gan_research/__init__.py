@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "load":  # imported when asked for: torch takes seconds
-        from gan_research.checkpoints import load
+        from gan_research.checkpoints.io import load
 
         return load
     raise AttributeError(f"module 'gan_research' has no attribute '{name}'")

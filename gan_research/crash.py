@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from gan_research import __version__
-from gan_research.checkpoints import LAST
+from gan_research.checkpoints.io import LAST
 from gan_research.data import Order
 from gan_research.data.base import ImageData
 from gan_research.distributed import LostProcess, is_first, position

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from gan_research.checkpoints import MARK, describe_game, game_of, refuse_other_game
+from gan_research.checkpoints.io import MARK, describe_game, game_of, refuse_other_game
 from gan_research.data.base import Batch
 from gan_research.distributed import position
 from gan_research.distributed.strategies import averaging_strategy

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from gan_research.description import Described
+from gan_research.checkpoints.rebuild import Described
 from gan_research.utils.errors import UserError
 
 

@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from gan_research.checkpoints import AtomicCheckpointIO
+from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.data import Arrays
 from gan_research.gan import GAN
 from gan_research.losses import NonSaturating

@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from pytorch_lightning.plugins.environments import ClusterEnvironment, TorchElasticEnvironment
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from gan_research.checkpoints import AtomicCheckpointIO
+from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.data import Data
 from gan_research.distributed import failing_together, position
 from gan_research.distributed.strategies import averaging_strategy, refuse

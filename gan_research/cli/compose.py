@@ -13,7 +13,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
-from gan_research.allowed import require_allowed
+from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.cli.schema import PAPER, check, check_multirun, missing_values, target_of
 from gan_research.utils.errors import UserError, did_you_mean
 

@@ -15,9 +15,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from gan_research.allowed import require_allowed
 from gan_research.callbacks import Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
-from gan_research.checkpoints import LAST, MARK, differences, open_checkpoint
+from gan_research.checkpoints.allowlist import require_allowed
+from gan_research.checkpoints.io import LAST, MARK, differences, open_checkpoint
 from gan_research.cli.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.cli.compose import AUTO, Composition, again, compose_train
 from gan_research.cli.roll_back import go_back

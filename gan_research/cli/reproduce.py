@@ -202,7 +202,7 @@ class Reproduction:
 
 def changes(paper: dict[str, Any], played: dict[str, Any]) -> list[str]:
     """In what the game that is played isn't the recipe's."""
-    from gan_research.checkpoints import differences
+    from gan_research.checkpoints.io import differences
     from gan_research.cli.fit import CHANGEABLE
 
     bookkeeping = CHANGEABLE - {"rounds"}

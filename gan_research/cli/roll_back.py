@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gan_research.callbacks.checkpoint import link
-from gan_research.checkpoints import LAST, MARK, AtomicCheckpointIO, open_checkpoint
+from gan_research.checkpoints.io import LAST, MARK, AtomicCheckpointIO, open_checkpoint
 from gan_research.distributed import decided_by_first
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_research.description import Described
+from gan_research.checkpoints.rebuild import Described
 from gan_research.utils.errors import UserError
 
 TAIL = 1e-6

@@ -185,7 +185,7 @@ def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]
         return isinstance(wanted, int)
     if not isinstance(interval, int) or wanted - played >= interval:
         return False
-    from gan_research.checkpoints import rounds_played
+    from gan_research.checkpoints.io import rounds_played
 
     return rounds_played(folder) >= wanted
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from gan_research.checkpoints import load, read_checkpoint
+from gan_research.checkpoints.io import load, read_checkpoint
 from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.processes import master_port
 from gan_research.data import Digits

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from gan_research import __version__, load
-from gan_research.checkpoints import describe_game
+from gan_research.checkpoints.io import describe_game
 from gan_research.ema import EMA
 from gan_research.exports import make_sampler, read_config, read_weights, write_export
 from gan_research.networks import MLPGenerator, ResNetDiscriminator, ResNetGenerator

@@ -7,9 +7,9 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
+from gan_research.checkpoints.rebuild import describe
 from gan_research.data import Checkerboard, Gaussian, GaussianMixture, Grid, Mixture1D, Ring, SwissRoll
 from gan_research.data.densities import TAIL
-from gan_research.description import describe
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import stream
 

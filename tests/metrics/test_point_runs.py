@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan_research.checkpoints import load
+from gan_research.checkpoints.io import load
 from gan_research.cli import main
 from gan_research.data import Grid, Points, Ring
 from gan_research.metrics import Evaluation, MixtureModes, Values

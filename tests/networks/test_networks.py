@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from gan_research.description import describe
+from gan_research.checkpoints.rebuild import describe
 from gan_research.networks import (
     CNNDiscriminator,
     CNNGenerator,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.checkpoints import rounds_played
+from gan_research.checkpoints.io import rounds_played
 from gan_research.cli import fit
 from gan_research.cli.build import build_evaluation, make
 from gan_research.cli.compose import compose_train

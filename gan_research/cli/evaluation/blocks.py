@@ -8,7 +8,7 @@ import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_research.allowed import require_allowed
+from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.cli.compose import choice, groups
 from gan_research.cli.schema import check_nodes, missing_values
 from gan_research.metrics import EXTRACTORS, METRICS

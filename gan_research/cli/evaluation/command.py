@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gan_research.allowed import require_allowed
+from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.cli.build import make
 from gan_research.cli.evaluation.blocks import blocks
 from gan_research.cli.evaluation.generators import is_generator, open_generators

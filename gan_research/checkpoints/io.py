@@ -15,7 +15,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from gan_research import __version__
-from gan_research.description import describe
+from gan_research.checkpoints.rebuild import describe
 from gan_research.exports import is_export, load_export, make_sampler
 from gan_research.sampling import Sampler
 from gan_research.utils.errors import UserError

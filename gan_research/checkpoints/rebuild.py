@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Self
 
-from gan_research.allowed import allowed
+from gan_research.checkpoints.allowlist import allowed
 
 
 class Described:

@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from gan_research.checkpoints import AtomicCheckpointIO, Damaged, load, read_checkpoint
+from gan_research.checkpoints.io import AtomicCheckpointIO, Damaged, load, read_checkpoint
 from gan_research.data import Digits
 from gan_research.ema import EMA
 from gan_research.networks import (
