@@ -24,10 +24,10 @@ from gan_research.minibatch import Minibatch
 from gan_research.networks import Discriminator, Generator
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
 from gan_research.passes import Passes, Precision, frozen, require_precision
-from gan_research.priors import Prior
 from gan_research.recorder import Recorder, relative_spread
 from gan_research.regularizers import Play, Regularizer
-from gan_research.sampling import Sampler
+from gan_research.sampling.priors import Prior
+from gan_research.sampling.sampler import Sampler
 from gan_research.schedule import Move, Player, Schedule
 from gan_research.steps import Steps
 from gan_research.utils.errors import UserError

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from gan_research import __version__
 from gan_research.checkpoints.rebuild import describe
-from gan_research.exports import is_export, load_export, make_sampler
-from gan_research.sampling import Sampler
+from gan_research.sampling.export import is_export, load_export, make_sampler
+from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 

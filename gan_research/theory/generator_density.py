@@ -17,7 +17,7 @@ from torch.distributions import Binomial
 
 from gan_research.data.densities import Bounds, GaussianMixture
 from gan_research.divergences import jsd
-from gan_research.priors import Prior
+from gan_research.sampling.priors import Prior
 from gan_research.utils.errors import UserError
 
 TAIL = 1e-9

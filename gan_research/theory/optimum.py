@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from gan_research.losses.base import AdversarialLoss, Separable
-from gan_research.priors import Prior
+from gan_research.sampling.priors import Prior
 from gan_research.theory.generator_density import bin_masses, gauss_legendre, trace
 from gan_research.utils.errors import UserError
 

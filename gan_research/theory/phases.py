@@ -15,7 +15,7 @@ from gan_research.data import Data, Density, Points
 from gan_research.divergences import jsd
 from gan_research.gan import GAN
 from gan_research.losses import AdversarialLoss
-from gan_research.sampling import evaluating
+from gan_research.sampling.sampler import evaluating
 from gan_research.theory.generator_density import TAIL, bin_masses, data_masses
 from gan_research.theory.watcher import Watcher
 from gan_research.utils.errors import UserError

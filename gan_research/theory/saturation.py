@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gan_research.gan import OptimizerFactory
 from gan_research.losses.base import AdversarialLoss
 from gan_research.losses.minimax import Minimax
-from gan_research.priors import Prior
+from gan_research.sampling.priors import Prior
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from gan_research.utils.errors import DIVERGED
 from gan_research.utils.rng import stream_seed
 
 PRIORS = """
-from gan_research.priors import GaussianPrior
+from gan_research.sampling.priors import GaussianPrior
 
 
 class Ours(GaussianPrior):

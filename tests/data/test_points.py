@@ -14,7 +14,7 @@ from gan_research.ema import EMA
 from gan_research.gan import GAN
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
-from gan_research.priors import GaussianPrior
+from gan_research.sampling.priors import GaussianPrior
 from gan_research.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import stream

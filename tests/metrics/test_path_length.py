@@ -14,8 +14,8 @@ from torch_fidelity.sample_similarity_base import SampleSimilarityBase
 from gan_research.metrics import Evaluation, Extractor, Features, Values
 from gan_research.metrics.path_length import PathLength
 from gan_research.networks import MLPGenerator
-from gan_research.priors import GaussianPrior, UniformPrior
-from gan_research.sampling import Sampler
+from gan_research.sampling.priors import GaussianPrior, UniformPrior
+from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 
 PRIORS = (GaussianPrior(6), UniformPrior(6))

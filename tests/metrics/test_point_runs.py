@@ -18,8 +18,8 @@ from gan_research.cli import main
 from gan_research.data import Grid, Points, Ring
 from gan_research.metrics import Evaluation, MixtureModes, Values
 from gan_research.networks import MLPGenerator
-from gan_research.priors import GaussianPrior
-from gan_research.sampling import Sampler
+from gan_research.sampling.priors import GaussianPrior
+from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf" / "metrics"

@@ -11,7 +11,7 @@ from torch import nn
 
 from gan_research.divergences import jsd
 from gan_research.networks import MLPGenerator
-from gan_research.priors import GaussianPrior, UniformPrior
+from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.theory.generator_density import (
     bin_masses,
     data_masses,

@@ -7,7 +7,7 @@ import torch
 
 from gan_research import losses as L
 from gan_research.networks import MLPGenerator
-from gan_research.priors import GaussianPrior, UniformPrior
+from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.theory.optimum import (
     expected_loss_curve,
     pointwise_optimum,

@@ -24,7 +24,7 @@ from gan_research.losses import (
     Wasserstein,
 )
 from gan_research.networks import MLPDiscriminator, MLPGenerator
-from gan_research.priors import GaussianPrior
+from gan_research.sampling.priors import GaussianPrior
 from gan_research.theory import Phases
 from gan_research.theory.phases import Frame, measure, optimal_logit
 from gan_research.utils.errors import UserError

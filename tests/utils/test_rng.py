@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan_research.priors import GaussianPrior, UniformPrior
+from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws, seed_layers, stream, stream_seed
 

@@ -11,7 +11,7 @@ from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 
 from gan_research.checkpoints.rebuild import rebuild
-from gan_research.sampling import Sampler
+from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json, write_atomically
 

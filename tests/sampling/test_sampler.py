@@ -8,8 +8,8 @@ import torch
 from torch_fidelity.noise import batch_lerp, batch_slerp_any
 
 from gan_research.networks import DCGANGenerator, MLPGenerator
-from gan_research.priors import GaussianPrior, UniformPrior
-from gan_research.sampling import BLOCK, Sampler
+from gan_research.sampling.priors import GaussianPrior, UniformPrior
+from gan_research.sampling.sampler import BLOCK, Sampler
 from gan_research.utils.errors import UserError
 
 GENERATORS = {

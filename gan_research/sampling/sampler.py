@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from gan_research.priors import Prior
+from gan_research.sampling.priors import Prior
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import to_levels, to_uint8
 from gan_research.utils.rng import stream
