@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Binomial
 
 from gan_research.data.densities import Bounds, GaussianMixture
-from gan_research.divergences import jsd
+from gan_research.losses.divergences import jsd
 from gan_research.sampling.priors import Prior
 from gan_research.utils.errors import UserError
 

@@ -10,7 +10,6 @@ from scipy.optimize import linprog
 
 from gan_research.cli.build import make
 from gan_research.cli.compose import choice, groups
-from gan_research.divergences import jsd
 from gan_research.losses import (
     FGAN,
     KL,
@@ -31,6 +30,7 @@ from gan_research.losses import (
     Wasserstein,
     unproved,
 )
+from gan_research.losses.divergences import jsd
 from gan_research.utils.errors import UserError
 
 OBJECTIVES = ("minimax", "non_saturating")

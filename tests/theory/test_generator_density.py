@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_research.divergences import jsd
+from gan_research.losses.divergences import jsd
 from gan_research.networks import MLPGenerator
 from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.theory.generator_density import (

@@ -14,7 +14,7 @@ from gan_research.cli.arguments import Arguments
 from gan_research.cli.build import build_data, make
 from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import StudyRun, report, shown
-from gan_research.divergences import kl
+from gan_research.losses.divergences import kl
 from gan_research.theory.convergence import convexity, descend, envelope
 from gan_research.theory.phases import require_line
 from gan_research.theory.plots import draw_convergence, draw_inner_steps, film_convergence

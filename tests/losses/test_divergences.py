@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gan_research.divergences import (
+from gan_research.losses.divergences import (
     alpha_divergence,
     jsd,
     kl,
