@@ -31,8 +31,8 @@ from gan_research.cli.build import build_data, build_game
 from gan_research.cli.compose import compose_train
 from gan_research.data import Data, Points
 from gan_research.distributed import position
-from gan_research.gan import GAN
-from gan_research.graphs import WARM_UP
+from gan_research.training.cuda_graphs import WARM_UP
+from gan_research.training.gan import GAN
 
 CASES = {
     "digits_mlp": [],

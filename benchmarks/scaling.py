@@ -34,7 +34,7 @@ from gan_research.cli import fit
 from gan_research.cli.compose import compose_train
 from gan_research.cli.processes import master_port
 from gan_research.distributed import joined, position
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 # --- several processes -----------------------------------------------------------------------------------------------
 

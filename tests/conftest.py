@@ -13,10 +13,10 @@ import torch
 
 from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.data import Arrays
-from gan_research.gan import GAN
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.sampling.priors import GaussianPrior
+from gan_research.training.gan import GAN
 from gan_research.utils.rng import stream_seed
 
 multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.cli.fit"])

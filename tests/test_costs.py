@@ -17,7 +17,7 @@ from gan_research.cost.kinds import NOTHING, Kind, kinds_of, set_up
 from gan_research.cost.meter import times
 from gan_research.data import Digits
 from gan_research.regularizers import R1, InstanceNoise
-from gan_research.schedule import Schedule
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
 LATENTS, WIDTH, PIXELS, BATCH = 32, 16, 64, 8

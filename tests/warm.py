@@ -18,7 +18,7 @@ PATCH = "GAN_TEST_PATCH"
 
 KILLED = """
 import os, signal
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 play = GAN.training_step
 

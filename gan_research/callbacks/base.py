@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.watchdog import alive
 

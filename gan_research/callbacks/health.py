@@ -11,7 +11,7 @@ from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.log import Log
 from gan_research.crash import write_crash
 from gan_research.distributed import is_first
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.watchdog import Watchdog, alive
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import Periodic, log_picture
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 from gan_research.utils.files import write_atomically
 from gan_research.utils.images import grid, png
 

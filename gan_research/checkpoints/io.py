@@ -22,7 +22,7 @@ from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 
 if TYPE_CHECKING:
-    from gan_research.gan import GAN
+    from gan_research.training.gan import GAN
 
 MARK = "gan_research"
 """The key under which a checkpoint holds what is this project's."""

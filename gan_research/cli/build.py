@@ -16,8 +16,8 @@ from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.data import Data
 from gan_research.distributed import failing_together, position
 from gan_research.distributed.strategies import averaging_strategy, refuse
-from gan_research.gan import GAN, refuse_precision
 from gan_research.metrics import Evaluation
+from gan_research.training.gan import GAN, refuse_precision
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import stream_seed
 

@@ -23,12 +23,12 @@ from gan_research.cli.compose import AUTO, Composition, again, compose_train
 from gan_research.cli.roll_back import go_back
 from gan_research.data import Data
 from gan_research.distributed import LostProcess, decided_by_first, failing_together, is_first, position, require_same
-from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
-from gan_research.recorder import Diverged
 from gan_research.tracking import History, Run
 from gan_research.tracking.folder import leaves
 from gan_research.tracking.run import source_digest
+from gan_research.training.gan import GAN
+from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import RESUME, UserError
 
 CHANGEABLE = {

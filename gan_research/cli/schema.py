@@ -10,7 +10,7 @@ from omegaconf import MISSING
 from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from gan_research.passes import Precision
+from gan_research.training.precision import Precision
 from gan_research.utils.errors import UserError, did_you_mean
 
 Node = dict[str, Any]

@@ -23,10 +23,10 @@ from gan_research.cost.kinds import Kind, kinds_of, steps_of
 from gan_research.cost.meter import Meter, times
 from gan_research.cost.pieces import pieces_of
 from gan_research.data import Data
-from gan_research.gan import GAN
-from gan_research.recorder import Diverged
 from gan_research.tracking import Run
 from gan_research.tracking.run import device_name
+from gan_research.training.gan import GAN
+from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import UserError
 
 LOGGING = ("Log", "SampleGrid", "Checkpoints")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.losses import AdversarialLoss
-from gan_research.schedule import Player
+from gan_research.training.schedule import Player
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws
 

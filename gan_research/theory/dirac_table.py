@@ -9,8 +9,8 @@ from torch import Tensor
 
 from gan_research.losses import AdversarialLoss
 from gan_research.regularizers import Regularizer
-from gan_research.schedule import Player, Schedule
 from gan_research.theory.dirac import STARTS, DiracGAN, Verdict, flow, gradient_descent, gradient_steps, verdict
+from gan_research.training.schedule import Player, Schedule
 from gan_research.utils.errors import UserError
 
 STIFF = 25.0

@@ -22,9 +22,9 @@ from gan_research.losses import Hinge, LeastSquares, NonSaturating, Wasserstein
 from gan_research.losses.base import AdversarialLoss
 from gan_research.losses.f_gan import KL, Alpha, ReverseKL, TotalVariation
 from gan_research.losses.relativistic import Relativistic
-from gan_research.recorder import Diverged
 from gan_research.regularizers import R1, Regularizer
-from gan_research.schedule import Schedule
+from gan_research.training.loss_log import Diverged
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json
 from gan_research.utils.rng import stream_seed

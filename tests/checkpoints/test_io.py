@@ -13,7 +13,6 @@ import torch
 
 from gan_research.checkpoints.io import AtomicCheckpointIO, Damaged, load, read_checkpoint
 from gan_research.data import Digits
-from gan_research.ema import EMA
 from gan_research.networks import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -22,6 +21,7 @@ from gan_research.networks import (
     ResNetDiscriminator,
     ResNetGenerator,
 )
+from gan_research.training.ema import EMA
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from gan_research.callbacks import checkpoint
-from gan_research.gan import GAN
-from gan_research.recorder import Recorder
+from gan_research.training.gan import GAN
+from gan_research.training.loss_log import Recorder
 from gan_research.utils.errors import DIVERGED
 
 

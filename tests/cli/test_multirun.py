@@ -20,7 +20,7 @@ TINY = (
 
 BAD = """
 import os, signal
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 play = GAN.training_step
 

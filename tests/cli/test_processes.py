@@ -25,7 +25,7 @@ TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 
 AT_ROUND = """
 import os, signal, time
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 play = GAN.training_step
 
 def step(self, *arguments):
@@ -274,7 +274,7 @@ def metrics(run):
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
 
-SLOW = "import time\nfrom gan_research.gan import GAN\nplay = GAN.training_step\n" + (
+SLOW = "import time\nfrom gan_research.training.gan import GAN\nplay = GAN.training_step\n" + (
     "GAN.training_step = lambda self, *arguments: (time.sleep(0.1), play(self, *arguments))[1]\n"
 )
 

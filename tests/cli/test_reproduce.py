@@ -45,7 +45,7 @@ published:
 
 PATCH = """
 import os, signal
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 play = GAN.training_step
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gan_research.regularizers import GradientPenalty, InstanceNoise
-from gan_research.schedule import Schedule
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws
 

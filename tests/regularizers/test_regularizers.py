@@ -11,7 +11,7 @@ from gan_research.cli.compose import compose_train, conf_folder
 from gan_research.losses import AdversarialLoss, NonSaturating
 from gan_research.networks import MLPDiscriminator
 from gan_research.regularizers import DRAGAN, R1, R2, GradientPenalty, Play, Regularizer, WeightClipping, ZeroCentered
-from gan_research.schedule import Schedule
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws
 

@@ -22,7 +22,6 @@ from gan_research.regularizers import (
     Regularizer,
     WeightClipping,
 )
-from gan_research.schedule import Schedule
 from gan_research.theory.dirac import (
     STARTS,
     DiracGAN,
@@ -33,6 +32,7 @@ from gan_research.theory.dirac import (
     verdict,
 )
 from gan_research.theory.dirac_table import Tabulated, table
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
 BARE = {"minimax": Minimax(), "non_saturating": NonSaturating(), "wasserstein": Wasserstein()}

@@ -7,10 +7,10 @@ import torch
 from torch.nn.functional import softplus
 
 from gan_research.losses import NonSaturating, Relativistic
-from gan_research.minibatch import Minibatch
 from gan_research.networks import MLPDiscriminator
 from gan_research.regularizers import Consensus, InstanceNoise
-from gan_research.schedule import Schedule
+from gan_research.training.minibatch import Minibatch
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws, stream_seed
 

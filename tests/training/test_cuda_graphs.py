@@ -13,8 +13,6 @@ import yaml
 from gan_research.cli.build import make
 from gan_research.cli.compose import conf_folder
 from gan_research.data import Digits
-from gan_research.ema import EMA
-from gan_research.graphs import WARM_UP
 from gan_research.losses import NonSaturating, Relativistic
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator
 from gan_research.regularizers import (
@@ -31,7 +29,9 @@ from gan_research.regularizers import (
     WeightClipping,
     ZeroCentered,
 )
-from gan_research.schedule import Schedule
+from gan_research.training.cuda_graphs import WARM_UP
+from gan_research.training.ema import EMA
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
 ROUNDS, LOG_EVERY = 27, 2
@@ -82,7 +82,7 @@ class Terms(pl.Callback):
 def captures(monkeypatch):
     """The tapes that games on the CPU make."""
     made = []
-    monkeypatch.setattr("gan_research.gan.OnGPU", lambda device: made.append(tape.Tape()) or made[-1])
+    monkeypatch.setattr("gan_research.training.gan.OnGPU", lambda device: made.append(tape.Tape()) or made[-1])
     one_hot = torch.nn.functional.one_hot  # on a GPU torch doesn't look at the labels
     monkeypatch.setattr("torch.nn.functional.one_hot", lambda y, n: torch.eye(n, dtype=y.dtype)[y])
     assert one_hot(torch.tensor([2, 0]), 3).equal(torch.nn.functional.one_hot(torch.tensor([2, 0]), 3))

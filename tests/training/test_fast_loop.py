@@ -6,8 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from gan_research import light_loop
 from gan_research.callbacks import Log, Preemption, SampleGrid
+from gan_research.training import fast_loop
 
 
 class Notes(pl.Callback):
@@ -24,7 +24,7 @@ class Notes(pl.Callback):
         self.seen.append(("end", gan.round, number, deepcopy(loop.batch_progress.state_dict()), trainer.current_epoch))
 
     def on_train_end(self, trainer, gan):
-        self.light = isinstance(trainer.fit_loop.epoch_loop.advance, light_loop.LightRound)
+        self.light = isinstance(trainer.fit_loop.epoch_loop.advance, fast_loop.LightRound)
         self.seen.append(trainer.fit_loop.state_dict())
 
 

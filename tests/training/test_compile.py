@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from gan_research.data import Digits
-from gan_research.ema import EMA
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
 from gan_research.regularizers import R1, GradientPenalty
+from gan_research.training.ema import EMA
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the CPU")
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Size, Tensor, nn
 
-from gan_research.minibatch import Minibatch
-from gan_research.recorder import Recorder
-from gan_research.schedule import Move, Player
+from gan_research.training.loss_log import Recorder
+from gan_research.training.minibatch import Minibatch
+from gan_research.training.schedule import Move, Player
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan_research.recorder import Diverged, Recorder
+from gan_research.training.loss_log import Diverged, Recorder
 from gan_research.utils.errors import UserError
 
 NAN, INF = float("nan"), float("inf")

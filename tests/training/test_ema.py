@@ -5,10 +5,10 @@ from functools import partial
 import pytest
 import torch
 
-from gan_research.ema import EMA
-from gan_research.gan import tensors
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPGenerator
-from gan_research.schedule import Schedule
+from gan_research.training.ema import EMA
+from gan_research.training.gan import tensors
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
 

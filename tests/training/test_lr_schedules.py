@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan_research.lr_schedules import DecayWithMomentum
+from gan_research.training.lr_schedules import DecayWithMomentum
 from gan_research.utils.errors import UserError
 
 

@@ -7,9 +7,9 @@ import torch
 
 from gan_research.cli.compose import compose_train
 from gan_research.data import Digits
-from gan_research.passes import Passes
 from gan_research.regularizers import DRAGAN, R1, Consensus, GradientPenalty, Regularizer
-from gan_research.schedule import Schedule
+from gan_research.training.precision import Passes
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.tf32 import products, temporarily
 

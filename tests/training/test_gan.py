@@ -17,7 +17,6 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 import gan_research
 from gan_research.callbacks import Evaluate, Health, Log, SampleGrid
 from gan_research.data import Arrays, Digits, Order
-from gan_research.ema import EMA
 from gan_research.losses import NonSaturating
 from gan_research.metrics import Classifier, Evaluation
 from gan_research.networks import (
@@ -28,7 +27,6 @@ from gan_research.networks import (
     ResNetDiscriminator,
     ResNetGenerator,
 )
-from gan_research.recorder import Diverged, Recorder
 from gan_research.regularizers import (
     DRAGAN,
     R1,
@@ -42,7 +40,9 @@ from gan_research.regularizers import (
     WeightClipping,
     ZeroCentered,
 )
-from gan_research.schedule import Schedule
+from gan_research.training.ema import EMA
+from gan_research.training.loss_log import Diverged, Recorder
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws, stream_seed
 

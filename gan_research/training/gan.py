@@ -16,20 +16,20 @@ from gan_research.checkpoints.io import MARK, describe_game, game_of, refuse_oth
 from gan_research.data.base import Batch
 from gan_research.distributed import position
 from gan_research.distributed.strategies import averaging_strategy
-from gan_research.ema import EMA
-from gan_research.graphs import Graphs, OnGPU, require_capturable
-from gan_research.light_loop import lighten
 from gan_research.losses import AdversarialLoss
-from gan_research.minibatch import Minibatch
 from gan_research.networks import Discriminator, Generator
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
-from gan_research.passes import Passes, Precision, frozen, require_precision
-from gan_research.recorder import Recorder, relative_spread
 from gan_research.regularizers import Play, Regularizer
 from gan_research.sampling.priors import Prior
 from gan_research.sampling.sampler import Sampler
-from gan_research.schedule import Move, Player, Schedule
-from gan_research.steps import Steps
+from gan_research.training.cuda_graphs import Graphs, OnGPU, require_capturable
+from gan_research.training.ema import EMA
+from gan_research.training.fast_loop import lighten
+from gan_research.training.loss_log import Recorder, relative_spread
+from gan_research.training.minibatch import Minibatch
+from gan_research.training.optimization import Steps
+from gan_research.training.precision import Passes, Precision, frozen, require_precision
+from gan_research.training.schedule import Move, Player, Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws, seed_layers, stream_seed
 
