@@ -1,6 +1,6 @@
 """What a loss says of its game: the best discriminator, the divergence it measures, and what the generator descends.
 
-p is the data's distribution and q the generator's: masses (S,) over the same states; see `gan_research.losses.divergences`.
+p is the data's distribution and q the generator's: masses (S,) over the same states; see `divergences`.
 """
 
 import math

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from gan_research.callbacks.watchdog import Watchdog, alive, stacks
 from gan_research.distributed import group
-from gan_research.watchdog import Watchdog, alive, stacks
 
 
 @pytest.fixture
@@ -86,14 +86,14 @@ def test_it_says_what_it_can_where_the_folder_or_the_console_is_gone(watch, capf
 
 
 def test_no_stacks_are_better_than_no_report(monkeypatch):
-    monkeypatch.setattr("gan_research.watchdog.tempfile.TemporaryFile", lambda *_: open("/dev/full/no", "w"))  # noqa: SIM115
+    monkeypatch.setattr("gan_research.callbacks.watchdog.tempfile.TemporaryFile", lambda *_: open("/dev/full/no", "w"))  # noqa: SIM115
     assert stacks().startswith("its stacks can't be shown: ")
 
 
 STUCK = """
 import os, sys, time
 from pathlib import Path
-from gan_research.watchdog import Watchdog
+from gan_research.callbacks.watchdog import Watchdog
 
 folder = Path(sys.argv[1])
 watchdog = Watchdog(folder, 0.05)
