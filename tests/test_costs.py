@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gan_research.callbacks import SampleGrid
-from gan_research.cli.compose import compose_train
+from gan_research.config.compose import compose_train
 from gan_research.cost import PARTS, estimate
 from gan_research.cost.counting import Saved
 from gan_research.cost.evaluations import Trial, scaled

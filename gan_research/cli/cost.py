@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
     from rich.console import Console
 
-    from gan_research.cli.compose import compose_train
+    from gan_research.config.compose import compose_train
     from gan_research.cost import estimate
     from gan_research.utils.files import write_atomically
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import make
-from gan_research.cli.compose import Composition, compose_train, concerns, quoted
 from gan_research.cli.fit import names, run_at, trainer_of
+from gan_research.config.build import make
+from gan_research.config.compose import Composition, compose_train, concerns, quoted
 from gan_research.launchers import Job
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytorch_lightning.strategies import DDPStrategy
 
-from gan_research.cli.build import build_trainer
+from gan_research.config.build import build_trainer
 from gan_research.distributed.group import TIMEOUT
 from gan_research.utils.errors import RESUME, UserError
 from gan_research.utils.signals import end_with_parent, when_asked

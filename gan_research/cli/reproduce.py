@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.compose import (
+from gan_research.config.compose import (
     Composition,
     compose_multirun,
     compose_train,
@@ -107,7 +107,7 @@ class Reproduction:
     """Recipes at a budget, over seeds: a sweep, in a folder that is the same for the same budget and overrides."""
 
     def __init__(self, compositions: dict[str, Composition], budget: str, seeds: int, given: Arguments):
-        from gan_research.cli.build import build_evaluation
+        from gan_research.config.build import build_evaluation
 
         self.compositions, self.budget, self.seeds, self.given = compositions, budget, range(seeds), given
         for composition in compositions.values():

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 def resume(place: str, words: list[str]) -> int:
     """Take part in a sweep."""
     from gan_research.cli import multirun
-    from gan_research.cli.compose import compose_multirun
+    from gan_research.config.compose import compose_multirun
     from gan_research.sweeps.sweep import Sweep
 
     sweep = Sweep.open(Path(place))

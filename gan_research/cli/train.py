@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from gan_research.cli.arguments import parse
-from gan_research.cli.compose import compose_train, conf_folder, groups
+from gan_research.config.compose import compose_train, conf_folder, groups
 from gan_research.utils.errors import UserError
 
 USAGE = """usage: gan train [-m] [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow P]

@@ -13,9 +13,9 @@ import wandb
 from rich.console import Console
 
 from gan_research.callbacks import Periodic
-from gan_research.cli.build import build_data, build_game, build_trainer
-from gan_research.cli.compose import Composition
 from gan_research.cli.fit import Parts, checked_watchers, names, play
+from gan_research.config.build import build_data, build_game, build_trainer
+from gan_research.config.compose import Composition
 from gan_research.cost.costs import Cost, Estimate, Evaluating
 from gan_research.cost.counting import Count, count
 from gan_research.cost.evaluations import EvaluationTime, extractor_of, time_evaluation

@@ -9,7 +9,7 @@ import yaml
 
 from gan_research import load
 from gan_research.checkpoints.allowlist import allowed, require_allowed
-from gan_research.cli.compose import choice, compose_train, groups_of_runs
+from gan_research.config.compose import choice, compose_train, groups_of_runs
 from gan_research.utils.errors import UserError
 
 EVIL = [

@@ -15,7 +15,7 @@ from gan_research.checkpoints.io import load
 def nothing_around(tmp_path, monkeypatch):
     """Another folder, without a config tree, and without data."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("gan_research.cli.compose.conf_folder", lambda: pytest.fail("looked for the config tree"))
+    monkeypatch.setattr("gan_research.config.compose.conf_folder", lambda: pytest.fail("looked for the config tree"))
     monkeypatch.setattr("gan_research.data.digits.Digits.load", lambda *_: pytest.fail("looked for data"))
     return tmp_path
 

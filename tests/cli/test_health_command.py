@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from gan_research.callbacks import Health
-from gan_research.cli.compose import compose_train
 from gan_research.cli.fit import CHANGEABLE, names
+from gan_research.config.compose import compose_train
 from gan_research.tracking import read_history
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import DIVERGED

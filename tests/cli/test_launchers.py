@@ -19,7 +19,7 @@ import pytest
 import submitit
 
 from gan_research.cli import multirun
-from gan_research.cli.compose import compose_train
+from gan_research.config.compose import compose_train
 from gan_research.distributed.slurm import first_host, rank_variables
 from gan_research.launchers.task import Task
 from gan_research.utils.errors import RESUME

@@ -14,8 +14,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gan_research.callbacks import SampleGrid
-from gan_research.cli.compose import groups
 from gan_research.cli.theory import STUDIES
+from gan_research.config.compose import groups
 from gan_research.theory import phases, plots, publishing
 from gan_research.tracking import read_history
 

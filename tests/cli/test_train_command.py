@@ -10,8 +10,8 @@ import torch
 import yaml
 from PIL import Image
 
-from gan_research.cli.compose import compose_train, groups_of_runs
 from gan_research.cli.fit import names
+from gan_research.config.compose import compose_train, groups_of_runs
 from gan_research.tracking import read_history
 
 

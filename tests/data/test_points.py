@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from gan_research.callbacks import Log
-from gan_research.cli.build import make
+from gan_research.config.build import make
 from gan_research.data import Batch, Checkerboard, Data, Digits, Gaussian, Points, PointSet, Ring, StackedMNIST
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator

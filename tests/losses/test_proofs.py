@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from gan_research.cli.build import make
-from gan_research.cli.compose import choice, groups
+from gan_research.config.build import make
+from gan_research.config.compose import choice, groups
 from gan_research.losses import (
     FGAN,
     KL,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_research.cli.compose import groups
+from gan_research.config.compose import groups
 from gan_research.metrics import METRICS, Classifier, Evaluation, Metric, Values
 from gan_research.metrics.cache import Cache
 from gan_research.metrics.exactness import exactly

@@ -5,7 +5,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from gan_research.cli.build import make
+from gan_research.config.build import make
 from gan_research.metrics.extractors.module import ModuleExtractor
 from gan_research.metrics.frechet import FID
 from gan_research.utils.errors import UserError

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan_research.cli.build import build_game, make
-from gan_research.cli.compose import compose_train
+from gan_research.config.build import build_game, make
+from gan_research.config.compose import compose_train
 from gan_research.data import MNIST, TensorSet
 from gan_research.networks import MLPDiscriminator, MLPGenerator, ResNetGenerator
 from gan_research.networks.dcgan_tf import SameConv2d, SameConvTranspose2d, same_padding

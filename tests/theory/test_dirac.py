@@ -7,8 +7,8 @@ from functools import cache, partial
 import pytest
 import torch
 
-from gan_research.cli.build import make
-from gan_research.cli.compose import choice, groups
+from gan_research.config.build import make
+from gan_research.config.compose import choice, groups
 from gan_research.losses import KL, LeastSquares, Minimax, NonSaturating, Wasserstein
 from gan_research.regularizers import (
     DRAGAN,

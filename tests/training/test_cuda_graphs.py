@@ -10,8 +10,8 @@ import tape
 import torch
 import yaml
 
-from gan_research.cli.build import make
-from gan_research.cli.compose import conf_folder
+from gan_research.config.build import make
+from gan_research.config.compose import conf_folder
 from gan_research.data import Digits
 from gan_research.losses import NonSaturating, Relativistic
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator

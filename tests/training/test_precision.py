@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from gan_research.cli.compose import compose_train
+from gan_research.config.compose import compose_train
 from gan_research.data import Digits
 from gan_research.regularizers import DRAGAN, R1, Consensus, GradientPenalty, Regularizer
 from gan_research.training.precision import Passes

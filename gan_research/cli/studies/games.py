@@ -11,9 +11,9 @@ from rich.console import Console
 
 from gan_research.cli import fit
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import build_data, make
-from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import StudyRun, report, shown
+from gan_research.config.build import build_data, make
+from gan_research.config.compose import compose_train
 from gan_research.losses.divergences import kl
 from gan_research.theory.convergence import convexity, descend, envelope
 from gan_research.theory.phases import require_line

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import build_data, build_game, make
-from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import all_losses, publish
+from gan_research.config.build import build_data, build_game, make
+from gan_research.config.compose import compose_train
 from gan_research.data.densities import Gaussian
 from gan_research.theory import optimum as best
 from gan_research.theory import saturation as pulling

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.checkpoints.allowlist import require_allowed
-from gan_research.cli.schema import PAPER, check, check_multirun, missing_values, target_of
+from gan_research.config.schema import PAPER, check, check_multirun, missing_values, target_of
 from gan_research.utils.errors import UserError, did_you_mean
 
 AUTO = "auto"
