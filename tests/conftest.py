@@ -19,7 +19,7 @@ from gan_research.sampling.priors import GaussianPrior
 from gan_research.training.gan import GAN
 from gan_research.utils.rng import stream_seed
 
-multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.cli.fit"])
+multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.runs.fit"])
 
 SGD = partial(torch.optim.SGD, lr=0.05)
 ADAM = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))

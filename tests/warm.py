@@ -179,7 +179,8 @@ def serve():
     import sklearn.datasets  # noqa: F401
     import torch
 
-    from gan_research.cli import export, fit, launch, multirun, processes, requeue, sample, starting, sweep, train  # noqa: F401
+    from gan_research.cli import export, launch, multirun, processes, sample, starting, sweep, train  # noqa: F401
+    from gan_research.runs import auto_resume, fit  # noqa: F401
     from gan_research.sweeps import optuna_search  # noqa: F401
 
     torch.set_num_threads(1)

@@ -7,8 +7,8 @@ from typing import Any
 from gan_research.utils.errors import UserError
 
 OWN = (
-    "callbacks", "data", "distributed", "ema", "losses", "lr_schedules", "metrics", "networks", "priors",
-    "regularizers", "schedule", "theory", "tracking",
+    "callbacks", "data", "distributed", "losses", "metrics", "networks", "regularizers", "runs.loggers",
+    "sampling.priors", "theory", "training.ema", "training.lr_schedules", "training.schedule",
 )  # fmt: skip
 
 ALLOWED = (*(f"gan_research.{part}" for part in OWN), "torch.optim")

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.fit import names, run_at, trainer_of
 from gan_research.config.build import make
 from gan_research.config.compose import Composition, compose_train, concerns, quoted
 from gan_research.launchers import Job
+from gan_research.runs.fit import names, run_at, trainer_of
 
 
 def submitted(given: Arguments, composition: Composition) -> bool:

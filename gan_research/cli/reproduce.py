@@ -203,7 +203,7 @@ class Reproduction:
 def changes(paper: dict[str, Any], played: dict[str, Any]) -> list[str]:
     """In what the game that is played isn't the recipe's."""
     from gan_research.checkpoints.io import differences
-    from gan_research.cli.fit import CHANGEABLE
+    from gan_research.runs.fit import CHANGEABLE
 
     bookkeeping = CHANGEABLE - {"rounds"}
     return [line for line in differences(paper, played) if line.partition(":")[0].partition(".")[0] not in bookkeeping]

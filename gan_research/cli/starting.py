@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import IO
 
+from gan_research.runs.run import SWEEPS_RUN
 from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.trials import TrialRun
-from gan_research.tracking.run import SWEEPS_RUN
 from gan_research.utils.signals import end_with_parent
 
-IMPORTED = ["gan_research.cli.fit", "gan_research.cli.launch", "gan_research.cli.requeue", "sklearn.datasets"]
+IMPORTED = ["gan_research.runs.fit", "gan_research.cli.launch", "gan_research.runs.auto_resume", "sklearn.datasets"]
 """What a run on the CPU spends more time on than on a thousand small rounds."""
 
 

@@ -1,4 +1,4 @@
-"""`gan train`: what was asked for. (Training itself is in `fit`, which takes seconds to import.)"""
+"""`gan train`: what was asked for. (Training itself is in `runs`, which takes seconds to import.)"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> int:
         path = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
             raise UserError(f"--cfg prints the config of a new run: that of an old one is in {path / 'config.yaml'}")
-        from gan_research.cli import fit, launch
+        from gan_research.cli import launch
+        from gan_research.runs import fit
 
         if launch.resubmitted(given, path):
             return 0
@@ -61,14 +62,15 @@ def main(arguments: list[str]) -> int:
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
-    from gan_research.cli import fit, launch, requeue
+    from gan_research.cli import launch
+    from gan_research.runs import auto_resume, fit
 
     if launch.submitted(given, composition):
         return 0
 
     def play() -> int:
         if auto:
-            return requeue.go_on_or_start(composition, overrides, config_dir)
+            return auto_resume.go_on_or_start(composition, overrides, config_dir)
         return fit.start(composition, overrides, config_dir)[0]
 
     return on_its_devices(composition.config["trainer"], arguments, play)

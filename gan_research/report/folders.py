@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from gan_research.report.records import Record, State
-from gan_research.tracking.folder import HISTORY, LOCK, PLAYER, is_locked, read_history
+from gan_research.runs.files import HISTORY, LOCK, PLAYER, is_locked, read_history
 from gan_research.utils.errors import UserError
 
 RUN, CONFIG, TRIAL, END = "run.json", "config.yaml", "trial.json", "end.json"

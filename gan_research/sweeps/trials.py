@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from gan_research.tracking.folder import HISTORY, LOCK, is_locked, read_history
+from gan_research.runs.files import HISTORY, LOCK, is_locked, read_history
 from gan_research.utils.errors import DIVERGED
 from gan_research.utils.files import write_atomically
 

@@ -116,7 +116,7 @@ def test_an_output_that_is_no_folder(train, one_line, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gan_research.tracking.run.Path.mkdir", refuse)
+        patch.setattr("gan_research.runs.run.Path.mkdir", refuse)
         one_line(train(tmp_path / "locked"), str(tmp_path / "locked"), "Permission denied")
 
 

@@ -16,9 +16,9 @@ from gan_research.cli.reproduce import claims
 from gan_research.config.build import build_evaluation, build_game, build_trainer, make
 from gan_research.config.compose import compose_multirun, compose_train, conf_folder, groups
 from gan_research.config.schema import train as schema
+from gan_research.runs.run import Run
 from gan_research.sweeps.points import Axis, examples
 from gan_research.sweeps.search import Task, joined
-from gan_research.tracking import Run
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from gan_research.callbacks import Health
-from gan_research.cli.fit import CHANGEABLE, names
 from gan_research.config.compose import compose_train
-from gan_research.tracking import read_history
+from gan_research.runs.files import read_history
+from gan_research.runs.fit import CHANGEABLE, names
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import DIVERGED
 from gan_research.utils.rng import stream_seed

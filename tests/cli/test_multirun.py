@@ -9,8 +9,8 @@ from pathlib import Path
 import optuna
 import pytest
 
+from gan_research.runs.files import read_history
 from gan_research.sweeps.sweep import Sweep
-from gan_research.tracking import read_history
 from gan_research.utils.errors import RESUME
 
 TINY = (

@@ -171,7 +171,7 @@ OTHER_WIDTH = in_rank(
     "compose = train.compose_train",
     "train.compose_train = lambda words, folder: compose([*words, 'discriminator.width=32'], folder)",
 )
-OTHER_CODE = in_rank(1, "from gan_research.cli import fit", "fit.source_digest = lambda: 'edited'")
+OTHER_CODE = in_rank(1, "from gan_research.runs import fit", "fit.source_digest = lambda: 'edited'")
 
 
 @pytest.mark.parametrize(

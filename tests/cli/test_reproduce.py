@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from gan_research.tracking import read_history
+from gan_research.runs.files import read_history
 from gan_research.utils.errors import RESUME
 
 RECIPE = """\

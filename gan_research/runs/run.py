@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from gan_research import __version__
 from gan_research.distributed import failing_together, is_first
-from gan_research.tracking.folder import LOCK, PLAYER
+from gan_research.runs.files import LOCK, PLAYER
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 

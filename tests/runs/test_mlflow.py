@@ -7,7 +7,8 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from gan_research.tracking import MLFlowLogger, Run
+from gan_research.runs.loggers import MLFlowLogger
+from gan_research.runs.run import Run
 from gan_research.utils.errors import UserError
 
 CONFIG = {"rounds": 20, "loss": {"_target_": "Hinge"}, "optimizer": {"generator": {"lr": 1e-05, "betas": [0.0, 0.9]}}}

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.tracking import CSVLogger, History, Run, comparable, read_history
+from gan_research.runs.files import comparable, read_history
+from gan_research.runs.history import History
+from gan_research.runs.loggers import CSVLogger
+from gan_research.runs.run import Run
 from gan_research.utils.errors import UserError
 
 

@@ -18,15 +18,15 @@ from rich.table import Table
 from gan_research.callbacks import Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import LAST, MARK, differences, open_checkpoint
-from gan_research.cli.roll_back import go_back
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, again, compose_train
 from gan_research.data import Data
 from gan_research.distributed import LostProcess, decided_by_first, failing_together, is_first, position, require_same
 from gan_research.metrics import Evaluation
-from gan_research.tracking import History, Run
-from gan_research.tracking.folder import leaves
-from gan_research.tracking.run import source_digest
+from gan_research.runs.files import leaves
+from gan_research.runs.history import History
+from gan_research.runs.roll_back import go_back
+from gan_research.runs.run import Run, source_digest
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import RESUME, UserError

@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 
 from gan_research.checkpoints.io import has_checkpoint, rounds_played
-from gan_research.cli.fit import CHANGEABLE, build, fit, opened, start
 from gan_research.config.compose import Composition
 from gan_research.distributed import decided_by_first, is_first
-from gan_research.tracking import History, Run
-from gan_research.tracking.run import job, was_played
+from gan_research.runs.fit import CHANGEABLE, build, fit, opened, start
+from gan_research.runs.history import History
+from gan_research.runs.run import Run, job, was_played
 
 log = logging.getLogger(__name__)
 

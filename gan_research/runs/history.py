@@ -6,8 +6,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from gan_research.tracking.folder import HISTORY, read_history
-from gan_research.tracking.run import Run
+from gan_research.runs.files import HISTORY, read_history
+from gan_research.runs.run import Run
 from gan_research.utils.files import write_atomically
 
 
