@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_research.cli import processes
+from gan_research.launchers import local_processes as processes
 from gan_research.utils.errors import RESUME
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked at in /proc")
@@ -190,7 +190,7 @@ def test_what_all_processes_see_is_said_once_and_leaves_no_folder(words, patch, 
 
 # ------------------------------------------------------------------------------------------------ a failing process
 
-SHORT_GRACE = "from gan_research.cli import processes; processes.GRACE = 2.0\n"
+SHORT_GRACE = "from gan_research.launchers import local_processes as processes; processes.GRACE = 2.0\n"
 KILLED_WHILE_JOINING = (
     "from gan_research.distributed import group",
     "group._join = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)",

@@ -14,7 +14,12 @@ from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.trials import TrialRun
 from gan_research.utils.signals import end_with_parent
 
-IMPORTED = ["gan_research.runs.fit", "gan_research.cli.launch", "gan_research.runs.auto_resume", "sklearn.datasets"]
+IMPORTED = [
+    "gan_research.runs.fit",
+    "gan_research.launchers.submission",
+    "gan_research.runs.auto_resume",
+    "sklearn.datasets",
+]
 """What a run on the CPU spends more time on than on a thousand small rounds."""
 
 
