@@ -1,28 +1,20 @@
 """Checkpoints: written atomically, read safely, and enough to sample from by themselves."""
 
 import logging
-from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from io import SEEK_END, BytesIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 from zipfile import ZipFile
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from gan_research import __version__
-from gan_research.checkpoints.rebuild import describe
-from gan_research.sampling.export import is_export, load_export, make_sampler
-from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
-
-if TYPE_CHECKING:
-    from gan_research.training.gan import GAN
 
 MARK = "gan_research"
 """The key under which a checkpoint holds what is this project's."""
@@ -36,25 +28,6 @@ END, NO_COMMENT, SEALED = b"PK\5\6", bytes(2), b"\x20\0"
 """Of a zip archive's last record, 22 bytes and the comment: its signature, and how long the comment is (0, 32)."""
 
 log = logging.getLogger(__name__)
-
-
-def describe_game(gan: "GAN") -> dict[str, Any]:
-    """What `load` needs to rebuild the generator, and what a resumed game must agree on: plain containers only."""
-    return {
-        "format": FORMAT,
-        "version": __version__,
-        "generator": describe(gan.generator),
-        "discriminator": describe(gan.discriminator),
-        "prior": describe(gan.prior),
-        "ema": gan.ema is not None,
-    }
-
-
-def refuse_other_game(saved: dict[str, Any], current: dict[str, Any]) -> None:
-    """Raise with the differences if a checkpoint's players aren't those that want to go on from it."""
-    keys = ("generator", "discriminator", "prior", "ema")
-    if changes := differences({k: saved[k] for k in keys}, {k: current[k] for k in keys}):
-        raise UserError("the checkpoint holds another game: " + "; ".join(changes))
 
 
 def differences(saved: Any, current: Any, name: str = "") -> list[str]:
@@ -183,20 +156,6 @@ def rounds_played(run: Path) -> int:
             content = torch.load(str(run / "checkpoints" / name), map_location="cpu", weights_only=True, mmap=True)
             return int(game_of(content)["round"])
     return 0
-
-
-def load(path: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
-    """A sampler from a checkpoint, a run's folder or an exported one: `load(path).sample(64, seed=0)`.
-
-    raw: the generator itself instead of its average.
-    allow: modules, besides the project's own, whose generators and priors may be built from what is named there.
-    """
-    if is_export(path):
-        return load_export(path, raw, allow)
-    _, checkpoint = open_checkpoint(path)
-    game = checkpoint[MARK]
-    weights = weights_of(checkpoint, "generator" if raw or not game["ema"] else "generator_ema")
-    return make_sampler(game, weights, allow)
 
 
 def weights_of(checkpoint: dict[str, Any], network: str) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from gan_research import __version__
+from gan_research._version import __version__
 from gan_research.distributed.slurm import rank_variables
 from gan_research.utils.errors import UserError, did_you_mean
 

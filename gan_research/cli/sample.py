@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     if options.num < 1:
         raise UserError(f"-n {options.num}: give at least 1")
 
-    from gan_research.checkpoints.io import load
+    from gan_research.sampling.load import load
 
     sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
     labels = sampler.labels(options.num, options.label)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from gan_research import __version__
+from gan_research._version import __version__
 from gan_research.report.page import figures
 from gan_research.report.statistics import Interval, mean_interval
 from gan_research.reproduction.published import Published

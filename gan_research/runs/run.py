@@ -20,7 +20,7 @@ import torch
 import yaml
 from filelock import FileLock, Timeout
 
-from gan_research import __version__
+from gan_research._version import __version__
 from gan_research.distributed import failing_together, is_first
 from gan_research.runs.files import LOCK, PLAYER
 from gan_research.utils.errors import UserError

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from gan_research import __version__
+from gan_research._version import __version__
 from gan_research.runs.files import is_locked
 from gan_research.sweeps.points import Axis
 from gan_research.sweeps.search import Proposal, Search, Task

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from gan_research.checkpoints.io import MARK, describe_game, game_of, refuse_other_game
+from gan_research._version import __version__
+from gan_research.checkpoints.io import FORMAT, MARK, differences, game_of
+from gan_research.checkpoints.rebuild import describe
 from gan_research.data.base import Batch
 from gan_research.distributed import position
 from gan_research.distributed.strategies import averaging_strategy
@@ -475,6 +477,25 @@ class GAN(pl.LightningModule):
         self._loaded = state.get("steps", {})
         self.recorder.load_state_dict(state["recorder"])
         self.resumed = True
+
+
+def describe_game(gan: GAN) -> dict[str, Any]:
+    """What `load` needs to rebuild the generator, and what a resumed game must agree on: plain containers only."""
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "generator": describe(gan.generator),
+        "discriminator": describe(gan.discriminator),
+        "prior": describe(gan.prior),
+        "ema": gan.ema is not None,
+    }
+
+
+def refuse_other_game(saved: dict[str, Any], current: dict[str, Any]) -> None:
+    """Raise with the differences if a checkpoint's players aren't those that want to go on from it."""
+    keys = ("generator", "discriminator", "prior", "ema")
+    if changes := differences({k: saved[k] for k in keys}, {k: current[k] for k in keys}):
+        raise UserError("the checkpoint holds another game: " + "; ".join(changes))
 
 
 def refuse_precision(precision: Any) -> None:

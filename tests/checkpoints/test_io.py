@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from gan_research.checkpoints.io import AtomicCheckpointIO, Damaged, load, read_checkpoint
+from gan_research.checkpoints.io import AtomicCheckpointIO, Damaged, read_checkpoint
 from gan_research.data import Digits
 from gan_research.networks import (
     DCGANDiscriminator,
@@ -21,6 +21,7 @@ from gan_research.networks import (
     ResNetDiscriminator,
     ResNetGenerator,
 )
+from gan_research.sampling.load import load
 from gan_research.training.ema import EMA
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically

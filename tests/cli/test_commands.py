@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import gan_research
-from gan_research.checkpoints.io import load
+from gan_research.sampling.load import load
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan_research.checkpoints.io import load
 from gan_research.cli import main
 from gan_research.data import Grid, Points, Ring
 from gan_research.metrics import Evaluation, MixtureModes, Values
 from gan_research.networks import MLPGenerator
+from gan_research.sampling.load import load
 from gan_research.sampling.priors import GaussianPrior
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError

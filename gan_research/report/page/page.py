@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from gan_research import __version__
+from gan_research._version import __version__
 from gan_research.report.comparison import Comparison
 from gan_research.report.page.content import completed, contents
 from gan_research.report.page.pictures import sample_pictures
