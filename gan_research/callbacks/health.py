@@ -7,13 +7,13 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import log_metrics
+from gan_research.callbacks.crash_report import write_crash
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.log import Log
-from gan_research.crash import write_crash
+from gan_research.callbacks.watchdog import Watchdog, alive
 from gan_research.distributed import is_first
-from gan_research.errors import UserError
-from gan_research.gan import GAN
-from gan_research.watchdog import Watchdog, alive
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 SURE = 0.999
 """The accuracy from which on D tells all fakes."""

@@ -12,9 +12,9 @@ from torch import Tensor
 from gan_research.callbacks.base import log_metrics
 from gan_research.data import Data, SampleSet
 from gan_research.distributed import means_of_all
-from gan_research.errors import UserError
-from gan_research.gan import GAN
 from gan_research.losses import AdversarialLoss
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 PROBED = 256
 """Held-out reals, and as many of the training set, that the discriminator is asked about."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 if TYPE_CHECKING:
     from gan_research.report.comparison import Comparison

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gan_research.cost.kinds import Kind, set_up
 from gan_research.data import Data
-from gan_research.gan import GAN
-from gan_research.schedule import Move
+from gan_research.training.gan import GAN
+from gan_research.training.schedule import Move
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import torch
 from gan_research.callbacks import Log, Periodic
 from gan_research.cost.counting import size
 from gan_research.cost.kinds import Kind, set_up
-from gan_research.gan import GAN
 from gan_research.theory.watcher import Watcher
+from gan_research.training.gan import GAN
 
 CYCLES = 10
 """How often, in the time there is, each kind of round has its turn."""

@@ -5,8 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.losses.theory import Theory
+from gan_research.utils.errors import UserError
 
 
 class AdversarialLoss:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from gan_research.description import Described
-from gan_research.errors import UserError, did_you_mean
+from gan_research.checkpoints.rebuild import Described
 from gan_research.networks.heads import Head
+from gan_research.utils.errors import UserError, did_you_mean
 
 BASES = (4, 6, 7)
 

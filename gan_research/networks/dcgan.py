@@ -6,10 +6,10 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
 from gan_research.networks.heads import make_head
 from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
+from gan_research.utils.errors import UserError
 
 Init = Literal["normal", "torch"]
 

@@ -19,7 +19,6 @@ from typing import Literal, TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.networks.base import (
     Discriminator,
     Generator,
@@ -31,6 +30,7 @@ from gan_research.networks.base import (
 )
 from gan_research.networks.heads import make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
+from gan_research.utils.errors import UserError
 
 Upsampling = Literal["nearest", "bilinear"]
 Init = Literal["xavier", "torch_biases", "torch_shortcuts"]

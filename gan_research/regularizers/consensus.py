@@ -5,7 +5,7 @@ from torch import Tensor
 
 from gan_research.distributed import mean_of_all
 from gan_research.regularizers.base import Play, Regularizer
-from gan_research.schedule import Player
+from gan_research.training.schedule import Player
 
 
 class Consensus(Regularizer):

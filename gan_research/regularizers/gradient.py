@@ -5,8 +5,8 @@ from typing import Literal
 from torch import Tensor
 
 from gan_research.distributed import mean_of_all, position
-from gan_research.errors import UserError
 from gan_research.regularizers.base import Play, Regularizer
+from gan_research.utils.errors import UserError
 
 
 class R1(Regularizer):

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.regularizers.base import Regularizer
-from gan_research.schedule import Player
-from gan_research.streams import Draws
+from gan_research.training.schedule import Player
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws
 
 
 class InstanceNoise(Regularizer):

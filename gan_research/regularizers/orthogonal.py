@@ -7,9 +7,9 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.regularizers.base import Play, Regularizer
-from gan_research.schedule import Player
+from gan_research.training.schedule import Player
+from gan_research.utils.errors import UserError
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)

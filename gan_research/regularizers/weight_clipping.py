@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from gan_research.errors import UserError
 from gan_research.regularizers.base import Regularizer
-from gan_research.schedule import Player
+from gan_research.training.schedule import Player
+from gan_research.utils.errors import UserError
 
 
 class WeightClipping(Regularizer):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gan_research.tracking.folder import leaves
+from gan_research.runs.files import leaves
 
 Axis = Literal["round", "kimg", "seconds"]
 State = Literal["finished", "running", "stopped", "failed"]

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_research.errors import UserError
 from gan_research.reproduction.published import Published
 from gan_research.reproduction.result import Result
 from gan_research.reproduction.table import duration, markdown_table, results_table
 from gan_research.reproduction.verdict import RULE
+from gan_research.utils.errors import UserError
 
 HEAD = """\
 # Results

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.losses import AdversarialLoss
 from gan_research.regularizers import Regularizer
-from gan_research.schedule import Player, Schedule
 from gan_research.theory.dirac import STARTS, DiracGAN, Verdict, flow, gradient_descent, gradient_steps, verdict
+from gan_research.training.schedule import Player, Schedule
+from gan_research.utils.errors import UserError
 
 STIFF = 25.0
 """The stiffness above which games of a table are integrated apart from the others."""

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from gan_research.errors import RESUME
-from gan_research.tracking import read_history
+from gan_research.runs.files import read_history
+from gan_research.utils.errors import RESUME
 
 RECIPE = """\
 # @package _global_
@@ -45,7 +45,7 @@ published:
 
 PATCH = """
 import os, signal
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 play = GAN.training_step
 

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import make
-from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import all_choices, all_losses, publish
-from gan_research.errors import UserError
+from gan_research.config.build import make
+from gan_research.config.compose import compose_train
 from gan_research.theory import dirac as theory
 from gan_research.theory.dirac_table import table
 from gan_research.theory.plots import draw_dirac, draw_dirac_table, film_dirac, sampled_field
+from gan_research.utils.errors import UserError
 
 
 def dirac(given: Arguments) -> int:
