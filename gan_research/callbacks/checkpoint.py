@@ -14,9 +14,9 @@ from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.preemption import Preemption
 from gan_research.checkpoints.io import LAST, PREVIOUS
 from gan_research.distributed import failing_together
+from gan_research.losses import Player
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
-from gan_research.training.schedule import Player
 
 
 class Checkpoints(Periodic):

@@ -18,8 +18,8 @@ from gan_research.checkpoints.io import LAST
 from gan_research.data import Order
 from gan_research.data.base import ImageData
 from gan_research.distributed import LostProcess, is_first, position
+from gan_research.losses import Player
 from gan_research.training.gan import GAN
-from gan_research.training.schedule import Player
 from gan_research.utils.files import as_json, write_atomically
 
 log = logging.getLogger(__name__)

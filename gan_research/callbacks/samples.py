@@ -35,7 +35,7 @@ class SampleGrid(Periodic):
         sampler = gan.sampler()
         if gan.generator.resolution is not None:
             return png(grid(sampler.sample_uint8(self.count, seed=gan.seed)))
-        from gan_research.utils.plotting import points_png  # plots take time to import
+        from gan_research.data.density_plots import points_png  # plots take time to import
 
         data = trainer.datamodule  # type: ignore[attr-defined]
         return points_png(sampler.sample(POINTS, seed=gan.seed), getattr(data, "density", None))

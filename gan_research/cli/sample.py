@@ -53,7 +53,7 @@ def write_points(points: Any, labels: Any, output: Path) -> None:
     if output.suffix == ".npz":
         write_archive({"points": points.cpu().numpy()}, labels, output)
     elif output.suffix == ".png":
-        from gan_research.utils.plotting import points_png
+        from gan_research.data.density_plots import points_png
 
         write_atomically(output, points_png(points.cpu()))
     else:

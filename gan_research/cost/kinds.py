@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gan_research.losses import Player
 from gan_research.training.gan import GAN
-from gan_research.training.schedule import Player
 
 LONGEST = 1000
 """Rounds that are looked at for how lazy penalties coincide."""

@@ -7,8 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gan_research.losses import AdversarialLoss
-from gan_research.training.schedule import Player
+from gan_research.losses import AdversarialLoss, Player
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws
 

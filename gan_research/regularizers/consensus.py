@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from gan_research.distributed import mean_of_all
+from gan_research.losses import Player
 from gan_research.regularizers.base import Play, Regularizer
-from gan_research.training.schedule import Player
 
 
 class Consensus(Regularizer):

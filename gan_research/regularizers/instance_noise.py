@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from gan_research.losses import Player
 from gan_research.regularizers.base import Regularizer
-from gan_research.training.schedule import Player
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws
 

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.distributed import mean_of_all
-from gan_research.losses import AdversarialLoss
+from gan_research.losses import AdversarialLoss, Player
 from gan_research.regularizers.base import Play, Regularizer
-from gan_research.training.schedule import Player
 from gan_research.utils.errors import UserError
 
 

@@ -7,8 +7,8 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
+from gan_research.losses import Player
 from gan_research.regularizers.base import Play, Regularizer
-from gan_research.training.schedule import Player
 from gan_research.utils.errors import UserError
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

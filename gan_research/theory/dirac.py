@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from gan_research.losses import AdversarialLoss
+from gan_research.losses import AdversarialLoss, Player
 from gan_research.regularizers import Play, Regularizer
 from gan_research.regularizers.base import gradient
 from gan_research.theory.optimum import minimiser
 from gan_research.theory.tape import Tape
 from gan_research.training.gan import OptimizerFactory
-from gan_research.training.schedule import Player, Schedule
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws, stream_seed
 

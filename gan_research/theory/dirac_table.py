@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gan_research.losses import AdversarialLoss
+from gan_research.losses import AdversarialLoss, Player
 from gan_research.regularizers import Regularizer
 from gan_research.theory.dirac import STARTS, DiracGAN, Verdict, flow, gradient_descent, gradient_steps, verdict
-from gan_research.training.schedule import Player, Schedule
+from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
 STIFF = 25.0

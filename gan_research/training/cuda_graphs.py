@@ -13,9 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Size, Tensor, nn
 
+from gan_research.losses import Player
 from gan_research.training.loss_log import Recorder
 from gan_research.training.minibatch import Minibatch
-from gan_research.training.schedule import Move, Player
+from gan_research.training.schedule import Move
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws
 

@@ -18,7 +18,7 @@ from gan_research.checkpoints.rebuild import describe
 from gan_research.data.base import Batch
 from gan_research.distributed import position
 from gan_research.distributed.strategies import averaging_strategy
-from gan_research.losses import AdversarialLoss
+from gan_research.losses import AdversarialLoss, Player
 from gan_research.networks import Discriminator, Generator
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
 from gan_research.regularizers import Play, Regularizer
@@ -31,7 +31,7 @@ from gan_research.training.loss_log import Recorder, relative_spread
 from gan_research.training.minibatch import Minibatch
 from gan_research.training.optimization import Steps
 from gan_research.training.precision import Passes, Precision, frozen, require_precision
-from gan_research.training.schedule import Move, Player, Schedule
+from gan_research.training.schedule import Move, Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws, seed_layers, stream_seed
 

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+from gan_research.losses import Player
 from gan_research.utils.errors import UserError
 
-Player = Literal["discriminator", "generator"]
 Move = tuple[Player, ...]
 
 

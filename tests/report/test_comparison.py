@@ -9,7 +9,7 @@ from made import PROTOCOL, make_run
 
 from gan_research.report.comparison import compare
 from gan_research.report.grouping import chosen_runs
-from gan_research.report.records import read
+from gan_research.report.read import read
 from gan_research.report.statistics import bootstrap_interval, t_interval, welch_interval
 from gan_research.utils.errors import UserError
 

@@ -9,7 +9,7 @@ import torch
 from filelock import FileLock
 from made import end_trial, make_run
 
-from gan_research.report.records import read
+from gan_research.report.read import read
 from gan_research.utils.errors import UserError
 
 

@@ -8,7 +8,7 @@ import wandb
 import yaml
 from made import make_run
 
-from gan_research.report.records import read
+from gan_research.report.read import read
 from gan_research.report.wandb_runs import read_project
 from gan_research.utils.errors import UserError
 
