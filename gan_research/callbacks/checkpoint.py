@@ -116,7 +116,7 @@ class Checkpoints(Periodic):
 
 def refuse_diverged(gan: GAN) -> None:
     """Raise `Diverged` where the last round's losses, or the weights that came of them, aren't finite."""
-    gan.recorder.check(gan.round)
+    gan.loss_log.check(gan.round)
     players: tuple[Player, ...] = ("discriminator", "generator")
     for player in players:
         if not torch.stack([p.isfinite().all() for p in gan.player(player).parameters()]).all():

@@ -99,7 +99,7 @@ def reals(trainer: pl.Trainer, gan: GAN, round: int) -> list[dict[str, Any]]:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     order = Order(len(data.train), data.seed) if isinstance(data, ImageData) else None
     found = []
-    for update in updates_of(gan, "discriminator", round):
+    for update in gan.schedule.updates_in("discriminator", round - 1):
         start, stop = update * data.batch_size, (update + 1) * data.batch_size
         pictures = {} if order is None else {"pictures": order.indices(start, stop).tolist()}
         found.append({"update": update, "positions": [start, stop], **pictures})
@@ -108,18 +108,10 @@ def reals(trainer: pl.Trainer, gan: GAN, round: int) -> list[dict[str, Any]]:
 
 def due(gan: GAN, player: Player, round: int) -> list[dict[str, Any]]:
     """Of each of the player's updates of the round: the regularisers that penalise it."""
-    named: list[tuple[str, Any]] = list(gan.regularizers.items())
-    penalties = [(name, r) for name, r in named if hasattr(r, f"{player}_penalty")]
     return [
-        {"update": update, "regularizers": [name for name, r in penalties if r.due(update)]}
-        for update in updates_of(gan, player, round)
+        {"update": update, "regularizers": [name for name, _ in gan.objective.due(player, update)]}
+        for update in gan.schedule.updates_in(player, round - 1)
     ]
-
-
-def updates_of(gan: GAN, player: Player, round: int) -> range:
-    """The player's updates of the round, both counted as everywhere: updates from 0, rounds from 1."""
-    steps = gan.schedule.discriminator_steps if player == "discriminator" else gan.schedule.generator_steps
-    return range(max(0, round - 1) * steps, round * steps)
 
 
 def versions() -> dict[str, str | None]:

@@ -95,7 +95,7 @@ class Health(pl.Callback):
         if row.get("health/accuracy", 0.0) < SURE:
             self._told_since = None
         elif self._told_since is None:
-            self._told_since = gan.round - gan.recorder.every
+            self._told_since = gan.round - gan.loss_log.every
         if self._told_since is not None and (rounds := gan.round - self._told_since) >= self.collapse_after:
             found["told"] = f"D tells all fakes for {rounds:,} rounds"
         if (spread := row.get("samples/spread", 1.0)) < ALIKE:

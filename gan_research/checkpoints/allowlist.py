@@ -7,8 +7,9 @@ from typing import Any
 from gan_research.utils.errors import UserError
 
 OWN = (
-    "callbacks", "data", "distributed", "losses", "metrics", "networks", "regularizers", "runs.loggers",
-    "sampling.priors", "theory", "training.ema", "training.lr_schedules", "training.schedule",
+    "augmentations", "callbacks", "data", "distributed", "losses", "metrics", "networks", "regularizers",
+    "runs.loggers", "sampling.priors", "theory", "training.ema", "training.lr_schedules", "training.reduction",
+    "training.schedule",
 )  # fmt: skip
 
 ALLOWED = (*(f"gan_research.{part}" for part in OWN), "torch.optim")

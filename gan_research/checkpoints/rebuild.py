@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 from gan_research.checkpoints.allowlist import allowed
@@ -28,7 +29,7 @@ class Described:
 
 def describe(thing: Described) -> dict[str, Any]:
     """What rebuilds `thing`, weights aside: its class under `_target_`, and all of its arguments."""
-    return {"_target_": f"{type(thing).__module__}.{type(thing).__qualname__}", **thing.arguments}
+    return {"_target_": path_of(type(thing)), **thing.arguments}
 
 
 def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
@@ -37,6 +38,23 @@ def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
     return allowed(arguments.pop("_target_", None), allow)(**arguments)
 
 
+def completed(description: dict[str, Any], thing: Described) -> dict[str, Any]:
+    """Return an older description, if it is of the class of `thing`, with arguments added since at their defaults."""
+    if description.get("_target_") != path_of(type(thing)):
+        return description
+    parameters = inspect.signature(type(thing)).parameters.values()
+    return {p.name: plain(p.default) for p in parameters if p.default is not p.empty} | description
+
+
 def plain(value: Any) -> Any:
-    """`value` with its tuples as lists, as JSON has them."""
+    """Return `value` as JSON has it: tuples as lists, classes and partial calls of them by their names."""
+    if isinstance(value, partial):
+        return {"_target_": path_of(value.func), "_partial_": True, **value.keywords}
+    if isinstance(value, type):
+        return {"_target_": path_of(value), "_partial_": True}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def path_of(kind: Any) -> str:
+    """Return the dotted path of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"

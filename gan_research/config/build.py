@@ -3,6 +3,8 @@
 import logging
 import os
 import warnings
+from functools import partial
+from inspect import signature
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,11 +15,13 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment, TorchElas
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from gan_research.checkpoints.io import AtomicCheckpointIO
+from gan_research.config.schema import INSTRUCTIONS, target_of
 from gan_research.data import Data
 from gan_research.distributed import failing_together, position
 from gan_research.distributed.strategies import averaging_strategy, refuse
 from gan_research.metrics import Evaluation
-from gan_research.training.gan import GAN, refuse_precision
+from gan_research.training.checks import refuse_precision, require_contract
+from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import stream_seed
 
@@ -50,6 +54,29 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
         raise
 
 
+def component(node: dict[str, Any] | None, key: str, **late: Any) -> Any:
+    """Return what a node of config key `key` describes; UserError unless it keeps the contract of that key."""
+    if not node:
+        return None
+    kind = target_of(node, key)
+    if isinstance(kind, type):
+        require_contract(key, kind)
+    given = {name: value for name, value in node.items() if name not in INSTRUCTIONS}
+    try:
+        signature(kind).bind_partial(**given | late)
+    except TypeError as error:
+        raise UserError(f"{key}: {node['_target_']} can't be built: {error}") from error
+    made = make(node, **late)
+    if not isinstance(made, partial):
+        require_contract(key, made)
+    return made
+
+
+def components(config: dict[str, Any], group: str) -> dict[str, Any]:
+    """Return the components of a group of which any number may be chosen, by name."""
+    return {name: component(node, f"{group}.{name}") for name, node in (config.get(group) or {}).items()}
+
+
 def build_data(config: dict[str, Any]) -> Data:
     """The data module, its samples found and loaded."""
     data = make(config["data"])
@@ -73,18 +100,23 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         raise UserError(f"conditional=true needs classes, and {data.name} has none")
     shape = {"resolution": data.resolution, "channels": data.channels, "num_classes": num_classes}
     torch.manual_seed(stream_seed(config["seed"], "initial weights"))
-    prior = make(config["prior"])
+    prior = component(config["prior"], "prior")
     late = {"latent_dim": prior.latent_dim, "value_range": data.value_range}
-    generator = make(config["generator"], **late, **shape)
+    generator = component(config["generator"], "generator", **late, **shape)
     generator.prepare(data.mean)
+    head = component(config.get("head"), "head")
+    discriminator = component(config["discriminator"], "discriminator", **shape, **({"head": head} if head else {}))
     gan = GAN(
         generator=generator,
-        discriminator=make(config["discriminator"], **shape),
-        loss=make(config["loss"]),
+        discriminator=discriminator,
+        loss=component(config["loss"], "loss"),
         prior=prior,
         generator_optimizer=make(config["optimizer"]["generator"]),
         discriminator_optimizer=make(config["optimizer"]["discriminator"]),
-        regularizers={name: make(node) for name, node in (config["regularizer"] or {}).items()},
+        regularizers=components(config, "regularizer"),
+        augmentations=components(config, "augment"),
+        reduction=component(config.get("reduction"), "reduction"),
+        refinement=component(config.get("refinement"), "refinement"),
         schedule=make(config["schedule"]),
         generator_lr_schedule=make(config["lr_schedule"]["generator"]),
         discriminator_lr_schedule=make(config["lr_schedule"]["discriminator"]),

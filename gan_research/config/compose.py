@@ -1,5 +1,6 @@
 """From Hydra overrides to one plain, checked config."""
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.config.schema import PAPER, check, check_multirun, missing_values, target_of
 from gan_research.utils.errors import UserError, did_you_mean
 
+log = logging.getLogger(__name__)
+
 AUTO = "auto"
 
-SEVERAL = ("regularizer", "logger", "watch")
+SEVERAL = ("augment", "regularizer", "logger", "watch")
 """The groups of which any number may be chosen."""
 
 OF_SWEEPS = ("sweep", "objective", "pool")
@@ -88,6 +91,7 @@ def compose_train(
         raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
     if own := [o for o in overrides if of_sweep(o)]:
         raise UserError(f"{own[0]} is about several runs: add -m")
+    overrides = renamed_keys(overrides)
     overrides = _within_budget(overrides, config_dir, allow)
     held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
@@ -122,6 +126,24 @@ def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequenc
             raise UserError(f"budget={name} is an experiment's: add experiment=...")
         raise UserError(f"experiment={choices['experiment']} has no budget {name}: it has {', '.join(budgets)}")
     return again(budgets[name], overrides)
+
+
+RENAMED_KEYS = {"regularizer.instance_noise": "augment.instance_noise"}
+"""Keys that users have typed -> what they are called now."""
+
+
+def renamed_keys(overrides: list[str]) -> list[str]:
+    """Return overrides with old keys renamed, each with a warning."""
+    found = []
+    for override in overrides:
+        for old, new in RENAMED_KEYS.items():
+            if concerns(override, old):
+                log.warning("%s is called %s now", old, new)
+                override = override.replace(old, new, 1)
+            elif concerns(override, old.partition(".")[0]) and old.rpartition(".")[2] in override:
+                log.warning("%s=[%s] is called %s=[%s] now", *old.split("."), *new.split("."))
+        found.append(override)
+    return found
 
 
 def again(old: list[str], new: list[str]) -> list[str]:
@@ -249,7 +271,7 @@ def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             if any(_concerns(o, f"{group}.{name}") for o in overrides):
                 raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
         config[group] = chosen
-    for group in ("ema", "metrics"):  # the same of what may be none
+    for group in ("ema", "metrics", "head", "refinement"):  # the same of what may be none
         if "_target_" not in (config.get(group) or {}):
             config[group] = None
     return config

@@ -18,10 +18,11 @@ from gan_research.config.compose import Composition
 from gan_research.cost.costs import Cost, Estimate, Evaluating
 from gan_research.cost.counting import Count, count
 from gan_research.cost.evaluations import EvaluationTime, extractor_of, time_evaluation
-from gan_research.cost.kinds import Kind, kinds_of, steps_of
+from gan_research.cost.kinds import Kind, kinds_of
 from gan_research.cost.meter import Meter, times
 from gan_research.cost.pieces import pieces_of
 from gan_research.data import Data
+from gan_research.losses.base import PLAYERS
 from gan_research.runs.fit import Parts, checked_watchers, names, play
 from gan_research.runs.run import Run, device_name
 from gan_research.training.gan import GAN
@@ -147,7 +148,7 @@ def assembled(
     notes: list[str],
 ) -> Cost:
     """The cost, of what was counted and measured."""
-    rounds, steps = config["rounds"], steps_of(gan)
+    rounds, steps = config["rounds"], {player: gan.schedule.steps(player) for player in PLAYERS}
     pieces = pieces_of(meter)
     logging = {who: meter.acts[who].seconds for who in LOGGING if who in meter.acts} | {"ends": sum(meter.ended)}
     evaluating = None

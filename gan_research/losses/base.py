@@ -1,6 +1,6 @@
 """What every adversarial loss offers."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -9,7 +9,10 @@ from gan_research.losses.theory import Theory
 from gan_research.utils.errors import UserError
 
 Player = Literal["discriminator", "generator"]
-"""The players, each of which has a loss and a network."""
+"""A player, which has a loss and a network."""
+
+PLAYERS: tuple[Player, ...] = get_args(Player)
+OPPONENT: dict[Player, Player] = {"discriminator": "generator", "generator": "discriminator"}
 
 
 class AdversarialLoss:

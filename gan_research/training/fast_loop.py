@@ -16,15 +16,15 @@ from gan_research.data.base import Data
 OURS = __name__.partition(".")[0]
 
 
-def lighten(trainer: pl.Trainer, gan: pl.LightningModule) -> None:
+def install_fast_loop(trainer: pl.Trainer, gan: pl.LightningModule) -> None:
     """Let the trainer, which plays `gan`, take the short way through each round, where nobody can tell."""
-    if can_be_light(trainer, gan):
+    if can_be_fast(trainer, gan):
         loop = trainer.fit_loop.epoch_loop
-        loop.advance = LightRound(trainer, gan)  # type: ignore[assignment]
+        loop.advance = FastBatchLoop(trainer, gan)  # type: ignore[assignment]
         loop.on_advance_end = partial(end, loop)  # type: ignore[method-assign]
 
 
-def can_be_light(trainer: pl.Trainer, gan: pl.LightningModule) -> bool:
+def can_be_fast(trainer: pl.Trainer, gan: pl.LightningModule) -> bool:
     """Whether all that takes part is this project's own, on one device: others may use whatever Lightning offers."""
     parts = [gan, trainer.datamodule, *trainer.callbacks]  # type: ignore[attr-defined]
     return (
@@ -36,7 +36,7 @@ def can_be_light(trainer: pl.Trainer, gan: pl.LightningModule) -> bool:
     )
 
 
-class LightRound:
+class FastBatchLoop:
     """`advance` of Lightning's epoch loop: one batch, and its hooks."""
 
     def __init__(self, trainer: pl.Trainer, gan: pl.LightningModule) -> None:

@@ -1,4 +1,4 @@
-"""Terms of the losses, gathered on the device and brought to the host once per logging interval."""
+"""Loss terms, kept on the device and brought to the host once per logging interval."""
 
 import math
 from collections import defaultdict
@@ -25,7 +25,7 @@ class Diverged(UserError):
         self.round = round
 
 
-class Recorder:
+class LossLog:
     """Keeps each round's terms as they are (no arithmetic, no copy to the host) until they are flushed.
 
     A term is a tensor of any shape: what is flushed is the mean of each term over the interval. What is pending
@@ -36,20 +36,27 @@ class Recorder:
         if every < 1:
             raise UserError(f"log_every={every}: give an interval of at least 1 round")
         self.every = every
+        self.round = 1
+        """The round that is being trained, counted from 1."""
         self._pending: list[tuple[str, int, Tensor]] = []
         """(name, round, value), in the order of recording."""
 
     def due(self, round: int) -> bool:
-        """Whether the interval ends with the `round`-th round (counted from 1)."""
+        """Return whether the interval ends with the `round`-th round (counted from 1)."""
         return round % self.every == 0
 
-    def add(self, name: str, value: Tensor, round: int) -> None:
-        """Keep `value`, as of `round`."""
-        self._pending.append((name, round, value.detach()))
+    @property
+    def measuring(self) -> bool:
+        """Whether the interval ends with the round that is being trained."""
+        return self.due(self.round)
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Keep `value`, as of the round that is being trained."""
+        self._pending.append((name, self.round, value.detach()))
 
     @contextmanager
-    def aside(self) -> Iterator[list[tuple[str, int, Tensor]]]:
-        """What is added inside is handed over as (name, round, value), and not kept."""
+    def capture(self) -> Iterator[list[tuple[str, int, Tensor]]]:
+        """Hand over what is added inside as (name, round, value), instead of keeping it."""
         kept, self._pending = self._pending, []
         try:
             yield self._pending
@@ -63,7 +70,7 @@ class Recorder:
             self._blame(self._pending)
 
     def flush(self) -> dict[str, Tensor]:
-        """All values of each term since the last flush: flat, float32, on the host.
+        """Return all values of each term since the last flush: flat, float32, on the host.
 
         Raises, in all processes, where in one of them a value isn't finite.
         """
@@ -88,27 +95,27 @@ class Recorder:
         raise Diverged(f"round {round}: {name} is {kind}, training stopped", round)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is pending in each process; called by all of them."""
+        """Return what is pending on each rank; called on all of them."""
         everywhere = from_all([value.cpu() for _, _, value in self._pending])
         each = zip(*everywhere, strict=True)
         return {"pending": [(name, round, list(v)) for (name, round, _), v in zip(self._pending, each, strict=True)]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take this process's part of what was pending, on however many processes."""
+        """Take this rank's part of what was pending, on any number of ranks."""
         self._pending = [(name, round, part_of(values)) for name, round, values in state["pending"]]
 
 
 def part_of(values: list[Tensor]) -> Tensor:
-    """This process's part of a term of which each of some processes had one: as many as there are now, or others."""
-    rank, processes = position()
-    if len(values) == processes:
+    """Return this rank's part of a term of which each of some ranks had one: as many as there are now, or others."""
+    rank, world_size = position()
+    if len(values) == world_size:
         return values[rank]
     if values[0].dim() == 0:  # a mean over equal shares
         return torch.stack(values).mean()
-    return torch.cat(values).tensor_split(processes)[rank]
+    return torch.cat(values).tensor_split(world_size)[rank]
 
 
 def relative_spread(fake: Tensor, real: Tensor) -> Tensor:
-    """The mean over dimensions of the fakes' standard deviation, over that of the reals; 1 where reals don't differ."""
+    """Return the mean standard deviation of fakes over dimensions, relative to that of reals; 1 if reals don't differ."""
     spread, of_reals = fake.std(0).mean(), real.std(0).mean()
     return torch.where(of_reals > 0, spread / of_reals, 1.0)

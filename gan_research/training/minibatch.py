@@ -1,9 +1,13 @@
 """The real samples of one update."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from gan_research.data.base import Batch
+from gan_research.utils.errors import UserError
 
 
 class Minibatch(NamedTuple):
@@ -13,7 +17,7 @@ class Minibatch(NamedTuple):
     labels: Tensor | None
 
     def repeated(self, times: int, packing: int) -> "Minibatch":
-        """(times * N, C, H, W): each pack as often in a row, so that any split in whole packs is one of N too."""
+        """Return (times * N, C, H, W): each pack `times` in a row, so that any split in whole packs is one of N too."""
         if times == 1:
             return self
         whole = torch.arange(len(self.images), device=self.images.device).view(-1, packing)
@@ -24,8 +28,25 @@ class Minibatch(NamedTuple):
         return Minibatch(self.images.clone(), None if self.labels is None else self.labels.clone())
 
     def copy_(self, other: "Minibatch") -> None:
-        """Take the other's values, in the place."""
+        """Copy the other's values in place."""
         self.images.copy_(other.images)
         if self.labels is not None:
             assert other.labels is not None
             self.labels.copy_(other.labels)
+
+
+def minibatches_of(
+    batch: Batch, updates: int, parts: int, dtype: torch.dtype, conditional: bool
+) -> list[list[Minibatch]]:
+    """Split this rank's share of a round: `updates` minibatches, each of `parts` micro-batches of equal size.
+
+    conditional: whether labels are wanted.
+    """
+    images = batch.images.to(dtype).split(batch.images.shape[0] // (updates * parts))
+    labels: Sequence[Tensor | None] = [None] * len(images)
+    if conditional:
+        if batch.labels is None:
+            raise UserError("class-conditional training needs labels, and these data have none: set conditional=false")
+        labels = batch.labels.split(len(images[0]))
+    micro = [Minibatch(x, y) for x, y in zip(images, labels, strict=True)]
+    return [micro[u * parts : (u + 1) * parts] for u in range(updates)]

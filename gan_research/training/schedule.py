@@ -1,11 +1,12 @@
-"""Who moves when: Algorithm 1 of Goodfellow et al. 2014, k discriminator updates and then the generator's."""
+"""The updates of a round: Algorithm 1 of Goodfellow et al. 2014, k discriminator updates and then the generator's."""
 
 from typing import Literal
 
-from gan_research.losses import Player
+from gan_research.losses.base import Player
 from gan_research.utils.errors import UserError
 
-Move = tuple[Player, ...]
+Update = tuple[Player, ...]
+"""The players that take an optimizer step together, their gradients all taken before it."""
 
 
 class Schedule:
@@ -44,11 +45,20 @@ class Schedule:
         self.updates = updates
         self.generator_batch_multiple = generator_batch_multiple
 
-        d: Move = ("discriminator",)
-        g: Move = ("generator",)
+        d: Update = ("discriminator",)
+        g: Update = ("generator",)
         meeting = (d + g,) if updates == "simultaneous" else (d, g)
-        self._moves: tuple[Move, ...] = (d,) * (discriminator_steps - 1) + meeting + (g,) * (generator_steps - 1)
+        self._plan: tuple[Update, ...] = (d,) * (discriminator_steps - 1) + meeting + (g,) * (generator_steps - 1)
 
-    def moves(self, round: int) -> tuple[Move, ...]:
-        """The moves of `round`, in order; the players named in one move step together."""
-        return self._moves
+    def plan(self, round: int) -> tuple[Update, ...]:
+        """Return the updates of `round`, in order."""
+        return self._plan
+
+    def steps(self, player: Player) -> int:
+        """Return the optimizer steps of `player` in a round."""
+        return self.discriminator_steps if player == "discriminator" else self.generator_steps
+
+    def updates_in(self, player: Player, round: int) -> range:
+        """Return the numbers of the player's updates in `round`; updates and rounds are counted from 0."""
+        steps = self.steps(player)
+        return range(max(0, round) * steps, (round + 1) * steps)

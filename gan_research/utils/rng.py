@@ -65,3 +65,24 @@ class Draws:
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """(stop - start, *shape), standard normal."""
         return self.rows(purpose, lambda n, g: torch.randn(n, *shape, generator=g, device=self.device))
+
+
+@dataclass(frozen=True)
+class RunSeeds:
+    """The seeds of a training's random numbers.
+
+    roll_backs: how often it went back to a checkpoint; after each, others are drawn.
+    """
+
+    seed: int
+    roll_backs: int
+    rank: int
+
+    def of(self, purpose: str, position: int = 0) -> int:
+        """Return the seed of a stream."""
+        suffix = f" after roll-back {self.roll_backs}" if self.roll_backs else ""
+        return stream_seed(self.seed, purpose + suffix, position)
+
+    def layers(self, round: int) -> int:
+        """Return the seed of what layers, such as dropout, draw on this rank in the round after `round` rounds."""
+        return self.of(f"layers of rank {self.rank}", round)

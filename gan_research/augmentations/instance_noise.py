@@ -1,16 +1,16 @@
-"""Noise on whatever the discriminator is shown."""
+"""Gaussian noise on the images that the discriminator sees."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gan_research.losses import Player
-from gan_research.regularizers.base import Regularizer
+from gan_research.augmentations.base import Augmentation, AugmentationInput
+from gan_research.losses.base import Player
+from gan_research.regularizers.step import SideName
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws
 
 
-class InstanceNoise(Regularizer):
-    """Gaussian noise on every image that D sees, real or fake, fresh for each call: images + std * noise.
+class InstanceNoise(Augmentation):
+    """Adds std * N(0, 1) to every real and fake image, drawn anew for each forward pass of D.
 
     Both densities are smoothed alike, so that they overlap and p/q exists (Sonderby et al. 2017, "Amortised MAP
     inference for image super-resolution"; Arjovsky & Bottou 2017, section 3).
@@ -30,12 +30,12 @@ class InstanceNoise(Regularizer):
         self.anneal = anneal
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
-    def inputs(self, images: Tensor, draws: Draws, call: int) -> Tensor:
-        noise = draws.normal(f"instance_noise {call}", *images.shape[1:])
+    def forward(self, images: Tensor, side: SideName, context: AugmentationInput) -> Tensor:
+        noise = context.noise.normal(f"instance_noise {context.call}", *images.shape[1:])
         if self.anneal is None:
             return images + self.std * noise
         return images + self.std * (1 - self.updates / self.anneal).clamp(min=0) * noise
 
-    def after_step(self, player: Player, network: nn.Module) -> None:
+    def after_step(self, player: Player) -> None:
         if player == "discriminator":
             self.updates += 1
