@@ -79,7 +79,8 @@ def measured(
     steps = optimizer(discriminator.parameters())
 
     def play(n: int) -> tuple[Tensor, Tensor]:
-        return discriminator(sample(n, random)), discriminator(generator(prior.sample(n, random)))
+        real = discriminator(sample(n, random)).logits
+        return real, discriminator(generator(prior.sample(n, random))).logits
 
     rows = []
     for step in range(max(checkpoints) + 1):

@@ -131,7 +131,7 @@ class Rows(pl.Callback):
         self.logged, self.save_at, self.path, self.rows = log, save_at, path, {}
 
     def on_train_batch_end(self, trainer, gan, *args):
-        if gan.recorder.due(gan.round):
+        if gan.loss_log.due(gan.round):
             self.rows[gan.round] = {k: v for k, v in self.logged.latest.items() if k.startswith(("health", "samples"))}
         if gan.round == self.save_at:
             trainer.save_checkpoint(self.path)

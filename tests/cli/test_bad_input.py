@@ -13,7 +13,7 @@ from PIL import Image
 
 from gan_research.callbacks import checkpoint
 from gan_research.training.gan import GAN
-from gan_research.training.loss_log import Recorder
+from gan_research.training.loss_log import LossLog
 from gan_research.utils.errors import DIVERGED
 
 
@@ -165,14 +165,14 @@ def test_a_loss_that_is_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
     checked_each_round, own_config, train, gan, one_line, the_run, tmp_path, monkeypatch, state
 ):
     if not checked_each_round:
-        check, refuse = Recorder.check, checkpoint.refuse_diverged
+        check, refuse = LossLog.check, checkpoint.refuse_diverged
 
         def refuse_with_checks(gan):
             with monkeypatch.context() as patch:
-                patch.setattr(Recorder, "check", check)
+                patch.setattr(LossLog, "check", check)
                 refuse(gan)
 
-        monkeypatch.setattr(Recorder, "check", lambda *_: None)
+        monkeypatch.setattr(LossLog, "check", lambda *_: None)
         monkeypatch.setattr(checkpoint, "refuse_diverged", refuse_with_checks)
     ours = ("--config-dir", own_config, "loss=ours", "metrics=none", "log_every=100", "checkpoint_every=5")
     result = train(tmp_path / "runs", *ours, "loss.bad_loss_from=13")

@@ -154,6 +154,6 @@ def test_half_the_squared_norm_is_recorded_in_both_moves(updates, game, play, pi
         latents = Draws(stream_seed(gan.seed, player), 0, 4, 0, 4).rows("latents", gan.prior.sample)
         expected.append(field.v(field.theta, real, latents.double()).square().sum().item() / 2)
     assert gan.regularizers["consensus"].weight == 10
-    recorded = gan.recorder.flush()
+    recorded = gan.loss_log.flush()
     recorded = [recorded[f"loss/consensus/{player}"].item() for player in ("discriminator", "generator")]
     assert recorded == pytest.approx(expected, rel=1e-5)

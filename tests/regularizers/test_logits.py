@@ -118,7 +118,7 @@ def test_lecams_averages_in_a_game(play):
     lecam = LeCam()
     assert (lecam.weight, lecam.decay) == (0.3, 0.99)
     gan = play(rounds=4, accumulation=2, regularizers={"lecam": lecam}, log_every=100)
-    values = gan.recorder.flush()
+    values = gan.loss_log.flush()
     for alpha, name in ((lecam.alpha_real, "logits/real"), (lecam.alpha_fake, "logits/fake")):
         average = 0.0
         for mean in values[name].view(4, 4).mean(1).tolist():

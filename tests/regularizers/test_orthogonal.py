@@ -69,7 +69,7 @@ def test_spectrally_normalised_weights_count_as_they_are_before():
 @pytest.mark.parametrize("players", [["discriminator"], ["generator"], ["generator", "discriminator"]])
 def test_it_is_of_the_named_players_alone(players, play):
     gan = play(rounds=2, regularizers={"orthogonal": Orthogonal(weight=1.0, players=players)}, log_every=100)
-    values = gan.recorder.flush()
+    values = gan.loss_log.flush()
     names = ["loss/orthogonal"] if len(players) == 1 else [f"loss/orthogonal/{player}" for player in players]
     assert [len(values[name]) for name in names] == [2] * len(players)
 

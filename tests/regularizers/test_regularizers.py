@@ -258,7 +258,7 @@ def test_several_penalties_add_up(game, play):
 
 def test_penalties_are_recorded_before_their_weight(game, play):
     gan = play(rounds=4, regularizers={"r1": R1(weight=3.0, every=2)}, log_every=100)
-    values = gan.recorder.flush()
+    values = gan.loss_log.flush()
     assert len(values["loss/r1"]) == 2
     assert len(values["loss/discriminator"]) == 4
 
@@ -311,7 +311,7 @@ def test_the_penalties_of_a_game_are_those_of_its_networks(play):
     images = seen[0].requires_grad_()
     (slope,) = torch.autograd.grad(gan.discriminator(images).sum(), images)
     expected = slope.flatten(1).square().sum(1).mean().item() / 2
-    assert gan.recorder.flush()["loss/r1"].item() == pytest.approx(expected, rel=1e-5)
+    assert gan.loss_log.flush()["loss/r1"].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_weight_clipping_clamps_the_discriminator_only(play):
@@ -344,7 +344,7 @@ def test_every_choice_composes_and_plays(choice, play):
     config = compose_train([f"regularizer={choice}"]).config
     regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
     gan = play(rounds=3, schedule=Schedule(2), accumulation=2, regularizers=regularizers, log_every=100)
-    values = gan.recorder.flush()
+    values = gan.loss_log.flush()
     assert list(regularizers) == ([] if choice == "none" else [choice])
     assert all(value.isfinite().all() for value in values.values())
     players = [p for p in gan.updates for r in regularizers.values() if hasattr(r, f"{p}_penalty")]

@@ -74,8 +74,8 @@ class Terms(pl.Callback):
         self.seen = []
 
     def on_train_batch_end(self, trainer, gan, *args):
-        if gan.recorder.due(gan.round):
-            self.seen.append(gan.recorder.flush())
+        if gan.loss_log.due(gan.round):
+            self.seen.append(gan.loss_log.flush())
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ from gan_research.regularizers import (
     ZeroCentered,
 )
 from gan_research.training.ema import EMA
-from gan_research.training.loss_log import Diverged, Recorder
+from gan_research.training.loss_log import Diverged, LossLog
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws, stream_seed
@@ -552,8 +552,8 @@ class Rows(pl.Callback):
         self.save_at, self.path, self.rows = save_at, path, {}
 
     def on_train_batch_end(self, trainer, gan, *args):
-        if gan.recorder.due(gan.round):
-            self.rows[gan.round] = {name: v.tolist() for name, v in gan.recorder.flush().items()}
+        if gan.loss_log.due(gan.round):
+            self.rows[gan.round] = {name: v.tolist() for name, v in gan.loss_log.flush().items()}
         if gan.round == self.save_at:
             trainer.save_checkpoint(self.path)
 
@@ -602,7 +602,7 @@ def test_a_resumed_game_equals_the_uninterrupted_one_bit_for_bit(generator, disc
     assert equal(everything(whole), everything(resumed))
     assert list(first.rows) == [5]
     assert second.rows == {round: row for round, row in first.rows.items() if round > cut}
-    assert repr(whole.recorder.flush()) == repr(resumed.recorder.flush())
+    assert repr(whole.loss_log.flush()) == repr(resumed.loss_log.flush())
 
 
 def test_a_game_stopped_in_between_goes_on_the_same(play, tmp_path):
@@ -719,7 +719,7 @@ class Waits(pl.Callback):
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 def test_nothing_comes_to_the_host_between_logging_intervals(precision, play, monkeypatch):
     waits, log = Waits(monkeypatch), Log()
-    monkeypatch.setattr(Recorder, "check", lambda *args: None)  # of the CPU alone, where a look costs nothing
+    monkeypatch.setattr(LossLog, "check", lambda *args: None)  # of the CPU alone, where a look costs nothing
     play(
         rounds=12,
         callbacks=[log, Health(log=log), waits],

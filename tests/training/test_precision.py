@@ -74,7 +74,7 @@ def test_penalties_are_in_float32(precision, penalty, game, play):
     values = []
     for kind in ("32", precision):
         gan = play(rounds=1, precision=kind, regularizers={penalty: PENALTIES[penalty](weight=1.0)}, log_every=100)
-        terms = gan.recorder.flush()
+        terms = gan.loss_log.flush()
         values.append(next(value.mean().item() for name, value in terms.items() if name.startswith(f"loss/{penalty}")))
     assert values[1] == pytest.approx(values[0], rel=1e-6 if penalty == "r1" else 1e-2)
     assert values[0] > 0
@@ -86,7 +86,7 @@ def test_losses_agree_with_those_of_float32_over_50_rounds(precision, play):
     means = []
     for kind in ("32", precision):
         gan = play(data=Digits(batch_size=32), precision=kind, regularizers={"r1": R1(0.1)}, **arguments)
-        terms = gan.recorder.flush()
+        terms = gan.loss_log.flush()
         means.append({name: value for name, value in terms.items() if name.startswith("loss/")})
     for name, exact in means[0].items():
         assert len(exact) == 50
@@ -125,7 +125,7 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_lowered(game, play):
     assert all(torch.equal(a, b) for a, b in zip(before, gan.discriminator.parameters(), strict=True))
     assert [steps.scaler.get_scale() for steps in gan._steps.values()] == [32768.0, 65536.0]
     assert gan.updates == {"discriminator": 1, "generator": 1}
-    assert gan.recorder.flush()["gradient_norm/discriminator"].item() == 0.0
+    assert gan.loss_log.flush()["gradient_norm/discriminator"].item() == 0.0
 
 
 def test_gradients_are_clipped_after_they_are_unscaled(game, play):
