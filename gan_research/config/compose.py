@@ -72,6 +72,11 @@ def groups_of_runs(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
     return {group: choices for group, choices in groups(config_dir).items() if not of_sweep(f"{group}=")}
 
 
+def current_choices(group: str, config_dir: Path | None = None) -> list[str]:
+    """Return the choices of a group that aren't deprecated."""
+    return [name for name, text in groups(config_dir)[group].items() if not text.startswith("deprecated")]
+
+
 def description(path: Path) -> str:
     """The first comment of a config file that isn't an instruction to Hydra."""
     lines = (line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))

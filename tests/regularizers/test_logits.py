@@ -8,14 +8,20 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from gan_research.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
-from gan_research.regularizers import LabelSmoothing, LeCam
+from gan_research.networks.base import DOutput
+from gan_research.regularizers import LabelSmoothing, LeCam, Side
 from gan_research.utils.errors import UserError
 
 
 def penalised(regularizer, loss, real, fake):
     """D's loss (N,) on these logits, the penalty in it."""
-    play = SimpleNamespace(real_logits=real, fake_logits=fake)
-    return loss.discriminator(real, fake) + regularizer.weight * regularizer.discriminator_penalty(play)
+    return loss.discriminator(real, fake) + regularizer.weight * regularizer.penalty(step_of(real, fake))
+
+
+def step_of(real, fake):
+    """What a penalty on logits (N,) sees of a step."""
+    real, fake = (Side(None, None, DOutput(logits, None)) for logits in (real, fake))
+    return SimpleNamespace(real=real, fake=fake)
 
 
 # --- label smoothing -----------------------------------------------------------------------------------------------
@@ -53,13 +59,14 @@ def test_in_a_game_the_discriminator_steps_on_the_smoothed_loss(game, play):
     seen = []
 
     class Watch(LabelSmoothing):
-        def discriminator_penalty(self, play):
-            seen.append((play.real.detach(), play.fake.detach()))
-            return super().discriminator_penalty(play)
+        def penalty(self, step):
+            seen.append((step.real.images.detach(), step.fake.images.detach()))
+            return super().penalty(step)
 
     gan = play(rounds=1, regularizers={"label_smoothing": Watch(0.2)})
     d, ((real, fake),) = game().discriminator, seen
-    loss = (0.8 * softplus(-d(real)) + 0.2 * softplus(d(real)) + softplus(d(fake))).mean()
+    on_real, on_fake = d(real).logits, d(fake).logits
+    loss = (0.8 * softplus(-on_real) + 0.2 * softplus(on_real) + softplus(on_fake)).mean()
     slopes = torch.autograd.grad(loss, list(d.parameters()))
     for old, slope, new in zip(d.parameters(), slopes, gan.discriminator.parameters(), strict=True):
         assert (old - 0.05 * slope - new).abs().max().item() < 1e-6
@@ -82,26 +89,31 @@ def test_impossible_smoothing_is_refused(smoothing):
 # --- LeCam ---------------------------------------------------------------------------------------------------------
 
 
-def logits(real, fake):
-    return SimpleNamespace(real_logits=torch.tensor(real), fake_logits=torch.tensor(fake))
-
-
 def test_lecam_by_hand_over_three_updates():
     lecam = LeCam(decay=0.5)
+
+    def penalty(real, fake):
+        """The penalties (N,) of a micro-batch, which is then collected."""
+        step = step_of(torch.tensor(real), torch.tensor(fake))
+        values = lecam.penalty(step)
+        assert torch.equal(values, lecam.penalty(step))  # asking changes nothing
+        lecam.update(step)
+        return values.tolist()
+
     # before anything is known both averages are 0
-    assert lecam.discriminator_penalty(logits([2.0, 4.0], [-1.0, -2.0])).tolist() == [5, 20]
+    assert penalty([2.0, 4.0], [-1.0, -2.0]) == [5, 20]
     # a second micro-batch of the same update: still 0
-    assert lecam.discriminator_penalty(logits([1.0, 1.0], [-2.0, 1.0])).tolist() == [5, 2]
+    assert penalty([1.0, 1.0], [-2.0, 1.0]) == [5, 2]
     lecam.after_step("discriminator", None)
     # means of the micro-batches' means: reals (3 + 1) / 2 = 2, fakes (-1.5 - 0.5) / 2 = -1; half of them
     assert (lecam.alpha_real.item(), lecam.alpha_fake.item()) == (1.0, -0.5)
     # D(x) against the fakes' average, D(G(z)) against the reals'
-    assert lecam.discriminator_penalty(logits([0.5], [0.0])).tolist() == [1 + 1]
+    assert penalty([0.5], [0.0]) == [1 + 1]
     lecam.after_step("generator", None)
     assert (lecam.alpha_real.item(), lecam.alpha_fake.item()) == (1.0, -0.5)  # G's steps don't count
     lecam.after_step("discriminator", None)
     assert (lecam.alpha_real.item(), lecam.alpha_fake.item()) == (0.75, -0.25)
-    assert lecam.discriminator_penalty(logits([0.75], [0.75])).tolist() == [1]
+    assert penalty([0.75], [0.75]) == [1]
 
 
 def test_lecam_pulls_the_logits_but_not_the_averages():
@@ -109,7 +121,7 @@ def test_lecam_pulls_the_logits_but_not_the_averages():
     lecam.alpha_real.fill_(2.0)
     lecam.alpha_fake.fill_(-3.0)
     real, fake = torch.tensor([1.0, -1.0], requires_grad=True), torch.tensor([0.5, 5.0], requires_grad=True)
-    lecam.discriminator_penalty(SimpleNamespace(real_logits=real, fake_logits=fake)).sum().backward()
+    lecam.penalty(step_of(real, fake)).sum().backward()
     assert real.grad.tolist() == [2 * (1 + 3), 2 * (-1 + 3)]
     assert fake.grad.tolist() == [2 * (0.5 - 2), 2 * (5 - 2)]
 

@@ -12,8 +12,7 @@ from gan_research.utils.errors import UserError
 
 
 def penalty(network, player="discriminator"):
-    play = SimpleNamespace(networks={player: network})
-    return getattr(Orthogonal(), f"{player}_penalty")(play)
+    return Orthogonal().penalty(SimpleNamespace(player=player, networks={player: network}))
 
 
 def with_weight(layer, values):

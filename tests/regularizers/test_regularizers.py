@@ -7,10 +7,23 @@ import pytest
 import torch
 
 from gan_research.config.build import make
-from gan_research.config.compose import compose_train, conf_folder
+from gan_research.config.compose import compose_train, current_choices
 from gan_research.losses import AdversarialLoss, NonSaturating
 from gan_research.networks import MLPDiscriminator
-from gan_research.regularizers import DRAGAN, R1, R2, GradientPenalty, Play, Regularizer, WeightClipping, ZeroCentered
+from gan_research.networks.base import DOutput
+from gan_research.regularizers import (
+    DRAGAN,
+    R1,
+    R2,
+    Consensus,
+    GradientPenalty,
+    Progress,
+    Regularizer,
+    Side,
+    Step,
+    WeightClipping,
+    ZeroCentered,
+)
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Draws
@@ -33,33 +46,33 @@ class Quadratic(torch.nn.Module):
     def forward(self, images):
         self.asked.append(images.detach())
         packs = self.pack(images)
-        return (self.w * packs).flatten(1).sum(1) + self.a / 2 * packs.flatten(1).square().sum(1)
+        logits = (self.w * packs).flatten(1).sum(1) + self.a / 2 * packs.flatten(1).square().sum(1)
+        return DOutput(logits, packs)
 
     def slope(self, images):
         return (self.w + self.a * self.pack(images)).detach().double()
 
 
 def moment(discriminator, want=()):
-    """A play on random images, in which the real or the fake ones ask for a gradient as `want` says."""
+    """A step on random images, in which the real or the fake ones ask for a gradient as `want` says."""
     generator = torch.Generator().manual_seed(0)
     real = torch.randn(N, *SHAPE, generator=generator).requires_grad_("real" in want)
     fake = torch.randn(N, *SHAPE, generator=generator).requires_grad_("fake" in want)
-    view = {
-        "generator": None,
-        "exact_generator": None,
-        "discriminator": discriminator,
-        "exact_discriminator": discriminator,
-        "networks": {"discriminator": discriminator},
-        "real": real,
-        "fake": fake,
-        "latents": torch.zeros(N, 1),
-        "real_logits": discriminator(real),
-        "fake_logits": discriminator(fake),
-        "loss": NonSaturating(),
-        "draws": Draws(seed=0, position=3, total=N, start=0, stop=N),
-    }
+    step = Step(
+        player="discriminator",
+        real=Side(real, None, discriminator(real)),
+        fake=Side(fake, None, discriminator(fake)),
+        latents=torch.zeros(N, 1),
+        G=None,
+        D=lambda images, condition=None, side="view": discriminator(images),
+        networks={"discriminator": discriminator},
+        loss=NonSaturating(),
+        noise=Draws(seed=0, position=3, total=N, start=0, stop=N),
+        progress=Progress.zeros(),
+        log=None,
+    )
     discriminator.asked.clear()
-    return Play(**view)
+    return step
 
 
 def squared(slope, points):
@@ -87,10 +100,10 @@ def above_1(slope, points):
     return centred_at_1(slope, points, lambda norm: (norm > 1).double())
 
 
-# the penalty, its closed form, the points of a play at which it asks (None: as it asked the discriminator)
+# the penalty, its closed form, the points of a step at which it asks (None: as it asked the discriminator)
 PENALTIES = {
-    "r1": (R1(), half_squared, lambda play: play.real.detach()),
-    "r2": (R2(), half_squared, lambda play: play.fake.detach()),
+    "r1": (R1(), half_squared, lambda step: step.real.images.detach()),
+    "r2": (R2(), half_squared, lambda step: step.fake.images.detach()),
     "gradient_penalty": (GradientPenalty(), centred_at_1, None),
     "one-sided gradient_penalty": (GradientPenalty(sided="one"), above_1, None),
     "zero_centered": (ZeroCentered(), squared, None),
@@ -106,10 +119,10 @@ family = pytest.mark.parametrize(("penalty", "closed_form", "points"), PENALTIES
 @pytest.mark.parametrize("shared", [True, False], ids=["forward of the loss", "forward of its own"])
 def test_penalty_and_its_weight_gradient_in_closed_form(penalty, closed_form, points, a, scale, packing, shared):
     discriminator = Quadratic(a, packing, scale)
-    play = moment(discriminator, penalty.differentiates if shared else ())
-    values = penalty.discriminator_penalty(play)
-    assert len(discriminator.asked) == (0 if shared and penalty.differentiates else 1)
-    at = points(play) if points else discriminator.asked[0]
+    step = moment(discriminator, penalty.needs_input_grad if shared else ())
+    values = penalty.penalty(step)
+    assert len(discriminator.asked) == (0 if shared and penalty.needs_input_grad else 1)
+    at = points(step) if points else discriminator.asked[0]
     expected, in_w, in_a = closed_form(discriminator.slope(at), at)
     assert values.shape == (N // packing,)
     assert values.dtype == torch.float32
@@ -125,15 +138,15 @@ def test_on_a_linear_discriminator_the_points_play_no_part(penalty, closed_form,
     discriminator = Quadratic(0.0, packing)
     square = discriminator.w.square().sum().item()
     expected = {squared: square, half_squared: square / 2}.get(closed_form, (square**0.5 - 1) ** 2)
-    values = penalty.discriminator_penalty(moment(discriminator))
+    values = penalty.penalty(moment(discriminator))
     assert values.tolist() == pytest.approx([expected] * (N // packing), rel=1e-6)
 
 
 def test_one_side_forgives_norms_below_1():
     discriminator = Quadratic(0.3, scale=0.05)  # "flat" above: norms on both sides of 1
-    one, two = (GradientPenalty(sided=s).discriminator_penalty(moment(discriminator)) for s in ("one", "two"))
-    play = moment(discriminator)
-    norms = play.gradient_at(play.fake.lerp(play.real, play.share("gradient_penalty"))).flatten(1).norm(dim=1)
+    one, two = (GradientPenalty(sided=s).penalty(moment(discriminator)) for s in ("one", "two"))
+    step = moment(discriminator)
+    norms = step.gradient_at(step.fake.images.lerp(step.real.images, step.mixing_weights("gradient_penalty"))).flatten(1).norm(dim=1)
     assert 0 < (norms < 1).sum() < N
     assert one.tolist() == pytest.approx([v if n > 1 else 0.0 for v, n in zip(two.tolist(), norms, strict=True)])
     with pytest.raises(UserError, match="gradient_penalty: sided=left: give two or one"):
@@ -152,7 +165,7 @@ def test_a_zero_gradient_has_a_finite_penalty_gradient():
     discriminator = Quadratic(0.0)
     with torch.no_grad():
         discriminator.w.zero_()
-    GradientPenalty().discriminator_penalty(moment(discriminator)).sum().backward()
+    GradientPenalty().penalty(moment(discriminator)).sum().backward()
     assert discriminator.w.grad.isfinite().all()
 
 
@@ -160,11 +173,12 @@ def test_a_zero_gradient_has_a_finite_penalty_gradient():
 @pytest.mark.parametrize("penalty", [GradientPenalty(), ZeroCentered()], ids=["gradient_penalty", "zero_centered"])
 def test_they_ask_once_between_each_real_and_its_fake(penalty, packing):
     discriminator = Quadratic(0.5, packing)
-    play = moment(discriminator)
-    penalty.discriminator_penalty(play)
-    share = ((discriminator.asked[0] - play.fake) / (play.real - play.fake)).reshape(N // packing, -1)
+    step = moment(discriminator)
+    penalty.penalty(step)
+    real, fake = step.real.images, step.fake.images
+    share = ((discriminator.asked[0] - fake) / (real - fake)).reshape(N // packing, -1)
     purpose = "gradient_penalty" if isinstance(penalty, GradientPenalty) else "zero_centered"
-    expected = play.draws.uniform(purpose, 1)[::packing]
+    expected = step.noise.uniform(purpose, 1)[::packing]
     assert (share - expected).abs().max().item() < 1e-4  # one share for all pixels of a sample, and of a pack
     assert len({round(x, 3) for x in share[:, 0].tolist()}) == N // packing  # another one for each pack
     assert ((share > -1e-4) & (share < 1 + 1e-4)).all()
@@ -174,14 +188,15 @@ def test_they_ask_once_between_each_real_and_its_fake(penalty, packing):
 @pytest.mark.parametrize("spread", [0.5, 0.01])
 def test_dragan_asks_near_the_reals(spread, packing):
     discriminator = Quadratic(0.5, packing)
-    play = moment(discriminator)
-    DRAGAN(spread=spread).discriminator_penalty(play)
-    away = (discriminator.asked[0] - play.real) / (spread * play.real.std())
+    step = moment(discriminator)
+    DRAGAN(spread=spread).penalty(step)
+    real = step.real.images
+    away = (discriminator.asked[0] - real) / (spread * real.std())
     assert -1e-4 < away.min().item() < away.max().item() < 1
     assert away.max().item() > 0.5
-    step = play.draws.uniform("dragan_step", 1, 1, 1)[::packing].repeat_interleave(packing, 0)
-    noise = play.draws.uniform("dragan_noise", *SHAPE)
-    assert (away - step * noise).abs().max().item() < 2e-4
+    length = step.noise.uniform("dragan_step", 1, 1, 1)[::packing].repeat_interleave(packing, 0)
+    noise = step.noise.uniform("dragan_noise", *SHAPE)
+    assert (away - length * noise).abs().max().item() < 2e-4
 
 
 class NoLoss(AdversarialLoss):
@@ -199,7 +214,10 @@ class Pull(Regularizer):
 
     def __init__(self, player, **arguments):
         super().__init__(**arguments)
-        setattr(self, f"{player}_penalty", lambda play: self.bias.sum().expand(len(play.fake)))
+        self.players = (player,)
+
+    def penalty(self, step):
+        return self.bias.sum().expand(len(step.fake.images))
 
     def follow(self, network):
         object.__setattr__(self, "bias", network.body[0].bias)
@@ -268,15 +286,16 @@ class Judge(Regularizer):
 
     def __init__(self, penalty):
         super().__init__(penalty.weight)
-        self.penalty, self.differentiates = penalty, penalty.differentiates
+        self.judged, self.needs_input_grad = penalty, penalty.needs_input_grad
         self.errors, self.dtypes, self.autocast = [], set(), set()
 
-    def discriminator_penalty(self, play):
-        values = self.penalty.discriminator_penalty(play)
-        plain = partial(self.network, labels=play.exact_discriminator.keywords["labels"])
-        exact = replace(play, real=play.real.detach(), fake=play.fake.detach(), exact_discriminator=plain)
-        expected = self.penalty.discriminator_penalty(exact)
-        self.dtypes |= {values.dtype, play.exact_discriminator(play.real).dtype, play.input_gradient("real").dtype}
+    def penalty(self, step):
+        values = self.judged.penalty(step)
+        real, fake = (side._replace(images=side.images.detach()) for side in (step.real, step.fake))
+        plain = lambda images, condition=real.condition, side="view": self.network(images, condition)  # noqa: E731
+        expected = self.judged.penalty(replace(step, real=real, fake=fake, D=plain))
+        again = step.D(step.real.images).logits
+        self.dtypes |= {values.dtype, again.dtype, step.input_gradient("real").dtype}
         self.errors.append(((values - expected).abs() / expected.abs()).max().item())
         self.autocast.add(torch.is_autocast_enabled("cpu"))
         return values
@@ -303,13 +322,13 @@ def test_the_penalties_of_a_game_are_those_of_its_networks(play):
     seen = []
 
     class Watch(R1):
-        def discriminator_penalty(self, play):
-            seen.append(play.real.detach().clone())
-            return super().discriminator_penalty(play)
+        def penalty(self, step):
+            seen.append(step.real.images.detach().clone())
+            return super().penalty(step)
 
     gan = play(rounds=1, regularizers={"r1": Watch()}, optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
     images = seen[0].requires_grad_()
-    (slope,) = torch.autograd.grad(gan.discriminator(images).sum(), images)
+    (slope,) = torch.autograd.grad(gan.discriminator(images).logits.sum(), images)
     expected = slope.flatten(1).square().sum(1).mean().item() / 2
     assert gan.loss_log.flush()["loss/r1"].item() == pytest.approx(expected, rel=1e-5)
 
@@ -336,17 +355,36 @@ def test_weight_clipping_acts_after_the_discriminators_step_alone():
         WeightClipping(0)
 
 
-CHOICES = sorted(path.stem for path in (conf_folder() / "regularizer").glob("*.yaml"))
+COUPLED = {"dragan", "consensus"}
+"""They need the whole minibatch."""
 
 
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("choice", current_choices("regularizer"))
 def test_every_choice_composes_and_plays(choice, play):
-    config = compose_train([f"regularizer={choice}"]).config
+    classified = ["head=classifier", "conditional=true"] if choice == "auxiliary_classifier" else []
+    config = compose_train([f"regularizer={choice}", *classified]).config
     regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
-    gan = play(rounds=3, schedule=Schedule(2), accumulation=2, regularizers=regularizers, log_every=100)
+    game = {"num_classes": 3, "discriminator": partial(MLPDiscriminator, width=8, head=make(config["head"]))}
+    parts = 1 if choice in COUPLED else 2
+    gan = play(
+        rounds=3,
+        schedule=Schedule(2),
+        accumulation=parts,
+        regularizers=regularizers,
+        log_every=100,
+        **(game if classified else {}),
+    )
     values = gan.loss_log.flush()
     assert list(regularizers) == ([] if choice == "none" else [choice])
     assert all(value.isfinite().all() for value in values.values())
-    players = [p for p in gan.updates for r in regularizers.values() if hasattr(r, f"{p}_penalty")]
-    recorded = sum(3 * (4 if player == "discriminator" else 2) for player in players)
+    players = [p for r in regularizers.values() for p in r.players]
+    recorded = sum(3 * parts * (2 if player == "discriminator" else 1) for player in players)
     assert sum(len(v) for name, v in values.items() if name.startswith(f"loss/{choice}")) == recorded
+    assert all(r.couples_batch == (choice in COUPLED) for r in regularizers.values())
+
+
+@pytest.mark.parametrize("choice", sorted(COUPLED))
+def test_what_couples_the_samples_of_a_minibatch_refuses_micro_batches(choice, game):
+    regularizers = {choice: {"dragan": DRAGAN, "consensus": Consensus}[choice]()}
+    with pytest.raises(UserError, match=rf"{type(regularizers[choice]).__name__} needs the whole minibatch.*=1"):
+        game(accumulation=2, regularizers=regularizers)

@@ -9,13 +9,19 @@ from gan_research.utils.errors import UserError
 NAN, INF = float("nan"), float("inf")
 
 
+def add(log, name, value, round):
+    """Log a value in a round."""
+    log.round = round
+    log.add(name, value)
+
+
 def filled(rounds=3):
     log = LossLog(every=rounds)
     for round in range(1, rounds + 1):
-        log.add("loss/discriminator", torch.tensor(float(round)), round)
-        log.add("logits/real", torch.tensor([round, 10.0 * round]), round)
-        log.add("logits/real", torch.tensor([0.0, 1.0]), round)
-    log.add("gradient_norm/generator", torch.tensor(7.0), rounds)
+        add(log, "loss/discriminator", torch.tensor(float(round)), round)
+        add(log, "logits/real", torch.tensor([round, 10.0 * round]), round)
+        add(log, "logits/real", torch.tensor([0.0, 1.0]), round)
+    add(log, "gradient_norm/generator", torch.tensor(7.0), rounds)
     return log
 
 
@@ -32,7 +38,7 @@ def test_a_flush_begins_a_new_interval():
     log = filled()
     log.flush()
     assert log.flush() == {}
-    log.add("loss/discriminator", torch.tensor(8.0), 4)
+    add(log, "loss/discriminator", torch.tensor(8.0), 4)
     assert {name: v.tolist() for name, v in log.flush().items()} == {"loss/discriminator": [8.0]}
 
 
@@ -46,17 +52,17 @@ def test_the_interval_counts_rounds_from_1():
 @pytest.mark.parametrize("name", ["loss/discriminator", "loss/r1", "logits/fake", "gradient_norm/discriminator"])
 def test_what_is_not_finite_is_named_with_its_round(name, value, kind):
     log = filled()
-    log.add(name, torch.tensor([1.0, value]), 4)
-    log.add("aaa", torch.tensor(NAN), 5)
+    add(log, name, torch.tensor([1.0, value]), 4)
+    add(log, "aaa", torch.tensor(NAN), 5)
     with pytest.raises(Diverged, match=rf"^round 4: {name} is {kind}, training stopped$"):
         log.flush()
 
 
 def test_the_first_to_be_recorded_is_blamed_not_what_follows_from_it():
     log = LossLog()
-    log.add("logits/real", torch.tensor(0.0), 1)  # first update: a penalty breaks the weights
-    log.add("loss/r1", torch.tensor(NAN), 1)
-    log.add("logits/real", torch.tensor(NAN), 1)  # second update
+    add(log, "logits/real", torch.tensor(0.0), 1)  # first update: a penalty breaks the weights
+    add(log, "loss/r1", torch.tensor(NAN), 1)
+    add(log, "logits/real", torch.tensor(NAN), 1)  # second update
     with pytest.raises(Diverged, match="round 1: loss/r1 is NaN"):
         log.check(1)
 
@@ -65,8 +71,8 @@ def test_the_first_to_be_recorded_is_blamed_not_what_follows_from_it():
 def test_check_finds_a_loss_of_any_update_of_the_round(position):
     log = LossLog()
     for update in range(3):
-        log.add("loss/discriminator", torch.tensor(INF if update == position else 1.0), 1)
-    log.add("loss/generator", torch.tensor(1.0), 1)
+        add(log, "loss/discriminator", torch.tensor(INF if update == position else 1.0), 1)
+    add(log, "loss/generator", torch.tensor(1.0), 1)
     with pytest.raises(Diverged, match="round 1: loss/discriminator is infinite"):
         log.check(1)
 
@@ -81,7 +87,7 @@ def test_check_passes_a_finite_round_and_keeps_it():
 def test_large_values_are_not_taken_for_infinite():
     log = LossLog()
     for value in (3e38, 3e38):
-        log.add("loss/discriminator", torch.tensor(value), 1)
+        add(log, "loss/discriminator", torch.tensor(value), 1)
     assert log.flush()["loss/discriminator"].tolist() == pytest.approx([3e38, 3e38], rel=1e-6)
 
 
@@ -90,7 +96,7 @@ def test_state_survives_a_checkpoint(tmp_path):
     torch.save(log.state_dict(), tmp_path / "state")
     fresh.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
     for continued in (log, fresh):
-        continued.add("loss/discriminator", torch.tensor(9.0), 4)
+        add(continued, "loss/discriminator", torch.tensor(9.0), 4)
     first, second = log.flush(), fresh.flush()
     assert list(first) == list(second)
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -112,7 +118,7 @@ def test_adding_does_nothing_but_detach():
     value = torch.ones(3, requires_grad=True).mul(2).as_subclass(OnDevice)
     log = LossLog()
     OnDevice.calls = []
-    log.add("loss/discriminator", value, 1)
+    add(log, "loss/discriminator", value, 1)
     assert OnDevice.calls == ["detach"]
     assert not log.flush()["loss/discriminator"].requires_grad
 
@@ -121,5 +127,5 @@ def test_adding_does_nothing_but_detach():
 def test_what_came_from_a_checkpoint_joins_what_is_on_the_device():
     log = LossLog()
     log.load_state_dict(filled().state_dict())
-    log.add("loss/discriminator", torch.tensor(9.0, device="cuda"), 4)
+    add(log, "loss/discriminator", torch.tensor(9.0, device="cuda"), 4)
     assert log.flush()["loss/discriminator"].tolist() == [1, 2, 3, 9]
