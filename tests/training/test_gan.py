@@ -15,6 +15,7 @@ from torch.nn.functional import softplus
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import gan_research
+from gan_research.augmentations import Augmentation, InstanceNoise
 from gan_research.callbacks import Evaluate, Health, Log, SampleGrid
 from gan_research.data import Arrays, Digits, Order
 from gan_research.losses import NonSaturating
@@ -32,7 +33,6 @@ from gan_research.regularizers import (
     R1,
     R2,
     GradientPenalty,
-    InstanceNoise,
     LabelSmoothing,
     LeCam,
     Orthogonal,
@@ -184,7 +184,7 @@ def test_a_parameter_that_the_user_froze_stays_frozen(game, play):
     assert gan.discriminator.body[0].bias.requires_grad
 
 
-MOVES = {
+PLANS = {
     (1, 1, "alternating"): ("d", "g"),
     (3, 1, "alternating"): ("d", "d", "d", "g"),
     (2, 2, "alternating"): ("d", "d", "g", "g"),
@@ -193,9 +193,9 @@ MOVES = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "moves"), MOVES.items())
-def test_schedules(arguments, moves):
-    assert tuple("".join(player[0] for player in move) for move in Schedule(*arguments).moves(0)) == moves
+@pytest.mark.parametrize(("arguments", "updates"), PLANS.items())
+def test_schedules(arguments, updates):
+    assert tuple("".join(player[0] for player in players) for players in Schedule(*arguments).plan(0)) == updates
 
 
 @pytest.mark.parametrize(
@@ -235,15 +235,15 @@ def by_hand(gan, images, order, k, n, updates, rates, rounds, size):
         for i in range(k):
             real = images[order[seen * size : (seen + 1) * size]]
             z = latents("discriminator", seen)
-            d_loss = (softplus(-d(real)) + softplus(d(g(z)))).mean()
+            d_loss = (softplus(-d(real).logits) + softplus(d(g(z)).logits)).mean()
             stepped = sgd_step(d, d_loss, rates[0])
             if updates == "simultaneous" and i == k - 1:
-                ready = sgd_step(g, softplus(-d(g(z))).mean(), rates[1])
+                ready = sgd_step(g, softplus(-d(g(z)).logits).mean(), rates[1])
             put(d, stepped)
             seen += 1
         for i in range(n):
             if i > 0 or ready is None:
-                ready = sgd_step(g, softplus(-d(g(latents("generator", made)))).mean(), rates[1])
+                ready = sgd_step(g, softplus(-d(g(latents("generator", made))).logits).mean(), rates[1])
             put(g, ready)
             made += 1
     return gan
@@ -278,25 +278,31 @@ def test_alternating_and_simultaneous_differ(play):
 
 ADDITIVE = {  # fresh ones for every game, as some have a state
     "nothing": lambda: {},
-    "r1, r2": lambda: {"r1": R1(), "r2": R2(every=2)},
-    "between": lambda: {"gradient_penalty": GradientPenalty(sided="one"), "zero_centered": ZeroCentered()},
-    "logits": lambda: {"label_smoothing": LabelSmoothing(), "lecam": LeCam(decay=0.5)},
-    "noise": lambda: {"noise": InstanceNoise(0.3, anneal=6), "r1": R1(), "orthogonal": Orthogonal(0.1)},
+    "r1, r2": lambda: {"regularizers": {"r1": R1(), "r2": R2(every=2)}},
+    "between": lambda: {
+        "regularizers": {"gradient_penalty": GradientPenalty(sided="one"), "zero_centered": ZeroCentered()}
+    },
+    "logits": lambda: {"regularizers": {"label_smoothing": LabelSmoothing(), "lecam": LeCam(decay=0.5)}},
+    "noise": lambda: {
+        "augmentations": {"noise": InstanceNoise(0.3, anneal=6)},
+        "regularizers": {"r1": R1(), "orthogonal": Orthogonal(0.1)},
+    },
 }
 
 
-@pytest.mark.parametrize("regularizers", ADDITIVE.values(), ids=ADDITIVE.keys())
+@pytest.mark.parametrize("components", ADDITIVE.values(), ids=ADDITIVE.keys())
 @pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
 @pytest.mark.parametrize(("accumulation", "packing"), [(2, 1), (4, 2)])
-def test_accumulation_changes_nothing(accumulation, packing, updates, regularizers, play):
+def test_accumulation_changes_nothing(accumulation, packing, updates, components, play):
     arguments = {
         "rounds": 4,
         "batch_size": 8,
         "schedule": Schedule(2, 1, updates),
         "discriminator": partial(MLPDiscriminator, width=8, depth=1, packing=packing),
     }
-    games = [play(regularizers=regularizers(), accumulation=parts, **arguments) for parts in (1, accumulation)]
-    assert distance(*(weights(gan.generator, gan.discriminator, gan.regularizers) for gan in games)) < 1e-6
+    games = [play(accumulation=parts, **components(), **arguments) for parts in (1, accumulation)]
+    parts = [(gan.generator, gan.discriminator, gan.regularizers, gan.augmentations) for gan in games]
+    assert distance(*(weights(*networks) for networks in parts)) < 1e-6
 
 
 def test_packs_that_do_not_come_out_even_are_refused(play):
@@ -390,7 +396,7 @@ def test_labels_reach_both_networks(game, play, pictures):
 
 
 def test_conditional_play_without_labels_is_refused(play, pictures):
-    with pytest.raises(UserError, match=r"class-conditional play needs labels.*set conditional=false"):
+    with pytest.raises(UserError, match=r"class-conditional training needs labels.*set conditional=false"):
         play(rounds=1, num_classes=3, data=Arrays(pictures.plain, batch_size=4))
 
 
@@ -402,7 +408,7 @@ def test_labels_of_the_data_are_left_out_of_unconditional_play(play, pictures):
 def test_players_that_do_not_fit_are_refused(change, game):
     shape = {"resolution": 4, "channels": 1, "num_classes": 0} | change
     with pytest.raises(
-        UserError, match=r"the players don't fit: the generator makes samples of shape \(1, 4, 4\) in 0"
+        UserError, match=r"the networks don't fit: the generator makes samples of shape \(1, 4, 4\) in 0"
     ):
         game(discriminator=lambda **_: MLPDiscriminator(**shape))
 
@@ -417,7 +423,7 @@ def test_a_prior_that_does_not_fit_is_refused(game):
 
 def everything(gan):
     """All that a game's future depends on."""
-    states = [steps.optimizer.state_dict()["state"] for steps in gan._steps.values()]
+    states = [optimizer.optimizer.state_dict()["state"] for optimizer in gan._optimizers.values()]
     moments = [v for state in states for slot in state.values() for v in slot.values() if isinstance(v, torch.Tensor)]
     return weights(gan) + moments
 
@@ -526,7 +532,7 @@ def test_probe_answers_as_in_training(game):
     ).train()
     images = torch.randn(6, 1, 8, 8)
     probed = gan.probe(images, None)
-    assert torch.equal(probed, gan.discriminator(images).detach())  # with the batch's own statistics
+    assert torch.equal(probed, gan.discriminator(images).logits.detach())  # with the batch's own statistics
 
 
 @networks
@@ -570,9 +576,9 @@ def full(generator, discriminator, k=1, **changes):
             "r1": R1(every=4),
             "dragan": DRAGAN(weight=0.1),
             "lecam": LeCam(),
-            "noise": InstanceNoise(anneal=12),
             "weight_clipping": WeightClipping(0.5),
         },
+        "augmentations": {"noise": InstanceNoise(anneal=12)},
         "ema": EMA(half_life_kimg=0.1, ramp_up=0.3),
         "optimizer": ADAM,
         "generator_lr_schedule": decay,
@@ -669,9 +675,9 @@ class Poison(Regularizer):
         super().__init__()
         self.left, self.value = at, value
 
-    def discriminator_penalty(self, play):
+    def penalty(self, step):
         self.left -= 1
-        return play.fake_logits * 0 + (self.value if self.left < 0 else 1.0)
+        return step.fake.out.logits * 0 + (self.value if self.left < 0 else 1.0)
 
 
 @pytest.mark.parametrize(("value", "kind"), [(float("nan"), "NaN"), (float("inf"), "infinite")])
@@ -738,52 +744,52 @@ def test_lightnings_step_counter_is_used_nowhere():
     assert [str(path) for path in sources if re.search(r"global_step", path.read_text())] == []
 
 
-# --- the view that regularisers get --------------------------------------------------------------------------------
+# --- what components see -------------------------------------------------------------------------------------------
 
 
 class Look(Regularizer):
+    players = ("discriminator", "generator")
+
     def __init__(self, **arguments):
         super().__init__(**arguments)
-        self.plays = {"discriminator": [], "generator": []}
+        self.steps = {"discriminator": [], "generator": []}
 
-    def discriminator_penalty(self, play):
-        return self._note(play, "discriminator")
-
-    def generator_penalty(self, play):
-        return self._note(play, "generator")
-
-    def _note(self, play, player):
-        self.plays[player].append(play)
-        again = play.discriminator(play.fake)
-        assert torch.equal(again, play.fake_logits)
-        return torch.zeros(len(play.fake))
+    def penalty(self, step):
+        self.steps[step.player].append(step)
+        assert torch.equal(step.D(step.fake.images).logits, step.fake.out.logits)
+        assert torch.equal(step.G(step.latents), step.fake.images)
+        return torch.zeros(len(step.fake.images))
 
 
-def test_a_regulariser_sees_the_moment_as_it_is(play):
+def test_a_regularizer_sees_the_step_as_it_is(play):
     look = Look()
     gan = play(rounds=2, num_classes=3, regularizers={"look": look}, schedule=Schedule(2, 1))
-    assert [len(plays) for plays in look.plays.values()] == [4, 2]
-    for player, plays in look.plays.items():
-        for view in plays:
-            assert view.real.shape == view.fake.shape == (4, 1, 4, 4)
-            assert view.latents.shape == (4, 3)
-            assert view.loss is gan.loss
-            assert view.fake.requires_grad is (player == "generator")
-            assert (view.real_logits is None) is (player == "generator")
+    assert [len(steps) for steps in look.steps.values()] == [4, 2]
+    for player, steps in look.steps.items():
+        for step in steps:
+            assert step.real.images.shape == step.fake.images.shape == (4, 1, 4, 4)
+            assert step.real.condition.shape == (4,)
+            assert step.fake.condition is step.real.condition
+            assert step.latents.shape == (4, 3)
+            assert step.loss is gan.loss
+            assert step.networks == {"discriminator": gan.discriminator, "generator": gan.generator}
+            assert step.fake.images.requires_grad is (player == "generator")
+            assert (step.real.out is None) is (player == "generator")
+            assert step.own_side is (step.real if player == "discriminator" else step.fake)
     with pytest.raises(AttributeError):
-        look.plays["generator"][0].real = None
-    assert replace(view, real=None).real is None
+        look.steps["generator"][0].real = None
+    assert replace(step, real=None).real is None
 
 
-class Noise(Regularizer):
-    """Noise as large as can be: D sees nothing of the images."""
+class Blank(Augmentation):
+    """D sees nothing of the images."""
 
-    def inputs(self, images, draws, call):
+    def forward(self, images, side, context):
         return images * 0
 
 
-def test_inputs_are_changed_before_each_call_of_the_discriminator(game, play):
-    gan = game(rounds=2, regularizers={"noise": Noise()})
+def test_images_are_changed_before_each_call_of_the_discriminator(game, play):
+    gan = game(rounds=2, augmentations={"blank": Blank()})
     shown = []
     gan.discriminator.register_forward_pre_hook(lambda network, inputs: shown.append(inputs[0].abs().max().item()))
     before = weights(gan.generator)
@@ -795,9 +801,9 @@ def test_inputs_are_changed_before_each_call_of_the_discriminator(game, play):
 class LatentConsistency(Regularizer):
     """A penalty of D's that calls the generator: D shall give near latents' images the same logits."""
 
-    def discriminator_penalty(self, play):
-        near = play.generator(play.latents + 0.1 * play.draws.normal("near", 3))
-        return (play.discriminator(near) - play.fake_logits).square()
+    def penalty(self, step):
+        near = step.G(step.latents + 0.1 * step.noise.normal("near", 3))
+        return (step.D(near).logits - step.fake.out.logits).square()
 
 
 class FirstGradients(pl.Callback):
