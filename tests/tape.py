@@ -9,13 +9,13 @@ SYNCS = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "_uniq
 
 
 class Tape:
-    """`OnGPU` for the CPU. No line of Python is run by a replay, and a capture leaves all as it found it."""
+    """`CudaGraphCapture` for the CPU. No line of Python is run by a replay, and a capture leaves all as it found it."""
 
     def __init__(self):
-        self.plays, self.captures, self.replays = 0, 0, 0
+        self.warm_ups, self.captures, self.replays = 0, 0, 0
 
-    def beside(self, function):
-        self.plays += 1
+    def warm_up(self, function):
+        self.warm_ups += 1
         function()
 
     def __call__(self, function):

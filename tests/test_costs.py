@@ -8,15 +8,16 @@ from itertools import pairwise
 import pytest
 import torch
 
+from gan_research.augmentations import InstanceNoise
 from gan_research.callbacks import SampleGrid
 from gan_research.config.compose import compose_train
 from gan_research.cost import PARTS, estimate
 from gan_research.cost.counting import Saved
 from gan_research.cost.evaluations import Trial, scaled
-from gan_research.cost.kinds import NOTHING, Kind, kinds_of, set_up
+from gan_research.cost.kinds import Kind, KindOfRound, kinds_of
 from gan_research.cost.meter import times
 from gan_research.data import Digits
-from gan_research.regularizers import R1, InstanceNoise
+from gan_research.regularizers import R1
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
@@ -114,7 +115,7 @@ def sleeping(monkeypatch, owner, name, seconds):
 
 
 def test_time_is_found_where_it_is_spent(monkeypatch):
-    sleeping(monkeypatch, R1, "discriminator_penalty", 0.01)
+    sleeping(monkeypatch, R1, "penalty", 0.01)
     sleeping(monkeypatch, Digits, "ready", 0.005)
     sleeping(monkeypatch, SampleGrid, "act", 0.05)
     cost = cost_of("sample_every=10", "metrics=none", seconds=0.5)
@@ -167,20 +168,21 @@ def test_kinds_of_rounds_are_told_by_what_is_due(game):
     assert kinds_of(game(regularizers={"r1": R1()}), 100) == [Kind(0, 1.0, True), Kind(0, 0.0, False)]
     assert kinds_of(game(regularizers={"r1": R1(every=4)}), 100) == [Kind(0, 0.25, True), Kind(1, 0.75, False)]
     assert kinds_of(game(), 100) == [Kind(0, 1.0, False)]
-    both = game(regularizers={"r1": R1(every=4), "noise": InstanceNoise()}, schedule=Schedule(discriminator_steps=2))
+    noise, twice = {"noise": InstanceNoise()}, Schedule(discriminator_steps=2)
+    both = game(regularizers={"r1": R1(every=4)}, augmentations=noise, schedule=twice)
     assert kinds_of(both, 100) == [Kind(0, 0.5, True), Kind(1, 0.5, True), Kind(0, 0.0, False)]
 
 
 def test_a_game_is_set_up_without_regularisers_and_with_them_again(game):
-    gan = game(regularizers={"r1": R1(), "noise": InstanceNoise()})
+    gan = game(regularizers={"r1": R1()}, augmentations={"noise": InstanceNoise()})
+    whole, kind_of_round = gan.objective, KindOfRound(gan)
     kind, bare = kinds_of(gan, 100)
-    images = torch.zeros(8, 1, 4, 4)
-    set_up(gan, bare)
-    assert gan.regularizers["noise"].inputs(images, None, 0) is images
-    assert not gan.regularizers["r1"].due(0)
-    set_up(gan, kind)
-    assert gan.regularizers["r1"].due(0)
-    assert not any(set(NOTHING) & set(vars(regularizer)) for regularizer in gan.regularizers.values())
+    kind_of_round.set(bare)
+    assert gan.objective.augmentations == {}
+    assert gan.objective.due("discriminator", 0) == []
+    kind_of_round.set(kind)
+    assert gan.objective is whole
+    assert [name for name, _ in whole.due("discriminator", 0)] == ["r1"]
 
 
 def test_bytes_kept_for_backward_are_counted_once_and_let_go():

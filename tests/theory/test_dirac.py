@@ -7,8 +7,9 @@ from functools import cache, partial
 import pytest
 import torch
 
+from gan_research.augmentations import Augmentation, InstanceNoise
 from gan_research.config.build import make
-from gan_research.config.compose import choice, groups
+from gan_research.config.compose import choice, current_choices
 from gan_research.losses import KL, LeastSquares, Minimax, NonSaturating, Wasserstein
 from gan_research.regularizers import (
     DRAGAN,
@@ -16,7 +17,6 @@ from gan_research.regularizers import (
     R2,
     Consensus,
     GradientPenalty,
-    InstanceNoise,
     LabelSmoothing,
     LeCam,
     Regularizer,
@@ -130,13 +130,13 @@ def test_eigenvalues_of_a_matrix():
 
 
 class Kinked(Regularizer):
-    def discriminator_penalty(self, play):
-        return play.input_gradient("real").relu().square().flatten()
+    def penalty(self, step):
+        return step.input_gradient("real").relu().square().flatten()
 
 
 class Tilted(Regularizer):
-    def discriminator_penalty(self, play):
-        return play.input_gradient("real").flatten()
+    def penalty(self, step):
+        return step.input_gradient("real").flatten()
 
 
 def test_where_the_field_has_no_derivative():
@@ -324,7 +324,7 @@ def test_the_table():
 
 @cache
 def losses():
-    return {name: make(choice("loss", name)) for name in groups()["loss"]}
+    return {name: make(choice("loss", name)) for name in current_choices("loss")}
 
 
 @pytest.mark.parametrize("name", groups()["regularizer"])

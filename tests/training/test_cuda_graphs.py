@@ -10,6 +10,7 @@ import tape
 import torch
 import yaml
 
+from gan_research.augmentations import InstanceNoise
 from gan_research.config.build import make
 from gan_research.config.compose import conf_folder
 from gan_research.data import Digits
@@ -21,7 +22,6 @@ from gan_research.regularizers import (
     R2,
     Consensus,
     GradientPenalty,
-    InstanceNoise,
     LabelSmoothing,
     LeCam,
     Orthogonal,
@@ -45,7 +45,8 @@ CASES = {
     "k=2, gradient penalty": {"schedule": Schedule(2), "regularizers": {"gp": GradientPenalty()}},
     "R1 + R2": {"regularizers": {"r1": R1(0.1), "r2": R2(0.1)}},
     "lazy R1": {"regularizers": {"r1": R1(0.1, every=3)}},
-    "instance noise": {"regularizers": {"noise": InstanceNoise(0.3, anneal=20)}},
+    "instance noise": {"augmentations": {"noise": InstanceNoise(0.3, anneal=20)}},
+    "lecam": {"regularizers": {"lecam": LeCam(decay=0.9)}},
     "dropout": {"discriminator": partial(MLP, dropout=0.5), "schedule": Schedule(2)},
     "batch norm": {**DCGAN, "discriminator": partial(DCGANDiscriminator, width=4, norm="batch")},
     "spectral norm": {**DCGAN, "discriminator": partial(DCGANDiscriminator, width=4, norm="spectral")},
@@ -82,7 +83,7 @@ class Terms(pl.Callback):
 def captures(monkeypatch):
     """The tapes that games on the CPU make."""
     made = []
-    monkeypatch.setattr("gan_research.training.gan.OnGPU", lambda device: made.append(tape.Tape()) or made[-1])
+    monkeypatch.setattr("gan_research.training.gan.CudaGraphCapture", lambda device: made.append(tape.Tape()) or made[-1])
     one_hot = torch.nn.functional.one_hot  # on a GPU torch doesn't look at the labels
     monkeypatch.setattr("torch.nn.functional.one_hot", lambda y, n: torch.eye(n, dtype=y.dtype)[y])
     assert one_hot(torch.tensor([2, 0]), 3).equal(torch.nn.functional.one_hot(torch.tensor([2, 0]), 3))
@@ -116,11 +117,11 @@ def test_a_captured_game_is_the_eager_one(case, play, captures):
     assert captured.updates == eager.updates
     (made,) = captures
     assert made.captures >= 2
-    assert made.plays + made.replays == sum(eager.updates.values()) - meetings(case)
+    assert made.warm_ups + made.replays == sum(eager.updates.values()) - meetings(case)
 
 
 def meetings(case):
-    """How often both players moved at once."""
+    """How often both players were updated at once."""
     return ROUNDS if case == "simultaneous" else 0
 
 
@@ -143,10 +144,10 @@ def test_a_game_goes_on_captured_from_where_it_was_cut(case, cut, play, captures
 
 
 def test_kinds_are_captured_after_their_own_first_plays(play, captures):
-    """R1 in every third update of D, logged every second round: four kinds of D's moves, two of G's."""
+    """R1 in every third update of D, logged every second round: four kinds of D's updates, two of G's."""
     played(play, "lazy R1", True)
     (made,) = captures
-    assert (made.captures, made.plays) == (6, 6 * WARM_UP)
+    assert (made.captures, made.warm_ups) == (6, 6 * WARM_UP)
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (conf_folder() / "loss").glob("*.yaml")))
@@ -163,7 +164,6 @@ def test_every_loss_can_be_captured(name, play, captures):
         ({"accumulation": 2}, "accumulation=2"),
         ({"precision": "fp16"}, "precision=fp16"),
         ({"compile": True}, "compile=true"),
-        ({"regularizers": {"lecam": LeCam()}}, "regularizer lecam"),
     ],
 )
 def test_what_cannot_be_captured_is_refused(arguments, misfit, game):
@@ -172,15 +172,16 @@ def test_what_cannot_be_captured_is_refused(arguments, misfit, game):
 
 
 def test_the_cpu_is_refused(play):
-    with pytest.raises(UserError, match="cuda_graphs=true needs a CUDA GPU, and this game is played on the CPU"):
+    with pytest.raises(UserError, match="cuda_graphs=true needs a CUDA GPU, and this training runs on the CPU"):
         play(cuda_graphs=True)
 
 
 class Waits(Regularizer):
     """A penalty that looks at a number."""
 
-    def discriminator_penalty(self, play):
-        return play.real_logits * float(play.real_logits.mean().item() > 0)
+    def penalty(self, step):
+        logits = step.real.out.logits
+        return logits * float(logits.mean().item() > 0)
 
 
 class DrawsMore(Regularizer):
@@ -190,20 +191,20 @@ class DrawsMore(Regularizer):
         super().__init__()
         self.left = calls
 
-    def discriminator_penalty(self, play):
+    def penalty(self, step):
         self.left -= 1
-        return play.real_logits + sum(play.draws.normal("more").mean() for _ in range(self.left < 0))
+        return step.real.out.logits + sum(step.noise.normal("more").mean() for _ in range(self.left < 0))
 
 
 NOT_CAPTURABLE = [
-    (Waits(), r"^the discriminator's move can't be captured: set cuda_graphs=false \(.* when stream is capturing"),
-    (DrawsMore(1), "^more isn't drawn in every move of its kind: set cuda_graphs=false"),
-    (DrawsMore(WARM_UP), "^more isn't drawn in every move of its kind: set cuda_graphs=false"),
+    (Waits(), r"^the update of discriminator can't be captured: set cuda_graphs=false \(.* when stream is capturing"),
+    (DrawsMore(1), "^more isn't drawn in every update of its kind: set cuda_graphs=false"),
+    (DrawsMore(WARM_UP), "^more isn't drawn in every update of its kind: set cuda_graphs=false"),
 ]
 
 
 @pytest.mark.parametrize(("regularizer", "message"), NOT_CAPTURABLE)
-def test_a_move_that_turns_out_not_to_be_capturable_is_told(regularizer, message, play, captures):
+def test_an_update_that_turns_out_not_to_be_capturable_is_told(regularizer, message, play, captures):
     with pytest.raises(UserError, match=message):
         play(rounds=6, regularizers={"it": regularizer}, cuda_graphs=True)
 

@@ -24,7 +24,7 @@ class Notes(pl.Callback):
         self.seen.append(("end", gan.round, number, deepcopy(loop.batch_progress.state_dict()), trainer.current_epoch))
 
     def on_train_end(self, trainer, gan):
-        self.light = isinstance(trainer.fit_loop.epoch_loop.advance, fast_loop.LightRound)
+        self.fast = isinstance(trainer.fit_loop.epoch_loop.advance, fast_loop.FastBatchLoop)
         self.seen.append(trainer.fit_loop.state_dict())
 
 
@@ -39,7 +39,7 @@ def test_the_short_way_is_lightnings_way(play, monkeypatch, tmp_path):
             own(monkeypatch)
         notes, log = Notes(), Log()
         gan = play(rounds=7, log_every=2, callbacks=[log, notes, SampleGrid(tmp_path, 3, count=4), Preemption()])
-        assert notes.light == ours
+        assert notes.fast == ours
         played.append((gan.state_dict(), notes.seen, log.latest))
     (first, seen, row), (second, seen_too, row_too) = played
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -60,7 +60,7 @@ def test_a_game_may_be_resumed_from_one_way_in_the_other(cut, play, monkeypatch,
     own(monkeypatch)
     notes = Notes()
     resumed = play(rounds=6, callbacks=[notes], checkpoint=tmp_path / "cut.ckpt")
-    assert notes.light
+    assert notes.fast
     assert resumed.round == 6
     assert all(
         torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
@@ -73,4 +73,4 @@ def test_where_others_take_part_lightning_does_it(what, play, monkeypatch):
     notes = Notes()
     theirs = [pl.callbacks.LambdaCallback()] if what == "callback" else []
     play(rounds=1, callbacks=[notes, *theirs], trainer={"profiler": "simple"} if what == "profiler" else None)
-    assert notes.light == (what == "nothing")
+    assert notes.fast == (what == "nothing")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
+from gan_research.augmentations import InstanceNoise
 from gan_research.losses import NonSaturating, Relativistic
 from gan_research.networks import MLPDiscriminator
-from gan_research.regularizers import Consensus, InstanceNoise
+from gan_research.regularizers import Consensus
 from gan_research.training.minibatch import Minibatch
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
@@ -40,7 +41,7 @@ def test_the_step_is_along_the_gradient_of_one_big_batch(game, play):
     gan = game(**arguments)
     latents = Draws(stream_seed(5, "generator"), 0, 12, 0, 12).rows("latents", gan.prior.sample)
     parameters = list(gan.generator.parameters())
-    slopes = torch.autograd.grad(softplus(-gan.discriminator(gan.generator(latents))).mean(), parameters)
+    slopes = torch.autograd.grad(softplus(-gan.discriminator(gan.generator(latents)).logits).mean(), parameters)
     for new, old, slope in zip(played.generator.parameters(), parameters, slopes, strict=True):
         assert (new - (old - rate * slope)).abs().max() < 1e-6
         assert slope.abs().max() > 1e-4
@@ -55,7 +56,7 @@ def test_accumulation_changes_nothing(accumulation, packing, play):
         "discriminator": partial(MLPDiscriminator, width=8, depth=1, packing=packing),
     }
     one, parts = (
-        play(accumulation=n, regularizers={"noise": InstanceNoise(0.3)}, **arguments) for n in (1, accumulation)
+        play(accumulation=n, augmentations={"noise": InstanceNoise(0.3)}, **arguments) for n in (1, accumulation)
     )
     assert distance(one, parts) < 1e-6
 

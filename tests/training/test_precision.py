@@ -8,7 +8,7 @@ import torch
 from gan_research.config.compose import compose_train
 from gan_research.data import Digits
 from gan_research.regularizers import DRAGAN, R1, Consensus, GradientPenalty, Regularizer
-from gan_research.training.precision import Passes
+from gan_research.training.precision import Forward
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.tf32 import products, temporarily
@@ -23,20 +23,23 @@ SGD = partial(torch.optim.SGD, lr=2.0)
 class AfterStep(Regularizer):
     """D's logits on the same reals before and after its step, in the middle of the round."""
 
+    full_precision = False
+
     def __init__(self):
         super().__init__(weight=0.0)
         self.moved, self.stale, self.kinds = [], [], set()
 
-    def discriminator_penalty(self, play):
-        self.view, self.before = play, play.discriminator(play.real).detach()
-        self.kinds |= {play.real_logits.dtype, play.fake_logits.dtype, play.fake.dtype, play.latents.dtype}
-        return torch.zeros(len(play.real))
+    def penalty(self, step):
+        real, fake = step.real, step.fake
+        self.view, self.before = step, step.D(real.images).logits.detach()
+        self.kinds |= {real.out.logits.dtype, fake.out.logits.dtype, fake.images.dtype, step.latents.dtype}
+        return torch.zeros(len(real.images))
 
     def after_step(self, player, network):
         if player == "discriminator":
             with torch.no_grad():
-                after = self.view.discriminator(self.view.real)
-                fresh = self.view.exact_discriminator(self.view.real)
+                after = self.view.D(self.view.real.images).logits
+                fresh = network(self.view.real.images).logits
             self.moved.append((after - self.before).abs().max().item())
             self.stale.append((after - fresh).abs().max().item())
 
@@ -99,13 +102,13 @@ def test_losses_agree_with_those_of_float32_over_50_rounds(precision, play):
 
 def test_each_player_has_a_scaler_of_its_own_and_a_checkpoint_holds_both(play, tmp_path):
     gan = play(rounds=2, precision="fp16")
-    d, g = (gan._steps[player].scaler for player in ("discriminator", "generator"))
+    d, g = (gan._optimizers[player].scaler for player in ("discriminator", "generator"))
     assert d is not g
     d.update(16.0)
     assert (d.get_scale(), g.get_scale()) == (16.0, 65536.0)
     gan.trainer.save_checkpoint(tmp_path / "a.ckpt")
     again = play(rounds=2, precision="fp16", checkpoint=tmp_path / "a.ckpt")
-    assert [steps.scaler.get_scale() for steps in again._steps.values()] == [16.0, 65536.0]
+    assert [optimizer.scaler.get_scale() for optimizer in again._optimizers.values()] == [16.0, 65536.0]
 
 
 class Overflowing(Regularizer):
@@ -113,9 +116,9 @@ class Overflowing(Regularizer):
 
     calls = 0
 
-    def discriminator_penalty(self, play):
+    def penalty(self, step):
         self.calls += 1
-        return play.fake_logits * (1e36 if self.calls == 1 else 0.0)
+        return step.fake.out.logits * (1e36 if self.calls == 1 else 0.0)
 
 
 def test_a_step_that_overflows_is_left_out_and_the_scale_lowered(game, play):
@@ -123,7 +126,7 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_lowered(game, play):
     before = [p.clone() for p in gan.discriminator.parameters()]
     play(gan=gan)
     assert all(torch.equal(a, b) for a, b in zip(before, gan.discriminator.parameters(), strict=True))
-    assert [steps.scaler.get_scale() for steps in gan._steps.values()] == [32768.0, 65536.0]
+    assert [optimizer.scaler.get_scale() for optimizer in gan._optimizers.values()] == [32768.0, 65536.0]
     assert gan.updates == {"discriminator": 1, "generator": 1}
     assert gan.loss_log.flush()["gradient_norm/discriminator"].item() == 0.0
 
@@ -158,10 +161,10 @@ def test_float32_is_tf32_only_where_it_was_asked_for(game):
     gan, gpu, before = game(), torch.device("cuda"), flags()
     players = gan.generator, gan.discriminator, None
     for precision, inside in (("32", "ieee"), ("bf16", "ieee"), ("tf32", "tf32")):
-        passes = Passes(*players, precision, gpu, compiled=False)
-        with passes.playing():
+        forward = Forward(*players, precision, gpu, compiled=False)
+        with forward.training():
             assert flags() == (inside, inside)
-            with passes.exactly():
+            with forward.full_precision():
                 assert flags() == ("ieee", "ieee")
             assert flags() == (inside, inside)
         assert flags() == before
