@@ -25,6 +25,7 @@ from gan_research.regularizers import Progress, Regularizer, Step
 from gan_research.sampling.priors import UniformPrior
 from gan_research.theory.optimum import minimiser
 from gan_research.theory.tape import Tape
+from gan_research.training.checks import check_objective
 from gan_research.training.gan import OptimizerFactory
 from gan_research.training.minibatch import Minibatch
 from gan_research.training.objective import Objective, Penalties
@@ -147,8 +148,7 @@ class DiracGAN:
         forward = Forward(*self._networks.values(), None, "64", torch.device("cpu"), compiled=False)
         prior = UniformPrior(1)
         self._objective = DiracObjective(forward, self._networks, loss, prior, regularizers, augmentations)
-        for regularizer in regularizers.values():
-            regularizer.check(self._objective)
+        check_objective(self._objective, fakes_per_real=1, accumulation=1)
         self._size(2)  # the least of which a standard deviation can be taken
         self._settle()
         self._tape = Tape(self._field_at, torch.tensor([0.3, -0.2], dtype=torch.float64))

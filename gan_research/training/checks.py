@@ -110,7 +110,8 @@ def check_extras(discriminator: nn.Module, regularizers: Mapping[str, Regularize
         if missing := [extra for extra in regularizer.needs_extras if extra not in provided]:
             raise UserError(
                 f"regularizer {name} ({type(regularizer).__name__}) needs a discriminator whose head provides "
-                f"'{missing[0]}', and {type(head).__name__} provides {', '.join(provided) or 'no extras'}: choose head="
+                f"'{missing[0]}', and {type(head or discriminator).__name__} provides "
+                f"{', '.join(provided) or 'no extras'}: choose head="
             )
     used = {extra for r in regularizers.values() for extra in r.needs_extras}
     if unused := [extra for extra in provided if extra not in used]:

@@ -7,7 +7,7 @@ from functools import cache, partial
 import pytest
 import torch
 
-from gan_research.augmentations import Augmentation, InstanceNoise
+from gan_research.augmentations import InstanceNoise
 from gan_research.config.build import make
 from gan_research.config.compose import choice, current_choices
 from gan_research.losses import KL, LeastSquares, Minimax, NonSaturating, Wasserstein
@@ -327,14 +327,17 @@ def losses():
     return {name: make(choice("loss", name)) for name in current_choices("loss")}
 
 
-@pytest.mark.parametrize("name", groups()["regularizer"])
-def test_every_loss_goes_with_every_regularizer(name):
+COMPONENTS = [(group, name) for group in ("regularizer", "augment") for name in current_choices(group)]
+
+
+@pytest.mark.parametrize(("group", "name"), COMPONENTS)
+def test_every_loss_goes_with_every_component(group, name):
     """The field recorded at one state is the one computed at others, and the Jacobian its derivative."""
-    regularizers = {name: node} if (node := make(choice("regularizer", name))) is not None else {}
+    components = {name: node} if (node := make(choice(group, name))) is not None else {}
     studied = 0
     for loss in losses().values():
         try:
-            game = DiracGAN(loss, regularizers, nodes=16)
+            game = DiracGAN(loss, components, nodes=16)
         except UserError:
             continue
         studied += 1
@@ -346,4 +349,4 @@ def test_every_loss_goes_with_every_regularizer(name):
             torch.testing.assert_close(game.jacobian, differences.T, rtol=1e-5, atol=1e-5)
         else:
             assert game.jump > 1
-    assert studied == (4 if name == "label_smoothing" else len(losses()))
+    assert studied == {"label_smoothing": 4, "auxiliary_classifier": 0}.get(name, len(losses()))

@@ -16,7 +16,7 @@ from gan_research.utils.errors import UserError
 
 
 def dirac(given: Arguments) -> int:
-    """The Dirac-GAN of one loss with its regularisers, or the table of all pairs."""
+    """The Dirac-GAN of one loss with its regularizers and augmentations, or the table of all pairs."""
     if "--all" in given.options:
         return dirac_table(given)
     composition = compose_train(given.overrides, given.config_dir)
@@ -59,14 +59,19 @@ def dirac(given: Arguments) -> int:
 
 
 def dirac_table(given: Arguments) -> int:
-    """Which losses converge with which regularisers, each of weight 1 where it has one."""
+    """Which losses converge with which regularizers and augmentations, each of weight 1 where it has one.
+
+    What goes with no loss, as it needs more than the Dirac-GAN has, is left out.
+    """
     composition = compose_train(given.overrides, given.config_dir)
-    regularizers: dict[str, dict[str, Any]] = {}
-    for name, node in all_choices(given, "regularizer").items():
+    components: dict[str, dict[str, Any]] = {}
+    for name, node in {**all_choices(given, "regularizer"), **all_choices(given, "augment")}.items():
         node = node | ({"weight": 1.0} if "weight" in node else {})
-        regularizers[name] = {name: make(node)} if node else {}
+        components[name] = {name: make(node)} if node else {}
     rates = composition.config["optimizer"]["generator"]["lr"], composition.config["rounds"]
-    rows = table(all_losses(given), regularizers, time=rates[0] * rates[1], lr=rates[0])
+    rows = table(all_losses(given), components, time=rates[0] * rates[1], lr=rates[0])
+    studied = {row.regularizer for row in rows if row.flow != "refused"}
+    rows = [row for row in rows if row.regularizer in studied]
     numbers = {"rows": [plain_row(row) for row in rows]}
     ways = ("flow", "simultaneous", "alternating")
     alike: dict[tuple[str, ...], list[str]] = {}

@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from gan_research.cli.arguments import Arguments
 from gan_research.config.build import make
-from gan_research.config.compose import Composition, choice, groups
+from gan_research.config.compose import Composition, choice, current_choices
 from gan_research.losses import AdversarialLoss
 from gan_research.runs.history import History
 from gan_research.runs.run import Run
@@ -82,4 +82,5 @@ def all_losses(given: Arguments) -> dict[str, AdversarialLoss]:
 
 
 def all_choices(given: Arguments, group: str) -> dict[str, dict[str, Any]]:
-    return {name: choice(group, name, given.config_dir) for name in groups(given.config_dir)[group]}
+    """Return the nodes of a group's choices by name, without deprecated ones."""
+    return {name: choice(group, name, given.config_dir) for name in current_choices(group, given.config_dir)}
