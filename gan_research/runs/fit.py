@@ -167,7 +167,7 @@ def names(composition: Composition) -> tuple[str, str]:
     """The run's name, for people, and its group, equal for runs that differ in their seed only."""
     config, choices = composition.config, composition.choices
     networks = "-".join(dict.fromkeys([choices["generator"], choices["discriminator"]]))
-    loss = "+".join([choices["loss"], *(config["regularizer"] or {})])
+    loss = "+".join([choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})])
     stem = config["name"] or "-".join([choices["experiment"] or choices["data"], networks, loss])
     seedless = config | {"data": {k: v for k, v in config["data"].items() if k != "seed"}}
     for key in ("seed", "output", "name", "tags", "logger", "watch", "health", "trainer", "launcher"):

@@ -21,7 +21,7 @@ class StudyRun:
 
     def __init__(self, given: Arguments, composition: Composition, name: str):
         config = composition.config
-        of = "+".join([composition.choices["loss"], *(config["regularizer"] or {})])
+        of = "+".join([composition.choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})])
         every_loss = name == "losses" or name == "dirac-all" or (name == "saturation" and not given.sets("loss"))
         stem = f"theory-{name}" if every_loss else f"theory-{name}-{of}"
         self.name = name
