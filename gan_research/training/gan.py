@@ -33,6 +33,7 @@ from gan_research.training.optimization import Steps
 from gan_research.training.precision import Passes, Precision, frozen, require_precision
 from gan_research.training.schedule import Move, Schedule
 from gan_research.utils.errors import UserError
+from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.rng import Draws, seed_layers, stream_seed
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -494,7 +495,7 @@ def describe_game(gan: GAN) -> dict[str, Any]:
 def refuse_other_game(saved: dict[str, Any], current: dict[str, Any]) -> None:
     """Raise with the differences if a checkpoint's players aren't those that want to go on from it."""
     keys = ("generator", "discriminator", "prior", "ema")
-    if changes := differences({k: saved[k] for k in keys}, {k: current[k] for k in keys}):
+    if changes := differences(*(renamed_targets({key: game[key] for key in keys}) for game in (saved, current))):
         raise UserError("the checkpoint holds another game: " + "; ".join(changes))
 
 
