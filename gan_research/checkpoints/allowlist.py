@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gan_research.utils.errors import UserError
+from gan_research.utils.renamed import renamed
 
 OWN = (
     "augmentations", "callbacks", "data", "distributed", "losses", "metrics", "networks", "regularizers",
@@ -38,6 +39,7 @@ def require_allowed(part: Any, allow: Sequence[str] = ()) -> None:
 
 def allowed(target: Any, allow: Sequence[str] = ()) -> Any:
     """The class that `target` names, imported only if it may be built."""
+    target = renamed(target) if isinstance(target, str) else target
     if target not in SINGLE and not _within(target, (*ALLOWED, *allow)):
         raise refusal(target)
     try:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
+from gan_research.utils.renamed import renamed_targets
 
 MARK = "gan_research"
 """The key under which a checkpoint holds what is this project's."""
@@ -76,7 +77,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]  # torch's advice is to trust
         raise Damaged(f"{path} can't be read as a checkpoint (truncated, damaged, or not one): {reason}") from error
-    game_of(checkpoint, path)
+    checkpoint[MARK] = game_of(checkpoint, path)
+    if "config" in checkpoint:
+        checkpoint["config"] = renamed_targets(checkpoint["config"])
     return checkpoint
 
 
@@ -116,7 +119,7 @@ def game_of(checkpoint: Any, name: str | Path = "this") -> dict[str, Any]:
     game = checkpoint[MARK]
     if game["format"] > FORMAT:
         raise UserError(f"{name} was written by a newer gan_research ({game['version']}): update to read it")
-    return game
+    return renamed_targets(game)
 
 
 def open_checkpoint(path: str | Path) -> tuple[Path, dict[str, Any]]:

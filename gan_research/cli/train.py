@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         from gan_research.launchers import submission
         from gan_research.runs import fit
 
-        if submission.resubmitted(given, path):
+        if submission.resubmitted(path, given.overrides, config_dir, given.allow):
             return 0
         trainer = fit.trainer_of(path, overrides, config_dir, given.allow)
         return on_its_devices(trainer, arguments, lambda: fit.go_on(path, overrides, config_dir, given.allow))
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     from gan_research.launchers import submission
     from gan_research.runs import auto_resume, fit
 
-    if submission.submitted(given, composition):
+    if submission.submitted(composition, given.overrides, config_dir, given.allow):
         return 0
 
     def play() -> int:

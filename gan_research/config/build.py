@@ -23,6 +23,7 @@ from gan_research.metrics import Evaluation
 from gan_research.training.checks import refuse_precision, require_contract
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
+from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.rng import stream_seed
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
     """
     if not node:
         return None
+    node = renamed_targets(node)
     if node.get("_partial_"):
         return instantiate(node, _convert_="all")
     if given := sorted(set(node) & set(late)):

@@ -17,6 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.config.schema import PAPER, check, check_multirun, missing_values, target_of
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.renamed import renamed_targets
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ def choice(
     except InterpolationKeyError as error:
         raise UserError(f"{group}={name} doesn't suit these data: {str(error).splitlines()[0]}") from error
     assert isinstance(node, dict)
-    return {str(key): value for key, value in node.items()}
+    return {str(key): value for key, value in renamed_targets(node).items()}
 
 
 def experiment(name: str, config_dir: Path | None = None) -> dict[str, Any]:
@@ -208,7 +209,7 @@ def experiment(name: str, config_dir: Path | None = None) -> dict[str, Any]:
     bases = [base for base in file.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
     merged = OmegaConf.to_container(OmegaConf.merge(*(experiment(base, config_dir) for base in bases), file))
     assert isinstance(merged, dict)
-    return {str(key): value for key, value in merged.items()}
+    return {str(key): value for key, value in renamed_targets(merged).items()}
 
 
 def _compose(
@@ -237,6 +238,7 @@ def _compose(
     except yaml.YAMLError as error:
         raise UserError("a config file is not valid YAML: " + " ".join(str(error).split())) from error
     assert isinstance(config, dict)
+    config = renamed_targets(config)  # overrides, and choices of the user's own, may be older
     if allow is not None:
         require_allowed(config, allow)
     return {str(key): value for key, value in config.items()}, choices

@@ -12,6 +12,7 @@ from pydantic.errors import PydanticUserError
 
 from gan_research.training.precision import Precision
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.renamed import renamed
 
 Node = dict[str, Any]
 INSTRUCTIONS = {"_target_", "_partial_"}
@@ -112,7 +113,7 @@ def check_nodes(value: Any, name: str) -> Any:
 def target_of(node: Node, name: str) -> Any:
     """The class or function that a component names."""
     try:
-        return get_object(node["_target_"])
+        return get_object(renamed(node["_target_"]))
     except KeyError:
         raise UserError(f"{name} has no _target_: name the class that it configures") from None
     except Exception as error:

@@ -30,6 +30,7 @@ from gan_research.runs.run import Run, source_digest
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import RESUME, UserError
+from gan_research.utils.renamed import renamed_targets
 
 CHANGEABLE = {
     "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
@@ -72,7 +73,7 @@ def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequ
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
     """The trainer that a run was last played by, or that `overrides` choose now."""
     run = run_at(path)
-    node = yaml.safe_load((run.folder / "config.yaml").read_text())["trainer"]
+    node = renamed_targets(yaml.safe_load((run.folder / "config.yaml").read_text())["trainer"])
     if any(override.lstrip("+~").startswith("trainer") for override in overrides):
         words = again(run.overrides, overrides)
         node = compose_train(words, config_dir or run.config_dir, allow).config["trainer"]

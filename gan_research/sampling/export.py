@@ -14,6 +14,7 @@ from gan_research.checkpoints.rebuild import rebuild
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json, write_atomically
+from gan_research.utils.renamed import renamed_targets
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -58,7 +59,7 @@ def is_export(path: str | Path) -> bool:
 
 def read_config(folder: str | Path) -> dict[str, Any]:
     """What the config.json of an export says."""
-    config: dict[str, Any] = json.loads((Path(folder) / CONFIG).read_text())
+    config: dict[str, Any] = renamed_targets(json.loads((Path(folder) / CONFIG).read_text()))
     if config[FORMAT_KEY] > FORMAT:
         raise UserError(f"{folder} was exported by a newer gan_research ({config['version']}): update to read it")
     for node in (config, config["generator"]):

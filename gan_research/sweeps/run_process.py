@@ -3,6 +3,7 @@
 import atexit
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -75,8 +76,6 @@ def play(words: list[str], slot: Slot, variables: dict[str, str], log: str) -> N
     """`gan`, in a process that was forked."""
     import torch
 
-    from gan_research.cli import main
-
     os.setsid()
     nothing, written = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_APPEND)
     for stream, target in ((nothing, 0), (written, 1), (written, 2)):
@@ -86,7 +85,7 @@ def play(words: list[str], slot: Slot, variables: dict[str, str], log: str) -> N
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # the variable is read when torch is imported
     sys.argv = ["gan", *words]
     try:
-        sys.exit(main(words))
+        runpy.run_module("gan_research", run_name="__main__")
     finally:
         atexit._run_exitfuncs()  # multiprocessing leaves them out
         sys.stdout.flush()

@@ -18,6 +18,7 @@ from gan_research.sweeps.search import Proposal, Search, Task
 from gan_research.sweeps.trials import Seen, State, Trial, TrialRun
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
+from gan_research.utils.renamed import renamed_targets
 
 RECORD = "sweep.json"
 
@@ -76,7 +77,7 @@ class Sweep:
     def open(cls, folder: Path) -> "Sweep":
         """The sweep that lives in `folder`."""
         try:
-            record = json.loads((folder / RECORD).read_text())
+            record = renamed_targets(json.loads((folder / RECORD).read_text()))
             axes = [Axis(**axis | {"choices": axis["choices"] and tuple(axis["choices"])}) for axis in record["axes"]]
             return cls(folder, **record | {"axes": axes})
         except (FileNotFoundError, NotADirectoryError):

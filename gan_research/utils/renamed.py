@@ -1,0 +1,64 @@
+"""Names that modules and classes had in earlier versions: they stand in checkpoints, exports, configs and records."""
+
+from typing import Any
+
+RENAMED = {
+    "gan_research.cli.build": "gan_research.config.build",
+    "gan_research.crash": "gan_research.callbacks.crash_report",
+    "gan_research.description": "gan_research.checkpoints.rebuild",
+    "gan_research.divergences": "gan_research.losses.divergences",
+    "gan_research.ema": "gan_research.training.ema",
+    "gan_research.errors": "gan_research.utils.errors",
+    "gan_research.exports": "gan_research.sampling.export",
+    "gan_research.figures": "gan_research.utils.plotting",
+    "gan_research.files": "gan_research.utils.files",
+    "gan_research.float32": "gan_research.utils.tf32",
+    "gan_research.gan": "gan_research.training.gan",
+    "gan_research.graphs": "gan_research.training.cuda_graphs",
+    "gan_research.light_loop": "gan_research.training.fast_loop",
+    "gan_research.lr_schedules": "gan_research.training.lr_schedules",
+    "gan_research.minibatch": "gan_research.training.minibatch",
+    "gan_research.passes": "gan_research.training.precision",
+    "gan_research.pixels": "gan_research.utils.images",
+    "gan_research.priors": "gan_research.sampling.priors",
+    "gan_research.ranks": "gan_research.distributed.slurm",
+    "gan_research.recorder": "gan_research.training.loss_log",
+    "gan_research.sampling.Drawing": "gan_research.sampling.sampler.Drawing",
+    "gan_research.sampling.Sampler": "gan_research.sampling.sampler.Sampler",
+    "gan_research.schedule": "gan_research.training.schedule",
+    "gan_research.signals": "gan_research.utils.signals",
+    "gan_research.steps": "gan_research.training.optimization",
+    "gan_research.streams": "gan_research.utils.rng",
+    "gan_research.tracking.CSVLogger": "gan_research.runs.loggers.CSVLogger",
+    "gan_research.tracking.History": "gan_research.runs.history.History",
+    "gan_research.tracking.MLFlowLogger": "gan_research.runs.loggers.MLFlowLogger",
+    "gan_research.tracking.Run": "gan_research.runs.run.Run",
+    "gan_research.tracking.TensorBoardLogger": "gan_research.runs.loggers.TensorBoardLogger",
+    "gan_research.tracking.WandbLogger": "gan_research.runs.loggers.WandbLogger",
+    "gan_research.tracking.folder": "gan_research.runs.files",
+    "gan_research.tracking.history": "gan_research.runs.history",
+    "gan_research.tracking.loggers": "gan_research.runs.loggers",
+    "gan_research.tracking.run": "gan_research.runs.run",
+    "gan_research.watchdog": "gan_research.callbacks.watchdog",
+}
+"""Old name -> today's, of modules and of classes; a module's name stands for all that is in it."""
+
+
+def renamed(name: str) -> str:
+    """Return today's name of a class or module."""
+    start = name
+    while start:
+        if start in RENAMED:
+            return RENAMED[start] + name[len(start) :]
+        start = start.rpartition(".")[0]
+    return name
+
+
+def renamed_targets(node: Any) -> Any:
+    """Return plain containers with today's name under each `_target_`, however deep; all else as it is."""
+    if isinstance(node, dict):
+        return {
+            key: renamed(value) if key == "_target_" and isinstance(value, str) else renamed_targets(value)
+            for key, value in node.items()
+        }
+    return type(node)(map(renamed_targets, node)) if type(node) in (list, tuple) else node

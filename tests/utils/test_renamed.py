@@ -1,0 +1,64 @@
+"""Names of earlier versions: each leads to what is there today, and nobody else's names are touched."""
+
+import pkgutil
+
+import pytest
+
+from gan_research.checkpoints.allowlist import allowed
+from gan_research.training.ema import EMA
+from gan_research.utils.renamed import RENAMED, renamed, renamed_targets
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_each_name_leads_to_what_is_there(old):
+    found = pkgutil.resolve_name(RENAMED[old])
+    name = f"{found.__module__}.{found.__qualname__}" if isinstance(found, type) else found.__name__
+    assert name == RENAMED[old]
+    assert renamed(old) == RENAMED[old]
+    assert renamed(f"{old}.Anything.inside") == f"{RENAMED[old]}.Anything.inside"
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_todays_names_stay(old):
+    assert renamed(RENAMED[old]) == RENAMED[old]
+    assert renamed(f"{RENAMED[old]}.Anything") == f"{RENAMED[old]}.Anything"
+
+
+@pytest.mark.parametrize("old", [old for old in RENAMED if old.rpartition(".")[2].islower()])
+def test_the_old_module_is_gone(old):
+    with pytest.raises(ImportError):
+        __import__(old)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torch.optim.Adam", "their.gan_research.ema.EMA", "gan_research", "gan_research.emacs.EMA",
+        "gan_research.data.Arrays", "gan_research.sampling.priors.GaussianPrior",
+        "gan_research.checkpoints.io.AtomicCheckpointIO", "",
+    ],
+)  # fmt: skip
+def test_other_names_stay(name):
+    assert renamed(name) == name
+
+
+def test_targets_are_renamed_however_deep_and_nothing_else():
+    old = {
+        "_target_": "gan_research.priors.GaussianPrior",
+        "name": "gan_research.priors.GaussianPrior",
+        "parts": [{"_target_": "gan_research.ema.EMA", "decay": 0.5}, ("gan_research.ema.EMA", None)],
+        "_partial_": True,
+    }
+    new = {
+        "_target_": "gan_research.sampling.priors.GaussianPrior",
+        "name": "gan_research.priors.GaussianPrior",
+        "parts": [{"_target_": "gan_research.training.ema.EMA", "decay": 0.5}, ("gan_research.ema.EMA", None)],
+        "_partial_": True,
+    }
+    assert renamed_targets(old) == new
+    assert renamed_targets(new) == new
+    assert old["_target_"] == "gan_research.priors.GaussianPrior"
+
+
+def test_an_old_name_may_be_built():
+    assert allowed("gan_research.ema.EMA") is EMA
