@@ -170,6 +170,7 @@ class Reproduction:
 
     def results(self) -> list["Result"]:
         """What has come out so far."""
+        from gan_research.reproduction import Published
         from gan_research.reproduction.gathering import gathered
         from gan_research.reproduction.result import Result
         from gan_research.sweeps.sweep import Sweep
@@ -179,6 +180,7 @@ class Reproduction:
         for name, composition in self.compositions.items():
             paper = compose_train([f"experiment={name}"], self.given.config_dir)
             assert paper.published is not None
+            claim = Published.of(paper.published)
             found.append(
                 Result(
                     recipe=name,
@@ -188,8 +190,8 @@ class Reproduction:
                     published=paper.published,
                     rounds=composition.config["rounds"],
                     paper_rounds=paper.config["rounds"],
-                    changes=changes(paper.config, composition.config),
-                    seeds=gathered(sweep, name, self.seeds),
+                    changes=changes(paper.config, composition.config, claim.followed),
+                    seeds=gathered(sweep, name, self.seeds, claim.followed),
                 )
             )
         return found
@@ -200,12 +202,12 @@ class Reproduction:
         return [*names, "--seeds", str(len(self.seeds)), "--budget", self.budget, *changed]
 
 
-def changes(paper: dict[str, Any], played: dict[str, Any]) -> list[str]:
-    """In what the game that is played isn't the recipe's."""
+def changes(paper: dict[str, Any], played: dict[str, Any], followed: Sequence[str] = ()) -> list[str]:
+    """Return what of the game isn't the recipe's, and, where the history of columns is judged, of its evaluations."""
     from gan_research.checkpoints import differences
     from gan_research.cli.fit import CHANGEABLE
 
-    bookkeeping = CHANGEABLE - {"rounds"}
+    bookkeeping = CHANGEABLE - ({"rounds", "evaluate_every"} if followed else {"rounds"})
     return [line for line in differences(paper, played) if line.partition(":")[0].partition(".")[0] not in bookkeeping]
 
 

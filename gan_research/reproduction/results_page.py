@@ -9,6 +9,7 @@ from gan_research.errors import UserError
 from gan_research.reproduction.published import Published
 from gan_research.reproduction.result import Result
 from gan_research.reproduction.table import duration, markdown_table, results_table
+from gan_research.reproduction.trajectory import bound, subject
 from gan_research.reproduction.verdict import RULE
 
 HEAD = """\
@@ -81,6 +82,8 @@ def facts(claim: Published, results: Sequence[Result]) -> Iterator[str]:
     if claim.tolerance:
         widths = ", ".join(f"{name} {n['tolerance']:g}" for name, n in claim.numbers.items() if "tolerance" in n)
         yield f"tolerance: {widths}: {claim.tolerance}"
+    for rule in claim.trajectory:
+        yield f"rule: {subject(rule)}: {bound(rule)}: {rule['why']}"
     if claim.differences:
         yield f"differs from the source: {'; '.join(claim.differences)}"
     for result in results:

@@ -8,8 +8,9 @@ import numpy as np
 
 from gan_research.report.protocols import OWN
 from gan_research.report.statistics import Interval, welch_interval
-from gan_research.reproduction.published import mismatches
+from gan_research.reproduction.published import Rule, mismatches
 from gan_research.reproduction.result import Result
+from gan_research.reproduction.trajectory import bound, found, keeps, subject
 
 Word = Literal["reproduced", "better", "not reproduced", "not comparable"]
 
@@ -18,7 +19,9 @@ RULE = (
     "budget, by all seeds, and measured by the source's protocol; else it is **not comparable**. It is **reproduced** "
     "where the mean is within the tolerance of the published value, or beyond it on the good side by no more than seed "
     "noise; **better** where the whole 95 % interval is beyond the tolerance on the good side (of one seed: the mean); "
-    "**not reproduced** otherwise, and where a seed diverged. That one recipe does better than another, by the same "
+    "**not reproduced** otherwise, and where a seed diverged. A rule about the history of evaluations (such as: at no "
+    "evaluation are there more than 6 modes) is judged for each seed by itself, and reproduced where every seed keeps "
+    "to it. That one recipe does better than another, by the same "
     "protocol, is reproduced where the 95 % interval of the difference of their means excludes 0, or only the other "
     "diverges with all seeds; a published failure, where all seeds diverge."
 )
@@ -46,8 +49,9 @@ def verdicts(result: Result, others: Mapping[str, Result]) -> list[Verdict]:
     """Of all that a recipe claims. others: recipe -> what came out of it at the same budget."""
     claim = result.claim
     numbers = [of_number(result, column) for column in claim.numbers]
+    histories = [of_trajectory(result, rule) for rule in claim.trajectory]
     orders = [of_order(result, other, column, others) for column, of in claim.better_than.items() for other in of]
-    return [*numbers, *([of_divergence(result)] if claim.diverges else []), *orders]
+    return [*numbers, *histories, *([of_divergence(result)] if claim.diverges else []), *orders]
 
 
 def of_number(result: Result, column: str) -> Verdict:
@@ -61,7 +65,8 @@ def of_number(result: Result, column: str) -> Verdict:
     if reason := incomparable(result, column):
         return verdict("not comparable", reason)
     if "tolerance" not in number:
-        return verdict("not comparable", "no tolerance is given")
+        ours_are = ": the networks aren't the source's" if result.claim.network == "ours" else ""
+        return verdict("not comparable", f"no tolerance is given{ours_are}")
     if len(result.finished) < len(result.seeds):
         return verdict("not reproduced", f"{diverged(result)} seeds diverged")
     sign = 1 if result.better[column] == "max" else -1
@@ -74,6 +79,25 @@ def of_number(result: Result, column: str) -> Verdict:
     if min(ends) > number["tolerance"]:
         return verdict("better", f"by {gain:.3g}")
     return verdict("reproduced", f"better by {gain:.3g}, within seed noise")
+
+
+def of_trajectory(result: Result, rule: Rule) -> Verdict:
+    """Return the verdict on a bound that every seed's history of evaluations has to keep."""
+    each = [found(rule, seed.curves.get(rule["column"], [])) for seed in result.finished]
+    known = [value for value in each if value is not None]
+
+    def verdict(word: Word, reason: str = "") -> Verdict:
+        return Verdict(subject(rule), bound(rule), ", ".join(f"{value:.4g}" for value in known), word, reason)
+
+    if reason := incomparable(result, rule["column"]):
+        return verdict("not comparable", reason)
+    if len(known) < len(each):
+        return verdict("not comparable", f"{rule['column']} isn't measured at every evaluation")
+    if len(result.finished) < len(result.seeds):
+        return verdict("not reproduced", f"{diverged(result)} seeds diverged")
+    if broken := sum(not keeps(rule, value) for value in known):
+        return verdict("not reproduced", f"not so with {broken} of {len(known)} seeds")
+    return verdict("reproduced")
 
 
 def of_divergence(result: Result) -> Verdict:

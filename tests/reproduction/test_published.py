@@ -16,6 +16,7 @@ CLAIM = {
     "evaluation": {"num_fake": 2500, "ema": False},
     "better_than": {"modes": ["worse"], "fid": ["other"]},
 }
+RULE = {"column": "modes", "statistic": "max", "since": 50, "at_most": 6, "why": "never covers them"}
 
 
 def test_what_it_says():
@@ -29,7 +30,12 @@ def test_what_it_says():
     ("change", "message"),
     [
         ({"source": {"files": ["a.py"]}}, "neither a paper nor a repository"),
-        ({"numbers": None, "better_than": None}, "no numbers, nor better_than or diverges"),
+        ({"numbers": None, "better_than": None}, "no numbers, trajectory, better_than or diverges"),
+        ({"trajectory": [RULE, RULE | {"column": ""}]}, r"trajectory\[1\] has no column"),
+        ({"trajectory": [RULE | {"why": " "}]}, r"trajectory\[0\] has no why"),
+        ({"trajectory": [RULE | {"at_least": 1}]}, "give one of at_most and at_least"),
+        ({"trajectory": [{k: v for k, v in RULE.items() if k != "at_most"}]}, "give one of at_most and at_least"),
+        ({"trajectory": [RULE | {"column": "largest_mode"}]}, "the number of a class, whose max says nothing"),
         ({"evaluation": {"num_fakes": 2500}}, "no published.evaluation.num_fakes: did you mean 'num_fake'"),
         ({"numbers": {"modes": {"spread": 1.0}}}, "modes has no value"),
         ({"spread": None}, "has a spread: say in published.spread"),
@@ -39,6 +45,14 @@ def test_what_it_says():
 def test_what_is_refused(change, message):
     with pytest.raises(UserError, match=message):
         Published(**CLAIM | change)
+
+
+def test_a_rule_is_about_columns():
+    moves = {"column": "largest_mode", "statistic": "changes", "at_least": 4, "why": "rotates"}
+    published = Published(**CLAIM | {"trajectory": [moves, RULE, moves | {"statistic": "distinct"}]})
+    assert published.followed == ["largest_mode", "modes"]
+    assert published.columns == ["modes", "largest_mode", "fid"]
+    assert Published(**CLAIM | {"numbers": None, "better_than": None, "trajectory": [RULE]}).columns == ["modes"]
 
 
 def test_in_what_a_protocol_differs():

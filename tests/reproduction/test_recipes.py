@@ -12,6 +12,7 @@ from gan_research.cli.compose import compose_train
 from gan_research.cli.reproduce import changes, claims
 from gan_research.errors import UserError
 from gan_research.reproduction import Published
+from gan_research.tracking import read_history
 
 CLAIMS = claims()
 DATA = Path(__file__).parents[2] / "data"
@@ -54,7 +55,7 @@ def test_its_claim_is_about_what_it_measures(recipe):
     assert composition.config["rounds"] == CLAIMS[recipe][1]
     config = composition.config
     measured, extractor = measured_by(config)
-    assert set(published.columns) <= measured
+    assert set(published.columns) - set(published.followed) <= measured
     for others in published.better_than.values():
         assert set(others) < set(CLAIMS) - {recipe}
     asked = published.evaluation
@@ -84,3 +85,6 @@ def test_its_smoke_budget(recipe, tmp_path, monkeypatch):
     status, run = fit.start(composition, words, None)
     assert status == 0
     assert rounds_played(run.folder) == composition.config["rounds"] < CLAIMS[recipe][1]
+    measured = [row for row in read_history(run.folder / "history.jsonl") if "protocol" in row]
+    if measured_by(composition.config)[1] is not None:  # the extractor's weights are here
+        assert {f"metrics/{column}" for column in Published.of(CLAIMS[recipe][0]).columns} <= set(measured[-1])
