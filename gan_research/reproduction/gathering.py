@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gan_research.report.folders import RUN, read_run
 from gan_research.report.records import Record
+from gan_research.reproduction.origin import parts_of
 from gan_research.reproduction.result import SeedResult, State, thinned
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import Trial
@@ -35,16 +37,18 @@ def of_trial(trial: Trial | None, seed: int, followed: Collection[str] = ()) -> 
     columns = [key for key in last if key.startswith(METRICS)]
     segments = json.loads((home / RUN).read_text())["segments"]
     final = run.rows[-1] if run.rows else {}
+    rounds = run.config["rounds"] if state == "finished" else final.get("round", 0)
     return SeedResult(
         seed=seed,
         state=state,
         reason=run.reason,
-        rounds=run.config["rounds"] if state == "finished" else final.get("round", 0),
+        rounds=rounds,
         kimg=final.get("kimg", 0.0),
         seconds=round(end.seconds if end and len(segments) == 1 else run.place(final, "seconds") or 0.0, 1),
         device=segments[-1].get("device", ""),
         commit=segments[-1].get("commit"),
         torch=segments[-1].get("torch", ""),
+        parts=parts_of(segments, rounds),
         values={key.removeprefix(METRICS): last[key] for key in columns} if state == "finished" else {},
         protocol=last.get("protocol", {}),
         better=last.get("better", {}),
@@ -53,11 +57,12 @@ def of_trial(trial: Trial | None, seed: int, followed: Collection[str] = ()) -> 
 
 
 def curve(run: Record, key: str, measured: Sequence[dict[str, Any]], followed: Collection[str]) -> list[list[float]]:
-    """Return [round, value] of a column: thinned, or of every evaluation where it is followed.
+    """Return [round, value] of a column by the last protocol: thinned, or of every evaluation where it is followed.
 
-    Empty for a followed column that some evaluation lacks: its history isn't known.
+    Empty for a followed column that isn't measured by that protocol at every evaluation: its history isn't known.
     """
-    points = run.points(key, "round")
+    alike = [row for row in measured if row["protocol"] == measured[-1]["protocol"]]
+    points = replace(run, rows=alike).points(key, "round")
     if key.removeprefix(METRICS) not in followed:
         return thinned(points)
     return [list(point) for point in points] if len(points) == len(measured) else []

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from inspect import signature
 from typing import Any, Literal
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from gan_research.errors import UserError, did_you_mean
-from gan_research.metrics.protocol import Protocol
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -87,9 +87,6 @@ class Published:
             raise UserError("published.source names neither a paper nor a repository: say where the claim is from")
         if not (numbers or trajectory or better_than or diverges):
             raise UserError("published has no numbers, trajectory, better_than or diverges: say what shall come out")
-        known = [field.name for field in fields(Protocol)]
-        if unknown := [name for name in evaluation or {} if name not in known]:
-            raise UserError(f"there is no published.evaluation.{unknown[0]}: {did_you_mean(unknown[0], known)}")
         for name, number in (numbers or {}).items():
             if "value" not in number:
                 raise UserError(f"published.numbers.{name} has no value")
@@ -107,13 +104,43 @@ class Published:
 
     @classmethod
     def of(cls, node: Mapping[str, Any]) -> "Published":
-        """What a config node says."""
-        return cls(**{key: value for key, value in node.items() if key != "_target_"})
+        """Return what a config node says. UserError where something is missing, or isn't known."""
+        given = {key: value for key, value in node.items() if key != "_target_"}
+        known = list(signature(cls).parameters)
+        if unknown := [key for key in given if key not in known]:
+            raise UserError(f"there is no published.{unknown[0]}: {did_you_mean(unknown[0], known)}")
+        if missing := [key for key in ("claim", "source", "protocol") if not given.get(key)]:
+            raise UserError(
+                f"published has no {missing[0]}: a recipe says what is claimed, by which source, how measured"
+            )
+        return cls(**given)
+
+    def check(self) -> None:
+        """Raise a UserError where it names what no evaluation has; imports the metrics, which takes seconds."""
+        from gan_research.metrics.base import METRICS
+        from gan_research.metrics.protocol import Protocol
+
+        known = [field.name for field in fields(Protocol)]
+        if unknown := [name for name in self.evaluation if name not in known]:
+            raise UserError(f"there is no published.evaluation.{unknown[0]}: {did_you_mean(unknown[0], known)}")
+        labels = {label for metric in METRICS.values() for label in metric.labels}
+        for place, rule in enumerate(self.trajectory):
+            if rule["column"] in labels and rule["statistic"] not in ("changes", "distinct"):
+                raise UserError(
+                    f"published.trajectory[{place}]: {rule['column']} is the number of a class, whose "
+                    f"{rule['statistic']} says nothing: choose changes or distinct"
+                )
 
     @property
     def columns(self) -> list[str]:
         """The columns of an evaluation that it is about."""
         return list(dict.fromkeys([*self.numbers, *self.followed, *self.better_than]))
+
+    @property
+    def count(self) -> int:
+        """How many verdicts there are on it."""
+        orders = sum(len(recipes) for recipes in self.better_than.values())
+        return len(self.numbers) + len(self.trajectory) + self.diverges + orders
 
     @property
     def followed(self) -> list[str]:
@@ -133,18 +160,6 @@ def check_rule(rule: Rule, name: str) -> None:
         raise UserError(f"{name} has no {missing[0]}: a rule has column, statistic, at_most or at_least, and why")
     if ("at_most" in rule) == ("at_least" in rule):
         raise UserError(f"{name}: give one of at_most and at_least")
-    if rule["column"] in labels() and rule["statistic"] not in ("changes", "distinct"):
-        raise UserError(
-            f"{name}: {rule['column']} is the number of a class, whose {rule['statistic']} says nothing: "
-            "choose changes or distinct"
-        )
-
-
-def labels() -> set[str]:
-    """Return the columns that are names of classes, as numbers."""
-    from gan_research.metrics.base import METRICS
-
-    return {label for metric in METRICS.values() for label in metric.labels}
 
 
 def mismatches(wanted: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:

@@ -1,13 +1,15 @@
 """`gan reproduce`: trainings of a paper's recipe, resumed and never begun anew, and what is said of them."""
 
+import contextlib
 import json
 import os
 import signal
 
 import pytest
 
+from gan_research.cli.reproduce import claims
 from gan_research.errors import RESUME
-from gan_research.tracking import read_history
+from gan_research.tracking import comparable, read_history
 
 RECIPE = """\
 # @package _global_
@@ -147,9 +149,90 @@ def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, se
     assert "8 of 24 rounds" in ended.output
 
 
+HALF = "0/*/checkpoints/round_00000500.ckpt"
+"""A checkpoint of the middle of a training."""
+
+ELSEWHERE = "from gan_research.tracking import run; run.device_name = lambda device: 'another CPU'"
+
+
+@pytest.mark.parametrize("harshly", [False, True])
+def test_killed_at_any_instant_no_seed_is_lost_or_doubled(harshly, recipes, server, tmp_path):
+    """Kill it after each step that leaves something on the disk; harshly: its training, too, which else ends its round.
+
+    Then let another machine finish it, as the record has to say.
+    """
+    whole = RECIPE.replace("rounds: 24", "rounds: 1500").replace(
+        "checkpoint_every: 4", "checkpoint_every: 500\nkeep_every: 500"
+    )
+    (recipes / "experiment" / "tiny.yaml").write_text(whole)
+    words = ["tiny", "--seeds", "2", "--config-dir", recipes, "--", "pool.runs=1"]
+    ended = server.start("reproduce", *words, f"output={tmp_path / 'undisturbed'}").ended(300)
+    assert ended.status == 0, ended
+    folder = tmp_path / "runs" / "reproduce-paper"
+    signs = [f"{trial}/{sign}" for trial in ("000", "001") for sign in ("trial.json", "0/*/run.json", HALF)]
+    for sign in ("sweep.json", *signs[:3], "000/0/end.json", *signs[3:]):
+        started = server.start("reproduce", *words, f"output={tmp_path / 'runs'}")
+        started.until(lambda sign=sign: list(folder.glob(sign)))
+        for pid in [*(started.ranks() if harshly else []), started.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        started.ended()
+    kept = tmp_path / "kept"
+    ended = server.start("reproduce", "--keep", kept, *words, f"output={tmp_path / 'runs'}", patch=ELSEWHERE).ended(300)
+    assert ended.status == 0, ended
+    other = tmp_path / "undisturbed" / "reproduce-paper"
+    assert [path.name for path in sorted(folder.glob("*/trial.json"))] == ["trial.json"] * 2
+    assert [len(list(folder.glob(f"{trial}/0/*/run.json"))) for trial in ("000", "001")] == [1, 1]
+    for trial, home in homes(folder).items():
+        rows = [
+            [comparable(row) for row in read_history(path / "history.jsonl")] for path in (home, homes(other)[trial])
+        ]
+        assert rows[0] == rows[1]
+    found, expected = (json.loads((path / "results.json").read_text())[0] for path in (folder, other))
+    for key in ("values", "curves", "rounds", "state", "protocol"):
+        assert [seed[key] for seed in found["seeds"]] == [seed[key] for seed in expected["seeds"]]
+    parts = [seed["parts"] for seed in found["seeds"]]
+    assert [part["rounds"] for part in parts[0]] == [[0, 1500]]
+    (_, middle), (again, last) = [part["rounds"] for part in parts[1]]
+    assert (middle, last) == (again, 1500)
+    assert 500 <= middle < 1500
+    assert [part["device"] for part in parts[1]] == [expected["seeds"][1]["device"], "another CPU"]
+    assert "note: tiny, seed 1: trained in parts: rounds 0 to" in ended.output
+    assert "1. tiny, seed 1: trained in parts: rounds 0 to" in (kept / "README.md").read_text()
+
+
+def test_a_record_of_more_seeds_is_not_replaced(recipes, gan, tmp_path):
+    words = ["--config-dir", recipes, "--keep", tmp_path / "kept", "--", f"output={tmp_path}", "pool.runs=1"]
+    assert gan("reproduce", "tiny", "--seeds", "2", "--budget", "smoke", *words).status == 0
+    before = (tmp_path / "kept/records/tiny-smoke.json").read_bytes()
+    said = gan("reproduce", "tiny", "--seeds", "1", "--budget", "smoke", *words)
+    assert said.status == 0
+    assert "tiny-smoke.json is left as it is: 2 of its seeds are over, and here 1" in said.output
+    assert (tmp_path / "kept/records/tiny-smoke.json").read_bytes() == before
+
+
+def test_the_list(recipes, gan, tmp_path):
+    said = gan("reproduce", "--list", "--config-dir", recipes)
+    assert said.status == 0
+    blocks = [line for line in said.output.splitlines() if not line.startswith(" ")]
+    assert {"tiny: a tiny net finds no mode", "wide: a tiny net finds no mode"} < set(blocks)
+    assert len(blocks) == 1 + len(claims(recipes))
+    said = gan("reproduce", "--list", "wide", "--config-dir", recipes)
+    assert said.output.splitlines()[1:] == [
+        "wide: a tiny net finds no mode",
+        "  published: reverse_kl 2 ± 0.5; modes 0; better modes than tiny (Somebody 2020, table 1)",
+        "  budgets: paper 24 rounds, smoke 8",
+        "  a seed takes: unknown: estimate it here by gan cost wide",
+        "  verdict: not run",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--list", "tinny"], "there is no recipe tinny: did you mean 'tiny'?"),
+        (["--list", "--keep", "nowhere"], "--keep nowhere: there is no folder nowhere/records, and so no verdict"),
+        (["--list", "tiny", "--", "rounds=3"], "--list trains nothing: leave out rounds=3"),
         (["tinny"], "there is no recipe tinny: did you mean 'tiny'?"),
         (["modes"], "modes claims nothing"),
         (["tiny", "--seeds", "0"], "--seeds 0: give at least 1"),

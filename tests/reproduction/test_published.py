@@ -44,7 +44,26 @@ def test_what_it_says():
 )
 def test_what_is_refused(change, message):
     with pytest.raises(UserError, match=message):
-        Published(**CLAIM | change)
+        Published(**CLAIM | change).check()
+
+
+def test_what_it_says_is_known():
+    Published(**CLAIM).check()
+
+
+@pytest.mark.parametrize("missing", ["claim", "source", "protocol"])
+def test_what_a_node_has_to_say(missing):
+    node = {"_target_": "gan_research.reproduction.Published", **CLAIM}
+    assert vars(Published.of(node)) == vars(Published(**CLAIM))
+    with pytest.raises(UserError, match=f"published has no {missing}"):
+        Published.of({key: value for key, value in node.items() if key != missing})
+    with pytest.raises(UserError, match=r"there is no published\.protokol: did you mean 'protocol'"):
+        Published.of({**node, "protokol": "x"})
+
+
+def test_how_many_verdicts_there_are_on_it():
+    assert Published(**CLAIM).count == 3
+    assert Published(**CLAIM | {"trajectory": [RULE, RULE], "diverges": True}).count == 6
 
 
 def test_a_rule_is_about_columns():

@@ -1,5 +1,7 @@
 """Every recipe: it can be judged by what it measures, and plays its smoke budget."""
 
+import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +53,7 @@ def measured_by(config):
 def test_its_claim_is_about_what_it_measures(recipe):
     composition = paper(recipe)
     published: Published = make(composition.published)
+    published.check()
     assert vars(published) == vars(Published.of(CLAIMS[recipe][0]))
     assert composition.config["rounds"] == CLAIMS[recipe][1]
     config = composition.config
@@ -62,6 +65,16 @@ def test_its_claim_is_about_what_it_measures(recipe):
     assert asked["num_fake"] == config["metrics"]["num_samples"]
     assert asked["ema"] == (config["ema"] is not None)
     assert extractor is None or asked.get("extractor", extractor) == extractor
+
+
+QUEUE = Path(__file__).parents[2] / "scripts/reproduce_cpu.sh"
+QUEUED = re.findall(r"^ +\w+\) \"\$2\" \d+ (.+) ;;$", QUEUE.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("recipe", " ".join(QUEUED).split())
+def test_a_killed_queue_loses_at_most_five_minutes(recipe):
+    cost = json.loads((QUEUE.parents[1] / "docs/results/costs" / f"{recipe}.json").read_text())
+    assert cost["seconds_per_round"] * paper(recipe).config["checkpoint_every"] <= 300
 
 
 @pytest.mark.long

@@ -51,7 +51,7 @@ def with_curves(*curves, **given):
         (([8, 8, 6, 2], [0, 0, 5, 6]), "reproduced", "6, 6"),
         (([8, 8, 6, 2], [0, 0, 7, 1]), "not reproduced: not so with 1 of 2 seeds", "6, 7"),
         (([8, 8, 7, 2], [0, 0, 7, 1]), "not reproduced: not so with 2 of 2 seeds", "7, 7"),
-        (([8, 8], [0, 0, 7, 1]), "not comparable: modes isn't measured at every evaluation", "7"),
+        (([8, 8], [0, 0, 7, 1]), "not comparable: modes isn't measured by one protocol at every evaluation", "7"),
     ],
 )
 def test_every_seed_is_judged_by_itself(curves, told, ours):
