@@ -201,6 +201,33 @@ def test_killed_at_any_instant_no_seed_is_lost_or_doubled(harshly, recipes, serv
     assert "1. tiny, seed 1: trained in parts: rounds 0 to" in (kept / "README.md").read_text()
 
 
+RULES = """\
+  trajectory:
+    - {column: largest_mode, statistic: distinct, at_least: 1, why: it is always somewhere}
+    - {column: modes, statistic: max, since: 8, at_most: -1, why: it has none}
+"""
+
+
+def test_a_claim_about_the_course_of_training(recipes, gan, tmp_path):
+    text = RECIPE.replace("{num_samples: 100}", "{num_samples: 100, metrics: [modes, largest_mode]}") + RULES
+    (recipes / "experiment" / "tiny.yaml").write_text(
+        text.replace("reverse_kl: {value: 2.0, spread: 0.5, tolerance: 1.0}, ", "")
+    )
+    words = ["tiny", "--seeds", "2", "--config-dir", recipes, "--", f"output={tmp_path}", "pool.runs=1"]
+    assert gan("reproduce", *words).status == 0
+    (found,) = json.loads((tmp_path / "reproduce-paper" / "results.json").read_text())
+    assert [verdict["word"] for verdict in found["verdicts"]] == ["not comparable", "reproduced", "not reproduced"]
+    assert found["verdicts"][2]["reason"] == "not so with 2 of 2 seeds"
+    for seed in found["seeds"]:
+        assert [round for round, _ in seed["curves"]["largest_mode"]] == [0, 8, 16, 24]
+        assert [round for round, _ in seed["curves"]["modes"]] == [0, 8, 16, 24]
+    assert (tmp_path / "reproduce-paper" / "tiny.html").stat().st_size > 10_000
+    assert gan("reproduce", *words, "evaluate_every=24").status == 0
+    (path,) = tmp_path.glob("reproduce-paper-*/results.json")
+    (found,) = json.loads(path.read_text())
+    assert {verdict["reason"] for verdict in found["verdicts"]} == {"changed: evaluate_every: 8 -> 24"}
+
+
 def test_a_record_of_more_seeds_is_not_replaced(recipes, gan, tmp_path):
     words = ["--config-dir", recipes, "--keep", tmp_path / "kept", "--", f"output={tmp_path}", "pool.runs=1"]
     assert gan("reproduce", "tiny", "--seeds", "2", "--budget", "smoke", *words).status == 0
