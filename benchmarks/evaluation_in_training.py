@@ -12,7 +12,7 @@ import time
 
 from gan_research.callbacks import Evaluate
 from gan_research.cli import main as gan
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 
 def main() -> None:

@@ -26,13 +26,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from gan_research.cli import fit
-from gan_research.cli.build import build_data, build_game
-from gan_research.cli.compose import compose_train
+from gan_research.config.build import build_data, build_game
+from gan_research.config.compose import compose_train
 from gan_research.data import Data, Points
 from gan_research.distributed import position
-from gan_research.gan import GAN
-from gan_research.graphs import WARM_UP
+from gan_research.runs import fit
+from gan_research.training.cuda_graphs import WARM_UP
+from gan_research.training.gan import GAN
 
 CASES = {
     "digits_mlp": [],

@@ -30,11 +30,11 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
-from gan_research.cli import fit
-from gan_research.cli.compose import compose_train
-from gan_research.cli.processes import master_port
+from gan_research.config.compose import compose_train
 from gan_research.distributed import joined, position
-from gan_research.gan import GAN
+from gan_research.launchers.local_processes import master_port
+from gan_research.runs import fit
+from gan_research.training.gan import GAN
 
 # --- several processes -----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-AFRESH = "from gan_research.cli import starting; starting.Forked = starting.fresh"
+AFRESH = "from gan_research.sweeps import run_process; run_process.Forked = run_process.fresh"
 PLAY = "; from gan_research.cli import main; raise SystemExit(main({words!r}))"
 
 

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-__version__ = "0.1.0"
+from gan_research._version import __version__
+
+__all__ = ["__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "load":  # imported when asked for: torch takes seconds
-        from gan_research.checkpoints import load
+        from gan_research.sampling.load import load
 
         return load
     raise AttributeError(f"module 'gan_research' has no attribute '{name}'")

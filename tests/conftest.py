@@ -11,15 +11,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from gan_research.checkpoints import AtomicCheckpointIO
+from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.data import Arrays
-from gan_research.gan import GAN
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
-from gan_research.priors import GaussianPrior
-from gan_research.streams import stream_seed
+from gan_research.sampling.priors import GaussianPrior
+from gan_research.training.gan import GAN
+from gan_research.utils.rng import stream_seed
 
-multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.cli.fit"])
+multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.runs.fit"])
 
 SGD = partial(torch.optim.SGD, lr=0.05)
 ADAM = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from gan_research.callbacks import SampleGrid
-from gan_research.cli.compose import compose_train
+from gan_research.config.compose import compose_train
 from gan_research.cost import PARTS, estimate
 from gan_research.cost.counting import Saved
 from gan_research.cost.evaluations import Trial, scaled
 from gan_research.cost.kinds import NOTHING, Kind, kinds_of, set_up
 from gan_research.cost.meter import times
 from gan_research.data import Digits
-from gan_research.errors import UserError
 from gan_research.regularizers import R1, InstanceNoise
-from gan_research.schedule import Schedule
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
 
 LATENTS, WIDTH, PIXELS, BATCH = 32, 16, 64, 8
 SMALL = (

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.cli.build import make
 from gan_research.cli.compare import parser
-from gan_research.cli.compose import choice, compose_multirun, compose_train, groups, of_sweep
 from gan_research.cli.evaluate import parse
 from gan_research.cli.theory import STUDIES
+from gan_research.config.build import make
+from gan_research.config.compose import choice, compose_multirun, compose_train, groups, of_sweep
 from gan_research.metrics import EXTRACTORS, METRICS
 from gan_research.sweeps.points import examples, split
 from gan_research.sweeps.search import joined

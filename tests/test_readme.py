@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.cli.compose import compose_multirun, compose_train, groups, of_sweep
+from gan_research.config.compose import compose_multirun, compose_train, groups, of_sweep
 from gan_research.sweeps.points import examples, split
 from gan_research.sweeps.search import joined
 

@@ -18,7 +18,7 @@ PATCH = "GAN_TEST_PATCH"
 
 KILLED = """
 import os, signal
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 play = GAN.training_step
 
@@ -44,14 +44,14 @@ class Ended(NamedTuple):
 class Server:
     """Starts `gan`; when it is closed, or the tests are killed, all that it started is killed."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **variables):
         self.folder, self.count = folder, 0
         self.process = subprocess.Popen(
             [sys.executable, __file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
         )
         assert self.ask(alive=True) == {}
 
@@ -179,14 +179,16 @@ def serve():
     import sklearn.datasets  # noqa: F401
     import torch
 
-    from gan_research.cli import export, fit, launch, multirun, processes, requeue, sample, starting, sweep, train  # noqa: F401
-    from gan_research.sweeps import optuna_search  # noqa: F401
+    from gan_research.cli import export, multirun, sample, sweep, train  # noqa: F401
+    from gan_research.launchers import local_processes, submission  # noqa: F401
+    from gan_research.runs import auto_resume, fit  # noqa: F401
+    from gan_research.sweeps import optuna_search, run_process  # noqa: F401
 
     torch.set_num_threads(1)
     set_child_subreaper = 36
     ctypes.CDLL(None).prctl(set_child_subreaper, 1)
-    starting.Forked = starting.fresh
-    processes.subprocess = starting.subprocess = type("subprocess", (), {"Popen": Forked, "DEVNULL": None})
+    run_process.Forked = run_process.fresh
+    local_processes.subprocess = run_process.subprocess = type("subprocess", (), {"Popen": Forked, "DEVNULL": None})
     statuses = {}
     for line in sys.stdin:
         request = json.loads(line)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from gan_research.errors import UserError
-from gan_research.gan import GAN
-from gan_research.watchdog import alive
+from gan_research.callbacks.watchdog import alive
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 
 class Periodic(pl.Callback):

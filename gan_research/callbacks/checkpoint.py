@@ -12,11 +12,11 @@ import torch
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.preemption import Preemption
-from gan_research.checkpoints import LAST, PREVIOUS
+from gan_research.checkpoints.io import LAST, PREVIOUS
 from gan_research.distributed import failing_together
-from gan_research.gan import GAN
-from gan_research.recorder import Diverged
-from gan_research.schedule import Player
+from gan_research.losses import Player
+from gan_research.training.gan import GAN
+from gan_research.training.loss_log import Diverged
 
 
 class Checkpoints(Periodic):
@@ -116,7 +116,7 @@ class Checkpoints(Periodic):
 
 def refuse_diverged(gan: GAN) -> None:
     """Raise `Diverged` where the last round's losses, or the weights that came of them, aren't finite."""
-    gan.recorder.check(gan.round)
+    gan.loss_log.check(gan.round)
     players: tuple[Player, ...] = ("discriminator", "generator")
     for player in players:
         if not torch.stack([p.isfinite().all() for p in gan.player(player).parameters()]).all():

@@ -5,8 +5,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import Periodic, log_metrics
-from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
+from gan_research.training.gan import GAN
 
 
 class Evaluate(Periodic):

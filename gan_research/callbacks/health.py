@@ -7,13 +7,13 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import log_metrics
+from gan_research.callbacks.crash_report import write_crash
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.log import Log
-from gan_research.crash import write_crash
+from gan_research.callbacks.watchdog import Watchdog, alive
 from gan_research.distributed import is_first
-from gan_research.errors import UserError
-from gan_research.gan import GAN
-from gan_research.watchdog import Watchdog, alive
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 SURE = 0.999
 """The accuracy from which on D tells all fakes."""
@@ -95,7 +95,7 @@ class Health(pl.Callback):
         if row.get("health/accuracy", 0.0) < SURE:
             self._told_since = None
         elif self._told_since is None:
-            self._told_since = gan.round - gan.recorder.every
+            self._told_since = gan.round - gan.loss_log.every
         if self._told_since is not None and (rounds := gan.round - self._told_since) >= self.collapse_after:
             found["told"] = f"D tells all fakes for {rounds:,} rounds"
         if (spread := row.get("samples/spread", 1.0)) < ALIKE:

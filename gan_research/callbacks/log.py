@@ -12,16 +12,16 @@ from torch import Tensor
 from gan_research.callbacks.base import log_metrics
 from gan_research.data import Data, SampleSet
 from gan_research.distributed import means_of_all
-from gan_research.errors import UserError
-from gan_research.gan import GAN
 from gan_research.losses import AdversarialLoss
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 PROBED = 256
 """Held-out reals, and as many of the training set, that the discriminator is asked about."""
 
 
 class Log(pl.Callback):
-    """Every `gan.recorder.every` rounds, one row of means over the interval.
+    """Every `gan.loss_log.every` rounds, one row of means over the interval.
 
     loss/*: each loss, and each regulariser's penalty before its weight. logits/*: D's logits on reals and on fakes;
     probability/*: the same as D(x) and D(G(z)), where logits are log-odds. game/value: V(D, G), minus D's loss.
@@ -58,13 +58,13 @@ class Log(pl.Callback):
             self._start, self._images, self._rounds = time.perf_counter(), pl_module.images_seen, pl_module.round
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        if pl_module.recorder.due(pl_module.round):
+        if pl_module.loss_log.due(pl_module.round):
             self.latest = self._row(pl_module)
             log_metrics(trainer, pl_module, self.latest)
             self._start = None  # what other callbacks do now isn't the game's time
 
     def _row(self, gan: GAN) -> dict[str, float]:
-        values = gan.recorder.flush()
+        values = gan.loss_log.flush()
         values |= {f"logits/{side}": gan.probe(*probe).cpu() for side, probe in self._probes.items()}
         row = {name: value.mean().item() for name, value in sorted(values.items())}
         row["game/value"] = -row["loss/discriminator"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from gan_research.distributed import AgreedFlag
-from gan_research.signals import ASKING
+from gan_research.utils.signals import ASKING
 
 
 class Preemption(pl.Callback):

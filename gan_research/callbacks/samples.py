@@ -5,9 +5,9 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import Periodic, log_picture
-from gan_research.files import write_atomically
-from gan_research.gan import GAN
-from gan_research.pixels import grid, png
+from gan_research.training.gan import GAN
+from gan_research.utils.files import write_atomically
+from gan_research.utils.images import grid, png
 
 POINTS = 2000
 """Samples in one plot, where the generator makes points."""
@@ -35,7 +35,7 @@ class SampleGrid(Periodic):
         sampler = gan.sampler()
         if gan.generator.resolution is not None:
             return png(grid(sampler.sample_uint8(self.count, seed=gan.seed)))
-        from gan_research.figures import points_png  # plots take time to import
+        from gan_research.data.density_plots import points_png  # plots take time to import
 
         data = trainer.datamodule  # type: ignore[attr-defined]
         return points_png(sampler.sample(POINTS, seed=gan.seed), getattr(data, "density", None))

@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 
-from gan_research import __version__
-from gan_research.errors import UserError, did_you_mean
-from gan_research.ranks import rank_variables
+from gan_research._version import __version__
+from gan_research.distributed.slurm import rank_variables
+from gan_research.utils.errors import UserError, did_you_mean
 
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",

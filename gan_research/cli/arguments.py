@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 @dataclass

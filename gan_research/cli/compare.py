@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 if TYPE_CHECKING:
     from gan_research.report.comparison import Comparison
@@ -32,7 +32,7 @@ def compared(options: argparse.Namespace, paths: Sequence[str | Path], command: 
     """The comparison of what is there now, as the options choose."""
     from gan_research.report.comparison import compare
     from gan_research.report.grouping import chosen_runs
-    from gan_research.report.records import read
+    from gan_research.report.read import read
 
     records, notes = read(paths)
     return compare(

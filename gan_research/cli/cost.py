@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,9 +36,9 @@ def main(arguments: list[str]) -> int:
 
     from rich.console import Console
 
-    from gan_research.cli.compose import compose_train
+    from gan_research.config.compose import compose_train
     from gan_research.cost import estimate
-    from gan_research.files import write_atomically
+    from gan_research.utils.files import write_atomically
 
     composition = compose_train(overrides_of(options.words), options.config_dir)
     cost = estimate(composition, options.seconds, options.rounds)

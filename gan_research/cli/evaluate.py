@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 USAGE = "gan evaluate SAMPLES [REFERENCE] [options] [KEY=VALUE ...]"
 

@@ -21,8 +21,8 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
 
-    from gan_research.checkpoints import MARK, open_checkpoint, weights_of
-    from gan_research.exports import make_sampler, require_own, write_export
+    from gan_research.checkpoints.io import MARK, open_checkpoint, weights_of
+    from gan_research.sampling.export import make_sampler, require_own, write_export
 
     require_own(options.output)
     path, checkpoint = open_checkpoint(options.checkpoint)

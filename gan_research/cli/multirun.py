@@ -10,19 +10,19 @@ from typing import Any
 from rich.console import Console
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import build_evaluation, build_trainer, make
-from gan_research.cli.compose import AUTO, Composition, compose_multirun, compose_train, concerns, of_sweep, quoted
-from gan_research.cli.starting import start_run
-from gan_research.errors import RESUME, UserError, did_you_mean
-from gan_research.files import write_atomically
+from gan_research.config.build import build_evaluation, build_trainer, make
+from gan_research.config.compose import AUTO, Composition, compose_multirun, compose_train, concerns, of_sweep, quoted
 from gan_research.launchers import Job, Local
 from gan_research.sweeps.board import Board
 from gan_research.sweeps.points import examples, split
 from gan_research.sweeps.pool import Playing, Slot
+from gan_research.sweeps.run_process import start_run
 from gan_research.sweeps.search import joined
 from gan_research.sweeps.sweep import Sweep, new_folder
 from gan_research.sweeps.trials import TrialRun
 from gan_research.sweeps.worker import Worker
+from gan_research.utils.errors import RESUME, UserError, did_you_mean
+from gan_research.utils.files import write_atomically
 
 
 def start(given: Arguments, arguments: list[str]) -> int:

@@ -5,9 +5,9 @@ import json
 from inspect import signature
 from typing import get_args
 
-from gan_research.cli.compose import groups
-from gan_research.cli.schema import train
-from gan_research.errors import UserError, did_you_mean
+from gan_research.config.compose import groups
+from gan_research.config.schema import train
+from gan_research.utils.errors import UserError, did_you_mean
 
 
 def main(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.compose import (
+from gan_research.config.compose import (
     Composition,
     compose_multirun,
     compose_train,
@@ -22,7 +22,7 @@ from gan_research.cli.compose import (
     groups,
     of_sweep,
 )
-from gan_research.errors import RESUME, UserError, did_you_mean
+from gan_research.utils.errors import RESUME, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from gan_research.reproduction.result import Result
@@ -152,7 +152,7 @@ class Reproduction:
     """Recipes at a budget, over seeds: a sweep, in a folder that is the same for the same budget and overrides."""
 
     def __init__(self, compositions: dict[str, Composition], budget: str, seeds: int, given: Arguments):
-        from gan_research.cli.build import build_evaluation
+        from gan_research.config.build import build_evaluation
 
         self.compositions, self.budget, self.seeds, self.given = compositions, budget, range(seeds), given
         for composition in compositions.values():
@@ -249,8 +249,8 @@ class Reproduction:
 
 def changes(paper: dict[str, Any], played: dict[str, Any], followed: Sequence[str] = ()) -> list[str]:
     """Return what of the game isn't the recipe's, and, where the history of columns is judged, of its evaluations."""
-    from gan_research.checkpoints import differences
-    from gan_research.cli.fit import CHANGEABLE
+    from gan_research.checkpoints.io import differences
+    from gan_research.runs.fit import CHANGEABLE
 
     bookkeeping = CHANGEABLE - ({"rounds", "evaluate_every"} if followed else {"rounds"})
     return [line for line in differences(paper, played) if line.partition(":")[0].partition(".")[0] not in bookkeeping]
@@ -258,10 +258,10 @@ def changes(paper: dict[str, Any], played: dict[str, Any], followed: Sequence[st
 
 def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> None:
     """The table, here and in the folder, and a page for each recipe."""
-    from gan_research.files import as_json, write_atomically
     from gan_research.reproduction.recipe_pages import write_pages
     from gan_research.reproduction.table import notes, results_table, rows, terminal_table
     from gan_research.reproduction.verdict import RULE
+    from gan_research.utils.files import as_json, write_atomically
 
     console = Console()
     if not console.is_terminal:
@@ -289,8 +289,8 @@ def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> 
 
 def write_results(folder: Path, config_dir: Path | None) -> int:
     """Write the page of all records in a folder."""
-    from gan_research.files import write_atomically
     from gan_research.reproduction.results_page import results_page
+    from gan_research.utils.files import write_atomically
 
     page = folder / "README.md"
     write_atomically(page, results_page(folder, claims(config_dir)).encode())

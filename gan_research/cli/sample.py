@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     if options.num < 1:
         raise UserError(f"-n {options.num}: give at least 1")
 
-    from gan_research.checkpoints import load
+    from gan_research.sampling.load import load
 
     sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
     labels = sampler.labels(options.num, options.label)
@@ -48,12 +48,12 @@ def main(arguments: list[str]) -> int:
 
 def write_points(points: Any, labels: Any, output: Path) -> None:
     """Float (N, dim) as a plot or an .npz, whichever `output` names."""
-    from gan_research.files import write_atomically
+    from gan_research.utils.files import write_atomically
 
     if output.suffix == ".npz":
         write_archive({"points": points.cpu().numpy()}, labels, output)
     elif output.suffix == ".png":
-        from gan_research.figures import points_png
+        from gan_research.data.density_plots import points_png
 
         write_atomically(output, points_png(points.cpu()))
     else:
@@ -62,7 +62,7 @@ def write_points(points: Any, labels: Any, output: Path) -> None:
 
 def write_archive(arrays: dict[str, Any], labels: Any, output: Path) -> None:
     """An .npz of `arrays`, and of the labels if there are any."""
-    from gan_research.files import write_npz
+    from gan_research.utils.files import write_npz
 
     if labels is not None:
         arrays["labels"] = labels.cpu().numpy()
@@ -71,8 +71,8 @@ def write_archive(arrays: dict[str, Any], labels: Any, output: Path) -> None:
 
 def write_pictures(pictures: Any, labels: Any, output: Path) -> None:
     """uint8 (N, C, H, W) as a grid, an .npz or a folder of PNGs, whichever `output` names."""
-    from gan_research.files import write_atomically
-    from gan_research.pixels import grid, png
+    from gan_research.utils.files import write_atomically
+    from gan_research.utils.images import grid, png
 
     if output.suffix == ".npz":
         write_archive({"images": pictures.permute(0, 2, 3, 1).cpu().numpy()}, labels, output)

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gan_research.cli.arguments import parse
-from gan_research.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean
 
 USAGE = """usage: gan sweep resume DIR [pool.KEY=VALUE ...]
        gan sweep status DIR
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 def resume(place: str, words: list[str]) -> int:
     """Take part in a sweep."""
     from gan_research.cli import multirun
-    from gan_research.cli.compose import compose_multirun
+    from gan_research.config.compose import compose_multirun
     from gan_research.sweeps.sweep import Sweep
 
     sweep = Sweep.open(Path(place))

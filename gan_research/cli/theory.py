@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gan_research.cli.arguments import parse
-from gan_research.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean
 
 
 class Study(NamedTuple):

@@ -1,4 +1,4 @@
-"""`gan train`: what was asked for. (Training itself is in `fit`, which takes seconds to import.)"""
+"""`gan train`: what was asked for. (Training itself is in `runs`, which takes seconds to import.)"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from gan_research.cli.arguments import parse
-from gan_research.cli.compose import compose_train, conf_folder, groups
-from gan_research.errors import UserError
+from gan_research.config.compose import compose_train, conf_folder, groups
+from gan_research.utils.errors import UserError
 
 USAGE = """usage: gan train [-m] [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow P]
 
@@ -51,9 +51,10 @@ def main(arguments: list[str]) -> int:
         path = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
             raise UserError(f"--cfg prints the config of a new run: that of an old one is in {path / 'config.yaml'}")
-        from gan_research.cli import fit, launch
+        from gan_research.launchers import submission
+        from gan_research.runs import fit
 
-        if launch.resubmitted(given, path):
+        if submission.resubmitted(given, path):
             return 0
         trainer = fit.trainer_of(path, overrides, config_dir, given.allow)
         return on_its_devices(trainer, arguments, lambda: fit.go_on(path, overrides, config_dir, given.allow))
@@ -61,14 +62,15 @@ def main(arguments: list[str]) -> int:
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
-    from gan_research.cli import fit, launch, requeue
+    from gan_research.launchers import submission
+    from gan_research.runs import auto_resume, fit
 
-    if launch.submitted(given, composition):
+    if submission.submitted(given, composition):
         return 0
 
     def play() -> int:
         if auto:
-            return requeue.go_on_or_start(composition, overrides, config_dir)
+            return auto_resume.go_on_or_start(composition, overrides, config_dir)
         return fit.start(composition, overrides, config_dir)[0]
 
     return on_its_devices(composition.config["trainer"], arguments, play)
@@ -76,12 +78,12 @@ def main(arguments: list[str]) -> int:
 
 def on_its_devices(trainer: dict[str, Any], arguments: list[str], play: Callable[[], int]) -> int:
     """`play` as one of the processes that a config's trainer wants; where they aren't there yet, start them all."""
-    from gan_research.cli import processes
     from gan_research.distributed import joined
+    from gan_research.launchers import local_processes
 
-    if count := processes.wanted(trainer):
-        return processes.start(count, ["train", *arguments])
-    with joined(processes.timeout_of(trainer)):
+    if count := local_processes.wanted(trainer):
+        return local_processes.start(count, ["train", *arguments])
+    with joined(local_processes.timeout_of(trainer)):
         return play()
 
 

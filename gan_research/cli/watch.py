@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_research.cli.compare import add_choices, compared
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 if TYPE_CHECKING:
     pass

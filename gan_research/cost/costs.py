@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from gan_research.schedule import Player
+from gan_research.losses import Player
 
 PARTS = ("networks", "regularizers", "data", "loop", "logging", "watching", "evaluation")
 """What the time of a run is made of."""

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from gan_research.cost.kinds import Kind, set_up
+from gan_research.cost.kinds import Kind, KindOfRound
 from gan_research.data import Data
-from gan_research.gan import GAN
-from gan_research.schedule import Move
+from gan_research.training.gan import GAN
+from gan_research.training.schedule import Update
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,18 @@ class Count:
 def count(gan: GAN, data: Data, trainer: pl.Trainer, kinds: list[Kind]) -> list[Count]:
     """Of a round of each kind, played by a game that isn't compiled. It is played on from there to no other end."""
     play = gan.training_step
-    moves = gan.schedule.moves
+    plan = gan.schedule.plan
     counts: list[Count] = []
+    kind_of_round: list[KindOfRound] = []
 
     def counted(batch: Any, batch_idx: int) -> None:
-        set_up(gan, kinds[len(counts)])
+        if not counts:
+            kind_of_round.append(KindOfRound(gan))
+        kind_of_round[0].set(kinds[len(counts)])
         saved = Saved([*gan.parameters(), *gan.buffers()])
         flops: Counter[str] = Counter()
         with FlopCounter() as counter, saved:
-            gan.schedule.moves = lambda round: by_move(moves(round), counter, flops)  # type: ignore[method-assign,assignment,return-value]
+            gan.schedule.plan = lambda round: by_update(plan(round), counter, flops)  # type: ignore[method-assign,assignment,return-value]
             play(batch, batch_idx)
         counts.append(Count(dict(flops), saved.most))
 
@@ -63,12 +66,12 @@ class Unplaced(nullcontext[None]):
     parents = frozenset({"Global"})
 
 
-def by_move(moves: Iterable[Move], counter: FlopCounter, flops: Counter[str]) -> Iterator[Move]:
-    """The moves; what is counted while one is played is added to `flops`, by who moves."""
-    for move in moves:
+def by_update(plan: Iterable[Update], counter: FlopCounter, flops: Counter[str]) -> Iterator[Update]:
+    """Yield the updates; what is counted during one is added to `flops`, by its players."""
+    for players in plan:
         before = counter.get_total_flops()
-        yield move
-        flops["+".join(move)] += counter.get_total_flops() - before
+        yield players
+        flops["+".join(players)] += counter.get_total_flops() - before
 
 
 class Saved(saved_tensors_hooks):

@@ -13,21 +13,21 @@ import wandb
 from rich.console import Console
 
 from gan_research.callbacks import Periodic
-from gan_research.cli.build import build_data, build_game, build_trainer
-from gan_research.cli.compose import Composition
-from gan_research.cli.fit import Parts, checked_watchers, names, play
+from gan_research.config.build import build_data, build_game, build_trainer
+from gan_research.config.compose import Composition
 from gan_research.cost.costs import Cost, Estimate, Evaluating
 from gan_research.cost.counting import Count, count
 from gan_research.cost.evaluations import EvaluationTime, extractor_of, time_evaluation
-from gan_research.cost.kinds import Kind, kinds_of, steps_of
+from gan_research.cost.kinds import Kind, kinds_of
 from gan_research.cost.meter import Meter, times
 from gan_research.cost.pieces import pieces_of
 from gan_research.data import Data
-from gan_research.errors import UserError
-from gan_research.gan import GAN
-from gan_research.recorder import Diverged
-from gan_research.tracking import Run
-from gan_research.tracking.run import device_name
+from gan_research.losses.base import PLAYERS
+from gan_research.runs.fit import Parts, checked_watchers, names, play
+from gan_research.runs.run import Run, device_name
+from gan_research.training.gan import GAN
+from gan_research.training.loss_log import Diverged
+from gan_research.utils.errors import UserError
 
 LOGGING = ("Log", "SampleGrid", "Checkpoints")
 """Who logs, among the callbacks; the others that act at intervals watch."""
@@ -108,7 +108,7 @@ def local_loggers(nodes: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """The loggers that are measured: those that can be kept offline."""
     found = {}
     for name, node in nodes.items():
-        if not node["_target_"].startswith("gan_research.tracking."):
+        if not node["_target_"].startswith("gan_research.runs."):
             notes.append(f"logger {name} not measured: it may talk to a server")
             continue
         found[name] = node | {key: None for key in ("uri", "mode") if node.get(key) not in (None, "disabled")}
@@ -148,7 +148,7 @@ def assembled(
     notes: list[str],
 ) -> Cost:
     """The cost, of what was counted and measured."""
-    rounds, steps = config["rounds"], steps_of(gan)
+    rounds, steps = config["rounds"], {player: gan.schedule.steps(player) for player in PLAYERS}
     pieces = pieces_of(meter)
     logging = {who: meter.acts[who].seconds for who in LOGGING if who in meter.acts} | {"ends": sum(meter.ended)}
     evaluating = None

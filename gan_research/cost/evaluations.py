@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 
-from gan_research.cli.build import make
-from gan_research.errors import UserError
-from gan_research.gan import GAN
+from gan_research.config.build import make
 from gan_research.metrics import Evaluation
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 FEWEST = 16
 """Samples of the first trial."""

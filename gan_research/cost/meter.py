@@ -13,9 +13,9 @@ import torch
 
 from gan_research.callbacks import Log, Periodic
 from gan_research.cost.counting import size
-from gan_research.cost.kinds import Kind, set_up
-from gan_research.gan import GAN
+from gan_research.cost.kinds import Kind, KindOfRound
 from gan_research.theory.watcher import Watcher
+from gan_research.training.gan import GAN
 
 CYCLES = 10
 """How often, in the time there is, each kind of round has its turn."""
@@ -139,7 +139,7 @@ class Meter(pl.Callback):
 
     def _timing_rows(self, function: Callable[..., Any]) -> Callable[..., Any]:
         row = self._timing_each(self._rows, function)
-        return lambda trainer, gan, *args: (row if gan.recorder.due(gan.round) else function)(trainer, gan, *args)
+        return lambda trainer, gan, *args: (row if gan.loss_log.due(gan.round) else function)(trainer, gan, *args)
 
     # --- the rounds ----------------------------------------------------------------------------------------------
 
@@ -151,11 +151,12 @@ class Meter(pl.Callback):
             self._next()
         self._left -= 1
         self.measured += 1
-        set_up(self.gan, self._kind)
+        self._kind_of_round.set(self._kind)
         with self.timed("step", self._waiting):
             self._play(batch, batch_idx)
 
     def _begin(self) -> None:
+        self._kind_of_round = KindOfRound(self.gan)
         self.gan.rounds = NEVER
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -232,8 +233,8 @@ class Meter(pl.Callback):
             for callback, seconds in self._played.items():
                 self._act(callback, seconds, trainer, pl_module)
             self.after(trainer, pl_module)
-            self._every = pl_module.recorder.every
-            pl_module.recorder.every = 1 if not self._rows else self._every
+            self._every = pl_module.loss_log.every
+            pl_module.loss_log.every = 1 if not self._rows else self._every
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_research.data.base import ImageData
 from gan_research.data.folder import fits
 from gan_research.data.sets import ImageSet, TensorSet, held_out
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")

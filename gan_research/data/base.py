@@ -11,9 +11,9 @@ from torch import Tensor
 from gan_research.data.loading import Batch, ImageRounds, Rounds
 from gan_research.data.order import rank_block
 from gan_research.data.sets import SampleSet
-from gan_research.errors import UserError
-from gan_research.pixels import to_float
-from gan_research.streams import stream
+from gan_research.utils.errors import UserError
+from gan_research.utils.images import to_float
+from gan_research.utils.rng import stream
 
 __all__ = ["Batch", "Data", "ImageData"]
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_research.description import Described
-from gan_research.errors import UserError
+from gan_research.checkpoints.rebuild import Described
+from gan_research.utils.errors import UserError
 
 TAIL = 1e-6
 """At most this mass lies outside of a density's `bounds`."""

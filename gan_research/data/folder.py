@@ -21,7 +21,7 @@ from gan_research.data.pictures import (
     refuse_corrupt,
 )
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 class PictureData(ImageData):

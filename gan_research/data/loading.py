@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gan_research.data.order import Order, rank_block
 from gan_research.data.sets import FileSet, Read, SampleSet, TensorSet
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 class Batch(NamedTuple):

@@ -6,7 +6,7 @@ It knows nothing of ranks, workers or resuming: whoever asks for the same positi
 import torch
 from torch import Tensor
 
-from gan_research.streams import stream
+from gan_research.utils.rng import stream
 
 
 class Order:

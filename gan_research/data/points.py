@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
+from gan_research.checkpoints.rebuild import describe
 from gan_research.data.base import Data
 from gan_research.data.densities import Density
 from gan_research.data.loading import Batch, ImageRounds, Rounds
 from gan_research.data.sets import Read, SampleSet
-from gan_research.description import describe
-from gan_research.errors import UserError
-from gan_research.streams import stream
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 
 class PointSet(SampleSet):

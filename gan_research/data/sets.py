@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gan_research.data.pictures import PictureDecoder
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 Read = tuple[Tensor, Tensor | None]
 

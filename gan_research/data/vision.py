@@ -15,8 +15,8 @@ from torchvision import datasets
 from gan_research.data.base import ImageData
 from gan_research.data.folder import PictureData, fits
 from gan_research.data.sets import ImageSet, TensorSet, resize
-from gan_research.errors import UserError
-from gan_research.streams import stream
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 T = TypeVar("T")
 # what torchvision raises for files that are missing, incomplete, damaged, or not to be had

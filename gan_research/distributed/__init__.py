@@ -1,24 +1,33 @@
-"""Several processes that play one game, or share one piece of work, and what all of them must agree on."""
+"""Several processes that play one game, or share one piece of work, and what all of them must agree on.
 
-from gan_research.distributed.collectives import (
-    AgreedFlag,
-    GradientAverage,
-    broadcast_tensors,
-    mean_of_all,
-    means_of_all,
-)
-from gan_research.distributed.group import (
-    LostProcess,
-    decided_by_first,
-    failing_together,
-    from_first,
-    is_first,
-    joined,
-    position,
-    require_same,
-    share,
-    waiting,
-)
+Each name is imported from its module when it is asked for: the variables of Slurm are read without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gan_research.distributed.collectives import (
+        AgreedFlag,
+        GradientAverage,
+        broadcast_tensors,
+        mean_of_all,
+        means_of_all,
+    )
+    from gan_research.distributed.group import (
+        LostProcess,
+        decided_by_first,
+        failing_together,
+        from_first,
+        is_first,
+        joined,
+        position,
+        require_same,
+        share,
+        waiting,
+    )
+
+COLLECTIVES = ("AgreedFlag", "GradientAverage", "broadcast_tensors", "mean_of_all", "means_of_all")
 
 __all__ = [
     "AgreedFlag",
@@ -37,3 +46,10 @@ __all__ = [
     "share",
     "waiting",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "collectives" if name in COLLECTIVES else "group"
+    return getattr(importlib.import_module(f"{__name__}.{module}"), name)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import distributed
 
-from gan_research.errors import RESUME, UserError
+from gan_research.utils.errors import RESUME, UserError
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from gan_research.distributed.collectives import GradientAverage, broadcast_tensors
 from gan_research.distributed.group import TIMEOUT, backend, failing_together, waiting
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 T = TypeVar("T")
 

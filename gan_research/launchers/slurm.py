@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gan_research.errors import UserError
+from gan_research.distributed.slurm import rank_variables
 from gan_research.launchers.base import Job
 from gan_research.launchers.task import Task
-from gan_research.ranks import rank_variables
+from gan_research.utils.errors import UserError
 
 Name = Annotated[str, Field(min_length=1)] | None
 

@@ -7,8 +7,8 @@ import time
 from types import FrameType
 from typing import Any
 
-from gan_research.errors import RESUME
-from gan_research.ranks import rank_variables
+from gan_research.distributed.slurm import rank_variables
+from gan_research.utils.errors import RESUME
 
 FORWARDED = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """What Slurm tells a task by; it tells the task's children only where a cluster is set up so."""

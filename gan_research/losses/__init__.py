@@ -1,6 +1,6 @@
 """The adversarial losses: one small class an equation, each with its theory."""
 
-from gan_research.losses.base import AdversarialLoss, Separable
+from gan_research.losses.base import AdversarialLoss, Player, Separable
 from gan_research.losses.f_gan import (
     FGAN,
     KL,
@@ -32,6 +32,7 @@ __all__ = [
     "Minimax",
     "NonSaturating",
     "PearsonChi2",
+    "Player",
     "Relativistic",
     "RelativisticAverage",
     "ReverseKL",

@@ -1,12 +1,18 @@
 """What every adversarial loss offers."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.losses.theory import Theory
+from gan_research.utils.errors import UserError
+
+Player = Literal["discriminator", "generator"]
+"""A player, which has a loss and a network."""
+
+PLAYERS: tuple[Player, ...] = get_args(Player)
+OPPONENT: dict[Player, Player] = {"discriminator": "generator", "generator": "discriminator"}
 
 
 class AdversarialLoss:
@@ -36,7 +42,7 @@ class AdversarialLoss:
         """What is true of the game where the discriminator plays its best."""
         raise UserError(f"{type(self).__name__} declares no theory: define theory(), or let it return unproved('why')")
 
-    def expected(self, player: Literal["discriminator", "generator"], logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    def expected(self, player: Player, logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
         """The mean of that player's loss over all pairs of a real state i ~ p and a fake state j ~ q; logits (S,)."""
         real, fake = torch.cartesian_prod(logits, logits).unbind(1)
         pairs = self.discriminator(real, fake) if player == "discriminator" else self.generator(fake, real)

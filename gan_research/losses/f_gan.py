@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from gan_research.divergences import alpha_divergence, kl, pearson_chi2, squared_hellinger, total_variation
-from gan_research.errors import UserError
 from gan_research.losses.base import Separable
+from gan_research.losses.divergences import alpha_divergence, kl, pearson_chi2, squared_hellinger, total_variation
 from gan_research.losses.minimax import KL_LESS_TWO_JSD, LOG_4, TWO_JSD, Minimax
 from gan_research.losses.theory import LOG_RATIO, Functional, Theory
+from gan_research.utils.errors import UserError
 
 Objective = Literal["minimax", "non_saturating"]
 

@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn.functional import relu
 
-from gan_research.divergences import total_variation
 from gan_research.losses.base import Separable
+from gan_research.losses.divergences import total_variation
 from gan_research.losses.theory import Functional, Theory
 
 TWO_TV = Functional("2 TV", lambda p, q: 2 * total_variation(p, q))

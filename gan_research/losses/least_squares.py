@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from gan_research.divergences import triangular
 from gan_research.losses.base import Separable
+from gan_research.losses.divergences import triangular
 from gan_research.losses.theory import Functional, Theory
 
 

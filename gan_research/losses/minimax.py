@@ -6,8 +6,8 @@ from dataclasses import replace
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from gan_research.divergences import jsd, kl
 from gan_research.losses.base import Separable
+from gan_research.losses.divergences import jsd, kl
 from gan_research.losses.theory import LOG_RATIO, Functional, Theory
 
 LOG_4 = math.log(4)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from gan_research.distributed import mean_of_all
-from gan_research.divergences import jsd, kl, triangular
-from gan_research.errors import UserError
 from gan_research.losses.base import AdversarialLoss, Separable
+from gan_research.losses.divergences import jsd, kl, triangular
 from gan_research.losses.least_squares import LeastSquares
 from gan_research.losses.minimax import Minimax
 from gan_research.losses.theory import LOG_RATIO, Functional, Theory, absent
+from gan_research.utils.errors import UserError
 
 
 class Relative(AdversarialLoss):

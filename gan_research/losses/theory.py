@@ -1,6 +1,6 @@
 """What a loss says of its game: the best discriminator, the divergence it measures, and what the generator descends.
 
-p is the data's distribution and q the generator's: masses (S,) over the same states; see `gan_research.divergences`.
+p is the data's distribution and q the generator's: masses (S,) over the same states; see `divergences`.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Literal, NoReturn
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 @dataclass(frozen=True)

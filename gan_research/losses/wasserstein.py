@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from gan_research.divergences import wasserstein_1d
 from gan_research.losses.base import Separable
+from gan_research.losses.divergences import wasserstein_1d
 from gan_research.losses.theory import Functional, Theory
 
 W1 = Functional("W1", wasserstein_1d)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 import torchmetrics
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors import Extractor
 from gan_research.metrics.statistics import STATISTICS, Statistic
+from gan_research.utils.errors import UserError
 
 METRICS: dict[str, type["Metric"]] = {}
 

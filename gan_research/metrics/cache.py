@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from gan_research.files import write_atomically
+from gan_research.utils.files import write_atomically
 
 log = logging.getLogger(__name__)
 

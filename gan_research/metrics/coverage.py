@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Binomial
 
-from gan_research.divergences import kl
-from gan_research.errors import UserError
+from gan_research.losses.divergences import kl
 from gan_research.metrics.base import Kept, Metric, Split
+from gan_research.utils.errors import UserError
 
 
 class ClassMetric(Metric):

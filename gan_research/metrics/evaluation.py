@@ -10,7 +10,6 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from gan_research.distributed import failing_together, from_first, is_first
-from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics.base import METRICS, Direction, Kept, Metric, Split
 from gan_research.metrics.cache import Cache, cache_folder
 from gan_research.metrics.exactness import exactly
@@ -21,6 +20,7 @@ from gan_research.metrics.protocol import Protocol, fingerprint, identity
 from gan_research.metrics.samples import Draw, Read, SampleSet, drawn_places, labels_of, reader_of, reading_ahead
 from gan_research.metrics.statistics import STATISTICS, Rows
 from gan_research.metrics.statistics_files import StatisticsFile
+from gan_research.utils.errors import UserError, did_you_mean
 
 Source = Draw | SampleSet | StatisticsFile
 """Generated samples: drawn when they are wanted, lying there, or known by their statistics."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from gan_research.float32 import Setting, products, temporarily
+from gan_research.utils.tf32 import Setting, products, temporarily
 
 
 @contextmanager

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from gan_research.distributed import failing_together, share
-from gan_research.errors import UserError
 from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors import Extractor, Features
 from gan_research.metrics.samples import Reader
 from gan_research.metrics.statistics import STATISTICS
+from gan_research.utils.errors import UserError
 
 Progress = Callable[[str, int, int], None]
 """Told after each batch: ("real" or "generated", how many samples are done, of how many)."""

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS, Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
 from gan_research.metrics.gaussians import Gaussian, frechet_distance
+from gan_research.utils.errors import UserError
 
 
 class FID(Metric):

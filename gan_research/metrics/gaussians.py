@@ -5,7 +5,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 BLOCK = 4096
 """So many samples are held in float64 at a time."""

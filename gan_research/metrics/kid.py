@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS, Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
+from gan_research.utils.errors import UserError
 
 
 class KID(Metric):

@@ -7,9 +7,9 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.metrics.base import Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
+from gan_research.utils.errors import UserError
 
 BLOCK = 2048
 """Distances are held between so many samples and so many others at a time (32 MiB of float64)."""

@@ -10,13 +10,13 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS, Metric
 from gan_research.metrics.evaluation import Evaluation, Source
 from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors import Features
 from gan_research.metrics.samples import SampleSet, drawn_places
 from gan_research.metrics.statistics_files import StatisticsFile
+from gan_research.utils.errors import UserError
 
 
 class Check(NamedTuple):

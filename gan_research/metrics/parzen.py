@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.metrics.base import Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
+from gan_research.utils.errors import UserError
 
 PAIRS = 2**22
 """So many distances are held at a time (32 MiB of float64)."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gan_research.errors import UserError
 from gan_research.metrics.base import Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
+from gan_research.utils.errors import UserError
 
 
 class PathLength(Metric):

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS
-from gan_research.streams import stream
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 Read = tuple[Tensor, Tensor | None]
 """Samples, and their labels where they have any."""

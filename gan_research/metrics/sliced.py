@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.metrics.base import DRAWS, Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
-from gan_research.streams import stream
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 
 class SlicedWasserstein(Metric):

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError, did_you_mean
-from gan_research.files import write_npz
 from gan_research.metrics.gaussians import Gaussian
 from gan_research.metrics.statistics import Rows
+from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.files import write_npz
 
 Layout = Literal["pytorch-fid", "clean-fid", "stylegan"]
 LAYOUTS: tuple[Layout, ...] = ("pytorch-fid", "clean-fid", "stylegan")

@@ -1,15 +1,28 @@
 """What every generator and discriminator is: its contract, its recorded arguments, and checks of what it is asked."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from gan_research.description import Described
-from gan_research.errors import UserError, did_you_mean
+from gan_research.checkpoints.rebuild import Described
 from gan_research.networks.heads import Head
+from gan_research.utils.errors import UserError, did_you_mean
 
 BASES = (4, 6, 7)
+
+
+class DOutput(NamedTuple):
+    """The output of a discriminator for images (N, C, H, W), or points (N, dim).
+
+    logits: (N,), or (N/m,) of packs of m. features: (N, F), what the head saw. extras: what else the head says, by name,
+    each (N, ...), such as "class_logits".
+    """
+
+    logits: Tensor
+    features: Tensor
+    extras: Mapping[str, Tensor] = {}
 
 
 class Network(Described, nn.Module, ABC):
@@ -74,7 +87,7 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """Images (N, channels, resolution, resolution), or points (N, channels), to logits (N,); labels (N,) int64.
+    """Images (N, channels, resolution, resolution), or points (N, channels), to `DOutput`; labels (N,) int64.
 
     With `packing` = m, m samples in a row are judged together, one logit for them all: (N / m,). They are laid on top
     of each other as channels (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
@@ -91,9 +104,10 @@ class Discriminator(Network):
         self.packing = packing
         self.packed_channels = packing * channels
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> DOutput:
         self.check_labels(labels)
-        return self.head(self.features(self.pack(images)), labels)
+        features = self.features(self.pack(images))
+        return DOutput(self.head(features, labels), features, self.head.extras(features, labels))
 
     def pack(self, images: Tensor) -> Tensor:
         """(N, channels, ...) -> (N / packing, packed_channels, ...). UserError where packs don't come out even."""

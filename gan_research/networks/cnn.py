@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
-from gan_research.networks.heads import make_head
+from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
 
 
@@ -67,6 +67,7 @@ class CNNDiscriminator(Discriminator):
         max_width: int = 512,
         norm: Literal["spectral", "none"] = "spectral",
         packing: int = 1,
+        head: HeadFactory | None = None,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
         require_one_of(("spectral", "none"), norm=norm)
@@ -77,7 +78,7 @@ class CNNDiscriminator(Discriminator):
             layers += [nn.Conv2d(inner, outer, 4, stride=2, padding=1), nn.LeakyReLU(0.1)]
             layers += [nn.Conv2d(outer, outer, 3, padding=1), nn.LeakyReLU(0.1)]
         self.body = nn.Sequential(*layers)
-        self.head = make_head(widths[-1] * base**2, num_classes)
+        self.head = make_head(widths[-1] * base**2, num_classes, head=head)
         self.apply(initialize)
         if norm == "spectral":
             spectral(self)

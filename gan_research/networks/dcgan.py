@@ -6,10 +6,10 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
-from gan_research.networks.heads import make_head
+from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
+from gan_research.utils.errors import UserError
 
 Init = Literal["normal", "torch"]
 
@@ -78,6 +78,7 @@ class DCGANDiscriminator(Discriminator):
         bias: bool = True,
         init: Init = "normal",
         packing: int = 1,
+        head: HeadFactory | None = None,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
         require_one_of(("batch", "spectral", "none"), norm=norm)
@@ -92,7 +93,7 @@ class DCGANDiscriminator(Discriminator):
             after = [nn.BatchNorm2d(outer), nn.LeakyReLU(0.2)] if batch_norm else [nn.LeakyReLU(0.2)]
             layers += after if norm_first else after[::-1]
         self.body = nn.Sequential(*layers)
-        self.head = make_head(widths[-1] * base**2, num_classes)
+        self.head = make_head(widths[-1] * base**2, num_classes, head=head)
         initialize_all(self, init)
         if norm == "spectral":
             spectral(self)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, require, require_pictures
-from gan_research.networks.heads import make_head
+from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range
 
 KERNEL, STD = 5, 0.02
@@ -92,6 +92,7 @@ class TFDCGANDiscriminator(Discriminator):
         num_classes: int = 0,
         width: int = 64,
         packing: int = 1,
+        head: HeadFactory | None = None,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
         require(1, width=width)
@@ -104,7 +105,7 @@ class TFDCGANDiscriminator(Discriminator):
                 layers.append(nn.BatchNorm2d(widths[i + 1]))
             layers.append(nn.LeakyReLU(0.2))
         self.body = nn.Sequential(*layers)
-        self.head = make_head(widths[-1] * sizes[-1] ** 2, num_classes)
+        self.head = make_head(widths[-1] * sizes[-1] ** 2, num_classes, head=head)
         for layer in self.head.modules():
             if isinstance(layer, nn.Linear):
                 linear(layer)

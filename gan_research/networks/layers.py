@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn, ones, zeros
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_research.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean
 
 Init = Literal["torch", "uniform", "normal", "orthogonal"]
 

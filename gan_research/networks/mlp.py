@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.networks.base import Discriminator, Generator, require, require_one_of
-from gan_research.networks.heads import make_head
+from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import Init, Maxout, initialize_weights, inverse_output, output_range
+from gan_research.utils.errors import UserError
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -102,6 +102,7 @@ class MLPDiscriminator(Discriminator):
         input_dropout: float = 0.0,
         init: Init = "torch",
         init_scale: float = 0.02,
+        head: HeadFactory | None = None,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
         require(1, width=width, maxout_pieces=maxout_pieces)
@@ -120,7 +121,7 @@ class MLPDiscriminator(Discriminator):
             if dropout > 0:
                 layers.append(nn.Dropout(dropout))
         self.body = nn.Sequential(*layers)
-        self.head = make_head(sizes[-1], num_classes)
+        self.head = make_head(sizes[-1], num_classes, head=head)
         initialize_weights(self, init, init_scale)
 
     def features(self, images: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ from typing import Literal, TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.networks.base import (
     Discriminator,
     Generator,
@@ -29,8 +28,9 @@ from gan_research.networks.base import (
     require_one_of,
     require_pictures,
 )
-from gan_research.networks.heads import make_head
+from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
+from gan_research.utils.errors import UserError
 
 Upsampling = Literal["nearest", "bilinear"]
 Init = Literal["xavier", "torch_biases", "torch_shortcuts"]
@@ -180,6 +180,7 @@ class ResNetDiscriminator(Discriminator):
         head_bias: bool = True,
         init: Init = "xavier",
         packing: int = 1,
+        head: HeadFactory | None = None,
     ) -> None:
         super().__init__(resolution, channels, num_classes, packing)
         resolution = require_pictures(resolution)
@@ -197,7 +198,7 @@ class ResNetDiscriminator(Discriminator):
             blocks.append(DownBlock(inner, outer, i < halvings, norm == "batch", rectified_shortcuts))
         self.pooling = pooling
         self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.head = make_head(widths[-1], num_classes, head_bias)
+        self.head = make_head(widths[-1], num_classes, head_bias, head=head)
         for layer in self.head.modules():
             if isinstance(layer, nn.Linear):
                 initialized(layer)

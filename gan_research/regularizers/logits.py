@@ -1,13 +1,15 @@
 """Penalties on the discriminator's logits."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from gan_research.distributed import mean_of_all
-from gan_research.errors import UserError
-from gan_research.losses import AdversarialLoss
-from gan_research.regularizers.base import Play, Regularizer
-from gan_research.schedule import Player
+from gan_research.losses.base import Player
+from gan_research.regularizers.base import Regularizer
+from gan_research.regularizers.step import Step
+from gan_research.utils.errors import UserError
 
 
 class LabelSmoothing(Regularizer):
@@ -22,16 +24,16 @@ class LabelSmoothing(Regularizer):
             raise UserError(f"label_smoothing: smoothing={smoothing}: give at least 0 and less than 1")
         super().__init__(weight=smoothing)
 
-    def check(self, loss: AdversarialLoss) -> None:
-        if not loss.log_odds:
+    def check(self, objective: Any) -> None:
+        if not objective.loss.log_odds:
             raise UserError(
-                f"label_smoothing wants logits that are log-odds, and those of {type(loss).__name__} aren't: "
+                f"label_smoothing wants logits that are log-odds, and those of {type(objective.loss).__name__} aren't: "
                 "take loss=non_saturating or loss=minimax, or leave it out"
             )
 
-    def discriminator_penalty(self, play: Play) -> Tensor:
-        assert play.real_logits is not None
-        return play.real_logits
+    def penalty(self, step: Step) -> Tensor:
+        assert step.real.out is not None
+        return step.real.out.logits
 
 
 class LeCam(Regularizer):
@@ -41,9 +43,11 @@ class LeCam(Regularizer):
     they start from 0, where D's logits start. (The authors' code also clips both differences at 0.)
     """
 
-    remembers = True
     alpha_real: Tensor
     alpha_fake: Tensor
+    sums: Tensor
+    """The sums of the mean logits on reals and on fakes over the micro-batches since the last step."""
+    count: Tensor
 
     def __init__(self, weight: float = 0.3, decay: float = 0.99):
         super().__init__(weight)
@@ -52,18 +56,25 @@ class LeCam(Regularizer):
         self.decay = decay
         self.register_buffer("alpha_real", torch.zeros(()))
         self.register_buffer("alpha_fake", torch.zeros(()))
-        self._means: list[tuple[Tensor, Tensor]] = []
-        """The mean logits on the reals and the fakes of each micro-batch since the last step."""
+        self.register_buffer("sums", torch.zeros(2), persistent=False)  # 0 between updates
+        self.register_buffer("count", torch.zeros(()), persistent=False)
 
-    def discriminator_penalty(self, play: Play) -> Tensor:
-        real, fake = play.real_logits, play.fake_logits
-        assert real is not None
-        self._means.append((real.detach().mean(), fake.detach().mean()))
+    def penalty(self, step: Step) -> Tensor:
+        assert step.real.out is not None
+        assert step.fake.out is not None
+        real, fake = step.real.out.logits, step.fake.out.logits
         return (real - self.alpha_fake).square() + (fake - self.alpha_real).square()
 
+    def update(self, step: Step) -> None:
+        assert step.real.out is not None
+        assert step.fake.out is not None
+        self.sums += torch.stack([step.real.out.logits.detach().mean(), step.fake.out.logits.detach().mean()])
+        self.count += 1
+
     def after_step(self, player: Player, network: nn.Module) -> None:
-        if player == "discriminator" and self._means:
-            real, fake = mean_of_all(torch.stack([torch.stack(pair) for pair in self._means]).mean(0))
+        if player == "discriminator":
+            real, fake = mean_of_all(self.sums / self.count)
             self.alpha_real.lerp_(real, 1 - self.decay)
             self.alpha_fake.lerp_(fake, 1 - self.decay)
-            self._means.clear()
+            self.sums.zero_()
+            self.count.zero_()

@@ -1,15 +1,15 @@
-"""Weight matrices of orthogonal rows."""
+"""Penalties on weight matrices whose rows are not orthogonal."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
-from gan_research.regularizers.base import Play, Regularizer
-from gan_research.schedule import Player
+from gan_research.losses.base import Player
+from gan_research.regularizers.base import Regularizer
+from gan_research.regularizers.step import Step
+from gan_research.utils.errors import UserError
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
@@ -31,21 +31,20 @@ class Orthogonal(Regularizer):
         super().__init__(weight, every)
         if not players or not set(players) <= set(get_args(Player)):
             raise UserError(f"orthogonal: players={list(players)}: give discriminator, generator or both")
-        for player in players:
-            setattr(self, f"{player}_penalty", partial(self._penalty, player))
+        self.players = tuple(players)
 
-    def _penalty(self, player: Player, play: Play) -> Tensor:
-        return torch.stack([off_diagonal(matrix) for matrix in matrices(play.networks[player])]).sum()
+    def penalty(self, step: Step) -> Tensor:
+        return torch.stack([off_diagonal(matrix) for matrix in matrices(step.networks[step.player])]).sum()
 
 
 def off_diagonal(matrix: Tensor) -> Tensor:
-    """||W W^T * (1 - I)||_F^2 of W (out, in)."""
+    """Return ||W W^T * (1 - I)||_F^2 of W (out, in)."""
     products = matrix @ matrix.T
     return (products - products.diagonal().diag()).square().sum()
 
 
 def matrices(network: nn.Module) -> Iterator[Tensor]:
-    """The weights of linear and convolution layers, each as (out, everything else)."""
+    """Yield the weights of linear and convolution layers, each as (out, everything else)."""
     for layer in network.modules():
         if isinstance(layer, MATRICES):
             parameters = dict(layer.named_parameters())

@@ -3,13 +3,15 @@
 import torch
 from torch import nn
 
-from gan_research.errors import UserError
+from gan_research.losses.base import Player
 from gan_research.regularizers.base import Regularizer
-from gan_research.schedule import Player
+from gan_research.utils.errors import UserError
 
 
 class WeightClipping(Regularizer):
     """After each discriminator step every parameter of it is clamped to [-limit, limit]."""
+
+    players = ()
 
     def __init__(self, limit: float = 0.01):
         super().__init__()

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gan_research.files import as_json, write_atomically
 from gan_research.report.comparison import Comparison
 from gan_research.report.records import Record
+from gan_research.utils.files import as_json, write_atomically
 
 COLUMNS = (
     "kind", "metric", "group", "run", "seed", "state", "value", "runs", "mean", "median", "std", "low", "high",

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from gan_research.errors import UserError, did_you_mean
 from gan_research.report.records import Record
+from gan_research.utils.errors import UserError, did_you_mean
 
 Point = tuple[float, float]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from gan_research.errors import UserError
 from gan_research.report.records import Record, State
-from gan_research.tracking.folder import HISTORY, LOCK, PLAYER, is_locked, read_history
+from gan_research.runs.files import HISTORY, LOCK, PLAYER, is_locked, read_history
+from gan_research.utils.errors import UserError
 
 RUN, CONFIG, TRIAL, END = "run.json", "config.yaml", "trial.json", "end.json"
 
@@ -185,7 +185,7 @@ def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]
         return isinstance(wanted, int)
     if not isinstance(interval, int) or wanted - played >= interval:
         return False
-    from gan_research.checkpoints import rounds_played
+    from gan_research.checkpoints.io import rounds_played
 
     return rounds_played(folder) >= wanted
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gan_research.errors import UserError, did_you_mean
 from gan_research.report.records import Record
 from gan_research.report.settings import shown
+from gan_research.utils.errors import UserError, did_you_mean
 
 PREFIX = "metrics/"
 

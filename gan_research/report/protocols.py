@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gan_research.errors import UserError
 from gan_research.report.records import Record
+from gan_research.utils.errors import UserError
 
 OWN = ("ema", "batch_statistics")
 """What a protocol says of the generator: runs of one group agree on it, groups may differ in it."""

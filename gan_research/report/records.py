@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gan_research.tracking.folder import leaves
+from gan_research.runs.files import leaves
 
 Axis = Literal["round", "kimg", "seconds"]
 State = Literal["finished", "running", "stopped", "failed"]
@@ -85,32 +84,6 @@ class Record:
         settings = {k: v for k, v in leaves(self.config) if not k.endswith(("_target_", "_partial_"))}
         parts = {key: described(node) for key, node in self.config.items() if isinstance(node, dict)}
         return parts | settings | self.choices
-
-
-def read(paths: Sequence[str | Path]) -> tuple[list[Record], list[str]]:
-    """The runs of run folders, sweeps, folders of runs at any depth, and "wandb:[ENTITY/]PROJECT"; notes beside.
-
-    Raises a UserError where a path has none.
-    """
-    from gan_research.report.folders import read_folder
-    from gan_research.report.wandb_runs import PREFIX, read_project
-
-    records: dict[str, Record] = {}
-    notes: list[str] = []
-    for path in paths:
-        found, told = read_project(str(path)) if str(path).startswith(PREFIX) else read_folder(Path(path))
-        notes += told
-        for record in found:
-            if record.id not in records:
-                records[record.id] = record
-            elif not same_place(record.source, records[record.id].source):
-                notes.append(f"{record.source} is left out: it is a copy of {records[record.id].source}")
-    return list(records.values()), list(dict.fromkeys(notes))
-
-
-def same_place(a: str, b: str) -> bool:
-    """Whether two sources are one folder."""
-    return a == b or Path(a).resolve() == Path(b).resolve()
 
 
 def described(node: Any) -> str:

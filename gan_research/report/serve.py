@@ -12,10 +12,10 @@ from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gan_research.errors import UserError
 from gan_research.report.folders import CONFIG, END, RUN, is_played, walk
 from gan_research.report.page.page import Content, nothing, policy, rendered
-from gan_research.tracking.folder import HISTORY
+from gan_research.runs.files import HISTORY
+from gan_research.utils.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 PORT = 8321

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import wandb
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 Axis = Literal["round", "kimg"]
 Band = Literal["stderr", "stddev", "minmax"]

@@ -5,8 +5,8 @@ import math
 import shlex
 from typing import Any
 
-from gan_research.errors import UserError
 from gan_research.report.records import Record, State
+from gan_research.utils.errors import UserError
 
 PREFIX = "wandb:"
 

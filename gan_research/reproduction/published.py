@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from gan_research.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean
 
 
 @with_config(ConfigDict(extra="forbid"))

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from gan_research.errors import UserError
 from gan_research.report.comparison import Comparison, compare
 from gan_research.report.folders import read_folder
 from gan_research.report.page import write_page
 from gan_research.report.records import Record
 from gan_research.reproduction.result import Result
 from gan_research.reproduction.verdict import verdicts
+from gan_research.utils.errors import UserError
 
 
 def write_pages(results: list[Result], folder: Path) -> list[Path]:

@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from gan_research import __version__
-from gan_research.errors import UserError
-from gan_research.files import as_json, write_atomically
+from gan_research._version import __version__
 from gan_research.report.page import figures
 from gan_research.report.statistics import Interval, mean_interval
 from gan_research.reproduction.published import Published
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import as_json, write_atomically
 
 State = Literal["finished", "diverged", "failed", "running", "stopped", "open"]
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_research.errors import UserError
 from gan_research.reproduction.published import Published
 from gan_research.reproduction.result import Result
 from gan_research.reproduction.table import Row, duration, markdown_table, results_table, rows
 from gan_research.reproduction.trajectory import bound, subject
 from gan_research.reproduction.verdict import RULE
+from gan_research.utils.errors import UserError
 
 Claims = Mapping[str, tuple[dict[str, Any], int]]
 """recipe -> its published block, and the rounds of its whole budget."""

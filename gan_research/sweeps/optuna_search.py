@@ -14,11 +14,11 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import PositiveInt
 
-from gan_research.errors import UserError
-from gan_research.streams import stream_seed
 from gan_research.sweeps.points import Axis, as_overrides
 from gan_research.sweeps.search import Proposal, Search, Task, joined, plain
 from gan_research.sweeps.trials import Seen
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream_seed
 
 SEED = "seed"
 

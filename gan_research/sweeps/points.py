@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from pydantic import PositiveInt
 
-from gan_research.errors import RESUME, UserError
 from gan_research.sweeps.trials import End, Status, TrialRun
+from gan_research.utils.errors import RESUME, UserError
 
 
 @dataclass(frozen=True)

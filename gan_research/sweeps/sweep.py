@@ -11,13 +11,13 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from gan_research import __version__
-from gan_research.errors import UserError
-from gan_research.files import write_atomically
+from gan_research._version import __version__
+from gan_research.runs.files import is_locked
 from gan_research.sweeps.points import Axis
 from gan_research.sweeps.search import Proposal, Search, Task
 from gan_research.sweeps.trials import Seen, State, Trial, TrialRun
-from gan_research.tracking.folder import is_locked
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import write_atomically
 
 RECORD = "sweep.json"
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from gan_research.errors import DIVERGED
-from gan_research.files import write_atomically
-from gan_research.tracking.folder import HISTORY, LOCK, is_locked, read_history
+from gan_research.runs.files import HISTORY, LOCK, is_locked, read_history
+from gan_research.utils.errors import DIVERGED
+from gan_research.utils.files import write_atomically
 
 Status = Literal["finished", "pruned", "failed", "killed", "stopped"]
 State = Literal["open", "running", "finished", "pruned", "failed"]

@@ -15,9 +15,9 @@ import numpy as np
 import yaml
 from pydantic import PositiveInt
 
-from gan_research.errors import UserError
 from gan_research.sweeps.search import Proposal, Search, Task
 from gan_research.sweeps.trials import Seen
+from gan_research.utils.errors import UserError
 
 FILE = "wandb.yaml"
 """The sweep file, in the folder of its sweep."""

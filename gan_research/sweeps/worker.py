@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 
-from gan_research.signals import when_asked
 from gan_research.sweeps.pool import Playing, Slot
 from gan_research.sweeps.search import Search
 from gan_research.sweeps.sweep import Held, Sweep
 from gan_research.sweeps.trials import Seen, TrialRun
+from gan_research.utils.signals import when_asked
 
 TICK, LOOK = 0.1, 2.0
 """Seconds between two looks at the processes, and at what they have measured."""

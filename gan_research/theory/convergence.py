@@ -12,10 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gan_research.divergences import jsd
-from gan_research.errors import UserError
 from gan_research.losses.base import AdversarialLoss
+from gan_research.losses.divergences import jsd
 from gan_research.losses.theory import Theory
+from gan_research.utils.errors import UserError
 
 Follows = Literal["value", "generator"]
 

@@ -8,10 +8,9 @@ equilibrium (0, 0), and both players together follow the field v = (-dL_G/dtheta
 import cmath
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -19,15 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from gan_research.errors import UserError
-from gan_research.gan import OptimizerFactory
-from gan_research.losses import AdversarialLoss
-from gan_research.regularizers import Play, Regularizer
-from gan_research.regularizers.base import gradient
-from gan_research.schedule import Player, Schedule
-from gan_research.streams import Draws, stream_seed
+from gan_research.augmentations import Augmentation
+from gan_research.losses import AdversarialLoss, Player
+from gan_research.networks.base import DOutput
+from gan_research.regularizers import Progress, Regularizer, Step
+from gan_research.sampling.priors import UniformPrior
 from gan_research.theory.optimum import minimiser
 from gan_research.theory.tape import Tape
+from gan_research.training.gan import OptimizerFactory
+from gan_research.training.minibatch import Minibatch
+from gan_research.training.objective import Objective, Penalties
+from gan_research.training.precision import Forward
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws, stream_seed
 
 COORDINATE: dict[Player, int] = {"generator": 0, "discriminator": 1}
 """Which of (theta, psi) is whose."""
@@ -44,7 +48,7 @@ Verdict = Literal["converges", "converges sublinearly", "orbits", "does not sett
 
 @dataclass(frozen=True)
 class Quadrature(Draws):
-    """Draws that are no chance: the midpoint quantiles of `total` equal masses, whose mean is an expectation.
+    """Noise without chance: the midpoint quantiles of `total` equal masses, whose mean is an expectation.
 
     Each purpose, and each column of it, has them in an order of its own (fixed, by the seed), so that different ones
     are independent. Normal ones are scaled to variance 1.
@@ -52,6 +56,10 @@ class Quadrature(Draws):
 
     drawn: dict[tuple[str, str, tuple[int, ...]], Tensor] = field(default_factory=dict)
     """What was asked for so far."""
+
+    def rows(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+        """Return latents: of a generator that makes theta of any, they don't matter."""
+        return torch.zeros(self.total, 1, dtype=torch.float64)
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         return self._nodes("uniform", purpose, shape)
@@ -72,12 +80,21 @@ class Quadrature(Draws):
         return self.drawn[kind, purpose, shape]
 
 
-class ExactPlay(Play):
-    """A play whose gradients stay in float64."""
+class DiracObjective(Objective):
+    """The objective on points of one dimension, with linear networks."""
 
-    def gradient_at(self, points: Tensor) -> Tensor:
-        points = points.detach().requires_grad_()
-        return gradient(self.exact_discriminator(points), points)
+    collects = False
+    """Whether components collect statistics; not in the field, which is evaluated at many states."""
+
+    def fakes(self, latents: Tensor, condition: Any) -> Tensor:
+        return self.networks["generator"](latents)
+
+    def judge(self, images: Tensor, condition: Any) -> DOutput:
+        return DOutput(self.networks["discriminator"](images).flatten(), images)
+
+    def collect(self, step: Step, due: Penalties) -> None:
+        if self.collects:
+            super().collect(step, due)
 
 
 class Dynamics(Protocol):
@@ -95,7 +112,7 @@ class Dynamics(Protocol):
 
 
 class DiracGAN:
-    """The Dirac-GAN under one loss and any regularisers, which are copied.
+    """The Dirac-GAN under one loss and any regularizers and augmentations, which are copied.
 
     Penalties count with the weight that they have on average, lazy ones too. Noise (instance noise, interpolation) is
     an expectation, by `nodes` quadrature nodes. State that a penalty keeps (LeCam's anchors) is held at what it
@@ -105,14 +122,20 @@ class DiracGAN:
     Raises a UserError where a regulariser doesn't go with the loss.
     """
 
-    def __init__(self, loss: AdversarialLoss, regularizers: Mapping[str, Regularizer] | None = None, nodes: int = 256):
+    def __init__(
+        self,
+        loss: AdversarialLoss,
+        components: Mapping[str, Regularizer | Augmentation] | None = None,
+        nodes: int = 256,
+    ):
         self.loss = loss
-        self._regularizers: dict[str, Any] = {n: copy.deepcopy(r).double() for n, r in (regularizers or {}).items()}
-        for regularizer in self._regularizers.values():
-            regularizer.check(loss)
-        acts = ("inputs", "discriminator_penalty", "generator_penalty")
-        self.fieldless = [n for n, r in self._regularizers.items() if not any(hasattr(r, a) for a in acts)]
-        self._hooks = [self._regularizers[n] for n in self.fieldless if hasattr(self._regularizers[n], "after_step")]
+        components = {name: copy.deepcopy(component).double() for name, component in (components or {}).items()}
+        regularizers = {name: c for name, c in components.items() if isinstance(c, Regularizer)}
+        augmentations = {name: c for name, c in components.items() if isinstance(c, Augmentation)}
+        for regularizer in regularizers.values():
+            regularizer.every = 1
+        self.fieldless = [name for name, r in regularizers.items() if not r.players]
+        self._projections = [regularizers[name] for name in self.fieldless]
         constant = torch.full((1,), best_constant(loss), dtype=torch.float64)
         self._networks: dict[Player, nn.Linear] = {
             player: nn.utils.skip_init(nn.Linear, 1, 1, dtype=torch.float64).requires_grad_(False)
@@ -121,16 +144,21 @@ class DiracGAN:
         self._networks["generator"].weight.zero_()  # G(z) = 0 z + theta
         del self._networks["discriminator"].bias
         self._networks["discriminator"].register_buffer("bias", constant)
+        forward = Forward(*self._networks.values(), None, "64", torch.device("cpu"), compiled=False)
+        prior = UniformPrior(1)
+        self._objective = DiracObjective(forward, self._networks, loss, prior, regularizers, augmentations)
+        for regularizer in regularizers.values():
+            regularizer.check(self._objective)
         self._size(2)  # the least of which a standard deviation can be taken
         self._settle()
         self._tape = Tape(self._field_at, torch.tensor([0.3, -0.2], dtype=torch.float64))
-        if self._draws.drawn:
+        if self._noise.drawn:
             self._size(nodes)
             self._tape = Tape(self._field_at, self._tape.argument)
         try:
             self.field(DIRECTIONS)
         except RuntimeError as error:
-            names = ", ".join([type(loss).__name__, *self._regularizers])
+            names = ", ".join([type(loss).__name__, *components])
             reason = "something in them asks tensors for their values (if, item()): write it with torch.where"
             raise UserError(f"the Dirac-GAN of {names} can't be studied, {reason}") from error
 
@@ -139,7 +167,7 @@ class DiracGAN:
     def field(self, states: Tensor) -> Tensor:
         """v at states (..., 2): (..., 2)."""
         with torch.no_grad():
-            at_once = max(1, 2**20 // len(self._latents))
+            at_once = max(1, 2**20 // len(self._reals.images))
             return torch.vmap(self._tape, chunk_size=at_once)(states.reshape(-1, 2)).reshape(states.shape)
 
     def _field_at(self, state: Tensor) -> Tensor:
@@ -159,77 +187,36 @@ class DiracGAN:
         return theta, psi
 
     def _loss_of(self, player: Player) -> Tensor:
-        """The player's mean adversarial loss plus the weighed penalties."""
-        play = self._moment(player)
-        if player == "discriminator":
-            assert play.real_logits is not None
-            loss = self.loss.discriminator(play.real_logits, play.fake_logits).mean()
-        else:
-            loss = self.loss.generator(play.fake_logits, play.real_logits).mean()
-        for regularizer in self._regularizers.values():
-            if hasattr(regularizer, f"{player}_penalty"):
-                loss = loss + regularizer.weight * getattr(regularizer, f"{player}_penalty")(play).mean()
-        return loss
+        """Return the player's mean adversarial loss plus the weighted penalties."""
+        first_update = dict.fromkeys(COORDINATE, 0)
+        losses = self._objective.losses((player,), self._reals, self._noise, first_update, Progress.zeros())
+        return next(losses)[1]
 
-    def _moment(self, player: Player) -> Play:
-        calls = count()
-
-        def generate(latents: Tensor) -> Tensor:
-            return self._networks["generator"](latents)
-
-        def discriminate(points: Tensor) -> Tensor:
-            call = next(calls)
-            for regularizer in self._regularizers.values():
-                if hasattr(regularizer, "inputs"):
-                    points = regularizer.inputs(points, self._draws, call)
-            return self._networks["discriminator"](points).flatten()
-
-        real, fake, real_logits = torch.zeros_like(self._latents), generate(self._latents), None
-        if player == "discriminator":
-            wanted = {side for r in self._regularizers.values() for side in r.differentiates}
-            real.requires_grad_("real" in wanted)
-            fake = fake.detach().requires_grad_("fake" in wanted)
-        if player == "discriminator" or self.loss.needs_real:
-            real_logits = discriminate(real)
-        return ExactPlay(
-            generator=generate,
-            exact_generator=generate,
-            discriminator=discriminate,
-            exact_discriminator=discriminate,
-            networks=self._networks,
-            real=real,
-            fake=fake,
-            latents=self._latents,
-            real_logits=real_logits,
-            fake_logits=discriminate(fake),
-            loss=self.loss,
-            draws=self._draws,
-        )
-
-    def _size(self, rows: int) -> None:
-        """The number of reals and fakes."""
-        self._latents = torch.zeros(rows, 1, dtype=torch.float64)
-        self._draws = Quadrature(seed=0, position=0, total=rows, start=0, stop=rows)
+    def _size(self, samples: int) -> None:
+        """Set the number of reals and fakes."""
+        self._reals = Minibatch(torch.zeros(samples, 1, dtype=torch.float64), None)
+        self._noise = Quadrature(seed=0, position=0, total=samples, start=0, stop=samples, dtype=torch.float64)
 
     def _settle(self) -> None:
-        """Bring what penalties remember to its fixed point at the equilibrium.
+        """Bring what regularizers remember to its fixed point at the equilibrium.
 
         Moving averages approach it geometrically, so that three values in a row a, b, c tell it (Aitken):
         c - (c - b)^2 / ((c - b) - (b - a)).
         """
-        for regularizer in self._regularizers.values():
-            if not (hasattr(regularizer, "after_step") and hasattr(regularizer, "discriminator_penalty")):
-                continue
-            self._bind(ORIGIN)
-            memory = [buffer for buffer in regularizer.buffers() if buffer.is_floating_point()]
-            values = [[buffer.clone() for buffer in memory]]
-            for _ in range(2):
-                regularizer.discriminator_penalty(self._moment("discriminator"))
+        self._bind(ORIGIN)
+        regularizers = [r for _, r in self._objective.penalties["discriminator"]]
+        memory = [b for r in regularizers for b in r.buffers() if b.is_floating_point()]
+        values = [[buffer.clone() for buffer in memory]]
+        self._objective.collects = True
+        for _ in range(2):
+            self._loss_of("discriminator")
+            for regularizer in regularizers:
                 regularizer.after_step("discriminator", self._networks["discriminator"])
-                values.append([buffer.clone() for buffer in memory])
-            for buffer, a, b, c in zip(memory, *values, strict=True):
-                bend = (c - b) - (b - a)
-                buffer.copy_(torch.where(bend == 0, c, c - (c - b).square() / bend))
+            values.append([buffer.clone() for buffer in memory])
+        self._objective.collects = False
+        for buffer, a, b, c in zip(memory, *values, strict=True):
+            bend = (c - b) - (b - a)
+            buffer.copy_(torch.where(bend == 0, c, c - (c - b).square() / bend))
 
     # --- around the equilibrium ----------------------------------------------------------------------------------
 
@@ -275,9 +262,9 @@ class DiracGAN:
         if not self.differentiable:
             return None
         round = torch.eye(2, dtype=torch.float64)
-        for move in schedule.moves(0):
+        for players in schedule.plan(0):
             step = torch.zeros(2, 1, dtype=torch.float64)
-            step[[COORDINATE[player] for player in move]] = lr
+            step[[COORDINATE[player] for player in players]] = lr
             round = round + step * (self.jacobian @ round)
         largest = max(abs(value) for value in eigenvalues(round))
         return math.log(largest) / lr if largest else -math.inf
@@ -289,12 +276,12 @@ class DiracGAN:
 
     def after_step(self, player: Player, states: Tensor) -> Tensor:
         """The states (..., 2) after what follows a step of that player: each shown to the hooks as a network."""
-        if not self._hooks:
+        if not self._projections:
             return states
         states = states.clone()
         for state in states.view(-1, 2):
             parameters = self._bind(state)
-            for regularizer in self._hooks:
+            for regularizer in self._projections:
                 regularizer.after_step(player, self._networks[player])
             state.copy_(torch.cat([part.detach().flatten() for part in parameters]))
         return states
@@ -380,12 +367,12 @@ def gradient_steps(
 
     states = [state()]
     for round in range(rounds):
-        for move in schedule.moves(round):
+        for players in schedule.plan(round):
             field = dynamics.field(state())
-            for player in move:
+            for player in players:
                 parameters[player].grad = -field[..., COORDINATE[player]]
                 optimizers[player].step()
-            for player in move:
+            for player in players:
                 after = dynamics.after_step(player, state())
                 parameters[player].data.copy_(after[..., COORDINATE[player]])
         states.append(state())

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
-from gan_research.losses import AdversarialLoss
+from gan_research.augmentations import Augmentation
+from gan_research.losses import AdversarialLoss, Player
 from gan_research.regularizers import Regularizer
-from gan_research.schedule import Player, Schedule
 from gan_research.theory.dirac import STARTS, DiracGAN, Verdict, flow, gradient_descent, gradient_steps, verdict
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
 
 STIFF = 25.0
 """The stiffness above which games of a table are integrated apart from the others."""
@@ -80,28 +81,28 @@ class Row:
 
 def table(
     losses: Mapping[str, AdversarialLoss],
-    regularizers: Mapping[str, Mapping[str, Regularizer]],
+    components: Mapping[str, Mapping[str, Regularizer | Augmentation]],
     starts: Sequence[tuple[float, float]] = STARTS,
     time: float = 50.0,
     lr: float = 0.1,
     nodes: int = 32,
 ) -> list[Row]:
-    """Every loss with every set of regularisers: the flow over `time`, and as long in gradient steps of rate `lr`.
+    """Study every loss with every set of components: the flow over `time`, and as long in gradient steps of rate `lr`.
 
-    Pairs that a regulariser doesn't allow are "refused". The trajectories follow the fields as tabulated (`Tabulated`).
+    Pairs that a component doesn't allow are "refused". The trajectories follow the fields as tabulated (`Tabulated`).
     """
     games: dict[tuple[str, str], DiracGAN] = {}
     refused: dict[tuple[str, str], str] = {}
-    for pair in ((loss, regularizer) for loss in losses for regularizer in regularizers):
+    for pair in ((loss, regularizer) for loss in losses for regularizer in components):
         try:
-            games[pair] = DiracGAN(losses[pair[0]], regularizers[pair[1]], nodes)
+            games[pair] = DiracGAN(losses[pair[0]], components[pair[1]], nodes)
         except UserError as error:
             refused[pair] = str(error)
     rows = {pair: Row(*pair, None, "refused", "refused", "refused", None, (why,)) for pair, why in refused.items()}
     for stiff in (False, True):  # apart: all that are integrated together take the steps of the stiffest
         if alike := {pair: game for pair, game in games.items() if (game.stiffness > STIFF) is stiff}:
             rows |= studied(alike, torch.tensor(starts, dtype=torch.float64), time, lr)
-    return [rows[loss, regularizer] for loss in losses for regularizer in regularizers]
+    return [rows[loss, regularizer] for loss in losses for regularizer in components]
 
 
 def studied(

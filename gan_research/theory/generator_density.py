@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.distributions import Binomial
 
 from gan_research.data.densities import Bounds, GaussianMixture
-from gan_research.divergences import jsd
-from gan_research.errors import UserError
-from gan_research.priors import Prior
+from gan_research.losses.divergences import jsd
+from gan_research.sampling.priors import Prior
+from gan_research.utils.errors import UserError
 
 TAIL = 1e-9
 """Prior mass at either end in which G is taken to stay in the bin that it is in."""

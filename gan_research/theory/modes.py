@@ -9,9 +9,7 @@ from torch import Tensor
 
 from gan_research.data import Data, Points
 from gan_research.data.densities import GaussianMixture
-from gan_research.errors import UserError
-from gan_research.figures import BOUND, SERIES, draw_points, finite, mosaic, styled
-from gan_research.gan import GAN
+from gan_research.data.density_plots import draw_points
 from gan_research.metrics import Evaluation, MixtureModes
 from gan_research.theory.generator_density import (
     data_masses_2d,
@@ -21,6 +19,9 @@ from gan_research.theory.generator_density import (
     mixture_masses_2d,
 )
 from gan_research.theory.watcher import Watcher
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
+from gan_research.utils.plotting import BOUND, SERIES, finite, mosaic, styled
 
 SHOWN = 1000
 """Samples drawn in a panel."""

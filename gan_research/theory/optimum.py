@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from gan_research.errors import UserError
 from gan_research.losses.base import AdversarialLoss, Separable
-from gan_research.priors import Prior
+from gan_research.sampling.priors import Prior
 from gan_research.theory.generator_density import bin_masses, gauss_legendre, trace
+from gan_research.utils.errors import UserError
 
 LogProb = Callable[[Tensor], Tensor]
 """log p of points (N, 1) -> (N,)."""

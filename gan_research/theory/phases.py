@@ -12,14 +12,24 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gan_research.data import Data, Density, Points
-from gan_research.divergences import jsd
-from gan_research.errors import UserError
-from gan_research.figures import BOUND, DATA, DISCRIMINATOR, GENERATOR, OPTIMUM, finite, mosaic, over_rounds, styled
-from gan_research.gan import GAN
 from gan_research.losses import AdversarialLoss
-from gan_research.sampling import evaluating
+from gan_research.losses.divergences import jsd
+from gan_research.sampling.sampler import evaluating
 from gan_research.theory.generator_density import TAIL, bin_masses, data_masses
 from gan_research.theory.watcher import Watcher
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
+from gan_research.utils.plotting import (
+    BOUND,
+    DATA,
+    DISCRIMINATOR,
+    GENERATOR,
+    OPTIMUM,
+    finite,
+    mosaic,
+    over_rounds,
+    styled,
+)
 
 ARROWS = 25
 """Latents, evenly spaced in probability, whose way from z to G(z) is drawn."""

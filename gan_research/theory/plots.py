@@ -11,7 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from gan_research.figures import (
+from gan_research.theory.convergence import Convexity, Path
+from gan_research.theory.dirac_table import Row
+from gan_research.theory.optimum import Maximum
+from gan_research.theory.saturation import Pull, TrainedDiscriminator
+from gan_research.utils.plotting import (
     BOUND,
     DATA,
     DISCRIMINATOR,
@@ -23,10 +27,6 @@ from gan_research.figures import (
     panels,
     styled,
 )
-from gan_research.theory.convergence import Convexity, Path
-from gan_research.theory.dirac_table import Row
-from gan_research.theory.optimum import Maximum
-from gan_research.theory.saturation import Pull, TrainedDiscriminator
 
 
 @styled

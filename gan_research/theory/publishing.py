@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from gan_research.callbacks.base import log_picture
-from gan_research.figures import write_figure, write_film
-from gan_research.files import write_atomically
+from gan_research.utils.files import write_atomically
+from gan_research.utils.plotting import write_figure, write_film
 
 
 def publish(

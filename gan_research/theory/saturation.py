@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gan_research.gan import OptimizerFactory
 from gan_research.losses.base import AdversarialLoss
 from gan_research.losses.minimax import Minimax
-from gan_research.priors import Prior
+from gan_research.sampling.priors import Prior
+from gan_research.training.gan import OptimizerFactory
 
 
 @dataclass(frozen=True)

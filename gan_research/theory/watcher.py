@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from gan_research.callbacks.base import Periodic, log_metrics
 from gan_research.data import Data
-from gan_research.errors import UserError
-from gan_research.gan import GAN
 from gan_research.theory.publishing import publish
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 
 class Moment(Protocol):

@@ -12,22 +12,21 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from gan_research import crash
-from gan_research.callbacks import Health, Log, SampleGrid
+from gan_research.callbacks import Health, Log, SampleGrid, crash_report
+from gan_research.callbacks.crash_report import is_own
 from gan_research.callbacks.log import accuracy, middle_logit
-from gan_research.crash import is_own
 from gan_research.data import Arrays
 from gan_research.distributed import LostProcess
-from gan_research.errors import UserError
-from gan_research.files import as_json
 from gan_research.losses import Hinge, LeastSquares, NonSaturating, Wasserstein
 from gan_research.losses.base import AdversarialLoss
 from gan_research.losses.f_gan import KL, Alpha, ReverseKL, TotalVariation
 from gan_research.losses.relativistic import Relativistic
-from gan_research.recorder import Diverged
 from gan_research.regularizers import R1, Regularizer
-from gan_research.schedule import Schedule
-from gan_research.streams import stream_seed
+from gan_research.training.loss_log import Diverged
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import as_json
+from gan_research.utils.rng import stream_seed
 
 NAN = float("nan")
 
@@ -343,15 +342,15 @@ def test_a_record_that_can_not_be_written_does_not_hide_the_error(trouble, crash
     def fail(*args):
         raise trouble
 
-    monkeypatch.setattr(crash, "write_atomically", fail)
+    monkeypatch.setattr(crash_report, "write_atomically", fail)
     crashing(Poison(0))
     expected = [] if isinstance(trouble, OSError) else ["of the crash no record could be written: RuntimeError: what?"]
     assert caplog.messages == expected
 
 
 def test_a_fact_that_can_not_be_told_says_why(crashing, monkeypatch):
-    monkeypatch.setattr(crash, "versions", lambda: 1 / 0)
-    monkeypatch.setattr(crash, "reals", lambda *_: 1 / 0)
+    monkeypatch.setattr(crash_report, "versions", lambda: 1 / 0)
+    monkeypatch.setattr(crash_report, "reals", lambda *_: 1 / 0)
     _, run, _ = crashing(Poison(0))
     said = json.loads((run / "crash" / "round_1.json").read_text())
     assert said["reals"] == "can't be told: ZeroDivisionError: division by zero"
@@ -381,12 +380,12 @@ def told_of(error, cause=None):
 )
 def test_other_processes_write_down_their_own_errors_only(error, own, tmp_path, game, monkeypatch):
     assert is_own(error) is own
-    monkeypatch.setattr(crash, "is_first", lambda: False)
-    monkeypatch.setattr(crash, "position", lambda: (3, 4))
+    monkeypatch.setattr(crash_report, "is_first", lambda: False)
+    monkeypatch.setattr(crash_report, "position", lambda: (3, 4))
     progress = SimpleNamespace(current=SimpleNamespace(started=5, processed=4))
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
     trainer = SimpleNamespace(fit_loop=loop, datamodule=None)
-    written = crash.write_crash(tmp_path, trainer, game(), error)
+    written = crash_report.write_crash(tmp_path, trainer, game(), error)
     assert written == (tmp_path / "crash" / "round_1_rank_3.json" if own else None)
     assert (tmp_path / "crash").exists() is own
 

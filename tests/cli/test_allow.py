@@ -8,15 +8,15 @@ import torch
 import yaml
 
 from gan_research import load
-from gan_research.allowed import allowed, require_allowed
-from gan_research.cli.compose import choice, compose_train, groups_of_runs
-from gan_research.errors import UserError
+from gan_research.checkpoints.allowlist import allowed, require_allowed
+from gan_research.config.compose import choice, compose_train, groups_of_runs
+from gan_research.utils.errors import UserError
 
 EVIL = [
     {"_target_": "os.system", "command": "touch made"},
     {"_target_": "evil.Part"},
     {"_target_": "gan_research.cli.main", "arguments": ["train"]},
-    {"_target_": "gan_research.files.write_atomically", "path": "made", "content": "x"},
+    {"_target_": "gan_research.utils.files.write_atomically", "path": "made", "content": "x"},
     {"_target_": "gan_research.data.sets.os.mkdir", "path": "made"},
     {"_target_": "gan_research.metrics.cache.Path.touch", "self": "made"},
     {"_target_": "gan_research.launchers.task.Task", "command": ["touch", "made"], "requeues": 0},

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from gan_research.callbacks import checkpoint
-from gan_research.errors import DIVERGED
-from gan_research.gan import GAN
-from gan_research.recorder import Recorder
+from gan_research.training.gan import GAN
+from gan_research.training.loss_log import Recorder
+from gan_research.utils.errors import DIVERGED
 
 
 def pictures(folder, count=70, size=8):
@@ -116,7 +116,7 @@ def test_an_output_that_is_no_folder(train, one_line, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("gan_research.tracking.run.Path.mkdir", refuse)
+        patch.setattr("gan_research.runs.run.Path.mkdir", refuse)
         one_line(train(tmp_path / "locked"), str(tmp_path / "locked"), "Permission denied")
 
 

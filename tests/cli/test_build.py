@@ -1,6 +1,6 @@
 """What is made of a config node."""
 
-from gan_research.cli.build import make
+from gan_research.config.build import make
 
 
 def test_lists_of_a_config_reach_an_optimizer_as_lists_since_they_end_up_in_checkpoints():

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 
 import gan_research
-from gan_research.checkpoints import load
+from gan_research.sampling.load import load
 
 
 @pytest.fixture
 def nothing_around(tmp_path, monkeypatch):
     """Another folder, without a config tree, and without data."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("gan_research.cli.compose.conf_folder", lambda: pytest.fail("looked for the config tree"))
+    monkeypatch.setattr("gan_research.config.compose.conf_folder", lambda: pytest.fail("looked for the config tree"))
     monkeypatch.setattr("gan_research.data.digits.Digits.load", lambda *_: pytest.fail("looked for data"))
     return tmp_path
 

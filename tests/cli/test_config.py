@@ -12,15 +12,15 @@ import torch
 import yaml
 from hydra.utils import get_object
 
-from gan_research.cli.build import build_evaluation, build_game, build_trainer, make
-from gan_research.cli.compose import compose_multirun, compose_train, conf_folder, groups
 from gan_research.cli.reproduce import claims
-from gan_research.cli.schema import train as schema
-from gan_research.errors import UserError
-from gan_research.gan import GAN
+from gan_research.config.build import build_evaluation, build_game, build_trainer, make
+from gan_research.config.compose import compose_multirun, compose_train, conf_folder, groups
+from gan_research.config.schema import train as schema
+from gan_research.runs.run import Run
 from gan_research.sweeps.points import Axis, examples
 from gan_research.sweeps.search import Task, joined
-from gan_research.tracking import Run
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 CONF = conf_folder()
 CHOICES = sorted(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_research.cli.compose import compose_train
 from gan_research.cli.cost import binary, clock, options_of, overrides_of, si
-from gan_research.tracking.run import device_name
+from gan_research.config.compose import compose_train
+from gan_research.runs.run import device_name
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text()
 

@@ -12,8 +12,8 @@ import torch
 
 from gan_research import load
 from gan_research.callbacks import checkpoint as callback
-from gan_research.checkpoints import read_checkpoint
-from gan_research.gan import GAN
+from gan_research.checkpoints.io import read_checkpoint
+from gan_research.training.gan import GAN
 
 
 class Killed(BaseException):

@@ -14,13 +14,14 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from gan_research.checkpoints import load, read_checkpoint
+from gan_research.checkpoints.io import read_checkpoint
 from gan_research.cli.evaluation.progress import ProgressBar
-from gan_research.cli.processes import master_port
 from gan_research.data import Digits
+from gan_research.launchers.local_processes import master_port
 from gan_research.metrics import Classifier, Evaluation
 from gan_research.metrics.feature_pass import FeaturePass
 from gan_research.metrics.statistics_files import read_statistics
+from gan_research.sampling.load import load
 
 
 def save(folder, images):

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from gan_research import __version__, load
-from gan_research.checkpoints import describe_game
-from gan_research.ema import EMA
-from gan_research.errors import UserError
-from gan_research.exports import make_sampler, read_config, read_weights, write_export
-from gan_research.files import write_atomically
 from gan_research.networks import MLPGenerator, ResNetDiscriminator, ResNetGenerator
+from gan_research.sampling.export import make_sampler, read_config, read_weights, write_export
+from gan_research.training.ema import EMA
+from gan_research.training.gan import describe_game
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import write_atomically
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_an_export_that_is_not_whole_is_known_not_to_be(exported, finished, gan,
     for number in (1, 2):
         written = []
         with monkeypatch.context() as patch:
-            patch.setattr("gan_research.exports.write_atomically", killed_at(number))
+            patch.setattr("gan_research.sampling.export.write_atomically", killed_at(number))
             assert gan("export", finished, "-o", exported, "--raw").status == 130
         with pytest.raises(UserError, match="export it again"):
             load(exported)

@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gan_research import files
-from gan_research.errors import RESUME
-from gan_research.gan import GAN
 from gan_research.metrics import Evaluation
+from gan_research.training.gan import GAN
+from gan_research.utils import files
+from gan_research.utils.errors import RESUME
 
 SHORT = (
     "generator.width=16", "discriminator.width=16", "discriminator.dropout=0.1", "batch_size=32", "logger=none",
@@ -200,7 +200,7 @@ def test_with_processes_that_read_ahead(photos, server, tmp_path, the_run, state
         *(word for word in SHORT if not word.startswith("metrics")), "metrics=none",
     ]  # fmt: skip
     command = ["train", f"output={tmp_path / 'cut'}", "resume=auto", "data.num_workers=2", *streamed]
-    patch = "import os; from gan_research.gan import GAN; play = GAN.training_step\n"
+    patch = "import os; from gan_research.training.gan import GAN; play = GAN.training_step\n"
     patch += "GAN.training_step = lambda self, *a: os.kill(os.getpid(), 9) if self.round == 23 else play(self, *a)"
     assert server(*command, patch=patch).status == -signal.SIGKILL
     assert server(*command).status == 0
@@ -217,7 +217,7 @@ EXACT = (*(word for word in SHORT if "dropout" not in word), "precision=64", "ch
 @pytest.mark.parametrize(("first", "then"), [(TWO, ("trainer=cpu",)), (("trainer=cpu",), TWO)], ids=["2, 1", "1, 2"])
 def test_on_another_number_of_devices(first, then, server, tmp_path, the_run, state, rows):
     """The same minibatches and latents: the weights that one device alone gets, to 1e-6; no row missing or double."""
-    patch = "import os; from gan_research.gan import GAN; play = GAN.training_step\n"
+    patch = "import os; from gan_research.training.gan import GAN; play = GAN.training_step\n"
     patch += "GAN.training_step = lambda self, *a: os.kill(os.getpid(), 9) if self.round == 13 else play(self, *a)"
     cut = server("train", f"output={tmp_path / 'cut'}", *EXACT, *first, patch=patch)
     assert cut.status == (RESUME if first == TWO else -signal.SIGKILL), cut

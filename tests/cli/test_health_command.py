@@ -9,15 +9,15 @@ import sys
 import pytest
 
 from gan_research.callbacks import Health
-from gan_research.cli.compose import compose_train
-from gan_research.cli.fit import CHANGEABLE, names
-from gan_research.errors import DIVERGED
-from gan_research.gan import GAN
-from gan_research.streams import stream_seed
-from gan_research.tracking import read_history
+from gan_research.config.compose import compose_train
+from gan_research.runs.files import read_history
+from gan_research.runs.fit import CHANGEABLE, names
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import DIVERGED
+from gan_research.utils.rng import stream_seed
 
 PRIORS = """
-from gan_research.priors import GaussianPrior
+from gan_research.sampling.priors import GaussianPrior
 
 
 class Ours(GaussianPrior):
@@ -267,7 +267,7 @@ def test_two_processes_go_back_together(server, own_prior, the_run, tmp_path, st
 
 STUCK = """
 import os, time
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 play = GAN.training_step
 

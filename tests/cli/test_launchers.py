@@ -19,10 +19,10 @@ import pytest
 import submitit
 
 from gan_research.cli import multirun
-from gan_research.cli.compose import compose_train
-from gan_research.errors import RESUME
+from gan_research.config.compose import compose_train
+from gan_research.distributed.slurm import first_host, rank_variables
 from gan_research.launchers.task import Task
-from gan_research.ranks import first_host, rank_variables
+from gan_research.utils.errors import RESUME
 
 JOB = "41234"
 
@@ -253,8 +253,8 @@ def test_an_old_run_is_submitted_as_it_is_asked_now_and_not_as_its_own_record_as
 
 
 def test_who_launches_a_run_is_no_part_of_its_game():
-    from gan_research.cli.fit import names
-    from gan_research.cli.requeue import game_of
+    from gan_research.runs.auto_resume import game_of
+    from gan_research.runs.fit import names
 
     here, there = compose_train([]), compose_train(["launcher=slurm"])
     assert here.config["launcher"] == {"_target_": "gan_research.launchers.Local"}

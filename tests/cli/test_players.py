@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from gan_research.tracking import Run
+from gan_research.runs.run import Run
 
 
 class Player:
@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_locked_is_played_in_with_a_warning(finished, mo
     def refuse(*args, **kwargs):
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("gan_research.tracking.run.FileLock.acquire", refuse)
+    monkeypatch.setattr("gan_research.runs.run.FileLock.acquire", refuse)
     with Run.open(finished).playing():
         assert "can't be locked" in caplog.text
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_research.cli import processes
-from gan_research.errors import RESUME
+from gan_research.launchers import local_processes as processes
+from gan_research.utils.errors import RESUME
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are looked at in /proc")
 
@@ -25,7 +25,7 @@ TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
 
 AT_ROUND = """
 import os, signal, time
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 play = GAN.training_step
 
 def step(self, *arguments):
@@ -171,7 +171,7 @@ OTHER_WIDTH = in_rank(
     "compose = train.compose_train",
     "train.compose_train = lambda words, folder: compose([*words, 'discriminator.width=32'], folder)",
 )
-OTHER_CODE = in_rank(1, "from gan_research.cli import fit", "fit.source_digest = lambda: 'edited'")
+OTHER_CODE = in_rank(1, "from gan_research.runs import fit", "fit.source_digest = lambda: 'edited'")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_what_all_processes_see_is_said_once_and_leaves_no_folder(words, patch, 
 
 # ------------------------------------------------------------------------------------------------ a failing process
 
-SHORT_GRACE = "from gan_research.cli import processes; processes.GRACE = 2.0\n"
+SHORT_GRACE = "from gan_research.launchers import local_processes as processes; processes.GRACE = 2.0\n"
 KILLED_WHILE_JOINING = (
     "from gan_research.distributed import group",
     "group._join = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)",
@@ -248,7 +248,7 @@ def test_an_evaluation_that_fails_in_one_process(server, tmp_path, the_run):
     fail = in_rank(
         1,
         "from gan_research.callbacks import Evaluate",
-        "from gan_research.errors import UserError",
+        "from gan_research.utils.errors import UserError",
         "act = Evaluate.act",
         "def failing(self, trainer, gan):",
         "    if gan.round == 12: raise UserError('no memory for the features')",
@@ -274,7 +274,7 @@ def metrics(run):
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
 
-SLOW = "import time\nfrom gan_research.gan import GAN\nplay = GAN.training_step\n" + (
+SLOW = "import time\nfrom gan_research.training.gan import GAN\nplay = GAN.training_step\n" + (
     "GAN.training_step = lambda self, *arguments: (time.sleep(0.1), play(self, *arguments))[1]\n"
 )
 

@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from gan_research.cli.reproduce import claims
-from gan_research.errors import RESUME
-from gan_research.tracking import comparable, read_history
+from gan_research.runs.files import comparable, read_history
+from gan_research.utils.errors import RESUME
 
 RECIPE = """\
 # @package _global_
@@ -47,7 +47,7 @@ published:
 
 PATCH = """
 import os, signal
-from gan_research.gan import GAN
+from gan_research.training.gan import GAN
 
 play = GAN.training_step
 
@@ -152,7 +152,7 @@ def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, se
 HALF = "0/*/checkpoints/round_00000500.ckpt"
 """A checkpoint of the middle of a training."""
 
-ELSEWHERE = "from gan_research.tracking import run; run.device_name = lambda device: 'another CPU'"
+ELSEWHERE = "from gan_research.runs import run; run.device_name = lambda device: 'another CPU'"
 
 
 @pytest.mark.parametrize("harshly", [False, True])

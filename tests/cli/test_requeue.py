@@ -9,8 +9,8 @@ import yaml
 from warm import KILLED
 
 from gan_research.callbacks import Checkpoints
-from gan_research.gan import GAN
-from gan_research.tracking.run import job
+from gan_research.runs.run import job
+from gan_research.training.gan import GAN
 
 SCHEDULED = ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
 

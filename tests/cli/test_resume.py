@@ -10,7 +10,7 @@ import torch
 import yaml
 from warm import KILLED
 
-from gan_research.tracking import read_history
+from gan_research.runs.files import read_history
 
 KILLED_WHERE = {
     "play": KILLED,
@@ -18,7 +18,7 @@ KILLED_WHERE = {
     "save": """
 import os, signal
 import torch
-from gan_research import files
+from gan_research.utils import files
 
 replace = os.replace
 

@@ -10,9 +10,9 @@ import torch
 import yaml
 from PIL import Image
 
-from gan_research.cli.compose import compose_train, groups_of_runs
-from gan_research.cli.fit import names
-from gan_research.tracking import read_history
+from gan_research.config.compose import compose_train, groups_of_runs
+from gan_research.runs.files import read_history
+from gan_research.runs.fit import names
 
 
 def test_the_folder_holds_all_of_the_run(finished, contents):
@@ -132,7 +132,7 @@ def test_checkpoints_that_are_kept_for_good(train, the_run, tmp_path, state):
 
 
 def test_two_runs_of_one_second_get_two_folders(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("gan_research.tracking.run.time.strftime", lambda *_: "20300101-000000")
+    monkeypatch.setattr("gan_research.runs.run.time.strftime", lambda *_: "20300101-000000")
     for _ in range(3):
         assert train(tmp_path, "rounds=1", "metrics=none", "name=a/b c").status == 0
     stem = "a_b_c-s0-20300101-000000"

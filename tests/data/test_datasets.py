@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torchvision.datasets import celeba, cifar, mnist
 
 from gan_research import data as sets
+from gan_research.checkpoints.rebuild import describe
 from gan_research.data import (
     CIFAR10,
     CIFAR100,
@@ -33,8 +34,7 @@ from gan_research.data import (
     TensorSet,
 )
 from gan_research.data.sets import held_out, resize
-from gan_research.description import describe
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
+from gan_research.checkpoints.rebuild import describe
 from gan_research.data import Checkerboard, Gaussian, GaussianMixture, Grid, Mixture1D, Ring, SwissRoll
 from gan_research.data.densities import TAIL
-from gan_research.description import describe
-from gan_research.errors import UserError
-from gan_research.streams import stream
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 SKEW = [[0.0, 0.0], [3.0, -1.0], [0.5, 2.0]], [[0.5, 0.2], [0.3, 0.3], [0.1, 0.6]], [1.0, 2.0, 5.0]
 DENSITIES = {

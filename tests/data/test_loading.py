@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from gan_research.data import Batch, Digits, ImageFolder
-from gan_research.errors import UserError
-from gan_research.pixels import to_uint8
+from gan_research.utils.errors import UserError
+from gan_research.utils.images import to_uint8
 
 
 @pytest.fixture

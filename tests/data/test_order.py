@@ -5,7 +5,7 @@ import torch
 
 from gan_research.data import Digits, ImageRounds, Order, TensorSet
 from gan_research.data.order import rank_block
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 def numbered(count):

@@ -8,7 +8,7 @@ from PIL import Image
 from gan_research.data.folder import read_folder
 from gan_research.data.pictures import AsItIs
 from gan_research.data.sets import FileSet, TensorSet
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 def noise(*shape, seed=0):

@@ -8,16 +8,16 @@ import pytorch_lightning as pl
 import torch
 
 from gan_research.callbacks import Log
-from gan_research.cli.build import make
+from gan_research.config.build import make
 from gan_research.data import Batch, Checkerboard, Data, Digits, Gaussian, Points, PointSet, Ring, StackedMNIST
-from gan_research.ema import EMA
-from gan_research.errors import UserError
-from gan_research.gan import GAN
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
-from gan_research.priors import GaussianPrior
-from gan_research.schedule import Schedule
-from gan_research.streams import stream
+from gan_research.sampling.priors import GaussianPrior
+from gan_research.training.ema import EMA
+from gan_research.training.gan import GAN
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream
 
 
 def played(rounds, count):

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from gan_research.cli.compose import groups
+from gan_research.config.compose import groups
 
 NETWORKS = {
     "mlp": ["generator=mlp", "discriminator=mlp", "generator.width=8", "discriminator.width=8"],

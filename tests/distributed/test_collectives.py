@@ -10,10 +10,10 @@ from torch.distributed import ReduceOp
 
 from gan_research.distributed import AgreedFlag, GradientAverage, mean_of_all, means_of_all, position, require_same
 from gan_research.distributed.group import decided_by_first, failing_together, from_all, share
-from gan_research.errors import UserError
 from gan_research.losses import NonSaturating, RelativisticAverage
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
 from gan_research.regularizers.gradient import deviation
+from gan_research.utils.errors import UserError
 
 N = 12
 """Samples over all processes."""

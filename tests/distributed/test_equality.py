@@ -5,7 +5,7 @@ import torch
 from cells import IMPOSSIBLE, LOSSES, OTHERS, REGULARIZERS, matrix, overrides, representative
 from together import play_game, result
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 TOLERANCE = 1e-6
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from gan_research.cli.build import build_data, build_game, build_trainer
-from gan_research.cli.compose import compose_train
+from gan_research.config.build import build_data, build_game, build_trainer
+from gan_research.config.compose import compose_train
 
 TINY = (
     "data=digits", "batch_size=16", "rounds=5", "precision=64", "logger=none", "metrics=none",

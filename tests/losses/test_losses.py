@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from gan_research.cli.build import make
-from gan_research.cli.compose import choice, groups
-from gan_research.errors import UserError
+from gan_research.config.build import make
+from gan_research.config.compose import choice, groups
 from gan_research.losses import (
     KL,
     AdversarialLoss,
@@ -29,6 +28,7 @@ from gan_research.losses import (
     TotalVariation,
     Wasserstein,
 )
+from gan_research.utils.errors import UserError
 
 E, LOG2 = math.e, math.log(2)
 

@@ -8,10 +8,8 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from gan_research.cli.build import make
-from gan_research.cli.compose import choice, groups
-from gan_research.divergences import jsd
-from gan_research.errors import UserError
+from gan_research.config.build import make
+from gan_research.config.compose import choice, groups
 from gan_research.losses import (
     FGAN,
     KL,
@@ -32,6 +30,8 @@ from gan_research.losses import (
     Wasserstein,
     unproved,
 )
+from gan_research.losses.divergences import jsd
+from gan_research.utils.errors import UserError
 
 OBJECTIVES = ("minimax", "non_saturating")
 ALPHAS = (-0.5, 0.5, 1.5, 2.0, 3.0)

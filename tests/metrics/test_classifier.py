@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.metrics import Classifier
 from gan_research.metrics.extractors.classifier import WEIGHTS
+from gan_research.utils.errors import UserError
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -8,9 +8,9 @@ import scipy.stats
 import torch
 
 from gan_research.data import GaussianMixture, Grid, Ring
-from gan_research.errors import UserError
 from gan_research.metrics import Evaluation, Features, MixtureModes, StackedClassifier, Values
 from gan_research.metrics.coverage import expected_kl
+from gan_research.utils.errors import UserError
 
 DATA = Path(__file__).parents[2] / "data"
 ALL = ["reverse_kl", "modes", "high_quality"]

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_research.cli.compose import groups
-from gan_research.errors import UserError
+from gan_research.config.compose import groups
 from gan_research.metrics import METRICS, Classifier, Evaluation, Metric, Values
 from gan_research.metrics.cache import Cache
 from gan_research.metrics.exactness import exactly
@@ -20,6 +19,7 @@ from gan_research.metrics.oracle import verify
 from gan_research.metrics.samples import drawn_places
 from gan_research.metrics.statistics import Rows
 from gan_research.metrics.statistics_files import LAYOUTS, read_statistics, write_statistics
+from gan_research.utils.errors import UserError
 
 # The numbers
 
@@ -537,8 +537,8 @@ def test_a_metric_without_reals_needs_none(pixels, random_pictures, as_set):
 
 def test_a_generator_of_numbers_that_are_not_finite_gets_no_number(classifier, digits, as_set):
     from gan_research.networks import MLPGenerator
-    from gan_research.priors import GaussianPrior
-    from gan_research.sampling import Sampler
+    from gan_research.sampling.priors import GaussianPrior
+    from gan_research.sampling.sampler import Sampler
 
     generator = MLPGenerator(latent_dim=2, resolution=8, channels=1, width=4)
     next(generator.parameters()).data.fill_(float("nan"))
@@ -613,8 +613,8 @@ def test_choices_in_conf_begin_with_a_sentence(name):
 def test_an_evaluation_of_a_game_changes_nothing_in_it(digits, classifier, as_set):
     """Parameters, buffers (spectral-norm vectors, batch-norm statistics), modes and gradients, bit for bit."""
     from gan_research.networks import DCGANGenerator
-    from gan_research.priors import GaussianPrior
-    from gan_research.sampling import Sampler
+    from gan_research.sampling.priors import GaussianPrior
+    from gan_research.sampling.sampler import Sampler
 
     generator = DCGANGenerator(latent_dim=4, resolution=8, channels=1, width=4)
     for name, module in list(generator.named_modules()):

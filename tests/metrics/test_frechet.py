@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 
-from gan_research.errors import UserError
 from gan_research.metrics import FID, InfiniteFID, IntraClassFID, Values
 from gan_research.metrics.gaussians import BLOCK, Gaussian, frechet_distance
+from gan_research.utils.errors import UserError
 
 
 class Other(Values):

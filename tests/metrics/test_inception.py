@@ -9,11 +9,11 @@ from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gan_research.errors import UserError
 from gan_research.metrics import FID, Inception
 from gan_research.metrics.extractors import inception
 from gan_research.metrics.extractors.inception import LAYERS, PUBLISHED
 from gan_research.metrics.extractors.weights import sha256_of
+from gan_research.utils.errors import UserError
 
 PARTIAL = Path(__file__).parents[2] / "data" / "inception" / "tf_inception_partial_768.pth"
 needs_partial = pytest.mark.skipif(not PARTIAL.exists(), reason="no Inception weights")

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, isc_features_to_metric
 
-from gan_research.errors import UserError
 from gan_research.metrics import Extractor, Features, InceptionScore, Values
+from gan_research.utils.errors import UserError
 
 
 class Logits(Extractor):

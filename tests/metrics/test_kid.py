@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, KEY_METRIC_KID_STD, kid_features_to_metric
 
-from gan_research.errors import UserError
 from gan_research.metrics import KID, Values
 from gan_research.metrics.kid import squared_mmd
+from gan_research.utils.errors import UserError
 
 
 def features(seed: int, count: int, width: int = 12) -> Tensor:

@@ -9,8 +9,8 @@ from torch import distributed
 from torch.multiprocessing import start_processes
 
 from gan_research.distributed import share
-from gan_research.errors import UserError
 from gan_research.metrics import Classifier, Evaluation
+from gan_research.utils.errors import UserError
 
 METRICS = ["fid", "is", "kid", "precision_recall", "density_coverage", "ifid", "fid_infinity", "rarest_class"]
 SETTINGS = {"kid": {"subset_size": 60, "subsets": 5}}

@@ -5,10 +5,10 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from gan_research.cli.build import make
-from gan_research.errors import UserError
+from gan_research.config.build import make
 from gan_research.metrics.extractors.module import ModuleExtractor
 from gan_research.metrics.frechet import FID
+from gan_research.utils.errors import UserError
 
 
 class Pair(nn.Module):

@@ -6,9 +6,9 @@ import torch
 from scipy.spatial.distance import cdist
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from gan_research.errors import UserError
 from gan_research.metrics import Values, neighbours
 from gan_research.metrics.neighbours import DensityCoverage, PrecisionRecall, distances, radii
+from gan_research.utils.errors import UserError
 
 METRICS = (PrecisionRecall, DensityCoverage)
 

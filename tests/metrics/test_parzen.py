@@ -8,9 +8,9 @@ import scipy.special
 import scipy.stats
 import torch
 
-from gan_research.errors import UserError
 from gan_research.metrics import Evaluation, Parzen, Values, parzen
 from gan_research.metrics.parzen import best_sigma, log_likelihood
+from gan_research.utils.errors import UserError
 
 
 def normal(n, dim, seed, scale=1.0):

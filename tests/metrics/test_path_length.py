@@ -11,12 +11,12 @@ from torch_fidelity.generative_model_base import GenerativeModelBase
 from torch_fidelity.metric_ppl import calculate_ppl
 from torch_fidelity.sample_similarity_base import SampleSimilarityBase
 
-from gan_research.errors import UserError
 from gan_research.metrics import Evaluation, Extractor, Features, Values
 from gan_research.metrics.path_length import PathLength
 from gan_research.networks import MLPGenerator
-from gan_research.priors import GaussianPrior, UniformPrior
-from gan_research.sampling import Sampler
+from gan_research.sampling.priors import GaussianPrior, UniformPrior
+from gan_research.sampling.sampler import Sampler
+from gan_research.utils.errors import UserError
 
 PRIORS = (GaussianPrior(6), UniformPrior(6))
 

@@ -13,15 +13,15 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from gan_research.checkpoints import load
 from gan_research.cli import main
 from gan_research.cli.evaluation.measurement import Measurement
 from gan_research.data import Grid, Points, Ring
-from gan_research.errors import UserError
 from gan_research.metrics import Evaluation, MixtureModes, Values
 from gan_research.networks import MLPGenerator
-from gan_research.priors import GaussianPrior
-from gan_research.sampling import Sampler
+from gan_research.sampling.load import load
+from gan_research.sampling.priors import GaussianPrior
+from gan_research.sampling.sampler import Sampler
+from gan_research.utils.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf" / "metrics"
 TINY = ("generator.width=8", "discriminator.width=8", "rounds=2", "evaluate_every=2", "metrics.num_samples=200")

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torchmetrics.image.fid import NoTrainInceptionV3
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors.resizing import RESIZES, resized
+from gan_research.utils.errors import UserError
 
 SIZES = [(32, 32), (64, 64), (299, 299), (512, 512), (48, 80), (400, 150), (8, 8), (1, 1)]
 sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))

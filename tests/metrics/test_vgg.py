@@ -10,8 +10,8 @@ from torch_fidelity import sample_similarity_lpips
 from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 from torch_fidelity.sample_similarity_lpips import SampleSimilarityLPIPS
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors.vgg import LINEAR, LPIPS, VGG16
+from gan_research.utils.errors import UserError
 
 CHANNELS = (64, 128, 256, 512, 512)
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP, build_model
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors import vision_transformers
 from gan_research.metrics.extractors.vision_transformers import CLIP, CLIPS, DINOv2
+from gan_research.utils.errors import UserError
 
 WIDTH, BLOCKS, HEADS = 384, 12, 6  # of DINOv2's small network
 

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors.weights import Published, fill, find, load, sha256_of
+from gan_research.utils.errors import UserError
 
 TENSORS = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.ones(2)}
 

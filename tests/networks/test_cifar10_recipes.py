@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from gan_research.cli.build import build_game, make
-from gan_research.cli.compose import compose_train
+from gan_research.config.build import build_game, make
+from gan_research.config.compose import compose_train
 
 RECIPES = [
     "dcgan", "sngan", "wgan", "wgan_gp", "sngan_resnet", "wgan_gp_resnet", "sngan_resnet_mimicry",

@@ -13,8 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from gan_research.description import describe
-from gan_research.errors import UserError
+from gan_research.checkpoints.rebuild import describe
 from gan_research.networks import (
     CNNDiscriminator,
     CNNGenerator,
@@ -31,6 +30,7 @@ from gan_research.networks import (
 )
 from gan_research.networks.layers import Maxout, output_range
 from gan_research.networks.resnet import DownBlock, UpBlock
+from gan_research.utils.errors import UserError
 
 N, LATENT_DIM, CLASSES = 4, 5, 3
 CONF = Path(__file__).parents[2] / "conf"

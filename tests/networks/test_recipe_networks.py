@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan_research.cli.build import build_game, make
-from gan_research.cli.compose import compose_train
+from gan_research.config.build import build_game, make
+from gan_research.config.compose import compose_train
 from gan_research.data import MNIST, TensorSet
-from gan_research.errors import UserError
 from gan_research.networks import MLPDiscriminator, MLPGenerator, ResNetGenerator
 from gan_research.networks.dcgan_tf import SameConv2d, SameConvTranspose2d, same_padding
 from gan_research.networks.layers import output_range
+from gan_research.utils.errors import UserError
 
 
 def linear(inner, outer, bias=True):

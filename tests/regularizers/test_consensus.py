@@ -13,8 +13,8 @@ from gan_research.data import Order
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.regularizers import Consensus
-from gan_research.schedule import Schedule
-from gan_research.streams import Draws, stream_seed
+from gan_research.training.schedule import Schedule
+from gan_research.utils.rng import Draws, stream_seed
 
 NETWORKS = {
     "generator": partial(MLPGenerator, width=4, depth=1),

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from gan_research.errors import UserError
 from gan_research.regularizers import GradientPenalty, InstanceNoise
-from gan_research.schedule import Schedule
-from gan_research.streams import Draws
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws
 
 
 def draws(position=0, start=0, stop=1000, total=1000):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from gan_research.errors import UserError
 from gan_research.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from gan_research.regularizers import LabelSmoothing, LeCam
+from gan_research.utils.errors import UserError
 
 
 def penalised(regularizer, loss, real, fake):

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from gan_research.errors import UserError
 from gan_research.networks import ResNetDiscriminator
 from gan_research.regularizers import Orthogonal
+from gan_research.utils.errors import UserError
 
 
 def penalty(network, player="discriminator"):

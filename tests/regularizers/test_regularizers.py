@@ -6,14 +6,14 @@ from functools import partial
 import pytest
 import torch
 
-from gan_research.cli.build import make
-from gan_research.cli.compose import compose_train, conf_folder
-from gan_research.errors import UserError
+from gan_research.config.build import make
+from gan_research.config.compose import compose_train, conf_folder
 from gan_research.losses import AdversarialLoss, NonSaturating
 from gan_research.networks import MLPDiscriminator
 from gan_research.regularizers import DRAGAN, R1, R2, GradientPenalty, Play, Regularizer, WeightClipping, ZeroCentered
-from gan_research.schedule import Schedule
-from gan_research.streams import Draws
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws
 
 N, SHAPE = 6, (2, 3, 3)
 

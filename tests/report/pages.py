@@ -8,7 +8,7 @@ from made import make_run
 from PIL import Image
 
 from gan_research.report.comparison import compare
-from gan_research.report.records import read
+from gan_research.report.read import read
 
 HOSTILE = "<img src=x onerror=alert(1)></script><!--<script>"
 FIDS = {"hinge": 3.0, "minimax": 9.0, HOSTILE: 5.0}

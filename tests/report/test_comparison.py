@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from made import PROTOCOL, make_run
 
-from gan_research.errors import UserError
 from gan_research.report.comparison import compare
 from gan_research.report.grouping import chosen_runs
-from gan_research.report.records import read
+from gan_research.report.read import read
 from gan_research.report.statistics import bootstrap_interval, t_interval, welch_interval
+from gan_research.utils.errors import UserError
 
 FIDS = {"hinge": [5.0, 6.0, 5.5], "minimax": [8.0, 9.5, 8.0]}
 

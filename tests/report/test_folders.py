@@ -9,8 +9,8 @@ import torch
 from filelock import FileLock
 from made import end_trial, make_run
 
-from gan_research.errors import UserError
-from gan_research.report.records import read
+from gan_research.report.read import read
+from gan_research.utils.errors import UserError
 
 
 def only(path):

@@ -11,9 +11,9 @@ import pytest
 from filelock import FileLock
 from pages import comparison_of, make_runs
 
-from gan_research.errors import UserError
 from gan_research.report.page.page import content_of, nothing
 from gan_research.report.serve import PORT, SECONDS, Live, Server, open_server, signature
+from gan_research.utils.errors import UserError
 
 
 class Clock:

@@ -13,8 +13,8 @@ import wandb
 
 from gan_research.cli import COMMANDS
 from gan_research.cli.report import main
-from gan_research.errors import UserError
 from gan_research.report.wandb_report import Layout, request
+from gan_research.utils.errors import UserError
 
 
 @pytest.fixture

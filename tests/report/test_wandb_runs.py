@@ -8,9 +8,9 @@ import wandb
 import yaml
 from made import make_run
 
-from gan_research.errors import UserError
-from gan_research.report.records import read
+from gan_research.report.read import read
 from gan_research.report.wandb_runs import read_project
+from gan_research.utils.errors import UserError
 
 
 class Api:

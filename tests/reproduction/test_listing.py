@@ -5,8 +5,8 @@ import json
 import pytest
 from made_results import PUBLISHED, result, seed_result
 
-from gan_research.errors import UserError
 from gan_research.reproduction.listing import listing
+from gan_research.utils.errors import UserError
 
 FILE = {"rounds": 25000, "budgets": {"smoke": ["rounds=2", "batch_size=8"], "pilot": ["rounds=1_000", "rounds=1000"]}}
 RULE = {"column": "modes", "statistic": "max", "since": 5000, "at_most": 6, "why": "never covers them"}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gan_research.errors import UserError
 from gan_research.reproduction import Published
 from gan_research.reproduction.published import mismatches
+from gan_research.utils.errors import UserError
 
 CLAIM = {
     "claim": "all modes are found",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.checkpoints import rounds_played
-from gan_research.cli import fit
-from gan_research.cli.build import build_evaluation, make
-from gan_research.cli.compose import compose_train
+from gan_research.checkpoints.io import rounds_played
 from gan_research.cli.reproduce import changes, claims
-from gan_research.errors import UserError
+from gan_research.config.build import build_evaluation, make
+from gan_research.config.compose import compose_train
 from gan_research.reproduction import Published
-from gan_research.tracking import read_history
+from gan_research.runs import fit
+from gan_research.runs.files import read_history
+from gan_research.utils.errors import UserError
 
 CLAIMS = claims()
 DATA = Path(__file__).parents[2] / "data"

@@ -8,10 +8,10 @@ import pytest
 from made_results import PUBLISHED, result, seed_result
 
 from gan_research.cli.reproduce import claims
-from gan_research.errors import UserError
 from gan_research.reproduction.result import Result, digest, thinned
 from gan_research.reproduction.results_page import results_page
 from gan_research.reproduction.table import duration
+from gan_research.utils.errors import UserError
 
 RESULTS = Path(__file__).parents[2] / "docs/results"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gan_research.errors import UserError
 from gan_research.sweeps.points import Axis, examples, grid, split
+from gan_research.utils.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from gan_research.errors import UserError
 from gan_research.sweeps import pool as module
 from gan_research.sweeps.pool import Pool, Slot
+from gan_research.utils.errors import UserError
 
 
 @pytest.fixture

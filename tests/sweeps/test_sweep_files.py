@@ -14,7 +14,7 @@ import yaml
 from wandb import wandb_agent
 
 from gan_research.cli import main
-from gan_research.cli.compose import compose_train
+from gan_research.config.compose import compose_train
 from gan_research.sweeps.wandb_search import WandbSearch, read_sweep_file
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "sweeps").glob("*.yaml"))

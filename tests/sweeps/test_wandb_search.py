@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gan_research.errors import UserError
 from gan_research.sweeps.wandb_search import WandbSearch, read_sweep_file
+from gan_research.utils.errors import UserError
 
 GRID = {"method": "grid", "parameters": {"loss": {"values": ["hinge", "minimax"]}, "seed": {"values": [0, 1]}}}
 BAYES = {

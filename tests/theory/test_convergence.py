@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from gan_research import losses as L
-from gan_research.divergences import kl
-from gan_research.errors import UserError
+from gan_research.losses.divergences import kl
 from gan_research.theory.convergence import convexity, descend, descend_family, envelope, regret
 from gan_research.theory.optimum import value
+from gan_research.utils.errors import UserError
 
 SMOOTH = {
     "minimax": L.Minimax(),

@@ -7,9 +7,8 @@ from functools import cache, partial
 import pytest
 import torch
 
-from gan_research.cli.build import make
-from gan_research.cli.compose import choice, groups
-from gan_research.errors import UserError
+from gan_research.config.build import make
+from gan_research.config.compose import choice, groups
 from gan_research.losses import KL, LeastSquares, Minimax, NonSaturating, Wasserstein
 from gan_research.regularizers import (
     DRAGAN,
@@ -23,7 +22,6 @@ from gan_research.regularizers import (
     Regularizer,
     WeightClipping,
 )
-from gan_research.schedule import Schedule
 from gan_research.theory.dirac import (
     STARTS,
     DiracGAN,
@@ -34,6 +32,8 @@ from gan_research.theory.dirac import (
     verdict,
 )
 from gan_research.theory.dirac_table import Tabulated, table
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
 
 BARE = {"minimax": Minimax(), "non_saturating": NonSaturating(), "wasserstein": Wasserstein()}
 SLOPE = {"minimax": 0.5, "non_saturating": 0.5, "wasserstein": 1.0}

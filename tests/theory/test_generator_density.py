@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from gan_research.divergences import jsd
-from gan_research.errors import UserError
+from gan_research.losses.divergences import jsd
 from gan_research.networks import MLPGenerator
-from gan_research.priors import GaussianPrior, UniformPrior
+from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.theory.generator_density import (
     bin_masses,
     data_masses,
@@ -22,6 +21,7 @@ from gan_research.theory.generator_density import (
     histogram_2d,
     jsd_in_bins,
 )
+from gan_research.utils.errors import UserError
 
 GAUSSIAN, UNIFORM = GaussianPrior(1), UniformPrior(1)
 EDGES = torch.linspace(-3, 3, 401, dtype=torch.float64)

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from gan_research.data import Checkerboard, Gaussian, GaussianMixture, Points, Ring
-from gan_research.errors import UserError
-from gan_research.gan import GAN
 from gan_research.losses import NonSaturating
 from gan_research.networks import Generator, MLPDiscriminator, MLPGenerator
-from gan_research.priors import GaussianPrior
+from gan_research.sampling.priors import GaussianPrior
 from gan_research.theory import Modes
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 BOUNDLESS = (-math.inf, math.inf)
 ADAM = partial(torch.optim.Adam, lr=5e-3, betas=(0.0, 0.99))

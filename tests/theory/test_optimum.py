@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from gan_research import losses as L
-from gan_research.errors import UserError
 from gan_research.networks import MLPGenerator
-from gan_research.priors import GaussianPrior, UniformPrior
+from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.theory.optimum import (
     expected_loss_curve,
     pointwise_optimum,
@@ -18,6 +17,7 @@ from gan_research.theory.optimum import (
     value_from_cross_entropy,
     value_of_densities,
 )
+from gan_research.utils.errors import UserError
 
 POINTWISE = {
     "minimax": L.Minimax(),

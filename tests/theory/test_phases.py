@@ -12,8 +12,6 @@ import torch
 from PIL import Image
 
 from gan_research.data import Arrays, Gaussian, Mixture1D, Points, Ring
-from gan_research.errors import UserError
-from gan_research.gan import GAN
 from gan_research.losses import (
     KL,
     Hinge,
@@ -25,9 +23,11 @@ from gan_research.losses import (
     Wasserstein,
 )
 from gan_research.networks import MLPDiscriminator, MLPGenerator
-from gan_research.priors import GaussianPrior
+from gan_research.sampling.priors import GaussianPrior
 from gan_research.theory import Phases
 from gan_research.theory.phases import Frame, measure, optimal_logit
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 BOUNDLESS = (-math.inf, math.inf)
 ADAM = partial(torch.optim.Adam, lr=5e-3, betas=(0.0, 0.99))

@@ -9,7 +9,7 @@ import torch
 from gan_research import losses as L
 from gan_research.data import Gaussian
 from gan_research.networks import MLPDiscriminator, MLPGenerator
-from gan_research.priors import GaussianPrior
+from gan_research.sampling.priors import GaussianPrior
 from gan_research.theory.saturation import measured, pull
 
 LOGITS = torch.linspace(-10, 10, 41, dtype=torch.float64)

@@ -8,11 +8,11 @@ import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_research.allowed import require_allowed
-from gan_research.cli.compose import choice, groups
-from gan_research.cli.schema import check_nodes, missing_values
-from gan_research.errors import UserError, did_you_mean
+from gan_research.checkpoints.allowlist import require_allowed
+from gan_research.config.compose import choice, groups
+from gan_research.config.schema import check_nodes, missing_values
 from gan_research.metrics import EXTRACTORS, METRICS
+from gan_research.utils.errors import UserError, did_you_mean
 
 Node = dict[str, Any]
 

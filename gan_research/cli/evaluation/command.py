@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-from gan_research.allowed import require_allowed
-from gan_research.cli.build import make
+from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.cli.evaluation.blocks import blocks
 from gan_research.cli.evaluation.generators import is_generator, open_generators
 from gan_research.cli.evaluation.measurement import Measurement, of_generator, of_samples
@@ -19,12 +18,13 @@ from gan_research.cli.evaluation.plot import plot
 from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
+from gan_research.config.build import make
 from gan_research.distributed import is_first
-from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics import Evaluation
 from gan_research.metrics.evaluation import Source
 from gan_research.metrics.oracle import refusal, verify
 from gan_research.metrics.statistics_files import LAYOUTS, StatisticsFile, write_statistics
+from gan_research.utils.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from gan_research.checkpoints import LAST, MARK, PREVIOUS, load, open_checkpoint, read_checkpoint
-from gan_research.exports import is_export, read_config
+from gan_research.checkpoints.io import LAST, MARK, PREVIOUS, open_checkpoint, read_checkpoint
 from gan_research.metrics.evaluation import Source
+from gan_research.sampling.export import is_export, read_config
+from gan_research.sampling.load import load
 
 BEST = "best_"
 """How the name of a run's best checkpoint begins."""

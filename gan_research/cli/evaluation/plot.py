@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from gan_research.cli.evaluation.measurement import PERFECT, Measurement
-from gan_research.figures import BOUND, SERIES, panels, png, styled
-from gan_research.files import write_atomically
+from gan_research.utils.files import write_atomically
+from gan_research.utils.plotting import BOUND, SERIES, panels, png, styled
 
 COLUMNS = 3
 """Panels in a row, at most."""

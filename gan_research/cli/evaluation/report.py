@@ -10,8 +10,8 @@ from rich.table import Table
 from gan_research.cli.evaluation.generators import BEST
 from gan_research.cli.evaluation.measurement import Measurement
 from gan_research.cli.evaluation.samples import Samples
-from gan_research.files import write_atomically
 from gan_research.metrics.oracle import Check
+from gan_research.utils.files import write_atomically
 
 WIDE = 500
 """Characters in a line where there is no terminal: a table isn't broken there."""

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
-from gan_research.cli.build import build_data
-from gan_research.cli.compose import choice, compose_train, groups
 from gan_research.cli.evaluation.generators import is_generator
-from gan_research.cli.schema import missing_values
+from gan_research.config.build import build_data
+from gan_research.config.compose import choice, compose_train, groups
+from gan_research.config.schema import missing_values
 from gan_research.data.arrays import IMAGE_KEYS, read_npz
 from gan_research.data.folder import read_folder
 from gan_research.data.sets import SampleSet, TensorSet
-from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
+from gan_research.utils.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import make
-from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import all_choices, all_losses, publish
-from gan_research.errors import UserError
+from gan_research.config.build import make
+from gan_research.config.compose import compose_train
 from gan_research.theory import dirac as theory
 from gan_research.theory.dirac_table import table
 from gan_research.theory.plots import draw_dirac, draw_dirac_table, film_dirac, sampled_field
+from gan_research.utils.errors import UserError
 
 
 def dirac(given: Arguments) -> int:
@@ -21,8 +21,9 @@ def dirac(given: Arguments) -> int:
         return dirac_table(given)
     composition = compose_train(given.overrides, given.config_dir)
     config = composition.config
-    regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
-    game = theory.DiracGAN(make(config["loss"]), regularizers)
+    nodes = {**(config["regularizer"] or {}), **(config["augment"] or {})}
+    components = {name: make(node) for name, node in nodes.items()}
+    game = theory.DiracGAN(make(config["loss"]), components)
     starts = torch.tensor(theory.STARTS, dtype=torch.float64)
     rounds, lr = config["rounds"], config["optimizer"]["generator"]["lr"]
     if rounds < 20:
@@ -43,14 +44,14 @@ def dirac(given: Arguments) -> int:
     shown = "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
     numbers = {
         "loss": composition.choices["loss"],
-        "regularizers": list(regularizers),
+        "regularizers": list(components),
         "eigenvalues": complex_pairs(values),
         "verdicts": verdicts,
         "notes": notes,
         "trajectories": {name: plain(path) for name, path in paths.items()},
     }
     rows = [("eigenvalues", shown), *verdicts.items(), *(("note", note) for note in notes)]
-    title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *regularizers])
+    title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *components])
     arrows = sampled_field(game.field, reach=1.1 * paths["flow"].abs().max().clamp(1.3, 2.7).item())
     figure = draw_dirac(f"{title} (eigenvalues {shown})", arrows, paths, rounds * lr)
     film = film_dirac(title, arrows, {name: thinned(path, rounds) for name, path in paths.items()})

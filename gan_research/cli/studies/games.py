@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from gan_research.cli import fit
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import build_data, make
-from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import StudyRun, report, shown
-from gan_research.divergences import kl
-from gan_research.errors import UserError
+from gan_research.config.build import build_data, make
+from gan_research.config.compose import compose_train
+from gan_research.losses.divergences import kl
+from gan_research.runs import fit
+from gan_research.runs.run import Run
 from gan_research.theory.convergence import convexity, descend, envelope
 from gan_research.theory.phases import require_line
 from gan_research.theory.plots import draw_convergence, draw_inner_steps, film_convergence
-from gan_research.tracking import Run
+from gan_research.utils.errors import UserError
 
 QUIET = ["logger=none", "metrics=none"]
 """Overrides of a training that is only a part of a study."""

@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import make
-from gan_research.cli.compose import Composition, choice, groups
+from gan_research.config.build import make
+from gan_research.config.compose import Composition, choice, groups
 from gan_research.losses import AdversarialLoss
+from gan_research.runs.history import History
+from gan_research.runs.run import Run
 from gan_research.theory.publishing import publish as write_study
-from gan_research.tracking import History, Run
 
 
 class StudyRun:

@@ -5,17 +5,17 @@ from typing import Any
 import torch
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.build import build_data, build_game, make
-from gan_research.cli.compose import compose_train
 from gan_research.cli.studies.run import all_losses, publish
+from gan_research.config.build import build_data, build_game, make
+from gan_research.config.compose import compose_train
 from gan_research.data.densities import Gaussian
-from gan_research.errors import UserError
-from gan_research.gan import GAN
 from gan_research.theory import optimum as best
 from gan_research.theory import saturation as pulling
 from gan_research.theory.generator_density import data_masses, trace
 from gan_research.theory.phases import optimal_logit, require_line
 from gan_research.theory.plots import draw_divergences, draw_optimum, draw_saturation
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 UNIT = Gaussian(0.0, 1.0)
 

@@ -6,9 +6,9 @@ from typing import ClassVar, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors.resizing import Resize, resized, way
+from gan_research.utils.errors import UserError
 
 EXTRACTORS: dict[str, type["Extractor"]] = {}
 """The extractors that can be chosen by name."""

@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics.extractors.base import Extractor, Features
+from gan_research.utils.errors import UserError, did_you_mean
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors.base import Features, ImageNetwork, Precision, fingerprint
 from gan_research.metrics.extractors.resizing import Resize
 from gan_research.metrics.extractors.weights import Published, find, load, sha256_of, unfit
+from gan_research.utils.errors import UserError
 
 WHAT = "Inception-v3"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"

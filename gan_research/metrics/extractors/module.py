@@ -8,9 +8,9 @@ import inspect
 import torch
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors.base import Extractor, Features
 from gan_research.metrics.extractors.resizing import Resize, resized, way
+from gan_research.utils.errors import UserError
 
 
 class ModuleExtractor(Extractor):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_research.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean
 
 Resize = Literal["tf1", "clean", "torchmetrics"]
 

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors.base import Extractor, Features
+from gan_research.utils.errors import UserError
 
 
 class Values(Extractor):

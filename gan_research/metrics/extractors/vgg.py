@@ -11,10 +11,10 @@ from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 from torchvision.models import VGG
 from torchvision.models import vgg16 as build_vgg16
 
-from gan_research.errors import UserError
 from gan_research.metrics.extractors.base import Extractor, Features, ImageNetwork, Precision
 from gan_research.metrics.extractors.resizing import Resize
 from gan_research.metrics.extractors.weights import Published, fill, find, load
+from gan_research.utils.errors import UserError
 
 PUBLISHED = Published(
     "vgg16-397923af.pth",

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_research.errors import UserError, did_you_mean
 from gan_research.metrics.extractors.base import Features, ImageNetwork, Precision
 from gan_research.metrics.extractors.resizing import Resize
 from gan_research.metrics.extractors.weights import Published, fill, find, load
+from gan_research.utils.errors import UserError, did_you_mean
 
 RESOLUTION = 224
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gan_research.errors import UserError
+from gan_research.utils.errors import UserError
 
 
 class Published(NamedTuple):

@@ -11,11 +11,11 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from gan_research import __version__
-from gan_research.files import write_atomically
+from gan_research._version import __version__
 from gan_research.report.comparison import Comparison
 from gan_research.report.page.content import completed, contents
 from gan_research.report.page.pictures import sample_pictures
+from gan_research.utils.files import write_atomically
 
 LIMIT = 5_000_000
 """Bytes of a page: the pictures get what the rest leaves."""

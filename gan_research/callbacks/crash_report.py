@@ -1,0 +1,125 @@
+"""What is written down when training ends by an error: all that it takes to look at the round, and to play it again."""
+
+import json
+import logging
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from gan_research._version import __version__
+from gan_research.checkpoints.io import LAST
+from gan_research.data import Order
+from gan_research.data.base import ImageData
+from gan_research.distributed import LostProcess, is_first, position
+from gan_research.losses import Player
+from gan_research.training.gan import GAN
+from gan_research.utils.files import as_json, write_atomically
+
+log = logging.getLogger(__name__)
+
+
+def write_crash(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, **latest: Any) -> Path | None:
+    """`run`/crash/round_N.json, with what is `latest`; the path, or None: where nothing is written, nothing is raised.
+
+    Written by the first process, and as round_N_rank_R.json by others where the error is their own.
+    """
+    try:
+        if not is_first() and not is_own(error):
+            return None
+        round = round_of(trainer, gan, error)
+        rank = "" if is_first() else f"_rank_{position()[0]}"
+        path = run / "crash" / f"round_{round}{rank}.json"
+        content = facts(run, trainer, gan, error, round) | {name: as_json(value) for name, value in latest.items()}
+        write_atomically(path, json.dumps(content, indent=2, allow_nan=False).encode())
+    except OSError:  # no room: which is the error itself, or the smaller trouble
+        return None
+    except Exception as failure:
+        log.warning("of the crash no record could be written: %s: %s", type(failure).__name__, failure)
+        return None
+    return path
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether this process failed; not, where it was told of another that did, or lost it."""
+    return not isinstance(error, LostProcess) and (not getattr(error, "common", False) or error.__cause__ is not None)
+
+
+def round_of(trainer: pl.Trainer, gan: GAN, error: Exception) -> int:
+    """The round, counted from 1, in which the error is: that which the error names, or the one being played."""
+    named = getattr(error, "round", None)
+    batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    return int(named) if named is not None else gan.round + (batches.started > batches.processed)
+
+
+def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int) -> dict[str, Any]:
+    """What is known of the game, in plain values; each fact that can't be told says why."""
+    last = run / "checkpoints" / LAST
+    asked: dict[str, Callable[[], Any]] = {
+        "error": lambda: f"{type(error).__name__}: {error}",
+        "traceback": lambda: "".join(traceback.format_exception(error)).splitlines(),
+        "round": lambda: round,
+        "rounds_played": lambda: gan.round,
+        "images_seen": lambda: gan.images_seen,
+        "updates": lambda: gan.updates,
+        "roll_backs": lambda: gan.roll_backs,
+        "seed": lambda: gan.seed,
+        "stream_seeds": lambda: gan.stream_seeds(round - 1),
+        "reals": lambda: reals(trainer, gan, round),
+        "due": lambda: {player: due(gan, player, round) for player in gan.updates},
+        "learning_rates": gan.learning_rates,
+        "checkpoint": lambda: last if last.is_file() else None,
+        "rank": lambda: position()[0],
+        "world_size": lambda: position()[1],
+        "host": platform.node,
+        "pid": os.getpid,
+        "device": lambda: gan.device,
+        "versions": versions,
+        "command": lambda: sys.argv,
+    }
+    return {name: told(ask) for name, ask in asked.items()}
+
+
+def told(ask: Callable[[], Any]) -> Any:
+    """The answer, or why there is none."""
+    try:
+        return as_json(ask())
+    except Exception as failure:
+        return f"can't be told: {type(failure).__name__}: {failure}"
+
+
+def reals(trainer: pl.Trainer, gan: GAN, round: int) -> list[dict[str, Any]]:
+    """Of each of D's updates of the round: its positions [start, stop) in the order of the reals, and the pictures."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    order = Order(len(data.train), data.seed) if isinstance(data, ImageData) else None
+    found = []
+    for update in gan.schedule.updates_in("discriminator", round - 1):
+        start, stop = update * data.batch_size, (update + 1) * data.batch_size
+        pictures = {} if order is None else {"pictures": order.indices(start, stop).tolist()}
+        found.append({"update": update, "positions": [start, stop], **pictures})
+    return found
+
+
+def due(gan: GAN, player: Player, round: int) -> list[dict[str, Any]]:
+    """Of each of the player's updates of the round: the regularisers that penalise it."""
+    return [
+        {"update": update, "regularizers": [name for name, _ in gan.objective.due(player, update)]}
+        for update in gan.schedule.updates_in(player, round - 1)
+    ]
+
+
+def versions() -> dict[str, str | None]:
+    """Of what plays the game."""
+    return {
+        "gan_research": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": pl.__version__,
+        "cuda": torch.version.cuda,
+    }

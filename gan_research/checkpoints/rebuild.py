@@ -1,0 +1,60 @@
+"""Objects that know the arguments they were built with, so that a checkpoint can say how to rebuild them."""
+
+import contextlib
+import inspect
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Self
+
+from gan_research.checkpoints.allowlist import allowed
+
+
+class Described:
+    """Records every constructor argument, defaults filled in, as plain JSON values in `arguments`.
+
+    Recorded in `__new__`, so that a subclass has nothing to call; a copy or an unpickled object takes it over with its
+    other attributes.
+    """
+
+    arguments: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        with contextlib.suppress(TypeError):  # wrong arguments: __init__ is about to say so, and says it better
+            bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
+            bound.apply_defaults()
+            self.__dict__["arguments"] = {name: plain(value) for name, value in list(bound.arguments.items())[1:]}
+        return self
+
+
+def describe(thing: Described) -> dict[str, Any]:
+    """What rebuilds `thing`, weights aside: its class under `_target_`, and all of its arguments."""
+    return {"_target_": path_of(type(thing)), **thing.arguments}
+
+
+def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
+    """What `describe` described, if its class is of an allowed module, or of one in `allow`."""
+    arguments = dict(description)
+    return allowed(arguments.pop("_target_", None), allow)(**arguments)
+
+
+def completed(description: dict[str, Any], thing: Described) -> dict[str, Any]:
+    """Return an older description, if it is of the class of `thing`, with arguments added since at their defaults."""
+    if description.get("_target_") != path_of(type(thing)):
+        return description
+    parameters = inspect.signature(type(thing)).parameters.values()
+    return {p.name: plain(p.default) for p in parameters if p.default is not p.empty} | description
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON has it: tuples as lists, classes and partial calls of them by their names."""
+    if isinstance(value, partial):
+        return {"_target_": path_of(value.func), "_partial_": True, **value.keywords}
+    if isinstance(value, type):
+        return {"_target_": path_of(value), "_partial_": True}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def path_of(kind: Any) -> str:
+    """Return the dotted path of a class."""
+    return f"{kind.__module__}.{kind.__qualname__}"

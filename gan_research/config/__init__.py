@@ -1,0 +1,1 @@
+"""Configs: composed of the config tree, checked, and built."""

@@ -1,0 +1,186 @@
+"""From a checked config to the parts of a run."""
+
+import logging
+import os
+import warnings
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from pytorch_lightning.plugins.environments import ClusterEnvironment, TorchElasticEnvironment
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from gan_research.checkpoints.io import AtomicCheckpointIO
+from gan_research.config.schema import INSTRUCTIONS, target_of
+from gan_research.data import Data
+from gan_research.distributed import failing_together, position
+from gan_research.distributed.strategies import averaging_strategy, refuse
+from gan_research.metrics import Evaluation
+from gan_research.training.checks import refuse_precision, require_contract
+from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import stream_seed
+
+log = logging.getLogger(__name__)
+
+GAME = (
+    "rounds", "accumulation", "precision", "compile", "cuda_graphs", "max_gradient_norm", "sync_batch_norm",
+    "log_every", "seed",
+)  # fmt: skip
+"""Top-level keys that are arguments of `GAN` by the same name."""
+
+
+def make(node: dict[str, Any] | None, **late: Any) -> Any:
+    """What a config node describes, with the arguments that are known only now; None where there is no node.
+
+    `late` goes to the constructor as it is: Hydra's own keyword arguments would be copied, and instantiated, as config.
+    Lists and mappings are plain ones: Hydra's own would end up in the checkpoint by way of the optimizers.
+    """
+    if not node:
+        return None
+    if node.get("_partial_"):
+        return instantiate(node, _convert_="all")
+    if given := sorted(set(node) & set(late)):
+        raise UserError(f"{node['_target_']} gets {', '.join(given)} from the other parts of the run: don't set it")
+    try:
+        return instantiate(node, _partial_=True, _convert_="all")(**late)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def component(node: dict[str, Any] | None, key: str, **late: Any) -> Any:
+    """Return what a node of config key `key` describes; UserError unless it keeps the contract of that key."""
+    if not node:
+        return None
+    kind = target_of(node, key)
+    if isinstance(kind, type):
+        require_contract(key, kind)
+    given = {name: value for name, value in node.items() if name not in INSTRUCTIONS}
+    try:
+        signature(kind).bind_partial(**given | late)
+    except TypeError as error:
+        raise UserError(f"{key}: {node['_target_']} can't be built: {error}") from error
+    made = make(node, **late)
+    if not isinstance(made, partial):
+        require_contract(key, made)
+    return made
+
+
+def components(config: dict[str, Any], group: str) -> dict[str, Any]:
+    """Return the components of a group of which any number may be chosen, by name."""
+    return {name: component(node, f"{group}.{name}") for name, node in (config.get(group) or {}).items()}
+
+
+def build_data(config: dict[str, Any]) -> Data:
+    """The data module, its samples found and loaded."""
+    data = make(config["data"])
+    with failing_together():
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # what is fetched is fetched once a host
+            data.prepare_data()
+    data.setup()
+    return data
+
+
+def build_game(config: dict[str, Any], data: Data) -> GAN:
+    """The game, its networks made for the samples of `data`, the weights a function of the seed."""
+    parts = config["accumulation"] * position()[1]
+    if config["batch_size"] % parts:
+        raise UserError(
+            f"batch_size={config['batch_size']} can't be divided into {parts} parts, accumulation="
+            f"{config['accumulation']} on {position()[1]} devices: make it a multiple of {parts}"
+        )
+    num_classes = data.num_classes if config["conditional"] else 0
+    if config["conditional"] and not num_classes:
+        raise UserError(f"conditional=true needs classes, and {data.name} has none")
+    shape = {"resolution": data.resolution, "channels": data.channels, "num_classes": num_classes}
+    torch.manual_seed(stream_seed(config["seed"], "initial weights"))
+    prior = component(config["prior"], "prior")
+    late = {"latent_dim": prior.latent_dim, "value_range": data.value_range}
+    generator = component(config["generator"], "generator", **late, **shape)
+    generator.prepare(data.mean)
+    head = component(config.get("head"), "head")
+    discriminator = component(config["discriminator"], "discriminator", **shape, **({"head": head} if head else {}))
+    gan = GAN(
+        generator=generator,
+        discriminator=discriminator,
+        loss=component(config["loss"], "loss"),
+        prior=prior,
+        generator_optimizer=make(config["optimizer"]["generator"]),
+        discriminator_optimizer=make(config["optimizer"]["discriminator"]),
+        regularizers=components(config, "regularizer"),
+        augmentations=components(config, "augment"),
+        reduction=component(config.get("reduction"), "reduction"),
+        refinement=component(config.get("refinement"), "refinement"),
+        schedule=make(config["schedule"]),
+        generator_lr_schedule=make(config["lr_schedule"]["generator"]),
+        discriminator_lr_schedule=make(config["lr_schedule"]["discriminator"]),
+        ema=make(config["ema"]),
+        **{key: config[key] for key in GAME if key in config},  # cuda_graphs is younger than some runs
+    )
+    if config["batch_size"] // parts % gan.discriminator.packing:
+        raise UserError(
+            f"batch_size={config['batch_size']} isn't made of whole packs: choose one that devices x accumulation x "
+            f"packing = {position()[1]} x {config['accumulation']} x {gan.discriminator.packing} divides"
+        )
+    return gan
+
+
+def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | None:
+    """The evaluation; where it is `optional` and its extractor isn't to be had, a warning and None."""
+    node = config.get("metrics")
+    if not node or not optional:
+        return make(node)
+    try:
+        extractor = make(node["extractor"])
+    except UserError as error:
+        log.warning("no metrics during training: %s", error)
+        return None
+    return make({key: value for key, value in node.items() if key != "extractor"}, extractor=extractor)
+
+
+def build_trainer(node: dict[str, Any]) -> pl.Trainer:
+    """The trainer that a config describes, without loggers and callbacks yet."""
+    quieten_lightning()
+    if isinstance(strategy := node.get("strategy", "auto"), str):
+        refuse(strategy)
+    if (precision := node.get("precision", "32-true")) not in (32, "32", "32-true"):
+        refuse_precision(precision)
+    try:
+        trainer = make(
+            node,
+            max_epochs=-1,
+            logger=False,
+            plugins=[AtomicCheckpointIO(), *started_together()],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        advice = " Take trainer=cpu, or a host with a GPU that torch can use." if "gpu backend" in reason else ""
+        raise UserError(f"trainer: {reason}{advice}") from error
+    averaging_strategy(trainer.strategy)
+    # It was prepared by build_data; Lightning would wait for a lost process for 10,000 days.
+    trainer._data_connector.prepare_data = lambda: None
+    return trainer
+
+
+def started_together() -> list[ClusterEnvironment]:
+    """Where this process was started as one of several (by gan train itself, torchrun, or srun): who says which."""
+    return [TorchElasticEnvironment()] if int(os.environ.get("WORLD_SIZE", "1")) > 1 else []
+
+
+def quieten_lightning() -> None:
+    """Keep back what Lightning says of itself, and warnings of what is so by design."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # it asks the game for its round
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # the averaged generator
+    warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree", category=FutureWarning)

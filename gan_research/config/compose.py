@@ -1,0 +1,277 @@
+"""From Hydra overrides to one plain, checked config."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
+
+from gan_research.checkpoints.allowlist import require_allowed
+from gan_research.config.schema import PAPER, check, check_multirun, missing_values, target_of
+from gan_research.utils.errors import UserError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+
+SEVERAL = ("augment", "regularizer", "logger", "watch")
+"""The groups of which any number may be chosen."""
+
+OF_SWEEPS = ("sweep", "objective", "pool")
+"""The keys of a sweep, which are no part of its runs."""
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A checked config of plain containers, and the choice made in each group."""
+
+    config: dict[str, Any]
+    choices: dict[str, Any]
+    auto_metrics: bool
+    """Whether the metrics were left to the data."""
+    published: dict[str, Any] | None = None
+    """What a paper says comes out of it, as a config node."""
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """group -> the name of what was chosen in it: "hinge", "r1+gradient_penalty", "none"."""
+        single = {g: c for g, c in self.choices.items() if isinstance(c, str) and "/" not in g and g not in SEVERAL}
+        return single | {group: "+".join(self.config[group] or {}) or "none" for group in SEVERAL}
+
+
+def conf_folder() -> Path:
+    """The config tree: beside the package's modules when installed, at the top of a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise UserError(f"the config tree is missing: no conf/train.yaml beside or above {package}")
+
+
+def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
+    """group -> choice -> its line of description, of the project's tree and the user's folder."""
+    found: dict[str, dict[str, str]] = {}
+    for root in filter(None, (conf_folder(), config_dir)):
+        for path in sorted(root.rglob("*.yaml")):
+            group = path.parent.relative_to(root).as_posix()
+            if group != ".":
+                found.setdefault(group, {})[path.stem] = description(path)
+    return found
+
+
+def groups_of_runs(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
+    """The same, of what a run is composed of."""
+    return {group: choices for group, choices in groups(config_dir).items() if not of_sweep(f"{group}=")}
+
+
+def description(path: Path) -> str:
+    """The first comment of a config file that isn't an instruction to Hydra."""
+    lines = (line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))
+    return next((line for line in lines if not line.startswith("@")), "")
+
+
+def compose_train(
+    overrides: list[str], config_dir: Path | None = None, allow: Sequence[str] | None = None
+) -> Composition:
+    """The config that `gan train` with these overrides runs, every value resolved and checked.
+
+    allow: where the overrides may be somebody else's: modules, besides the project's own, of which they may name parts.
+    """
+    if config_dir is not None and not config_dir.is_dir():
+        raise UserError(f"--config-dir {config_dir} is not a folder")
+    if any(_concerns(o, "hydra") for o in overrides):
+        raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
+    if own := [o for o in overrides if of_sweep(o)]:
+        raise UserError(f"{own[0]} is about several runs: add -m")
+    overrides = renamed_keys(overrides)
+    overrides = _within_budget(overrides, config_dir, allow)
+    held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
+    config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
+    for group in groups_of_runs(config_dir):
+        if group not in SEVERAL and group not in choices:
+            raise UserError(f"{group} takes exactly one choice: add {group}=...")
+    auto = choices["metrics"] == AUTO
+    if auto:
+        suited = target_of(config["data"], "data").suited_metrics(config["data"])
+        overrides = [*(o for o in overrides if not _concerns(o, "metrics=")), f"metrics={suited}"]
+    if auto or held_back:
+        config, choices = _compose(overrides, config_dir, allow)
+    if missing := missing_values(config):
+        raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
+    config = check(_selected(config, overrides))
+    published = config.pop("published", None)  # no part of what is played
+    for key in ("budget", "budgets"):
+        config.pop(key, None)
+    return Composition(config, choices, auto, published)
+
+
+def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None) -> list[str]:
+    """The overrides with those of the budget that they name, which is the experiment's own; given ones stand."""
+    chosen = [o for o in overrides if concerns(o, "budget")]
+    name = chosen[-1].partition("=")[2].strip("'\"") if chosen else PAPER
+    if name == PAPER:
+        return overrides
+    config, choices = _compose([o for o in overrides if concerns(o, "experiment")], config_dir, allow)
+    budgets = {PAPER: [], **(check(config)["budgets"] or {})}
+    if name not in budgets:
+        if not choices["experiment"]:
+            raise UserError(f"budget={name} is an experiment's: add experiment=...")
+        raise UserError(f"experiment={choices['experiment']} has no budget {name}: it has {', '.join(budgets)}")
+    return again(budgets[name], overrides)
+
+
+RENAMED_KEYS = {"regularizer.instance_noise": "augment.instance_noise"}
+"""Keys that users have typed -> what they are called now."""
+
+
+def renamed_keys(overrides: list[str]) -> list[str]:
+    """Return overrides with old keys renamed, each with a warning."""
+    found = []
+    for override in overrides:
+        for old, new in RENAMED_KEYS.items():
+            if concerns(override, old):
+                log.warning("%s is called %s now", old, new)
+                override = override.replace(old, new, 1)
+            elif concerns(override, old.partition(".")[0]) and old.rpartition(".")[2] in override:
+                log.warning("%s=[%s] is called %s=[%s] now", *old.split("."), *new.split("."))
+        found.append(override)
+    return found
+
+
+def again(old: list[str], new: list[str]) -> list[str]:
+    """Old overrides, and new ones in the place of those of the same keys, or of the same group's choice."""
+    keys = {override.partition("=")[0].lstrip("+~") for override in new}
+    kept = [o for o in old if not any(f"{o.partition('=')[0].lstrip('+~')}.".startswith(f"{key}.") for key in keys)]
+    return kept + new
+
+
+def compose_multirun(overrides: list[str], config_dir: Path | None = None) -> dict[str, Any]:
+    """The config of a sweep, without those of its runs."""
+    return check_multirun(_compose(overrides, config_dir, None, "multirun")[0])
+
+
+def of_sweep(override: str) -> bool:
+    """Whether an override is about a sweep rather than its runs."""
+    return any(concerns(override, key) for key in OF_SWEEPS)
+
+
+def concerns(override: str, key: str) -> bool:
+    """Whether an override is about a key, or something in it."""
+    return any(_concerns(override, f"{key}{end}") for end in "=./")
+
+
+def quoted(text: str | Path) -> str:
+    """A text as the value of an override, whatever is in it."""
+    if re.fullmatch(r"[\w./+-]+", str(text)):
+        return str(text)
+    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def choice(
+    group: str, name: str, config_dir: Path | None = None, within: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """One choice of a group, of the user's folder or the project's own tree.
+
+    What it takes from the rest of a config, such as the density of the data, it finds in the config `within`.
+    """
+    candidates = [root / group / f"{name}.yaml" for root in (config_dir, conf_folder()) if root is not None]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        raise UserError(f"there is no {group}={name}: {did_you_mean(name, groups(config_dir)[group])}")
+    whole = OmegaConf.create({**(within or {}), group: OmegaConf.load(path)})
+    try:
+        node = OmegaConf.to_container(whole[group], resolve=True)
+    except InterpolationKeyError as error:
+        raise UserError(f"{group}={name} doesn't suit these data: {str(error).splitlines()[0]}") from error
+    assert isinstance(node, dict)
+    return {str(key): value for key, value in node.items()}
+
+
+def experiment(name: str, config_dir: Path | None = None) -> dict[str, Any]:
+    """An experiment's own settings, with those of the experiments that it is made from; not composed, nor checked."""
+    folders = [root / "experiment" for root in (config_dir, conf_folder()) if root is not None]
+    file = OmegaConf.load(next(path for folder in folders if (path := folder / f"{name}.yaml").is_file()))
+    assert isinstance(file, DictConfig)
+    bases = [base for base in file.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
+    merged = OmegaConf.to_container(OmegaConf.merge(*(experiment(base, config_dir) for base in bases), file))
+    assert isinstance(merged, dict)
+    return {str(key): value for key, value in merged.items()}
+
+
+def _compose(
+    overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None, primary: str = "train"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Hydra's composition as plain containers, and the choices; its errors in one line."""
+    if config_dir is not None:
+        overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.resolve()}]"]
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            composed = compose(primary, overrides=overrides, return_hydra_config=True)
+        choices = dict(composed.hydra.runtime.choices)
+        OmegaConf.set_struct(composed, False)
+        del composed["hydra"]
+        config = OmegaConf.to_container(composed, resolve=True)
+    except MissingConfigException as error:
+        raise UserError(_unknown_choice(error, config_dir)) from error
+    except InterpolationKeyError as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        for cause in (error, error.__cause__):
+            if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+                raise UserError(_unknown_key(cause)) from error
+        raise UserError(" ".join(str(error).split())) from error
+    except yaml.YAMLError as error:
+        raise UserError("a config file is not valid YAML: " + " ".join(str(error).split())) from error
+    assert isinstance(config, dict)
+    if allow is not None:
+        require_allowed(config, allow)
+    return {str(key): value for key, value in config.items()}, choices
+
+
+def _concerns(override: str, prefix: str) -> bool:
+    return override.lstrip("+~").startswith(prefix)
+
+
+def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> str:
+    """'loss/hing' -> there is no loss=hing: did you mean 'hinge'?"""
+    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+    known = groups(config_dir)
+    if group not in known:
+        return f"there is no group '{group or choice}': {did_you_mean(group or choice, known)}"
+    return f"there is no {group}={choice}: {did_you_mean(choice, known[group])}"
+
+
+def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
+    """'widht' under 'generator' -> there is no generator.widht: did you mean 'generator.width'?"""
+    full = str(error.full_key or error.key)
+    parent, _, _ = full.rpartition(".")
+    node = error.parent_node
+    siblings = [str(name) for name in node] if node is not None and OmegaConf.is_dict(node) else []
+    if not parent:
+        siblings = sorted({*siblings, *groups()} - {"hydra"})
+    names = [f"{parent}.{name}" if parent else name for name in siblings if not name.startswith("_")]
+    return f"there is no {full}: {did_you_mean(full, names)}"
+
+
+def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """`config` without settings of what is not chosen in such a group (an experiment may have set some)."""
+    for group in SEVERAL:
+        nodes = config.get(group) or {}
+        chosen = {name: node for name, node in nodes.items() if isinstance(node, dict) and "_target_" in node}
+        for name in set(nodes) - set(chosen):
+            if any(_concerns(o, f"{group}.{name}") for o in overrides):
+                raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
+        config[group] = chosen
+    for group in ("ema", "metrics", "head", "refinement"):  # the same of what may be none
+        if "_target_" not in (config.get(group) or {}):
+            config[group] = None
+    return config

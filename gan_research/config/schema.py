@@ -1,0 +1,155 @@
+"""The schema of a config: a component's schema is its constructor, the top level's is the signature of `train`."""
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from hydra.utils import get_object
+from omegaconf import MISSING
+from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from gan_research.training.precision import Precision
+from gan_research.utils.errors import UserError, did_you_mean
+
+Node = dict[str, Any]
+INSTRUCTIONS = {"_target_", "_partial_"}
+
+PAPER = "paper"
+"""The budget that an experiment's file itself has."""
+
+
+def train(  # the signature is the schema
+    rounds: PositiveInt,
+    batch_size: PositiveInt,
+    accumulation: PositiveInt,
+    conditional: bool,
+    precision: Precision,
+    compile: bool,
+    max_gradient_norm: PositiveFloat | None,
+    sync_batch_norm: bool,
+    seed: int,
+    log_every: PositiveInt,
+    sample_every: PositiveInt,
+    evaluate_every: PositiveInt,
+    checkpoint_every: PositiveInt,
+    keep_every: PositiveInt | None,
+    best: str | None,
+    output: str,
+    name: str | None,
+    tags: list[str],
+    data: Node,
+    generator: Node,
+    discriminator: Node,
+    loss: Node,
+    regularizer: dict[str, Node],
+    schedule: Node,
+    prior: Node,
+    optimizer: dict[str, Node],
+    lr_schedule: dict[str, Node | None],
+    logger: dict[str, Node],
+    watch: dict[str, Node],
+    health: Node,
+    trainer: Node,
+    ema: Node | None = None,
+    metrics: Node | None = None,
+    launcher: Node | None = None,
+    head: Node | None = None,
+    augment: dict[str, Node] | None = None,
+    reduction: Node | None = None,
+    refinement: Node | None = None,
+    cuda_graphs: bool = False,
+    budget: str = PAPER,
+    budgets: dict[str, list[str]] | None = None,
+    published: Node | None = None,
+) -> None:
+    """The top level of the config."""
+
+
+def multirun(sweep: Node, objective: str, pool: Node) -> None:
+    """What several runs need beside their own configs."""
+
+
+def check_multirun(config: Node) -> Node:
+    """The same as `check`, for the config of a sweep."""
+    checked = _check_arguments(config, multirun, "")
+    return {key: check_nodes(value, key) for key, value in checked.items()}
+
+
+def check(config: Node) -> Node:
+    """The config with every value of its declared type; the first misfit is a UserError that names it."""
+    required = [name for name, p in inspect.signature(train).parameters.items() if p.default is p.empty]
+    if absent := [name for name in required if name not in config]:
+        raise UserError(f"{absent[0]} must be given: add {absent[0]}=...")
+    checked = _check_arguments(config, train, "")
+    keep, every = checked["keep_every"], checked["checkpoint_every"]
+    if keep is not None and keep % every:
+        raise UserError(f"keep_every={keep}: give a multiple of checkpoint_every={every}")
+    return {key: check_nodes(value, key) for key, value in checked.items()}
+
+
+def missing_values(config: Any, name: str = "") -> list[str]:
+    """The full names of the values that are still '???'."""
+    if isinstance(config, dict):
+        return [m for key, value in config.items() for m in missing_values(value, f"{name}.{key}" if name else key)]
+    return [name] if config == MISSING else []
+
+
+def check_nodes(value: Any, name: str) -> Any:
+    """`value` with every component in it checked against its constructor."""
+    if isinstance(value, list):
+        return [check_nodes(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    value = {key: check_nodes(item, f"{name}.{key}") for key, item in value.items()}
+    if "_target_" not in value:
+        return value or None
+    arguments = {key: item for key, item in value.items() if key not in INSTRUCTIONS}
+    return value | _check_arguments(arguments, target_of(value, name), name)
+
+
+def target_of(node: Node, name: str) -> Any:
+    """The class or function that a component names."""
+    try:
+        return get_object(node["_target_"])
+    except KeyError:
+        raise UserError(f"{name} has no _target_: name the class that it configures") from None
+    except Exception as error:
+        raise UserError(f"{name}._target_={node['_target_']} can't be imported: {error}") from error
+
+
+def _check_arguments(arguments: Node, target: Callable[..., Any], name: str) -> Node:
+    """`arguments` with the types that the signature of `target` declares."""
+    function = target.__init__ if inspect.isclass(target) else target
+    parameters = inspect.signature(target).parameters
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception:  # annotations that can't be evaluated at run time: names are checked, types are not
+        hints = {}
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    checked = {}
+    for key, value in arguments.items():
+        full = f"{name}.{key}" if name else key
+        if key not in parameters and not open_ended:
+            names = [f"{name}.{p}" if name else p for p in parameters]
+            raise UserError(f"there is no {full}: {did_you_mean(full, names)}")
+        checked[key] = _coerce(value, hints[key], full) if key in hints else value
+    return checked
+
+
+def _coerce(value: Any, annotation: Any, name: str) -> Any:
+    """`value` as the annotation has it (0 for a float becomes 0.0, nothing else is converted)."""
+    if isinstance(value, dict) and "_target_" in value:
+        return value  # a component: checked against its own constructor
+    if get_origin(annotation) is Literal and type(value) is int and str(value) in get_args(annotation):
+        return str(value)  # precision=32
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticUserError, TypeError, NameError):
+        return value  # not a type of plain values
+    try:
+        coerced = adapter.validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise UserError(f"{name}={value!r}: {error.errors()[0]['msg'].replace('array', 'list')}") from error
+    return list(coerced) if isinstance(coerced, tuple) else coerced

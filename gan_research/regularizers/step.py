@@ -1,0 +1,116 @@
+"""The view of one update that losses' companions get: regularizers, augmentations, reductions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gan_research.losses import AdversarialLoss
+from gan_research.losses.base import Player
+from gan_research.networks.base import DOutput
+from gan_research.utils.rng import Draws
+
+SideName = Literal["real", "fake", "mixed", "view"]
+"""Where images that D sees come from: the data, the generator, between both, or anything else."""
+
+
+class Side(NamedTuple):
+    """The real or the fake samples of an update.
+
+    images: (N, C, H, W), or points (N, dim). condition: labels (N,) int64, what else a task conditions on, or None.
+    out: D's output for them; None where it wasn't computed.
+    """
+
+    images: Tensor
+    condition: Any
+    out: DOutput | None
+
+
+class Progress(NamedTuple):
+    """How far the training is: float64 scalars on the device, updated in place, so that CUDA graphs can read them.
+
+    round: rounds completed. images_seen: real images that the discriminator has seen. share: of all rounds, 0 to 1.
+    """
+
+    round: Tensor
+    images_seen: Tensor
+    share: Tensor
+
+    @classmethod
+    def zeros(cls, device: torch.device | str = "cpu") -> "Progress":
+        """Return the progress of a training that hasn't begun."""
+        return cls(*torch.zeros(3, dtype=torch.float64, device=device).unbind())
+
+    def set(self, round: int, images_seen: int, rounds: int) -> None:
+        """Write the present values in place."""
+        values = (round, images_seen, round / rounds)
+        for scalar, value in zip(self, values, strict=True):
+            scalar.fill_(value)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One micro-batch of one player's update.
+
+    player: the player that is updated.
+    real, fake: both sides. In the generator's update `real.out` is None unless the loss needs D(real).
+    latents: (N, latent_dim), those of the fakes.
+    G: (latents, condition) -> images; without a condition, that of the fakes.
+    D: (images, condition, side) -> `DOutput`, augmented as in the loss; without a condition, that of the reals.
+    networks: both networks, for their parameters.
+    loss: the adversarial loss.
+    noise: random numbers, a function of (seed, update, purpose).
+    progress: how far the training is.
+    log: (name, tensor) -> None; logs the mean over the logging interval.
+    """
+
+    player: Player
+    real: Side
+    fake: Side
+    latents: Tensor
+    G: Callable[..., Tensor]
+    D: Callable[..., DOutput]
+    networks: Mapping[Player, nn.Module]
+    loss: AdversarialLoss
+    noise: Draws
+    progress: Progress
+    log: Callable[[str, Tensor], None]
+
+    @property
+    def own_side(self) -> Side:
+        """The side that classification terms take: the reals in D's update, the fakes in G's."""
+        return self.real if self.player == "discriminator" else self.fake
+
+    @property
+    def packing(self) -> int:
+        """The number of consecutive samples that share a logit."""
+        assert self.fake.out is not None
+        return len(self.fake.images) // len(self.fake.out.logits)
+
+    def input_gradient(self, side: Literal["real", "fake"]) -> Tensor:
+        """Return d logits / d images at the real or fake images: a row for each logit, differentiable.
+
+        Reuses the loss's forward pass if its images require a gradient (`Regularizer.needs_input_grad`).
+        """
+        images, _, out = self.real if side == "real" else self.fake
+        if images.is_leaf and images.requires_grad and out is not None:
+            return gradient(out.logits, images)
+        return self.gradient_at(images, side)
+
+    def gradient_at(self, points: Tensor, side: SideName = "mixed") -> Tensor:
+        """Return d logits / d points at any points: a row for each logit, differentiable; by a forward pass of its own."""
+        points = points.detach().requires_grad_()
+        return gradient(self.D(points, side=side).logits, points)
+
+    def mixing_weights(self, purpose: str) -> Tensor:
+        """Return weights (N, 1, ...), uniform on [0, 1): one for each sample, or for each pack."""
+        weights = self.noise.uniform(purpose, *(1 for _ in self.real.images.shape[1:]))
+        return weights if self.packing == 1 else weights[:: self.packing].repeat_interleave(self.packing, 0)
+
+
+def gradient(logits: Tensor, images: Tensor) -> Tensor:
+    """Return the gradient of each logit in its image (N, C, H, W), or its pack of m (N/m, m * C, H, W), with a graph."""
+    slope = torch.autograd.grad(logits.sum(), images, create_graph=True)[0]
+    return slope if len(logits) == len(images) else slope.reshape(len(logits), -1, *images.shape[2:])

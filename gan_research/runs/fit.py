@@ -1,0 +1,270 @@
+"""From a config to a run: a new one, or an old one that goes on."""
+
+import errno
+import hashlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from gan_research.callbacks import Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
+from gan_research.checkpoints.allowlist import require_allowed
+from gan_research.checkpoints.io import LAST, MARK, differences, open_checkpoint
+from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
+from gan_research.config.compose import AUTO, Composition, again, compose_train
+from gan_research.data import Data
+from gan_research.distributed import LostProcess, decided_by_first, failing_together, is_first, position, require_same
+from gan_research.metrics import Evaluation
+from gan_research.runs.files import leaves
+from gan_research.runs.history import History
+from gan_research.runs.roll_back import go_back
+from gan_research.runs.run import Run, source_digest
+from gan_research.training.gan import GAN
+from gan_research.training.loss_log import Diverged
+from gan_research.utils.errors import RESUME, UserError
+
+CHANGEABLE = {
+    "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
+    "metrics", "logger", "watch", "health", "trainer", "cuda_graphs", "launcher", "output", "name", "tags",
+}  # fmt: skip
+"""What may differ when a run is resumed; all else is the game itself."""
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""A full disk, a used-up quota, a file at its limit."""
+
+
+def start(
+    composition: Composition, overrides: list[str], config_dir: Path | None, console: Console | None = None
+) -> tuple[int, Run]:
+    """A new run, in a new folder that is made once everything else stands: the exit status, and the run."""
+    config = composition.config
+    parts = build(config, optional_metrics=composition.auto_metrics)
+    name, group = names(composition)
+    output = Path(config["output"])
+    tags, chosen = config["tags"], composition.chosen
+    run = decided_by_first(lambda: Run.create(output, name, group, tags, overrides, config_dir, chosen))
+    with run.playing():
+        return fit(run, config, parts, console=console), run
+
+
+def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> int:
+    """An old run, from its last checkpoint or from the one that is given."""
+    run = run_at(path)
+    with run.playing():
+        checkpoint, config, played = decided_by_first(lambda: opened(path))
+        require_allowed(config, allow)
+        if overrides:
+            config = changed(config, run, overrides, config_dir, allow)
+        if played >= config["rounds"]:
+            raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
+        chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
+        return fit(run, config, build(config, optional_metrics=not chosen), checkpoint, played=played)
+
+
+def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
+    """The trainer that a run was last played by, or that `overrides` choose now."""
+    run = run_at(path)
+    node = yaml.safe_load((run.folder / "config.yaml").read_text())["trainer"]
+    if any(override.lstrip("+~").startswith("trainer") for override in overrides):
+        words = again(run.overrides, overrides)
+        node = compose_train(words, config_dir or run.config_dir, allow).config["trainer"]
+    require_allowed(node, allow)
+    return node
+
+
+def run_at(path: Path) -> Run:
+    """The run of a folder, or of one of its checkpoints."""
+    return Run.open(path.parent.parent if path.is_file() else path)
+
+
+def opened(path: Path) -> tuple[Path, dict[str, Any], int]:
+    """A checkpoint's own path, the config of its run, and the rounds it has played."""
+    checkpoint, state = open_checkpoint(path)
+    if "config" not in state:
+        raise UserError(f"{checkpoint} doesn't say what it was trained on: it wasn't written by gan train")
+    return checkpoint, state["config"], state[MARK]["round"]
+
+
+class Parts(NamedTuple):
+    """What a run is made of, all of it found to be playable."""
+
+    data: Data
+    gan: GAN
+    trainer: pl.Trainer
+    evaluation: Evaluation | None
+    watchers: list[Any]
+
+
+def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation | None = None) -> Parts:
+    """The parts of a run; where the metrics are optional, without those that aren't to be had.
+
+    evaluation: one that is prepared already.
+    """
+    if position()[1] > 1:
+        settings = {name: str(value) for name, value in leaves(config)}
+        require_same(settings | {"gan_research": source_digest(), "torch": torch.__version__})
+    with failing_together():
+        data = build_data(config)
+        gan = build_game(config, data)
+        trainer = build_trainer(config["trainer"])
+        make(config["health"])  # what can't be is said before there is a folder
+        evaluation = evaluation or prepared_evaluation(config, data, trainer, optional_metrics)
+        return Parts(data, gan, trainer, evaluation, checked_watchers(config, gan, data))
+
+
+def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:
+    """The evaluation, which has seen the real samples; the rule for the best checkpoint is one of its metrics."""
+    evaluation = build_evaluation(config, optional)
+    if evaluation is None:
+        return None
+    best_metric(config, evaluation)
+    evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
+    return evaluation
+
+
+def checked_watchers(config: dict[str, Any], gan: GAN, data: Data) -> list[Any]:
+    """What watches the game beside the usual callbacks; each has seen that it can."""
+    watchers = [make(node) for node in (config["watch"] or {}).values()]
+    for watcher in watchers:
+        watcher.check(gan, data)
+    return watchers
+
+
+def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | None:
+    """The metric whose best value chooses a checkpoint, if any."""
+    best = config["best"]
+    if evaluation is None or best is None:
+        return None
+    if best == AUTO:
+        return next(iter(evaluation.columns))
+    if best not in evaluation.columns:
+        raise UserError(f"best={best} isn't measured: add best=null, or best=... of {', '.join(evaluation.columns)}")
+    return best
+
+
+def changed(
+    config: dict[str, Any], run: Run, overrides: list[str], config_dir: Path | None, allow: Sequence[str]
+) -> dict[str, Any]:
+    """The run's config with what `overrides` change in it; a change of the game itself is an error that shows it."""
+    config_dir = config_dir or run.config_dir
+    before = compose_train(run.overrides, config_dir, allow).config
+    after = compose_train(again(run.overrides, overrides), config_dir, allow).config
+    game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] not in CHANGEABLE]
+    if game:
+        raise UserError(f"a resumed run can't play another game, start a new run for it: {'; '.join(game)}")
+    return config | {key: after[key] for key in after if before.get(key) != after[key]}
+
+
+def names(composition: Composition) -> tuple[str, str]:
+    """The run's name, for people, and its group, equal for runs that differ in their seed only."""
+    config, choices = composition.config, composition.choices
+    networks = "-".join(dict.fromkeys([choices["generator"], choices["discriminator"]]))
+    loss = "+".join([choices["loss"], *(config["regularizer"] or {})])
+    stem = config["name"] or "-".join([choices["experiment"] or choices["data"], networks, loss])
+    seedless = config | {"data": {k: v for k, v in config["data"].items() if k != "seed"}}
+    for key in ("seed", "output", "name", "tags", "logger", "watch", "health", "trainer", "launcher"):
+        del seedless[key]
+    digest = hashlib.blake2b(json.dumps(seedless, sort_keys=True).encode(), digest_size=3).hexdigest()
+    return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
+
+
+def fit(
+    run: Run,
+    config: dict[str, Any],
+    parts: Parts,
+    checkpoint: Path | None = None,
+    console: Console | None = None,
+    played: int = 0,
+) -> int:
+    """Play the rounds that are left, going back where the game diverges and may; the exit status.
+
+    played: the round of the checkpoint.
+    """
+    console = console or Console(quiet=not is_first())
+    if is_first():
+        run.begin(config, parts.trainer.strategy.root_device, played)
+    console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
+    status = play(run, config, parts, console, checkpoint)
+    while status is None:
+        parts = build(config, optional_metrics=True, evaluation=parts.evaluation)
+        status = play(run, config, parts, console, run.folder / "checkpoints" / LAST, went_back=True)
+    return status
+
+
+def play(
+    run: Run, config: dict[str, Any], parts: Parts, console: Console, checkpoint: Path | None, went_back: bool = False
+) -> int | None:
+    """Play the rounds that are left, and say what came of it; the exit status, or None where the run has gone back."""
+    data, gan, trainer, evaluation, watchers = parts
+    log = Log()
+    evaluate = Evaluate(evaluation, config["evaluate_every"]) if evaluation is not None else None
+    preemption = Preemption()
+    checkpoints = Checkpoints(
+        run.folder / "checkpoints",
+        config["checkpoint_every"],
+        config,
+        evaluate=evaluate,
+        keep_every=config["keep_every"],
+        best=best_metric(config, evaluation),
+        preemption=preemption,
+    )
+    grid = SampleGrid(run.folder / "samples", config["sample_every"])
+    trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
+    for watcher in watchers:
+        watcher.folder = run.folder / "theory"
+    health: Health = make(config["health"], log=log, evaluate=evaluate, folder=run.folder, went_back=went_back)
+    progress = ProgressBar(log, evaluate, console, health)
+    callbacks = [log, health, grid, evaluate, *watchers, progress, preemption, checkpoints]
+    trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
+    began = time.perf_counter()
+    try:
+        trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except Diverged as error:
+        if not health.may_go_back(gan):
+            epitaph = f"{error}; {health.epitaph(gan)}the last good checkpoint is {checkpoints.last}"
+            raise Diverged(epitaph, error.round) from error
+        round, count = go_back(run.folder, health.crash)
+        line = f"{error}; back to round {round:,}, on with other latents (roll-back {count} of {health.roll_backs})"
+        console.print(line, highlight=False, soft_wrap=True)
+        return None
+    except LostProcess as error:
+        raise LostProcess(f"{error}; after round {gan.round}, go on with: gan train resume={run.folder}") from error
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        reason = f"{run.folder} can't be written to: {error.strerror}"
+        raise UserError(f"{reason}; free some space and go on with: gan train resume={run.folder}") from error
+    if gan.round < gan.rounds:
+        console.print(f"stopped after round {gan.round}; go on with: gan train resume={run.folder}", soft_wrap=True)
+        # W&B's agent takes any other status for a failure, and a run that it stopped itself is none
+        return 0 if "WANDB_SWEEP_ID" in os.environ else RESUME
+    console.print(closing_table(run, gan, log, evaluate, checkpoints, time.perf_counter() - began))
+    console.print(f"more samples: gan sample {run.folder} -n 64", highlight=False, soft_wrap=True)
+    return 0
+
+
+def closing_table(
+    run: Run, gan: GAN, log: Log, evaluate: Evaluate | None, checkpoints: Checkpoints, seconds: float
+) -> Table:
+    """What the run came to."""
+    table = Table(title=run.name, show_header=False, title_justify="left")
+    table.add_row("rounds", f"{gan.round:,} ({gan.kimg:,.1f} kimg) in {seconds:,.1f} s")
+    for name, value in log.latest.items():
+        if name.startswith(("loss/", "probability/", "game/")):
+            table.add_row(name, f"{value:.4f}")
+    if evaluate is not None:
+        for name, value in evaluate.latest.items():
+            table.add_row(name, f"{value:.4g} (at the start {evaluate.first[name]:.4g})")
+    if checkpoints.best_value is not None:
+        best = f"{checkpoints.best} {checkpoints.best_value:.4g} at round {checkpoints.best_round:,}"
+        table.add_row("best of the run", best)
+    table.add_row("folder", str(run.folder))
+    return table

@@ -1,0 +1,104 @@
+"""Exported generators: a folder of plain weights and JSON, without anything of the training."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as tensors_as_bytes
+from torch import Tensor
+
+from gan_research.checkpoints.rebuild import rebuild
+from gan_research.sampling.sampler import Sampler
+from gan_research.utils.errors import UserError
+from gan_research.utils.files import as_json, write_atomically
+
+CONFIG = "config.json"
+FORMAT = 1
+FORMAT_KEY = "gan_research_export"
+"""The key under which config.json says that it is one of ours, and of which format."""
+
+NETWORKS = ("generator", "discriminator")
+
+
+def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write the weights of `networks`, by name, each as NAME.safetensors, and config.json, into `folder`.
+
+    config.json is first, with a digest of each of the others: what a kill leaves behind is known not to be whole.
+    """
+    require_own(folder)
+    files = {f"{name}.safetensors": _as_bytes(weights) for name, weights in networks.items()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    plain = as_json({FORMAT_KEY: FORMAT, **config, "files": digests})
+    write_atomically(folder / CONFIG, json.dumps(plain, indent=2, allow_nan=False).encode())
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    for name in NETWORKS:
+        if name not in networks:  # of an export that was here before
+            (folder / f"{name}.safetensors").unlink(missing_ok=True)
+
+
+def require_own(folder: Path) -> None:
+    """Raise where something else than an export would be overwritten."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: give a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not is_export(folder):
+        raise UserError(f"{folder} holds something else than an export: give a new folder")
+
+
+def is_export(path: str | Path) -> bool:
+    """Whether `path` is the folder of an export, whole or not."""
+    try:
+        return FORMAT_KEY in json.loads((Path(path) / CONFIG).read_text())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """What the config.json of an export says."""
+    config: dict[str, Any] = json.loads((Path(folder) / CONFIG).read_text())
+    if config[FORMAT_KEY] > FORMAT:
+        raise UserError(f"{folder} was exported by a newer gan_research ({config['version']}): update to read it")
+    for node in (config, config["generator"]):
+        if "value_range" in node:
+            node["value_range"] = [float(bound) for bound in node["value_range"]]
+    return config
+
+
+def load_export(folder: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
+    """A sampler from an export; the arguments are those of `gan_research.load`."""
+    config = read_config(folder)
+    if raw and config["averaged"]:
+        raise UserError(f"{folder} holds the generator's average alone: export the generator itself with --raw")
+    return make_sampler(config, read_weights(Path(folder), "generator", config), allow)
+
+
+def read_weights(folder: Path, network: str, config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state of one network of an export, found to be what was written."""
+    name = f"{network}.safetensors"
+    try:
+        content = (folder / name).read_bytes()
+    except FileNotFoundError:
+        content = b""
+    if hashlib.sha256(content).hexdigest() != config["files"].get(name):
+        raise UserError(f"{folder / name} is missing or isn't what was exported: export it again")
+    return read_tensors(content)
+
+
+def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> Sampler:
+    """The sampler of a generator and a prior, each described in `game`, and of the generator's state."""
+    generator = rebuild(game["generator"], allow)
+    prior = rebuild(game["prior"], allow)
+    dtype = next(tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
+    if dtype != next(generator.parameters()).dtype:  # of a game in float64
+        generator.to(dtype)
+    generator.load_state_dict(weights)
+    generator.requires_grad_(False).eval()
+    return Sampler(generator, prior, generator.num_classes, generator.value_range)
+
+
+def _as_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    """A safetensors file of all of a network's state; what two names share is written twice."""
+    return tensors_as_bytes({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()})

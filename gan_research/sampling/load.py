@@ -1,0 +1,22 @@
+"""Samplers of generators that were trained: from a checkpoint, a run's folder or an export."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gan_research.checkpoints.io import MARK, open_checkpoint, weights_of
+from gan_research.sampling.export import is_export, load_export, make_sampler
+from gan_research.sampling.sampler import Sampler
+
+
+def load(path: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
+    """A sampler from a checkpoint, a run's folder or an exported one: `load(path).sample(64, seed=0)`.
+
+    raw: the generator itself instead of its average.
+    allow: modules, besides the project's own, whose generators and priors may be built from what is named there.
+    """
+    if is_export(path):
+        return load_export(path, raw, allow)
+    _, checkpoint = open_checkpoint(path)
+    game = checkpoint[MARK]
+    weights = weights_of(checkpoint, "generator" if raw or not game["ema"] else "generator_ema")
+    return make_sampler(game, weights, allow)

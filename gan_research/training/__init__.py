@@ -1,0 +1,1 @@
+"""The training of a GAN: the LightningModule and its parts."""

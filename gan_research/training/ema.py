@@ -1,0 +1,46 @@
+"""Exponential moving average of the generator's weights, once a round (Yazici et al. 2019)."""
+
+import torch
+from torch import Tensor
+
+from gan_research.utils.errors import UserError
+
+
+class EMA:
+    """average <- decay * average + (1 - decay) * weights.
+
+    Give `decay` per round, or `half_life_kimg`: then decay = 0.5 ** (images of the round / half-life), which doesn't
+    depend on the batch size (Karras et al. 2020). `ramp_up` shortens the half-life to that share of the images seen so
+    far, so that the average forgets the initial weights (0.05 in StyleGAN2-ADA; needs `half_life_kimg`).
+    Parameters are averaged; buffers (batch statistics, spectral-norm vectors) are copied.
+    """
+
+    def __init__(self, decay: float | None = None, half_life_kimg: float | None = None, ramp_up: float | None = None):
+        if (decay is None) == (half_life_kimg is None):
+            raise UserError("ema: give either ema.decay (per round) or ema.half_life_kimg")
+        if decay is not None and not 0 <= decay < 1:
+            raise UserError(f"ema.decay={decay}: give a number from 0 up to, not including, 1")
+        if ramp_up is not None and half_life_kimg is None:
+            raise UserError("ema.ramp_up needs ema.half_life_kimg")
+        self.decay = decay
+        self.half_life_kimg = half_life_kimg
+        self.ramp_up = ramp_up
+
+    def decay_at(self, images: int, images_seen: int) -> float:
+        """The decay of a round of `images` real images that ends with `images_seen` of them seen."""
+        if self.half_life_kimg is None:
+            assert self.decay is not None
+            return self.decay
+        half_life = self.half_life_kimg * 1000
+        if self.ramp_up is not None:
+            half_life = min(half_life, self.ramp_up * images_seen)
+        return 0.5 ** (images / max(half_life, 1e-8))
+
+    @torch.no_grad()
+    def update(
+        self, average: tuple[list[Tensor], list[Tensor]], network: tuple[list[Tensor], list[Tensor]], decay: float
+    ) -> None:
+        """Move the (parameters, buffers) of the average towards the network's by one round."""
+        torch._foreach_lerp_(average[0], network[0], 1 - decay)
+        for kept, new in zip(average[1], network[1], strict=True):
+            kept.copy_(new)

@@ -1,0 +1,309 @@
+"""The game: a LightningModule that trains a generator and a discriminator, round by round."""
+
+import copy
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, nullcontext
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from gan_research.augmentations import Augmentation
+from gan_research.data.base import Batch
+from gan_research.distributed import position
+from gan_research.distributed.strategies import averaging_strategy
+from gan_research.losses import AdversarialLoss
+from gan_research.losses.base import PLAYERS, Player
+from gan_research.networks import Discriminator, Generator
+from gan_research.networks.batch_norm import agree_on_buffers, synchronised
+from gan_research.regularizers import Progress, Regularizer
+from gan_research.sampling.priors import Prior
+from gan_research.sampling.sampler import Sampler
+from gan_research.training.checks import check_arguments, check_objective, refuse_precision
+from gan_research.training.cuda_graphs import CapturedUpdates, CudaGraphCapture, require_capturable
+from gan_research.training.ema import EMA
+from gan_research.training.fast_loop import install_fast_loop
+from gan_research.training.loss_log import LossLog
+from gan_research.training.minibatch import Minibatch, minibatches_of
+from gan_research.training.objective import Objective
+from gan_research.training.optimization import PlayerOptimizer, player_optimizers
+from gan_research.training.precision import Forward, Precision, require_precision
+from gan_research.training.reduction import LatentRefinement, Reduction
+from gan_research.training.saved_state import load_game, save_game
+from gan_research.training.schedule import Schedule, Update
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws, RunSeeds, seed_layers
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
+
+
+class GAN(pl.LightningModule):
+    """Trains `generator` against `discriminator` for `rounds` rounds (Goodfellow et al. 2014, Algorithm 1).
+
+    A batch holds the fresh real minibatches of one round. All random numbers of a round are a function of (`seed`,
+    position), so that a resumed run repeats the uninterrupted one.
+
+    loss: the adversarial loss of both players.
+    prior: the latents' distribution.
+    regularizers, augmentations: any number of them, by name; the names appear in the log.
+    reduction, refinement: of the losses of a micro-batch, and of latents.
+    schedule: the updates of a round.
+    generator_optimizer, discriminator_optimizer: parameters -> optimizer (two learning rates make TTUR).
+    generator_lr_schedule, discriminator_lr_schedule: optimizer -> scheduler, stepped once a round.
+    ema: averages the generator's weights; samples and evaluation then use the average.
+    accumulation: micro-batches per update, each batch_size / accumulation images.
+    precision: "bf16" and "fp16" run the networks under autocast, "tf32" in float32 with products in TF32; gradient
+        penalties stay in float32. "64" computes all in float64.
+    compile: torch.compile for the generator, its average, and D where no gradient penalty differentiates it.
+    cuda_graphs: on a GPU, the gradients of each kind of update are captured once and replayed: for small networks.
+    max_gradient_norm: a player's gradients of a larger L2 norm are scaled down to it.
+    sync_batch_norm: on several devices, batch normalization over the samples of all of them.
+    log_every: rounds between two entries of the log.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        loss: AdversarialLoss,
+        prior: Prior,
+        generator_optimizer: OptimizerFactory,
+        discriminator_optimizer: OptimizerFactory,
+        regularizers: dict[str, Regularizer] | None = None,
+        augmentations: dict[str, Augmentation] | None = None,
+        reduction: Reduction | None = None,
+        refinement: LatentRefinement | None = None,
+        schedule: Schedule | None = None,
+        generator_lr_schedule: SchedulerFactory | None = None,
+        discriminator_lr_schedule: SchedulerFactory | None = None,
+        ema: EMA | None = None,
+        rounds: int = 5000,
+        accumulation: int = 1,
+        precision: Precision = "32",
+        compile: bool = False,
+        cuda_graphs: bool = False,
+        max_gradient_norm: float | None = None,
+        sync_batch_norm: bool = True,
+        log_every: int = 50,
+        seed: int = 0,
+    ):
+        super().__init__()
+        check_arguments(locals())
+        self.automatic_optimization = False
+        self.generator, self.discriminator = generator, discriminator
+        self.generator_ema = copy.deepcopy(generator).requires_grad_(False).eval() if ema else None
+        self.loss, self.prior, self.schedule, self.ema = loss, prior, schedule or Schedule(), ema
+        self.regularizers, self.augmentations = nn.ModuleDict(regularizers or {}), nn.ModuleDict(augmentations or {})
+        self.reduction, self.refinement = reduction, refinement
+        self.rounds, self.accumulation, self.seed = rounds, accumulation, seed
+        self.precision, self.compiled, self.cuda_graphs = precision, compile, cuda_graphs
+        self.max_gradient_norm, self.sync_batch_norm = max_gradient_norm, sync_batch_norm
+        self.loss_log = LossLog(log_every)
+
+        self.round = 0
+        """Completed rounds."""
+        self.images_seen = 0
+        """Real images that the discriminator has seen, over all devices."""
+        self.updates: dict[Player, int] = dict.fromkeys(PLAYERS, 0)
+        """Optimizer steps of each player."""
+        self.roll_backs = 0
+        """How often training went back to a checkpoint because it had diverged; other latents are drawn from then on."""
+        self.resumed = False
+        """Whether training continues from a checkpoint."""
+
+        self._factories = {
+            "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
+            "generator": (generator_optimizer, generator_lr_schedule),
+        }
+        self._optimizers: dict[Player, PlayerOptimizer] = {}
+        self.saved_scalers: dict[Player, dict[str, Any]] = {}
+        """The state of each player's gradient scaler in the checkpoint that training resumes from."""
+        self._agreed_at = -1
+        if precision == "64":
+            self.double()
+        self._set_up()
+        check_objective(self.objective, self.schedule.generator_batch_multiple, accumulation)
+
+    # --- the round -----------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Train one round on its real minibatches."""
+        seed_layers(self.seeds.layers(self.round), self.device)
+        self.loss_log.round = self.round + 1
+        self.progress.set(self.round, self.images_seen, self.rounds)
+        conditional = self.generator.num_classes > 0
+        k, parts, dtype = self.schedule.discriminator_steps, self.accumulation, self._forward.dtype
+        minibatches = minibatches_of(batch, k, parts, dtype, conditional)
+        for players in self.schedule.plan(self.round):
+            if "discriminator" in players:
+                minibatch = minibatches.pop(0)
+            self._update(players, minibatch)
+        self._end_round(batch.images.shape[0])
+
+    def _update(self, players: Update, minibatch: list[Minibatch]) -> None:
+        """Take one optimizer step for each of `players`, all gradients before the first step."""
+        for player in players:
+            self._optimizers[player].zero_grad()
+        fakes = self.schedule.generator_batch_multiple if players == ("generator",) else 1
+        for part, micro in enumerate(minibatch):
+            micro = micro.repeated(fakes, self.discriminator.packing)
+            self._take_gradients(players, micro, self._noise(players[0], part, len(micro.images)))
+        for player in players:
+            norm = self._optimizers[player].step(measured=self.loss_log.measuring)
+            if norm is not None and self.loss_log.measuring:
+                self.loss_log.add(f"gradient_norm/{player}", norm)
+            self.updates[player] += 1
+            self.objective.after_step(player)
+
+    def _gradients(self, players: Update, minibatch: Minibatch, noise: Draws) -> None:
+        """Add the gradients of one micro-batch to the parameters of each of `players`."""
+        for player, loss in self.objective.losses(players, minibatch, noise, self.updates, self.progress):
+            penalized = bool(self.objective.due(player, self.updates[player]))
+            with self._forward.full_precision() if penalized else nullcontext():
+                share = loss if self.accumulation == 1 else loss / self.accumulation
+                self._optimizers[player].backward(share, only_own=self.objective.crosses_players[player])
+
+    def _noise(self, player: Player, part: int, size: int) -> Draws:
+        """Return the random numbers of one micro-batch of the player's next update."""
+        start = (part * self._world_size + self._rank) * size  # of each micro-batch a rank holds one block
+        total = self._world_size * self.accumulation * size
+        position = self.updates[player]
+        return Draws(self._player_seeds[player], position, total, start, start + size, self.device, self._forward.dtype)
+
+    def _end_round(self, local_images: int) -> None:
+        images = local_images * self._world_size
+        self.round += 1
+        self.images_seen += images
+        if self.ema is not None:
+            self.ema.update(*self._averaged, self.ema.decay_at(images, self.images_seen))
+        for scheduler in self._schedulers:
+            scheduler.step()
+        if self.device.type == "cpu" and self._world_size == 1:  # else it would wait, and the next flush finds it
+            self.loss_log.check(self.round)
+        if self.round >= self.rounds:
+            self.trainer.should_stop = True
+
+    # --- the networks --------------------------------------------------------------------------------------------
+
+    def player(self, player: Player) -> nn.Module:
+        """Return the network of `player`."""
+        return self.objective.networks[player]
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of real images that the discriminator has seen."""
+        return self.images_seen / 1000
+
+    def sampler(self) -> Sampler:
+        """Return a sampler of the averaged generator, or of the generator itself where there is no average."""
+        return Sampler(self._forward.sampled, self.prior, self.generator.num_classes, self.generator.value_range)
+
+    @torch.no_grad()
+    def probe(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the discriminator's logits of real images, in its training mode, its buffers left as they are."""
+        buffers = {name: buffer.clone() for name, buffer in self.discriminator.named_buffers()}
+        with self._forward.autocast():
+            inputs = images.to(self._forward.dtype), labels
+            return torch.func.functional_call(self.discriminator, buffers, inputs).logits.float()
+
+    def agree_on_buffers(self) -> None:
+        """Make buffers equal on all ranks, before any of them shows or saves the networks; once a round."""
+        if self._agreed_at != self.round:
+            self._agreed_at = self.round
+            agree_on_buffers(self)
+
+    def scaler_states(self) -> dict[Player, dict[str, Any]]:
+        """Return the state of each player's gradient scaler."""
+        return {player: optimizer.state_dict() for player, optimizer in self._optimizers.items()}
+
+    def stream_seeds(self, round: int) -> dict[str, int]:
+        """Return the seeds of what is drawn for the players, and for the layers in the round after `round` rounds."""
+        return {**self._player_seeds, f"layers of rank {self._rank}": self.seeds.layers(round)}
+
+    def learning_rates(self) -> dict[Player, float]:
+        """Return the current learning rate of each player."""
+        return {player: optimizer.learning_rate for player, optimizer in self._optimizers.items()}
+
+    # --- Lightning -----------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> "GAN":
+        super().train(mode)
+        if self.generator_ema is not None:
+            self.generator_ema.eval()
+        return self
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        optimizers, schedulers = [], []
+        strategy = averaging_strategy(self.trainer.strategy) if self._trainer is not None else None
+        for player, (make_optimizer, make_scheduler) in self._factories.items():
+            make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
+            try:
+                optimizers.append(make(self.player(player).parameters()))
+            except ValueError as error:  # a setting that torch doesn't take
+                raise UserError(f"optimizer.{player}: {error}") from error
+            if make_scheduler is not None:
+                schedulers.append(make_scheduler(optimizers[-1]))
+        return optimizers, schedulers
+
+    def on_train_start(self) -> None:
+        refuse_precision(self.trainer.precision)
+        self._set_up()
+        self._optimizers = player_optimizers(self, self.trainer)
+        self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        if self.cuda_graphs:
+            capture = CudaGraphCapture(self.device)
+            captured = CapturedUpdates(self._gradients, self.objective, self.updates, self.loss_log, capture)
+            self._take_gradients = captured.take
+        self._training = ExitStack()
+        self._training.enter_context(self._forward.training())
+        self.trainer.should_stop = self.round >= self.rounds
+        install_fast_loop(self.trainer, self)
+
+    def on_train_end(self) -> None:
+        self._take_gradients = self._gradients
+        self._training.close()
+
+    def _set_up(self) -> None:
+        """Make what follows from the networks and the device that they are on."""
+        require_precision(self.precision, self.device if self._trainer is not None else None)
+        self._rank, self._world_size = position()
+        if self.cuda_graphs:
+            require_capturable(self.precision, self.compiled, self.accumulation, self._world_size)
+        if self.sync_batch_norm and self._world_size > 1:
+            for network in (self.generator, self.discriminator):
+                synchronised(network)
+        players = self.generator, self.discriminator, self.generator_ema
+        self._forward = Forward(*players, self.precision, self.device, self.compiled)
+        self.objective = Objective(
+            self._forward,
+            {"discriminator": self.discriminator, "generator": self.generator},
+            self.loss,
+            self.prior,
+            dict(self.regularizers.items()),
+            dict(self.augmentations.items()),
+            self.reduction,
+            self.refinement,
+            self.loss_log,
+        )
+        self._take_gradients = self._gradients
+        self.progress = Progress.zeros(self.device)
+        self.seeds = RunSeeds(self.seed, self.roll_backs, self._rank)
+        self._player_seeds = {player: self.seeds.of(player) for player in PLAYERS}
+        if self.generator_ema is not None:
+            self._averaged = tensors(self.generator_ema), tensors(self.generator)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        save_game(self, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        load_game(self, checkpoint)
+
+
+def tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the network's parameters, and its buffers."""
+    return list(network.parameters()), list(network.buffers())

@@ -1,0 +1,66 @@
+"""Schedules of learning rates that torch doesn't have."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from gan_research.utils.errors import UserError
+
+
+class DecayWithMomentum(LRScheduler):
+    """The rate decays with each round while the momentum rises with the epochs, as in Goodfellow et al. 2014.
+
+    In round t = 0, 1, ... the rate is max(lr / decay^t, min_lr). In epoch e = 1, 2, ..., of `epoch` rounds, the
+    momentum is m + a (final_momentum - m), where a = (e - start) / (saturate - start) within [0, 1]; m and lr are what
+    the optimizer was made with. Momentum is Adam's first beta where there is no other. (ExponentialDecay and
+    MomentumAdjustor of pylearn2, by which their mnist.yaml sets these numbers.)
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        decay: float = 1.000004,
+        min_lr: float = 1e-6,
+        final_momentum: float = 0.7,
+        start: int = 1,
+        saturate: int = 250,
+        epoch: int = 500,
+    ) -> None:
+        if decay < 1 or saturate <= start or epoch < 1:
+            raise UserError(
+                f"lr_schedule: decay={decay} has to be at least 1, saturate={saturate} more than start={start}, and "
+                f"epoch={epoch} at least 1"
+            )
+        self.decay, self.min_lr, self.final_momentum = decay, min_lr, final_momentum
+        self.start, self.saturate, self.epoch = start, saturate, epoch
+        self.base_momenta = [momentum(group) for group in optimizer.param_groups]
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """The rate of each group in round `last_epoch`."""
+        return [max(float(lr) / self.decay**self.last_epoch, self.min_lr) for lr in self.base_lrs]
+
+    def get_momentum(self) -> list[float]:
+        """The momentum of each group in round `last_epoch`."""
+        epoch = 1 + self.last_epoch // self.epoch
+        share = min(max((epoch - self.start) / (self.saturate - self.start), 0.0), 1.0)
+        return [m + share * (self.final_momentum - m) for m in self.base_momenta]
+
+    def step(self, epoch: int | None = None) -> None:
+        super().step(epoch)
+        for group, value in zip(self.optimizer.param_groups, self.get_momentum(), strict=True):
+            if "momentum" in group:
+                group["momentum"] = value
+            else:
+                group["betas"] = (value, *group["betas"][1:])
+
+
+def momentum(group: dict[str, Any]) -> float:
+    """The momentum of an optimizer's group of parameters."""
+    if "momentum" in group:
+        return group["momentum"]
+    if "betas" in group:
+        return group["betas"][0]
+    raise UserError("lr_schedule: the optimizer has no momentum to schedule: take optimizer=sgd, or adam")

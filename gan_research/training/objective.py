@@ -1,0 +1,220 @@
+"""The losses of one update: what both players minimize."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_research.augmentations import Augmentation, AugmentationInput
+from gan_research.losses import AdversarialLoss
+from gan_research.losses.base import OPPONENT, PLAYERS, Player
+from gan_research.networks.base import DOutput
+from gan_research.regularizers import Progress, Regularizer, Side, Step
+from gan_research.regularizers.step import SideName
+from gan_research.sampling.priors import Prior
+from gan_research.training.loss_log import LossLog, relative_spread
+from gan_research.training.minibatch import Minibatch
+from gan_research.training.precision import Forward, frozen
+from gan_research.training.reduction import LatentRefinement, Mean, Reduction
+from gan_research.utils.errors import UserError
+from gan_research.utils.rng import Draws
+
+Penalties = list[tuple[str, Regularizer]]
+
+
+class Objective:
+    """Turns a micro-batch into a loss for each player: the adversarial loss plus the penalties that are due.
+
+    A task other than from latents to images overrides `fakes` and `judge`.
+
+    forward: runs the networks in the precision of the training.
+    networks: both networks, for their parameters.
+    regularizers, augmentations: by name; the names appear in the log. Augmentations are applied in their order.
+    reduction: losses of a micro-batch (N,) -> their mean, or another scalar.
+    refinement: changes latents before the generator gets them.
+    log: where loss terms go; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        networks: Mapping[Player, nn.Module],
+        loss: AdversarialLoss,
+        prior: Prior,
+        regularizers: Mapping[str, Regularizer],
+        augmentations: Mapping[str, Augmentation] | None = None,
+        reduction: Reduction | None = None,
+        refinement: LatentRefinement | None = None,
+        log: LossLog | None = None,
+    ):
+        self.forward, self.networks, self.loss, self.prior = forward, networks, loss, prior
+        self.regularizers, self.augmentations = dict(regularizers), dict(augmentations or {})
+        self.reduction, self.refinement, self.log = reduction or Mean(), refinement, log
+        self.penalties: dict[Player, Penalties] = {p: labelled(self.regularizers, p) for p in PLAYERS}
+        """The regularizers of each player's loss, with the names under which they are logged."""
+        self.crosses_players = {p: any(r.crosses_players for _, r in self.penalties[p]) for p in PLAYERS}
+        """Whether a penalty of that player takes gradients in the other's parameters too."""
+        self._frozen: dict[Player, list[nn.Parameter]] = {
+            p: [] if self.crosses_players[p] else list(networks[OPPONENT[p]].parameters()) for p in PLAYERS
+        }
+        """The parameters that take no gradient while a player's loss is made and differentiated."""
+        self._calls = 0
+
+    # --- the task ------------------------------------------------------------------------------------------------
+
+    def fakes(self, latents: Tensor, condition: Any) -> Tensor:
+        """Return the fakes of latents (N, latent_dim): (N, C, H, W), or points (N, dim)."""
+        return self.forward.generate(latents, condition)
+
+    def judge(self, images: Tensor, condition: Any) -> DOutput:
+        """Return the discriminator's output for images (N, C, H, W), or points (N, dim)."""
+        return self.forward.discriminate(images, condition)
+
+    # --- the losses ----------------------------------------------------------------------------------------------
+
+    def losses(
+        self,
+        players: Sequence[Player],
+        minibatch: Minibatch,
+        noise: Draws,
+        updates: Mapping[Player, int],
+        progress: Progress,
+    ) -> Iterator[tuple[Player, Tensor]]:
+        """Yield each of `players` with its loss, on the same fakes; run backward before asking for the next.
+
+        While a loss is out, the other player's parameters are frozen, unless a penalty crosses players.
+
+        updates: optimizer steps of each player so far, from which follows which penalties are due.
+        """
+        self._calls = 0
+        condition = minibatch.labels
+        latents = noise.rows("latents", self.prior.sample)
+        if self.refinement is not None:
+            score = lambda z: self.judge(self.fakes(z, condition), condition).logits  # noqa: E731
+            latents = self.refinement(latents, score, noise, self._log)
+        with nullcontext() if "generator" in players else torch.no_grad():
+            fakes = self.fakes(latents, condition)
+        for player in players:
+            with frozen(self._frozen[player]):
+                due = self.due(player, updates[player])
+                step = self._step(player, due, minibatch, fakes, latents, noise, progress)
+                loss = self._loss(step, due)
+                self.collect(step, due)
+                yield player, loss
+
+    def due(self, player: Player, update: int) -> Penalties:
+        """Return the regularizers that penalize the player's update of that number, counted from 0."""
+        return [(name, r) for name, r in self.penalties[player] if r.due(update)]
+
+    def after_step(self, player: Player) -> None:
+        """Let regularizers and augmentations act after an optimizer step of `player`."""
+        for regularizer in self.regularizers.values():
+            regularizer.after_step(player, self.networks[player])
+        for augmentation in self.augmentations.values():
+            augmentation.after_step(player)
+
+    def _step(
+        self,
+        player: Player,
+        due: Penalties,
+        minibatch: Minibatch,
+        fakes: Tensor,
+        latents: Tensor,
+        noise: Draws,
+        progress: Progress,
+    ) -> Step:
+        """Run the discriminator on both sides, and bind all that components may see."""
+        condition, reals = minibatch.labels, minibatch.images.detach()
+        context = partial(AugmentationInput, noise, fakes=fakes.detach(), progress=progress)
+
+        def judge(images: Tensor, condition: Any = condition, side: SideName = "view") -> DOutput:
+            return self.judge(self._augmented(images, side, context), condition)
+
+        if player == "discriminator":
+            differentiated = {s for _, r in due for s in r.needs_input_grad if not self.forward.reduced_precision}
+            reals = reals.requires_grad_("real" in differentiated)
+            fakes = fakes.detach().requires_grad_("fake" in differentiated)
+            with self.forward.double_backward("real" in differentiated):
+                on_reals = judge(reals, side="real")
+            with self.forward.double_backward("fake" in differentiated):
+                on_fakes = judge(fakes, side="fake")
+        else:
+            with torch.no_grad():
+                on_reals = judge(reals, side="real") if self.loss.needs_real else None
+            on_fakes = judge(fakes, side="fake")
+        return Step(
+            player=player,
+            real=Side(reals, condition, on_reals),
+            fake=Side(fakes, condition, on_fakes),
+            latents=latents,
+            G=lambda latents, condition=condition: self.fakes(latents, condition),
+            D=judge,
+            networks=self.networks,
+            loss=self.loss,
+            noise=noise,
+            progress=progress,
+            log=self._log,
+        )
+
+    def _loss(self, step: Step, due: Penalties) -> Tensor:
+        """Return the reduced adversarial loss plus the weighted penalties, all of them logged."""
+        fake_logits, reals = step.fake.out.logits, step.real.out  # type: ignore[union-attr]
+        if step.player == "discriminator":
+            assert reals is not None
+            self._log("logits/real", reals.logits)
+            self._log("logits/fake", fake_logits)
+            if self.log is not None and self.log.measuring and len(step.fake.images) > 1:
+                self._log("samples/spread", relative_spread(step.fake.images.detach(), step.real.images.detach()))
+            losses = self.loss.discriminator(reals.logits, fake_logits)
+        else:
+            losses = self.loss.generator(fake_logits, None if reals is None else reals.logits)
+        if losses.shape != fake_logits.shape:
+            raise UserError(
+                f"{type(self.loss).__name__}.{step.player} returned a loss of shape {tuple(losses.shape)} for logits of "
+                f"shape {tuple(fake_logits.shape)}: return one loss for each logit, unreduced"
+            )
+        loss = self.reduction(losses, step)
+        self._log(f"loss/{step.player}", loss)
+        for name, regularizer in due:
+            with self.forward.full_precision() if regularizer.full_precision else nullcontext():
+                penalty = regularizer.penalty(step).mean()
+            self._log(f"loss/{name}", penalty)
+            loss = loss + regularizer.weight * regularizer.every * penalty  # a lazy one counts for those it skips
+        return loss
+
+    def collect(self, step: Step, due: Penalties) -> None:
+        """Let components collect their statistics of a micro-batch."""
+        for _, regularizer in due:
+            regularizer.update(step)
+        if step.player == "discriminator":
+            for augmentation in self.augmentations.values():
+                augmentation.update(step)
+
+    def _augmented(self, images: Tensor, side: SideName, context: Any) -> Tensor:
+        """Return what the discriminator sees of images."""
+        for augmentation in self.augmentations.values():
+            seen = augmentation(images, side, context(self._calls))
+            if seen.shape != images.shape:
+                raise UserError(
+                    f"{type(augmentation).__name__} turned images of shape {tuple(images.shape)} into "
+                    f"{tuple(seen.shape)}: an augmentation returns as many images of the same shape"
+                )
+            images = seen
+        self._calls += 1
+        return images
+
+    def _log(self, name: str, value: Tensor) -> None:
+        if self.log is not None:
+            self.log.add(name, value)
+
+
+def labelled(regularizers: Mapping[str, Regularizer], player: Player) -> Penalties:
+    """Return the regularizers that penalize `player`; the name of one that penalizes both has the player's in it."""
+    return [
+        (f"{name}/{player}" if len(r.players) > 1 else name, r)
+        for name, r in regularizers.items()
+        if player in r.players
+    ]

@@ -1,0 +1,105 @@
+"""One player's optimizer: gradients summed, averaged over ranks, clipped, and the step."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan_research.distributed.strategies import averaging_strategy
+from gan_research.losses.base import PLAYERS, Player
+from gan_research.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from gan_research.training.gan import GAN
+
+
+class PlayerOptimizer:
+    """Steps a player's optimizer: the gradients of any number of losses, then average -> unscale -> clip -> step.
+
+    average: averages the gradients over the processes, in the place; None where there is nothing to average.
+    backward: how a loss is differentiated, where it isn't by torch's own `backward`.
+    max_norm: gradients whose L2 norm over all parameters is larger are scaled down to it (Pascanu et al. 2013).
+    scaler: in float16 a loss is scaled up, lest its gradients vanish; a step whose gradients overflow is left out. One
+        scaler for each player, as their losses differ in scale.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        parameters: Sequence[nn.Parameter],
+        average: Callable[[], None] | None = None,
+        backward: Callable[..., None] | None = None,
+        max_norm: float | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.optimizer, self.parameters = optimizer, list(parameters)
+        self.average, self.max_norm, self.scaler = average, max_norm, scaler
+        self._backward: Callable[..., None] = backward or Tensor.backward
+        if all(p.device.type == "cpu" for p in self.parameters):
+            # Before each step torch looks whether a GPU records it in a graph: by NVML, where Lightning is imported.
+            optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
+
+    def zero_grad(self) -> None:
+        """Clear the gradients."""
+        self.optimizer.zero_grad()
+
+    def backward(self, loss: Tensor, only_own: bool = False) -> None:
+        """Add the gradients of `loss`; with `only_own` to no other parameters than the player's."""
+        inputs = [p for p in self.parameters if p.requires_grad] if only_own else None
+        self._backward(loss if self.scaler is None else self.scaler.scale(loss), inputs=inputs)
+
+    def step(self, measured: bool = False) -> Tensor | None:
+        """Take the step; return the gradients' L2 norm before clipping, a scalar on their device, if it is `measured`."""
+        if self.average is not None:
+            self.average()
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        norm = None
+        if measured or self.max_norm is not None:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        if self.max_norm is not None:
+            assert norm is not None
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_norm, norm)
+        if self.scaler is None:
+            self.optimizer.step()
+            return norm
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return norm if norm is None else norm.nan_to_num(posinf=0.0)  # of a step that was left out
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the gradient scaler."""
+        return {} if self.scaler is None else self.scaler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        if self.scaler is not None and state:
+            self.scaler.load_state_dict(state)
+
+    @property
+    def learning_rate(self) -> float:
+        """The current learning rate of the first parameter group."""
+        return self.optimizer.param_groups[0]["lr"]
+
+
+def player_optimizers(gan: "GAN", trainer: pl.Trainer) -> dict[Player, PlayerOptimizer]:
+    """Return the optimizer of each player, for the trainer's strategy and the game's precision."""
+    strategy = averaging_strategy(trainer.strategy)
+    wrapped = trainer.world_size > 1 and strategy is None  # Lightning's wrapper averages in each backward
+    found = {}
+    for player, optimizer in zip(PLAYERS, trainer.optimizers, strict=True):
+        if wrapped and gan.objective.crosses_players[player]:
+            raise UserError("trainer=ddp_lightning can't average gradients in both players: take trainer=ddp")
+        parameters = list(gan.player(player).parameters())
+        found[player] = PlayerOptimizer(
+            optimizer,  # torch's own: Lightning's wrapper costs a sixth of a small round and only counts
+            parameters,
+            average=strategy.gradient_average(player, parameters) if strategy else None,
+            backward=gan.manual_backward if wrapped else None,
+            max_norm=gan.max_gradient_norm,
+            scaler=torch.amp.GradScaler(gan.device.type) if gan.precision == "fp16" else None,
+        )
+        found[player].load_state_dict(gan.saved_scalers.get(player, {}))
+    return found

@@ -1,0 +1,119 @@
+"""Forward passes of both networks: their precision, and whether they are compiled."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from gan_research.networks.base import DOutput
+from gan_research.utils.errors import UserError
+from gan_research.utils.tf32 import products, temporarily
+
+Precision = Literal["32", "tf32", "bf16", "fp16", "64"]
+
+AUTOCAST: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def require_precision(precision: str, device: torch.device | None = None) -> None:
+    """Raise a UserError if there is no such precision, or not on this device."""
+    if precision not in get_args(Precision):
+        raise UserError(f"precision={precision}: give 32, tf32, bf16, fp16 or 64")
+    if precision == "tf32" and device is not None and device.type != "cuda":
+        raise UserError("precision=tf32 is a mode of CUDA GPUs, and this training runs on the CPU: take 32 or bf16")
+
+
+class Forward:
+    """Forward passes of both networks.
+
+    Inside `full_precision()` they run in float32 (or float64) without autocast, and never compiled: what gradient
+    penalties need, as compiled code has no second derivative, and half precision too few bits for it. Autocast is
+    entered for each pass: a region around several steps would serve weights from before a step.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        average: nn.Module | None,
+        precision: Precision,
+        device: torch.device,
+        compiled: bool,
+    ) -> None:
+        self.dtype = torch.float64 if precision == "64" else torch.float32
+        self.precision, self.device = precision, device
+        self._generator, self._discriminator = generator, discriminator
+        self._is_full = self._is_differentiated_twice = False
+        self._run_generator: Any = torch.compile(generator) if compiled else generator
+        self._run_discriminator: Any = torch.compile(discriminator) if compiled else discriminator
+        self.sampled: Any = self._run_generator
+        """The network that samples are drawn from: the averaged generator, or the generator if there is no average."""
+        if average is not None:
+            self.sampled = torch.compile(average) if compiled else average
+
+    @property
+    def reduced_precision(self) -> bool:
+        """Whether a plain pass can't serve a gradient penalty."""
+        return self.precision in AUTOCAST or self.precision == "tf32"
+
+    def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Return images of latents."""
+        if self._is_full:
+            return self._generator(latents, labels)
+        with self.autocast():
+            return self._run_generator(latents, labels).to(self.dtype)
+
+    def discriminate(self, images: Tensor, labels: Tensor | None) -> DOutput:
+        """Return D's output for images; logits and extras in the dtype of the losses."""
+        if self._is_full:
+            return self._discriminator(images, labels)
+        network = self._discriminator if self._is_differentiated_twice else self._run_discriminator
+        with self.autocast():
+            out: DOutput = network(images, labels)
+        if self.precision not in AUTOCAST:
+            return out
+        extras = {name: extra.to(self.dtype) for name, extra in out.extras.items()}
+        return DOutput(out.logits.to(self.dtype), out.features, extras)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context of one pass."""
+        if self.precision not in AUTOCAST:
+            return nullcontext()
+        return torch.autocast(self.device.type, AUTOCAST[self.precision])
+
+    @contextmanager
+    def full_precision(self) -> Iterator[None]:
+        """Run passes inside without autocast and uncompiled, and products, backward ones too, without TF32."""
+        before, self._is_full = self._is_full, True
+        try:
+            with temporarily(products(tf32=False)) if self.precision == "tf32" else nullcontext():
+                yield
+        finally:
+            self._is_full = before
+
+    @contextmanager
+    def double_backward(self, wanted: bool) -> Iterator[None]:
+        """Run D's passes inside uncompiled if their gradient will be differentiated again."""
+        before, self._is_differentiated_twice = self._is_differentiated_twice, wanted
+        try:
+            yield
+        finally:
+            self._is_differentiated_twice = before
+
+    def training(self) -> AbstractContextManager[Any]:
+        """Return the context of a whole training: on a GPU, TF32 where it was asked for, and nowhere else."""
+        return temporarily(products(self.precision == "tf32")) if self.device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Take no gradients for these parameters inside."""
+    parameters = [p for p in parameters if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)

@@ -1,0 +1,36 @@
+"""How the losses of a micro-batch become one number, and how latents are refined before they are used."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from gan_research.regularizers import Step
+from gan_research.utils.rng import Draws
+
+
+class Reduction:
+    """Reduces the losses of a micro-batch (N,) to a scalar."""
+
+    def __call__(self, losses: Tensor, step: Step) -> Tensor:
+        """Return the scalar that `step.player` minimizes; called in both players' updates."""
+        raise NotImplementedError
+
+
+class Mean(Reduction):
+    """The mean of all losses."""
+
+    def __call__(self, losses: Tensor, step: Step) -> Tensor:
+        return losses.mean()
+
+
+class LatentRefinement:
+    """Changes latents before the generator gets them, in both players' updates (such as LOGAN, Wu et al. 2019)."""
+
+    def __call__(
+        self, latents: Tensor, score: Callable[[Tensor], Tensor], noise: Draws, log: Callable[[str, Tensor], None]
+    ) -> Tensor:
+        """Return latents of the same shape (N, latent_dim).
+
+        score: latents -> D's logits of their images, differentiable under `torch.enable_grad()`.
+        """
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""What knows nothing of GANs: errors, files, images, figures, randomness, signals, precision."""

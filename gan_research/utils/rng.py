@@ -1,0 +1,88 @@
+"""Randomness as a function of (seed, purpose, position).
+
+No random state is carried from one round to the next: whatever is drawn in round r is drawn from a stream that
+is named by the run's seed, what it is for, and where in training it is. A resumed run therefore draws what the
+uninterrupted one drew, and nothing drawn for evaluation moves anything drawn for training.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def stream_seed(seed: int, purpose: str, position: int = 0) -> int:
+    """A 63-bit seed for the stream `purpose` at `position` of the run with this `seed`."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}/{position}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def stream(seed: int, purpose: str, position: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh random generator on `device` for the stream `purpose` at `position`.
+
+    On the CPU torch's Mersenne Twister is seeded with 32 of the 63 bits.
+    """
+    return torch.Generator(device).manual_seed(stream_seed(seed, purpose, position))
+
+
+def seed_layers(seed: int, device: torch.device) -> None:
+    """Seed torch's own generators, from which layers such as dropout draw on `device`.
+
+    (`torch.manual_seed` keeps a stack trace of each call where a GPU could be and isn't used.)
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The noise of one update: drawn for the whole minibatch, of which the holder takes the rows [start, stop).
+
+    Ranks and micro-batches each hold their own rows of the same draw, so what is drawn doesn't depend on how many
+    there are. Drawn in torch's default dtype, float32, and given as `dtype`.
+    """
+
+    seed: int
+    position: int
+    total: int
+    start: int
+    stop: int
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+    def rows(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+        """The holder's rows of `sample(total, generator)`, which returns (total, ...)."""
+        drawn = sample(self.total, stream(self.seed, purpose, self.position, self.device)).to(self.dtype)
+        return drawn if self.stop - self.start == self.total else drawn[self.start : self.stop]
+
+    def uniform(self, purpose: str, *shape: int) -> Tensor:
+        """(stop - start, *shape), uniform on [0, 1)."""
+        return self.rows(purpose, lambda n, g: torch.rand(n, *shape, generator=g, device=self.device))
+
+    def normal(self, purpose: str, *shape: int) -> Tensor:
+        """(stop - start, *shape), standard normal."""
+        return self.rows(purpose, lambda n, g: torch.randn(n, *shape, generator=g, device=self.device))
+
+
+@dataclass(frozen=True)
+class RunSeeds:
+    """The seeds of a training's random numbers.
+
+    roll_backs: how often it went back to a checkpoint; after each, others are drawn.
+    """
+
+    seed: int
+    roll_backs: int
+    rank: int
+
+    def of(self, purpose: str, position: int = 0) -> int:
+        """Return the seed of a stream."""
+        suffix = f" after roll-back {self.roll_backs}" if self.roll_backs else ""
+        return stream_seed(self.seed, purpose + suffix, position)
+
+    def layers(self, round: int) -> int:
+        """Return the seed of what layers, such as dropout, draw on this rank in the round after `round` rounds."""
+        return self.of(f"layers of rank {self.rank}", round)
