@@ -17,6 +17,7 @@ from gan_research.config.compose import (
     compose_multirun,
     compose_train,
     concerns,
+    conf_folder,
     experiment,
     groups,
     of_sweep,
@@ -37,6 +38,8 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(words)
     if options.seeds < 1:
         raise UserError(f"--seeds {options.seeds}: give at least 1")
+    if options.list:
+        return show_recipes(options, overrides)
     if not options.recipes:
         if options.keep is None:
             raise UserError(f"give recipes: {', '.join(claims(options.config_dir))}")
@@ -51,8 +54,7 @@ def main(arguments: list[str]) -> int:
     show(results, reproduction.folder, options)
     if options.keep is not None:
         for result in results:
-            if result.finished:
-                result.write(options.keep / "records" / result.file)
+            keep(result, options.keep / "records" / result.file)
         write_results(options.keep, options.config_dir)
     if failed := [seed for result in results for seed in result.seeds if seed.state == "failed"]:
         every = sum(len(result.seeds) for result in results)
@@ -79,6 +81,11 @@ def parser() -> argparse.ArgumentParser:
         "--keep", type=Path, metavar="DIR",
         help="keep the records in DIR/records, and write DIR/README.md of all there; without recipes, only the latter",
     )  # fmt: skip
+    parser.add_argument(
+        "--list", action="store_true",
+        help="train nothing: say of each recipe what it claims, its budgets, how long a seed takes on which machine, "
+        "and the verdict so far, by the records and costs of --keep DIR (docs/results)",
+    )  # fmt: skip
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder with recipes of your own")
     return parser
 
@@ -91,8 +98,45 @@ def split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
     return arguments[:place], arguments[place + 1 :]
 
 
+def show_recipes(options: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Print what is known of the recipes that are named, or of all."""
+    from gan_research.reproduction.listing import listing
+
+    if overrides:
+        raise UserError(f"--list trains nothing: leave out {overrides[0]}")
+    files = recipe_files(options.config_dir)
+    if unknown := [name for name in options.recipes if name not in files]:
+        raise UserError(f"there is no recipe {unknown[0]}: {did_you_mean(unknown[0], files)}")
+    chosen = {name: files[name] for name in dict.fromkeys(options.recipes or files)}
+    if options.keep is not None and not (options.keep / "records").is_dir():
+        raise UserError(f"--keep {options.keep}: there is no folder {options.keep / 'records'}, and so no verdict")
+    own = conf_folder().parent / "docs" / "results"  # of a source tree
+    kept = options.keep or (own if (own / "records").is_dir() else None)
+    lines = list(listing(chosen, kept))
+    print(f"records and estimates: {kept or 'none'}; times are those of the devices that are named", *lines, sep="\n")
+    return 0
+
+
+def keep(result: "Result", path: Path) -> None:
+    """Write the record of a result of which a seed is over, unless the one there is of more seeds."""
+    from gan_research.reproduction.result import Result
+
+    over = len(result.seeds) - len(result.unfinished)
+    if not over:
+        return
+    before = Result.read(path) if path.is_file() else None
+    if before is not None and (known := len(before.seeds) - len(before.unfinished)) > over:
+        print(
+            f"{path} is left as it is: {known} of its seeds are over, and here {over}; to replace it, remove it first"
+        )
+        return
+    result.write(path)
+
+
 def composed(name: str, budget: str, given: Arguments) -> Composition:
     """A recipe as it is to be played; UserError where it isn't one."""
+    from gan_research.reproduction import Published
+
     known = groups(given.config_dir)["experiment"]
     if name not in known:
         raise UserError(f"there is no recipe {name}: {did_you_mean(name, known)}")
@@ -100,6 +144,7 @@ def composed(name: str, budget: str, given: Arguments) -> Composition:
     composition = compose_train([f"experiment={name}", f"budget={budget}", *words], given.config_dir)
     if composition.published is None:
         raise UserError(f"{name} claims nothing: a recipe has a published block, with its source (docs/results)")
+    Published.of(composition.published).check()  # before anything is trained
     return composition
 
 
@@ -170,6 +215,7 @@ class Reproduction:
 
     def results(self) -> list["Result"]:
         """What has come out so far."""
+        from gan_research.reproduction import Published
         from gan_research.reproduction.gathering import gathered
         from gan_research.reproduction.result import Result
         from gan_research.sweeps.sweep import Sweep
@@ -179,6 +225,7 @@ class Reproduction:
         for name, composition in self.compositions.items():
             paper = compose_train([f"experiment={name}"], self.given.config_dir)
             assert paper.published is not None
+            claim = Published.of(paper.published)
             found.append(
                 Result(
                     recipe=name,
@@ -188,8 +235,8 @@ class Reproduction:
                     published=paper.published,
                     rounds=composition.config["rounds"],
                     paper_rounds=paper.config["rounds"],
-                    changes=changes(paper.config, composition.config),
-                    seeds=gathered(sweep, name, self.seeds),
+                    changes=changes(paper.config, composition.config, claim.followed),
+                    seeds=gathered(sweep, name, self.seeds, claim.followed),
                 )
             )
         return found
@@ -200,19 +247,19 @@ class Reproduction:
         return [*names, "--seeds", str(len(self.seeds)), "--budget", self.budget, *changed]
 
 
-def changes(paper: dict[str, Any], played: dict[str, Any]) -> list[str]:
-    """In what the game that is played isn't the recipe's."""
+def changes(paper: dict[str, Any], played: dict[str, Any], followed: Sequence[str] = ()) -> list[str]:
+    """Return what of the game isn't the recipe's, and, where the history of columns is judged, of its evaluations."""
     from gan_research.checkpoints.io import differences
     from gan_research.runs.fit import CHANGEABLE
 
-    bookkeeping = CHANGEABLE - {"rounds"}
+    bookkeeping = CHANGEABLE - ({"rounds", "evaluate_every"} if followed else {"rounds"})
     return [line for line in differences(paper, played) if line.partition(":")[0].partition(".")[0] not in bookkeeping]
 
 
 def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> None:
     """The table, here and in the folder, and a page for each recipe."""
     from gan_research.reproduction.recipe_pages import write_pages
-    from gan_research.reproduction.table import results_table, rows, terminal_table
+    from gan_research.reproduction.table import notes, results_table, rows, terminal_table
     from gan_research.reproduction.verdict import RULE
     from gan_research.utils.files import as_json, write_atomically
 
@@ -221,14 +268,17 @@ def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> 
         console = Console(width=150)
     console.print(terminal_table(results))
     judged: dict[str, list[Any]] = {result.recipe: [] for result in results}
-    for result, verdict in rows(results):
+    lines = rows(results)
+    for result, verdict in lines:
         judged[result.recipe].append(asdict(verdict))
     content = [asdict(result) | {"verdicts": judged[result.recipe]} for result in results]
-    text = f"{results_table(results)}\n\n{RULE}\n\n" + "\n".join(f"- `{result.command}`" for result in results) + "\n"
+    text = f"{results_table(lines)}\n\n{RULE}\n\n" + "\n".join(f"- `{result.command}`" for result in results) + "\n"
     written = write_pages(results, folder)
     write_atomically(folder / "results.md", text.encode())
     for path in filter(None, (folder / "results.json", options.json)):
         write_atomically(path, (json.dumps(as_json(content), indent=1) + "\n").encode())
+    for note in notes(lines):
+        console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
     for path in (folder / "results.md", folder / "results.json", *written, *filter(None, [options.json])):
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
     for result in results:
@@ -249,6 +299,14 @@ def write_results(folder: Path, config_dir: Path | None) -> int:
 
 
 def claims(config_dir: Path | None = None) -> dict[str, tuple[dict[str, Any], int]]:
-    """recipe -> what was published, as a config node, and the rounds of its whole budget; of all that there are."""
+    """Return what each recipe has published, as a config node, and the rounds of its whole budget."""
+    return {name: (dict(file["published"]), int(file["rounds"])) for name, file in recipe_files(config_dir).items()}
+
+
+def recipe_files(config_dir: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return the settings of all experiments that claim something, by their names; not composed, nor checked."""
     files = {name: experiment(name, config_dir) for name in groups(config_dir)["experiment"]}
-    return {name: (dict(file["published"]), int(file["rounds"])) for name, file in files.items() if "published" in file}
+    recipes = {name: file for name, file in files.items() if "published" in file}
+    if wrong := [name for name, file in recipes.items() if not isinstance(file.get("rounds"), int)]:
+        raise UserError(f"experiment={wrong[0]} has a published block and no number of rounds: give rounds: N")
+    return recipes

@@ -1,7 +1,7 @@
 """Feature extractors and the metrics over their features: one feature pass, every metric, one protocol."""
 
 from gan_research.metrics.base import METRICS, Metric
-from gan_research.metrics.coverage import HighQuality, Modes, RarestClass, ReverseKL
+from gan_research.metrics.coverage import HighQuality, LargestMode, Modes, RarestClass, ReverseKL
 from gan_research.metrics.evaluation import Evaluation
 from gan_research.metrics.extractors import (
     CLIP,
@@ -48,6 +48,7 @@ __all__ = [
     "InceptionScore",
     "InfiniteFID",
     "IntraClassFID",
+    "LargestMode",
     "Metric",
     "MixtureModes",
     "Modes",

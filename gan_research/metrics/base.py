@@ -38,6 +38,8 @@ class Metric(torchmetrics.Metric):
     name: ClassVar[str]
     columns: dict[str, Direction]
     """The columns by which samples can be ranked, the first the main one; and which of two values is the better."""
+    labels: ClassVar[tuple[str, ...]] = ()
+    """The columns that name a class by its number: no mean is taken of them."""
     wants: ClassVar[tuple[str, ...]]
     """The statistics of generated samples, by their keys."""
     needs_logits: ClassVar[bool] = False

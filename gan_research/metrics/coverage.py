@@ -79,6 +79,24 @@ class HighQuality(ClassMetric):
         return {"high_quality": share.item(), "high_quality_perfect": self.extractor.perfect_quality}
 
 
+class LargestMode(ClassMetric):
+    """The class that holds the most samples, good or not: its number from 0, the lowest of equals; and its share.
+
+    For following a training: it doesn't rank generators. A plain GAN on a ring "rotates through the modes" where the
+    number changes, and has "mass on a single mode" where the share is near 1. Metz et al. 2017, Unrolled GAN, figure 2.
+    """
+
+    name = "largest_mode"
+    columns = {}
+    labels = ("largest_mode",)
+
+    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+        counts = generated["counts"].all
+        largest = counts.max()
+        place = (counts == largest).nonzero()[0]
+        return {"largest_mode": float(place), "largest_share": (largest.double() / counts.sum()).item()}
+
+
 class ReverseKL(ClassMetric):
     """KL(histogram of the high-quality samples over their modes || the modes' weights), in nats. PacGAN, section 4.
 

@@ -30,7 +30,8 @@ def compared(result: Result, results: list[Result], records: list[Record]) -> Co
     """A recipe, and beside it those that it is said to do better than, where they were measured alike."""
     others = {other.recipe: other for other in results}
     judged = verdicts(result, others)
-    columns = [column for column in result.claim.columns or result.better if result.values(column)]
+    columns = [column for column in result.claim.columns if column in result.better] or list(result.better)
+    columns = [column for column in columns if result.values(column)]
     notes = [f"{v.what}: published {v.published}, ours {v.ours or 'not measured'}: {v.told}" for v in judged]
     beside = {name for names in result.claim.better_than.values() for name in names}
     if not columns:

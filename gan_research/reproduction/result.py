@@ -21,11 +21,24 @@ POINTS = 40
 
 
 @dataclass(frozen=True)
+class Part:
+    """The rounds of a training that one device, commit and version of torch contributed.
+
+    rounds: from the one that it went on from to its last; None where a run of an older version doesn't say.
+    """
+
+    device: str
+    commit: str | None
+    torch: str
+    rounds: list[int] | None
+
+
+@dataclass(frozen=True)
 class SeedResult:
     """One training. `values`: column -> the number after the last round, of one that finished, measured by `protocol`.
 
     seconds: by the clock, from the process's start to its end; of one that was resumed, of its rounds alone.
-    curves: column -> [round, number].
+    device, commit, torch: of its last part. curves: column -> [round, number], by `protocol` alone.
     """
 
     seed: int
@@ -37,6 +50,8 @@ class SeedResult:
     device: str = ""
     commit: str | None = None
     torch: str = ""
+    parts: list[Part] = field(default_factory=list)
+    """What trained it, in order; empty in older records."""
     values: dict[str, float] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     better: dict[str, str] = field(default_factory=dict)
@@ -106,7 +121,10 @@ class Result:
         try:
             content = json.loads(path.read_text())
             found = content.pop("sha256")
-            seeds = [SeedResult(**seed) for seed in content["seeds"]]
+            seeds = [
+                SeedResult(**seed | {"parts": [Part(**part) for part in seed.get("parts", [])]})
+                for seed in content["seeds"]
+            ]
             result = cls(**content | {"seeds": seeds})
         except OSError as error:
             raise UserError(f"{path} can't be read: {error.strerror}") from None

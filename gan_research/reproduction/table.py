@@ -11,12 +11,21 @@ from gan_research.reproduction.verdict import Verdict, verdicts
 
 COLUMNS = ("recipe", "number", "published", "ours", "seeds", "verdict", "rounds", "kimg", "a seed takes", "device")
 
+Row = tuple[Result, Verdict]
 
-def rows(results: Sequence[Result]) -> Iterable[tuple[Result, Verdict]]:
-    """Each claim of each result; other recipes of the same budget are what orders are judged by."""
+
+def rows(results: Sequence[Result]) -> list[Row]:
+    """Return each claim of each result; other recipes of the same budget are what orders are judged by."""
+    found: list[Row] = []
     for result in results:
         others = {other.recipe: other for other in results if other.budget == result.budget}
-        yield from ((result, verdict) for verdict in verdicts(result, others))
+        found += [(result, verdict) for verdict in verdicts(result, others)]
+    return found
+
+
+def notes(lines: Iterable[Row]) -> list[str]:
+    """Return what has to be said of the origin of these rows, each note once."""
+    return list(dict.fromkeys(note for _, verdict in lines for note in verdict.notes))
 
 
 def cells(result: Result, verdict: Verdict) -> tuple[str, ...]:
@@ -74,6 +83,12 @@ def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> st
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [*head, *lines])
 
 
-def results_table(results: Sequence[Result]) -> str:
-    """All of it in Markdown."""
-    return markdown_table(COLUMNS, (cells(result, verdict) for result, verdict in rows(results)))
+def results_table(lines: Sequence[Row]) -> str:
+    """Return these rows in Markdown; the origin of some is told below, by the numbers in a last column."""
+    said = notes(lines)
+    if not said:
+        return markdown_table(COLUMNS, (cells(*line) for line in lines))
+    numbers = {note: str(number) for number, note in enumerate(said, 1)}
+    marked = ((*cells(*line), ", ".join(numbers[note] for note in line[1].notes)) for line in lines)
+    below = "\n".join(f"{number}. {note}" for note, number in numbers.items())
+    return f"{markdown_table((*COLUMNS, 'notes'), marked)}\n\n{below}"

@@ -1,15 +1,17 @@
 """Whether what came out is what was published."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from gan_research.report.protocols import OWN
 from gan_research.report.statistics import Interval, welch_interval
-from gan_research.reproduction.published import mismatches
+from gan_research.reproduction.origin import remarks, remarks_between
+from gan_research.reproduction.published import Number, Rule, mismatches
 from gan_research.reproduction.result import Result
+from gan_research.reproduction.trajectory import bound, found, keeps, subject
 
 Word = Literal["reproduced", "better", "not reproduced", "not comparable"]
 
@@ -18,7 +20,9 @@ RULE = (
     "budget, by all seeds, and measured by the source's protocol; else it is **not comparable**. It is **reproduced** "
     "where the mean is within the tolerance of the published value, or beyond it on the good side by no more than seed "
     "noise; **better** where the whole 95 % interval is beyond the tolerance on the good side (of one seed: the mean); "
-    "**not reproduced** otherwise, and where a seed diverged. That one recipe does better than another, by the same "
+    "**not reproduced** otherwise, and where a seed diverged. A rule about the history of evaluations (such as: at no "
+    "evaluation are there more than 6 modes) is judged for each seed by itself, and reproduced where every seed keeps "
+    "to it. That one recipe does better than another, by the same "
     "protocol, is reproduced where the 95 % interval of the difference of their means excludes 0, or only the other "
     "diverges with all seeds; a published failure, where all seeds diverge."
 )
@@ -28,7 +32,8 @@ RULE = (
 class Verdict:
     """One published number, or one order, against ours.
 
-    what: the column, or "COLUMN above RECIPE". published, ours: in words. reason: why the word, where it isn't plain.
+    what: the column, or "COLUMN, against RECIPE". published, ours: in words. reason: why the word, where it isn't
+    plain. notes: what has to be said of where the numbers are from.
     """
 
     what: str
@@ -36,6 +41,7 @@ class Verdict:
     ours: str
     word: Word
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def told(self) -> str:
@@ -43,17 +49,19 @@ class Verdict:
 
 
 def verdicts(result: Result, others: Mapping[str, Result]) -> list[Verdict]:
-    """Of all that a recipe claims. others: recipe -> what came out of it at the same budget."""
+    """Return the verdicts on all that a recipe claims. others: recipe -> what came out of it at the same budget."""
     claim = result.claim
-    numbers = [of_number(result, column) for column in claim.numbers]
+    own = [of_number(result, column) for column in claim.numbers]
+    own += [of_trajectory(result, rule) for rule in claim.trajectory]
+    own += [of_divergence(result)] if claim.diverges else []
+    notes = tuple(remarks(result))
     orders = [of_order(result, other, column, others) for column, of in claim.better_than.items() for other in of]
-    return [*numbers, *([of_divergence(result)] if claim.diverges else []), *orders]
+    return [*(replace(verdict, notes=notes) for verdict in own), *orders]
 
 
 def of_number(result: Result, column: str) -> Verdict:
     number, values = result.claim.numbers[column], result.values(column)
-    spread = f" ± {number['spread']:g}" if "spread" in number else ""
-    published, ours = f"{number['value']:g}{spread}", in_words(values, result.interval(column))
+    published, ours = f"{number['value']:g}{spread_told(number)}", in_words(values, result.interval(column))
 
     def verdict(word: Word, reason: str = "") -> Verdict:
         return Verdict(column, published, ours, word, reason)
@@ -61,7 +69,8 @@ def of_number(result: Result, column: str) -> Verdict:
     if reason := incomparable(result, column):
         return verdict("not comparable", reason)
     if "tolerance" not in number:
-        return verdict("not comparable", "no tolerance is given")
+        ours_are = ": the networks aren't the source's" if result.claim.network == "ours" else ""
+        return verdict("not comparable", f"no tolerance is given{ours_are}")
     if len(result.finished) < len(result.seeds):
         return verdict("not reproduced", f"{diverged(result)} seeds diverged")
     sign = 1 if result.better[column] == "max" else -1
@@ -74,6 +83,25 @@ def of_number(result: Result, column: str) -> Verdict:
     if min(ends) > number["tolerance"]:
         return verdict("better", f"by {gain:.3g}")
     return verdict("reproduced", f"better by {gain:.3g}, within seed noise")
+
+
+def of_trajectory(result: Result, rule: Rule) -> Verdict:
+    """Return the verdict on a bound that every seed's history of evaluations has to keep."""
+    each = [found(rule, seed.curves.get(rule["column"], [])) for seed in result.finished]
+    known = [value for value in each if value is not None]
+
+    def verdict(word: Word, reason: str = "") -> Verdict:
+        return Verdict(subject(rule), bound(rule), ", ".join(f"{value:.4g}" for value in known), word, reason)
+
+    if reason := incomparable(result, rule["column"]):
+        return verdict("not comparable", reason)
+    if len(known) < len(each):
+        return verdict("not comparable", f"{rule['column']} isn't measured by one protocol at every evaluation")
+    if len(result.finished) < len(result.seeds):
+        return verdict("not reproduced", f"{diverged(result)} seeds diverged")
+    if broken := sum(not keeps(rule, value) for value in known):
+        return verdict("not reproduced", f"not so with {broken} of {len(known)} seeds")
+    return verdict("reproduced")
 
 
 def of_divergence(result: Result) -> Verdict:
@@ -97,9 +125,12 @@ def of_order(result: Result, name: str, column: str, others: Mapping[str, Result
         ours = f"{diverged(result)} diverged, of the other {diverged(other)}"
 
     def verdict(word: Word, reason: str = "") -> Verdict:
-        return Verdict(what, published, ours, word, reason)
+        return Verdict(what, published, ours, word, reason, tuple(remarks_between(result, other)))
 
-    for reason in (shorter(result), not_whole(result), not_whole(other), disagree(result, other)):
+    for reason in (
+        *(shorter(result), not_whole(result), not_whole(other)),
+        *(mixed(result), mixed(other), disagree(result, other)),
+    ):
         if reason:
             return verdict("not comparable", reason)
     if not a or not b:
@@ -107,6 +138,11 @@ def of_order(result: Result, name: str, column: str, others: Mapping[str, Result
     if low > 0:
         return verdict("reproduced")
     return verdict("not reproduced", "within seed noise" if high > 0 else "")
+
+
+def spread_told(number: Number) -> str:
+    """Return the published spread: " ± 2"; empty where there is none."""
+    return f" ± {number['spread']:g}" if "spread" in number else ""
 
 
 def incomparable(result: Result, column: str) -> str:
@@ -118,7 +154,15 @@ def incomparable(result: Result, column: str) -> str:
     if not result.values(column):
         return f"{column} isn't measured"
     wrong = [m for seed in result.finished for m in mismatches(result.claim.evaluation, seed.protocol)]
-    return f"another protocol: {wrong[0]}" if wrong else ""
+    return f"another protocol: {wrong[0]}" if wrong else mixed(result)
+
+
+def mixed(result: Result) -> str:
+    """Return how the protocols of the seeds differ, of which no mean is taken; empty where they are one."""
+    for seed in result.finished[1:]:
+        if wrong := mismatches(result.finished[0].protocol, seed.protocol):
+            return f"seeds of {result.recipe} are measured by different protocols: of seed {seed.seed}, {wrong[0]}"
+    return ""
 
 
 def shorter(result: Result) -> str:

@@ -35,7 +35,7 @@ def go_on_or_start(composition: Composition, overrides: list[str], config_dir: P
             if is_first():
                 print(f"{run.folder} has played all its {config['rounds']} rounds")
             return 0
-        return fit(run, config, build(config, optional_metrics=composition.auto_metrics), checkpoint)
+        return fit(run, config, build(config, optional_metrics=composition.auto_metrics), checkpoint, played=played)
 
 
 def own_run(config: dict[str, Any]) -> Run | None:

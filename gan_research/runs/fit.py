@@ -67,7 +67,7 @@ def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequ
         if played >= config["rounds"]:
             raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
         chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
-        return fit(run, config, build(config, optional_metrics=not chosen), checkpoint)
+        return fit(run, config, build(config, optional_metrics=not chosen), checkpoint, played=played)
 
 
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
@@ -178,12 +178,20 @@ def names(composition: Composition) -> tuple[str, str]:
 
 
 def fit(
-    run: Run, config: dict[str, Any], parts: Parts, checkpoint: Path | None = None, console: Console | None = None
+    run: Run,
+    config: dict[str, Any],
+    parts: Parts,
+    checkpoint: Path | None = None,
+    console: Console | None = None,
+    played: int = 0,
 ) -> int:
-    """Play the rounds that are left, going back where the game diverges and may; the exit status."""
+    """Play the rounds that are left, going back where the game diverges and may; the exit status.
+
+    played: the round of the checkpoint.
+    """
     console = console or Console(quiet=not is_first())
     if is_first():
-        run.begin(config, parts.trainer.strategy.root_device)
+        run.begin(config, parts.trainer.strategy.root_device, played)
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     status = play(run, config, parts, console, checkpoint)
     while status is None:

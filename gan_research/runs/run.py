@@ -118,12 +118,13 @@ class Run:
         except (OSError, ValueError, KeyError):  # it has only just begun
             return "another process"
 
-    def begin(self, config: dict[str, Any], device: torch.device | None = None) -> None:
-        """Note that the run is started, or resumed, now, with this config; writes run.json and config.yaml."""
+    def begin(self, config: dict[str, Any], device: torch.device | None = None, round: int = 0) -> None:
+        """Write to run.json and config.yaml that the run is started, or resumed after `round`, with this config."""
         self.config = config
         self.segments.append(
             {
                 "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+                "round": round,
                 "command": sys.argv,
                 "commit": commit(),
                 "gan_research": __version__,
@@ -188,15 +189,21 @@ def device_name(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
 
 
+NO_DOCS = ":(exclude,top)docs"
+"""The pages, among which a queue of reproductions keeps its records, don't change what is trained."""
+
+
 def commit() -> str | None:
-    """The commit of this source tree, with '+' where it has changes; None outside a checkout."""
+    """Return the commit of this source tree, with '+' where it has changes outside of docs; None without a checkout."""
     source = Path(__file__).resolve().parents[2]
     if not (source / ".git").exists():
         return None
     try:
         git = ["git", "-C", str(source)]
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+        dirty = subprocess.run(
+            [*git, "status", "--porcelain", "--", ":/", NO_DOCS], capture_output=True, text=True, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + ("+" if dirty.strip() else "")

@@ -1,12 +1,14 @@
 """`gan reproduce`: trainings of a paper's recipe, resumed and never begun anew, and what is said of them."""
 
+import contextlib
 import json
 import os
 import signal
 
 import pytest
 
-from gan_research.runs.files import read_history
+from gan_research.cli.reproduce import claims
+from gan_research.runs.files import comparable, read_history
 from gan_research.utils.errors import RESUME
 
 RECIPE = """\
@@ -147,9 +149,117 @@ def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, se
     assert "8 of 24 rounds" in ended.output
 
 
+HALF = "0/*/checkpoints/round_00000500.ckpt"
+"""A checkpoint of the middle of a training."""
+
+ELSEWHERE = "from gan_research.runs import run; run.device_name = lambda device: 'another CPU'"
+
+
+@pytest.mark.parametrize("harshly", [False, True])
+def test_killed_at_any_instant_no_seed_is_lost_or_doubled(harshly, recipes, server, tmp_path):
+    """Kill it after each step that leaves something on the disk; harshly: its training, too, which else ends its round.
+
+    Then let another machine finish it, as the record has to say.
+    """
+    whole = RECIPE.replace("rounds: 24", "rounds: 1500").replace(
+        "checkpoint_every: 4", "checkpoint_every: 500\nkeep_every: 500"
+    )
+    (recipes / "experiment" / "tiny.yaml").write_text(whole)
+    words = ["tiny", "--seeds", "2", "--config-dir", recipes, "--", "pool.runs=1"]
+    ended = server.start("reproduce", *words, f"output={tmp_path / 'undisturbed'}").ended(300)
+    assert ended.status == 0, ended
+    folder = tmp_path / "runs" / "reproduce-paper"
+    signs = [f"{trial}/{sign}" for trial in ("000", "001") for sign in ("trial.json", "0/*/run.json", HALF)]
+    for sign in ("sweep.json", *signs[:3], "000/0/end.json", *signs[3:]):
+        started = server.start("reproduce", *words, f"output={tmp_path / 'runs'}")
+        started.until(lambda sign=sign: list(folder.glob(sign)))
+        for pid in [*(started.ranks() if harshly else []), started.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        started.ended()
+    kept = tmp_path / "kept"
+    ended = server.start("reproduce", "--keep", kept, *words, f"output={tmp_path / 'runs'}", patch=ELSEWHERE).ended(300)
+    assert ended.status == 0, ended
+    other = tmp_path / "undisturbed" / "reproduce-paper"
+    assert [path.name for path in sorted(folder.glob("*/trial.json"))] == ["trial.json"] * 2
+    assert [len(list(folder.glob(f"{trial}/0/*/run.json"))) for trial in ("000", "001")] == [1, 1]
+    for trial, home in homes(folder).items():
+        rows = [
+            [comparable(row) for row in read_history(path / "history.jsonl")] for path in (home, homes(other)[trial])
+        ]
+        assert rows[0] == rows[1]
+    found, expected = (json.loads((path / "results.json").read_text())[0] for path in (folder, other))
+    for key in ("values", "curves", "rounds", "state", "protocol"):
+        assert [seed[key] for seed in found["seeds"]] == [seed[key] for seed in expected["seeds"]]
+    parts = [seed["parts"] for seed in found["seeds"]]
+    assert [part["rounds"] for part in parts[0]] == [[0, 1500]]
+    (_, middle), (again, last) = [part["rounds"] for part in parts[1]]
+    assert (middle, last) == (again, 1500)
+    assert 500 <= middle < 1500
+    assert [part["device"] for part in parts[1]] == [expected["seeds"][1]["device"], "another CPU"]
+    assert "note: tiny, seed 1: trained in parts: rounds 0 to" in ended.output
+    assert "1. tiny, seed 1: trained in parts: rounds 0 to" in (kept / "README.md").read_text()
+
+
+RULES = """\
+  trajectory:
+    - {column: largest_mode, statistic: distinct, at_least: 1, why: it is always somewhere}
+    - {column: modes, statistic: max, since: 8, at_most: -1, why: it has none}
+"""
+
+
+def test_a_claim_about_the_course_of_training(recipes, gan, tmp_path):
+    text = RECIPE.replace("{num_samples: 100}", "{num_samples: 100, metrics: [modes, largest_mode]}") + RULES
+    (recipes / "experiment" / "tiny.yaml").write_text(
+        text.replace("reverse_kl: {value: 2.0, spread: 0.5, tolerance: 1.0}, ", "")
+    )
+    words = ["tiny", "--seeds", "2", "--config-dir", recipes, "--", f"output={tmp_path}", "pool.runs=1"]
+    assert gan("reproduce", *words).status == 0
+    (found,) = json.loads((tmp_path / "reproduce-paper" / "results.json").read_text())
+    assert [verdict["word"] for verdict in found["verdicts"]] == ["not comparable", "reproduced", "not reproduced"]
+    assert found["verdicts"][2]["reason"] == "not so with 2 of 2 seeds"
+    for seed in found["seeds"]:
+        assert [round for round, _ in seed["curves"]["largest_mode"]] == [0, 8, 16, 24]
+        assert [round for round, _ in seed["curves"]["modes"]] == [0, 8, 16, 24]
+    assert (tmp_path / "reproduce-paper" / "tiny.html").stat().st_size > 10_000
+    assert gan("reproduce", *words, "evaluate_every=24").status == 0
+    (path,) = tmp_path.glob("reproduce-paper-*/results.json")
+    (found,) = json.loads(path.read_text())
+    assert {verdict["reason"] for verdict in found["verdicts"]} == {"changed: evaluate_every: 8 -> 24"}
+
+
+def test_a_record_of_more_seeds_is_not_replaced(recipes, gan, tmp_path):
+    words = ["--config-dir", recipes, "--keep", tmp_path / "kept", "--", f"output={tmp_path}", "pool.runs=1"]
+    assert gan("reproduce", "tiny", "--seeds", "2", "--budget", "smoke", *words).status == 0
+    before = (tmp_path / "kept/records/tiny-smoke.json").read_bytes()
+    said = gan("reproduce", "tiny", "--seeds", "1", "--budget", "smoke", *words)
+    assert said.status == 0
+    assert "tiny-smoke.json is left as it is: 2 of its seeds are over, and here 1" in said.output
+    assert (tmp_path / "kept/records/tiny-smoke.json").read_bytes() == before
+
+
+def test_the_list(recipes, gan, tmp_path):
+    said = gan("reproduce", "--list", "--config-dir", recipes)
+    assert said.status == 0
+    blocks = [line for line in said.output.splitlines() if not line.startswith(" ")]
+    assert {"tiny: a tiny net finds no mode", "wide: a tiny net finds no mode"} < set(blocks)
+    assert len(blocks) == 1 + len(claims(recipes))
+    said = gan("reproduce", "--list", "wide", "--config-dir", recipes)
+    assert said.output.splitlines()[1:] == [
+        "wide: a tiny net finds no mode",
+        "  published: reverse_kl 2 ± 0.5; modes 0; better modes than tiny (Somebody 2020, table 1)",
+        "  budgets: paper 24 rounds, smoke 8",
+        "  a seed takes: unknown: estimate it here by gan cost wide",
+        "  verdict: not run",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--list", "tinny"], "there is no recipe tinny: did you mean 'tiny'?"),
+        (["--list", "--keep", "nowhere"], "--keep nowhere: there is no folder nowhere/records, and so no verdict"),
+        (["--list", "tiny", "--", "rounds=3"], "--list trains nothing: leave out rounds=3"),
         (["tinny"], "there is no recipe tinny: did you mean 'tiny'?"),
         (["modes"], "modes claims nothing"),
         (["tiny", "--seeds", "0"], "--seeds 0: give at least 1"),

@@ -54,6 +54,22 @@ def test_reverse_kl_is_against_the_weights(score):
     assert score(MixtureModes(weighted), ["reverse_kl"], fake)["reverse_kl"] == pytest.approx(by_hand, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("places", "largest", "share"),
+    [([0, 3, 3, 1], 3, 0.5), ([2] * 5, 2, 1.0), ([3, 1, 1, 3, 0], 1, 0.4)],  # of equals the lowest
+)
+def test_the_mode_with_most_samples_and_its_share(score, places, largest, share):
+    found = score(
+        MixtureModes(GaussianMixture(MODES, 0.1)), ["largest_mode"], torch.tensor(MODES)[places] + 1, batch_size=2
+    )
+    assert found == {"largest_mode": largest, "largest_share": share}  # however far the samples are from it
+
+
+def test_the_largest_mode_ranks_nothing():
+    evaluation = Evaluation(MixtureModes(Ring()), ["largest_mode", "modes"])
+    assert evaluation.columns == {"modes": "max"}
+
+
 @pytest.mark.parametrize("density", [Ring(std=0.01, radius=1.0), Grid(), GaussianMixture(MODES, 0.1, [4, 3, 2, 1])])
 def test_a_perfect_sampler_scores_as_predicted(density, score):
     n, trials = 2500, 40

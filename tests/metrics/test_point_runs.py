@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from gan_research.cli import main
+from gan_research.cli.evaluation.measurement import Measurement
 from gan_research.data import Grid, Points, Ring
 from gan_research.metrics import Evaluation, MixtureModes, Values
 from gan_research.networks import MLPGenerator
@@ -129,6 +130,14 @@ def test_evaluate(run, tmp_path):
     assert set(other["metrics"]) == {"sliced_wasserstein", "sliced_wasserstein_perfect"}
     heldout = evaluated(run, tmp_path, "--metrics", "parzen", "--num-samples", "50")
     assert heldout["protocol"]["num_heldout"] == 20_000
+
+
+def test_no_mean_is_taken_of_the_number_of_a_mode():
+    protocol = prepared(MixtureModes(Ring()), Ring(), ["largest_mode"]).protocol()
+    numbers = [{"largest_mode": 0.0, "largest_share": 0.25}, {"largest_mode": 6.0, "largest_share": 0.75}]
+    one, two = Measurement(numbers[:1], protocol, {}), Measurement(numbers, protocol, {})
+    assert (one.mean, one.std) == (numbers[0], {})
+    assert (two.mean, two.std) == ({"largest_share": 0.5}, {"largest_share": pytest.approx(0.5**1.5)})
 
 
 def refused(*arguments):

@@ -1,5 +1,7 @@
 """Every recipe: it can be judged by what it measures, and plays its smoke budget."""
 
+import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from gan_research.config.build import build_evaluation, make
 from gan_research.config.compose import compose_train
 from gan_research.reproduction import Published
 from gan_research.runs import fit
+from gan_research.runs.files import read_history
 from gan_research.utils.errors import UserError
 
 CLAIMS = claims()
@@ -50,17 +53,28 @@ def measured_by(config):
 def test_its_claim_is_about_what_it_measures(recipe):
     composition = paper(recipe)
     published: Published = make(composition.published)
+    published.check()
     assert vars(published) == vars(Published.of(CLAIMS[recipe][0]))
     assert composition.config["rounds"] == CLAIMS[recipe][1]
     config = composition.config
     measured, extractor = measured_by(config)
-    assert set(published.columns) <= measured
+    assert set(published.columns) - set(published.followed) <= measured
     for others in published.better_than.values():
         assert set(others) < set(CLAIMS) - {recipe}
     asked = published.evaluation
     assert asked["num_fake"] == config["metrics"]["num_samples"]
     assert asked["ema"] == (config["ema"] is not None)
     assert extractor is None or asked.get("extractor", extractor) == extractor
+
+
+QUEUE = Path(__file__).parents[2] / "scripts/reproduce_cpu.sh"
+QUEUED = re.findall(r"^ +\w+\) \"\$2\" \d+ (.+) ;;$", QUEUE.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("recipe", " ".join(QUEUED).split())
+def test_a_killed_queue_loses_at_most_five_minutes(recipe):
+    cost = json.loads((QUEUE.parents[1] / "docs/results/costs" / f"{recipe}.json").read_text())
+    assert cost["seconds_per_round"] * paper(recipe).config["checkpoint_every"] <= 300
 
 
 @pytest.mark.long
@@ -84,3 +98,6 @@ def test_its_smoke_budget(recipe, tmp_path, monkeypatch):
     status, run = fit.start(composition, words, None)
     assert status == 0
     assert rounds_played(run.folder) == composition.config["rounds"] < CLAIMS[recipe][1]
+    measured = [row for row in read_history(run.folder / "history.jsonl") if "protocol" in row]
+    if measured_by(composition.config)[1] is not None:  # the extractor's weights are here
+        assert {f"metrics/{column}" for column in Published.of(CLAIMS[recipe][0]).columns} <= set(measured[-1])

@@ -1,13 +1,14 @@
 """Records that are kept, and the page that is made of them."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from made_results import PUBLISHED, result, seed_result
 
 from gan_research.cli.reproduce import claims
-from gan_research.reproduction.result import Result, thinned
+from gan_research.reproduction.result import Result, digest, thinned
 from gan_research.reproduction.results_page import results_page
 from gan_research.reproduction.table import duration
 from gan_research.utils.errors import UserError
@@ -59,22 +60,75 @@ def test_how_long(seconds, told):
     assert duration(seconds) == told
 
 
+def test_an_older_record_is_read(tmp_path):
+    content = asdict(result(7.0, 7.3))
+    for seed in content["seeds"]:
+        del seed["parts"]
+    (tmp_path / "a.json").write_text(json.dumps(content | {"sha256": digest(content)}))
+    assert Result.read(tmp_path / "a.json") == result(7.0, 7.3)
+
+
+MISSED = {"numbers": {"modes": {"value": 9.0, "tolerance": 0.5}}}
+
+
 def test_the_page_shows_what_was_run_and_what_was_not(tmp_path):
     one = result(7.0, 7.1, 6.9)
+    off = result(7.0, 7.1, 6.9, recipe="off", published=MISSED)
+    open = result(recipe="open", seeds=[seed_result(0, 7.0), seed_result(1, state="open")])
     short = result(3.0, budget="pilot", rounds=10, changes=["rounds: 100 -> 10"], recipe="grid")
-    for found in (one, short):
+    for found in (one, off, open, short):
         found.write(tmp_path / "records" / found.file)
     (tmp_path / "costs").mkdir()
     cost = {"flops_per_round": 1e12, "rounds": 5000, "seconds_total": 7200.0, "device": "a CPU"}
     (tmp_path / "costs" / "grid.json").write_text(json.dumps(cost))
-    page = results_page(tmp_path, dict.fromkeys(("ring", "grid", "other"), (PUBLISHED, 100)))
+    known = dict.fromkeys(("ring", "open", "grid", "other"), (PUBLISHED, 100)) | {"off": (PUBLISHED | MISSED, 100)}
+    page = results_page(tmp_path, known)
+    head = "**1 reproduced**, **0 better**, **1 not reproduced**, **1 not comparable**, **2 not run**."
+    assert f"Of 5 claims of 5 recipes, by runs of the whole budget: {head}" in page
+    assert "| not reproduced | 1 | off (1) |" in page
+    assert "| not run | 2 | 2 recipes, see below |" in page
     assert "| ring | modes | 7 ± 0.25 | 7 [6.752, 7.248] | 3 | reproduced | 100 | 6 | 1.5 min | a CPU |" in page
     assert "| grid | modes | 7 ± 0.25 | 3 | 1 | not comparable: 10 of 100 rounds | 10 |" in page
     assert "| `grid` | seven modes are found | 100 | 5 | 2 h | a CPU |" in page
     assert "| `other` | seven modes are found | 100 |  | not estimated |  |" in page
     assert "`ring` | seven" not in page
-    assert page.index("Budget: paper") < page.index("Budget: pilot") < page.index("Not run") < page.index("### other")
+    order = [
+        "| verdict | claims |", "## Judged\n", "| ring | modes |", "| off | modes |",
+        "## What was tried", "### off: not reproduced\n\nNot explained yet: write what was tried, with figures, to",
+        "## Run to the whole budget, and not comparable", "| open | modes |", "## The rule", "## Not run", "### other",
+        "<details>\n<summary>Budget pilot: 1 numbers of 1 recipes, not judged</summary>", "| grid | modes |",
+    ]  # fmt: skip
+    places = [page.index(text) for text in order if not text.startswith("| off")]
+    assert places == sorted(places)
     assert "paper: `gan reproduce ring --seeds 3 --budget paper` (commit 0123456789ab; torch 2.9)" in page
+    assert page.endswith("</details>\n")
+
+
+def test_a_note_explains_what_was_not_reproduced(tmp_path):
+    off = result(7.0, 7.1, 6.9, recipe="off", published=MISSED)
+    off.write(tmp_path / "records" / off.file)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "off.md").write_text("\nMore rounds were tried: 7.2 after 200.\n\n")
+    (tmp_path / "notes" / "ring.md").write_text("of what was reproduced")
+    page = results_page(tmp_path, {})
+    assert "### off: not reproduced\n\nMore rounds were tried: 7.2 after 200.\n\n## The rule" in page
+    assert "of what was reproduced" not in page
+    (tmp_path / "notes" / "off.md").write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"notes/off\.md can't be read as text"):
+        results_page(tmp_path, {})
+
+
+def test_a_claim_that_was_changed_after_the_runs_is_told(tmp_path):
+    result(7.0, 7.1, 6.9).write(tmp_path / "records" / "ring-paper.json")
+    assert "changed since" not in results_page(tmp_path, {"ring": (PUBLISHED | {"claim": "other words"}, 100)})
+    page = results_page(tmp_path, {"ring": (PUBLISHED | MISSED, 200)})
+    assert "- paper: judged by the recipe as it was then; changed since: numbers, rounds" in page
+    assert "| ring | modes | 7 ± 0.25 |" in page
+
+
+def test_where_all_seeds_diverge_it_was_run(tmp_path):
+    result(None, None, published={"diverges": True, "numbers": {}}).write(tmp_path / "records" / "a.json")
+    assert "**1 reproduced**" in results_page(tmp_path, {"ring": (PUBLISHED, 100)})
 
 
 def test_a_broken_estimate_is_told(tmp_path):
@@ -86,7 +140,9 @@ def test_a_broken_estimate_is_told(tmp_path):
 
 @pytest.mark.skipif(not RESULTS.is_dir(), reason="no results are kept")
 def test_the_kept_page_is_what_its_records_make():
-    assert (RESULTS / "README.md").read_text() == results_page(RESULTS, claims())
+    page = (RESULTS / "README.md").read_text()
+    assert page == results_page(RESULTS, claims())
+    assert "Not explained yet" not in page
 
 
 def test_a_seed_that_failed_is_counted(tmp_path):

@@ -1,10 +1,12 @@
 """The folder of a run, and its record."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from gan_research.runs import run as run_module
 from gan_research.runs.files import comparable, read_history
 from gan_research.runs.history import History
 from gan_research.runs.loggers import CSVLogger
@@ -26,8 +28,8 @@ def test_a_run_is_read_back_as_it_was(run):
     assert again.overrides == ["loss=hinge"]
     assert again.config_dir == Path("mine").resolve()
     assert len(again.segments) == 1
-    again.begin({"seed": 1})
-    assert len(Run.open(run.folder).segments) == 2
+    again.begin({"seed": 1}, round=40)
+    assert [segment["round"] for segment in Run.open(run.folder).segments] == [0, 40]
     assert (run.folder / "config.yaml").read_text() == "seed: 1\n"
     assert Run.open(run.folder).id == run.id
 
@@ -69,3 +71,24 @@ def test_the_csv_has_one_row_a_round_and_gaps_where_nothing_was_logged(run):
         history.log_metrics(row)
     CSVLogger(run).finalize("success")
     assert (run.folder / "metrics.csv").read_text().split() == ["round,metrics/fid,a,b", "0,3.0,,", "5,,1,2"]
+
+
+def test_pages_do_not_make_a_commit_another_one(tmp_path, monkeypatch):
+    def git(*words):
+        author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True, text=True)
+
+    (tmp_path / "package/tracking").mkdir(parents=True)
+    (tmp_path / "docs/results").mkdir(parents=True)
+    for name in ("package/tracking/run.py", "docs/results/README.md"):
+        (tmp_path / name).write_text("before")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    monkeypatch.setattr(run_module, "__file__", str(tmp_path / "package/tracking/run.py"))
+    head = git("rev-parse", "HEAD").stdout.strip()
+    (tmp_path / "docs/results/README.md").write_text("after")
+    (tmp_path / "docs/results/ring-paper.json").write_text("{}")
+    assert run_module.commit() == head  # a queue's own records
+    (tmp_path / "new.py").write_text("1")
+    assert run_module.commit() == f"{head}+"

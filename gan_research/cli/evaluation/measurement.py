@@ -9,7 +9,7 @@ from gan_research.cli.evaluation.generators import Generator
 from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.samples import Samples
 from gan_research.metrics import Evaluation, Protocol
-from gan_research.metrics.base import Direction
+from gan_research.metrics.base import METRICS, Direction
 from gan_research.metrics.evaluation import Source
 from gan_research.metrics.oracle import Check
 from gan_research.metrics.statistics_files import StatisticsFile
@@ -36,15 +36,20 @@ class Measurement:
 
     @property
     def mean(self) -> dict[str, float]:
-        """Of each column, over the sampling seeds."""
-        return {name: statistics.fmean(numbers[name] for numbers in self.each) for name in self.each[0]}
+        """Return the mean of each column over the sampling seeds; of several, without columns that name a class."""
+        return {name: statistics.fmean(numbers[name] for numbers in self.each) for name in self._averaged}
 
     @property
     def std(self) -> dict[str, float]:
         """Of each column, over the sampling seeds (n - 1); nothing where there is one."""
         if len(self.each) < 2:
             return {}
-        return {name: statistics.stdev(numbers[name] for numbers in self.each) for name in self.each[0]}
+        return {name: statistics.stdev(numbers[name] for numbers in self.each) for name in self._averaged}
+
+    @property
+    def _averaged(self) -> list[str]:
+        named = {label for metric in METRICS.values() for label in metric.labels} if len(self.each) > 1 else set()
+        return [name for name in self.each[0] if name not in named]
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, as plain values."""
