@@ -13,6 +13,7 @@ from gan_research import load
 from gan_research.checkpoints.io import open_checkpoint
 from gan_research.cli import main
 from gan_research.config.build import make
+from gan_research.config.upgrade import upgraded
 from gan_research.report.read import read
 from gan_research.reproduction.result import Result
 from gan_research.runs.auto_resume import own_run
@@ -83,7 +84,7 @@ def test_a_run_is_found_again_by_its_game(artefacts, capsys):
 
 
 def test_a_run_is_not_found_by_another_game(artefacts):
-    config = open_checkpoint("run")[1]["config"] | {"output": str(artefacts)}
+    config = upgraded(open_checkpoint("run")[1]["config"]) | {"output": str(artefacts)}
     assert own_run(config).folder == artefacts / "run"
     assert own_run(config | {"seed": 1}) is None
 

@@ -16,8 +16,8 @@ BASES = (4, 6, 7)
 class DOutput(NamedTuple):
     """The output of a discriminator for images (N, C, H, W), or points (N, dim).
 
-    logits: (N,), or (N/m,) of packs of m. features: (N, F), what the head saw. extras: what else the head says, by name,
-    each (N, ...), such as "class_logits".
+    logits: (N,), or (N/m,) of packs of m. features: (N, F), what the head saw. extras: the head's other outputs by
+    name, each (N, ...), such as "class_logits".
     """
 
     logits: Tensor

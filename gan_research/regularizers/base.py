@@ -34,7 +34,7 @@ class Regularizer(nn.Module):
     """Whether the penalty's own forward passes run in float32, uncompiled: what its second derivatives need."""
 
     couples_batch: bool = False
-    """Whether a sample's penalty depends on the whole minibatch: it then gathers over ranks, and refuses accumulation."""
+    """Whether a sample's penalty depends on the whole minibatch: it gathers over ranks, and refuses accumulation."""
 
     crosses_players: bool = False
     """Whether the penalty takes gradients in both players' parameters: neither is then frozen."""
@@ -55,7 +55,7 @@ class Regularizer(nn.Module):
         raise NotImplementedError
 
     def update(self, step: Step) -> None:
-        """Collect statistics after the loss of a micro-batch that the penalty is part of, without a copy to the host."""
+        """Collect statistics of a micro-batch in which the penalty was due, without a copy to the host."""
 
     def after_step(self, player: Player, network: nn.Module) -> None:
         """Act after each optimizer step of `player`, on `network` or on buffers."""

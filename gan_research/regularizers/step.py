@@ -100,7 +100,7 @@ class Step:
         return self.gradient_at(images, side)
 
     def gradient_at(self, points: Tensor, side: SideName = "mixed") -> Tensor:
-        """Return d logits / d points at any points: a row for each logit, differentiable; by a forward pass of its own."""
+        """Return d logits / d points at any points, by one more forward pass: a row for each logit, differentiable."""
         points = points.detach().requires_grad_()
         return gradient(self.D(points, side=side).logits, points)
 
@@ -111,6 +111,6 @@ class Step:
 
 
 def gradient(logits: Tensor, images: Tensor) -> Tensor:
-    """Return the gradient of each logit in its image (N, C, H, W), or its pack of m (N/m, m * C, H, W), with a graph."""
+    """Return each logit's gradient, with a graph, in its image (N, C, H, W) or its pack of m (N/m, m * C, H, W)."""
     slope = torch.autograd.grad(logits.sum(), images, create_graph=True)[0]
     return slope if len(logits) == len(images) else slope.reshape(len(logits), -1, *images.shape[2:])

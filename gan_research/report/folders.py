@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
+from gan_research.config.upgrade import upgraded
 from gan_research.report.records import Record, State
 from gan_research.runs.files import HISTORY, LOCK, PLAYER, is_locked, read_history
 from gan_research.utils.errors import UserError
-from gan_research.utils.renamed import renamed_targets
 
 RUN, CONFIG, TRIAL, END = "run.json", "config.yaml", "trial.json", "end.json"
 
@@ -107,7 +107,7 @@ def read_config(path: Path, notes: list[str]) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text())
         if isinstance(content, dict):
-            return {str(key): value for key, value in renamed_targets(content).items()}
+            return {str(key): value for key, value in upgraded(content).items()}
         problem = "it holds no settings"
     except (OSError, ValueError) as error:
         problem = str(error)

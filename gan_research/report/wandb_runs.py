@@ -5,9 +5,9 @@ import math
 import shlex
 from typing import Any
 
+from gan_research.config.upgrade import upgraded
 from gan_research.report.records import Record, State
 from gan_research.utils.errors import UserError
-from gan_research.utils.renamed import renamed_targets
 
 PREFIX = "wandb:"
 
@@ -70,7 +70,7 @@ def read_run(run: Any, notes: list[str]) -> Record:
         id=run.id,
         name=str(run.name),
         source=run.url,
-        config=renamed_targets(config),
+        config=upgraded(config),
         choices={str(k): str(v) for k, v in choices.items()} if isinstance(choices, dict) else {},
         seed=seed if isinstance(seed, int) else None,
         command=command_of(run),

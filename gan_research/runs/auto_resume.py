@@ -9,11 +9,11 @@ import yaml
 
 from gan_research.checkpoints.io import has_checkpoint, rounds_played
 from gan_research.config.compose import Composition
+from gan_research.config.upgrade import upgraded
 from gan_research.distributed import decided_by_first, is_first
 from gan_research.runs.fit import CHANGEABLE, build, fit, opened, start
 from gan_research.runs.history import History
 from gan_research.runs.run import Run, job, was_played
-from gan_research.utils.renamed import renamed_targets
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def same_games(config: dict[str, Any]) -> Iterator[Run]:
         folder = record.parent
         try:
             run = Run.open(folder)
-            run.config = renamed_targets(yaml.safe_load((folder / "config.yaml").read_text()))
+            run.config = upgraded(yaml.safe_load((folder / "config.yaml").read_text()))
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
             log.warning("%s is left out, as its record can't be read: %s", folder, " ".join(str(error).split()))
             continue

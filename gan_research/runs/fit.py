@@ -20,6 +20,7 @@ from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import LAST, MARK, differences, open_checkpoint
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, again, compose_train
+from gan_research.config.upgrade import upgraded
 from gan_research.data import Data
 from gan_research.distributed import LostProcess, decided_by_first, failing_together, is_first, position, require_same
 from gan_research.metrics import Evaluation
@@ -91,7 +92,7 @@ def opened(path: Path) -> tuple[Path, dict[str, Any], int]:
     checkpoint, state = open_checkpoint(path)
     if "config" not in state:
         raise UserError(f"{checkpoint} doesn't say what it was trained on: it wasn't written by gan train")
-    return checkpoint, state["config"], state[MARK]["round"]
+    return checkpoint, upgraded(state["config"]), state[MARK]["round"]
 
 
 class Parts(NamedTuple):

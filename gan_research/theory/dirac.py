@@ -145,7 +145,8 @@ class DiracGAN:
         self._networks["generator"].weight.zero_()  # G(z) = 0 z + theta
         del self._networks["discriminator"].bias
         self._networks["discriminator"].register_buffer("bias", constant)
-        forward = Forward(*self._networks.values(), None, "64", torch.device("cpu"), compiled=False)
+        g, d = self._networks["generator"], self._networks["discriminator"]
+        forward = Forward(g, d, None, "64", torch.device("cpu"), compiled=False)
         prior = UniformPrior(1)
         self._objective = DiracObjective(forward, self._networks, loss, prior, regularizers, augmentations)
         check_objective(self._objective, fakes_per_real=1, accumulation=1)

@@ -90,12 +90,12 @@ def check_objective(objective: "Objective", fakes_per_real: int, accumulation: i
             f"schedule.generator_batch_multiple={fakes_per_real} makes more fakes: set it to 1"
         )
     if accumulation > 1:
-        couples = [loss] if loss.whole_minibatch else []
-        couples += [r for r in objective.regularizers.values() if r.couples_batch]
-        if couples:
+        couples = [type(r).__name__ for r in objective.regularizers.values() if r.couples_batch]
+        if loss.whole_minibatch or couples:
+            name = type(loss).__name__ if loss.whole_minibatch else couples[0]
             raise UserError(
-                f"{type(couples[0]).__name__} needs the whole minibatch, which accumulation={accumulation} takes apart: "
-                "set accumulation=1, on more devices if need be"
+                f"{name} needs the whole minibatch, which accumulation={accumulation} takes apart: set accumulation=1, "
+                "on more devices if need be"
             )
     check_extras(objective.networks["discriminator"], objective.regularizers)
     for regularizer in objective.regularizers.values():

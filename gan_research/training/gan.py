@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -112,11 +112,11 @@ class GAN(pl.LightningModule):
         self.updates: dict[Player, int] = dict.fromkeys(PLAYERS, 0)
         """Optimizer steps of each player."""
         self.roll_backs = 0
-        """How often training went back to a checkpoint because it had diverged; other latents are drawn from then on."""
+        """How often training went back to a checkpoint because it had diverged; other latents are drawn after each."""
         self.resumed = False
         """Whether training continues from a checkpoint."""
 
-        self._factories = {
+        self._factories: dict[Player, tuple[OptimizerFactory, SchedulerFactory | None]] = {
             "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
             "generator": (generator_optimizer, generator_lr_schedule),
         }
@@ -223,7 +223,7 @@ class GAN(pl.LightningModule):
 
     def stream_seeds(self, round: int) -> dict[str, int]:
         """Return the seeds of what is drawn for the players, and for the layers in the round after `round` rounds."""
-        return {**self._player_seeds, f"layers of rank {self._rank}": self.seeds.layers(round)}
+        return {**dict(cast(Any, self._player_seeds)), f"layers of rank {self._rank}": self.seeds.layers(round)}
 
     def learning_rates(self) -> dict[Player, float]:
         """Return the current learning rate of each player."""
@@ -284,8 +284,8 @@ class GAN(pl.LightningModule):
             {"discriminator": self.discriminator, "generator": self.generator},
             self.loss,
             self.prior,
-            dict(self.regularizers.items()),
-            dict(self.augmentations.items()),
+            dict(cast(Any, self.regularizers.items())),
+            dict(cast(Any, self.augmentations.items())),
             self.reduction,
             self.refinement,
             self.loss_log,

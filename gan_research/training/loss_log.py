@@ -116,6 +116,6 @@ def part_of(values: list[Tensor]) -> Tensor:
 
 
 def relative_spread(fake: Tensor, real: Tensor) -> Tensor:
-    """Return the mean standard deviation of fakes over dimensions, relative to that of reals; 1 if reals don't differ."""
+    """Return the fakes' mean standard deviation over dimensions, relative to the reals'; 1 if reals don't differ."""
     spread, of_reals = fake.std(0).mean(), real.std(0).mean()
     return torch.where(of_reals > 0, spread / of_reals, 1.0)

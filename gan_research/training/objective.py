@@ -133,6 +133,7 @@ class Objective:
         def judge(images: Tensor, condition: Any = condition, side: SideName = "view") -> DOutput:
             return self.judge(self._augmented(images, side, context), condition)
 
+        on_reals: DOutput | None
         if player == "discriminator":
             differentiated = {s for _, r in due for s in r.needs_input_grad if not self.forward.reduced_precision}
             reals = reals.requires_grad_("real" in differentiated)
@@ -173,8 +174,8 @@ class Objective:
             losses = self.loss.generator(fake_logits, None if reals is None else reals.logits)
         if losses.shape != fake_logits.shape:
             raise UserError(
-                f"{type(self.loss).__name__}.{step.player} returned a loss of shape {tuple(losses.shape)} for logits of "
-                f"shape {tuple(fake_logits.shape)}: return one loss for each logit, unreduced"
+                f"{type(self.loss).__name__}.{step.player} returned a loss of shape {tuple(losses.shape)} for logits "
+                f"of shape {tuple(fake_logits.shape)}: return one loss for each logit, unreduced"
             )
         loss = self.reduction(losses, step)
         self._log(f"loss/{step.player}", loss)

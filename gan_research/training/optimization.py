@@ -52,7 +52,7 @@ class PlayerOptimizer:
         self._backward(loss if self.scaler is None else self.scaler.scale(loss), inputs=inputs)
 
     def step(self, measured: bool = False) -> Tensor | None:
-        """Take the step; return the gradients' L2 norm before clipping, a scalar on their device, if it is `measured`."""
+        """Take the step; return the gradients' L2 norm before clipping, on their device, if it is `measured`."""
         if self.average is not None:
             self.average()
         if self.scaler is not None:

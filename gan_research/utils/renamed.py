@@ -23,6 +23,8 @@ RENAMED = {
     "gan_research.priors": "gan_research.sampling.priors",
     "gan_research.ranks": "gan_research.distributed.slurm",
     "gan_research.recorder": "gan_research.training.loss_log",
+    "gan_research.regularizers.InstanceNoise": "gan_research.augmentations.InstanceNoise",
+    "gan_research.regularizers.instance_noise": "gan_research.augmentations.instance_noise",
     "gan_research.sampling.Drawing": "gan_research.sampling.sampler.Drawing",
     "gan_research.sampling.Sampler": "gan_research.sampling.sampler.Sampler",
     "gan_research.schedule": "gan_research.training.schedule",

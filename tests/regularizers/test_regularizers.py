@@ -146,7 +146,11 @@ def test_one_side_forgives_norms_below_1():
     discriminator = Quadratic(0.3, scale=0.05)  # "flat" above: norms on both sides of 1
     one, two = (GradientPenalty(sided=s).penalty(moment(discriminator)) for s in ("one", "two"))
     step = moment(discriminator)
-    norms = step.gradient_at(step.fake.images.lerp(step.real.images, step.mixing_weights("gradient_penalty"))).flatten(1).norm(dim=1)
+    norms = (
+        step.gradient_at(step.fake.images.lerp(step.real.images, step.mixing_weights("gradient_penalty")))
+        .flatten(1)
+        .norm(dim=1)
+    )
     assert 0 < (norms < 1).sum() < N
     assert one.tolist() == pytest.approx([v if n > 1 else 0.0 for v, n in zip(two.tolist(), norms, strict=True)])
     with pytest.raises(UserError, match="gradient_penalty: sided=left: give two or one"):

@@ -83,7 +83,9 @@ class Terms(pl.Callback):
 def captures(monkeypatch):
     """The tapes that games on the CPU make."""
     made = []
-    monkeypatch.setattr("gan_research.training.gan.CudaGraphCapture", lambda device: made.append(tape.Tape()) or made[-1])
+    monkeypatch.setattr(
+        "gan_research.training.gan.CudaGraphCapture", lambda device: made.append(tape.Tape()) or made[-1]
+    )
     one_hot = torch.nn.functional.one_hot  # on a GPU torch doesn't look at the labels
     monkeypatch.setattr("torch.nn.functional.one_hot", lambda y, n: torch.eye(n, dtype=y.dtype)[y])
     assert one_hot(torch.tensor([2, 0]), 3).equal(torch.nn.functional.one_hot(torch.tensor([2, 0]), 3))

@@ -1,0 +1,26 @@
+"""Configs that earlier versions resolved, as today's version would resolve them."""
+
+from typing import Any
+
+from gan_research.utils.renamed import renamed_targets
+
+MOVED = {("regularizer", "instance_noise"): ("augment", "instance_noise")}
+"""(group, name) of a component in older configs -> where it is now."""
+
+ADDED = {
+    "head": None,
+    "augment": None,
+    "reduction": {"_target_": "gan_research.training.reduction.Mean"},
+    "refinement": None,
+}
+"""Keys that older configs lack -> the value that describes what they meant."""
+
+
+def upgraded(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a resolved config with today's names, and with the keys that were added since; today's as it is."""
+    config = ADDED | renamed_targets(config)
+    for (old_group, old_name), (group, name) in MOVED.items():
+        if old_name in (nodes := config.get(old_group) or {}):
+            config[group] = (config[group] or {}) | {name: nodes[old_name]}
+            config[old_group] = {key: node for key, node in nodes.items() if key != old_name}
+    return config
