@@ -37,7 +37,7 @@ def warned(health, rows, every=50, start=0):
     """round -> (health/collapse, the warnings), as these rows are judged one after the other."""
     found = {}
     for n, row in enumerate(rows, start // every + 1):
-        gan = SimpleNamespace(round=n * every, recorder=SimpleNamespace(every=every))
+        gan = SimpleNamespace(round=n * every, loss_log=SimpleNamespace(every=every))
         collapse = health.judge(gan, row)
         found[n * every] = (collapse["health/collapse"], list(health.warnings.values()))
     return found
@@ -262,11 +262,11 @@ class Poison(Regularizer):
         super().__init__()
         self.left, self.error = at, error
 
-    def discriminator_penalty(self, play):
+    def penalty(self, step):
         self.left -= 1
         if self.left < 0 and self.error is not None:
             raise self.error
-        return play.fake_logits * 0 + (NAN if self.left < 0 else 1.0)
+        return step.fake.out.logits * 0 + (NAN if self.left < 0 else 1.0)
 
 
 @pytest.fixture
@@ -332,7 +332,7 @@ def test_so_does_any_other_error(crashing):
     _, run, _ = crashing(Poison(4, ZeroDivisionError("of all things")), error=ZeroDivisionError)
     said = json.loads((run / "crash" / "round_3.json").read_text())
     assert said["error"] == "ZeroDivisionError: of all things"
-    assert "discriminator_penalty" in "".join(said["traceback"])
+    assert "in penalty" in "".join(said["traceback"])
     assert (said["round"], said["rounds_played"]) == (3, 2)
     assert [real["update"] for real in said["reals"]] == [4, 5]
 

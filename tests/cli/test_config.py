@@ -37,6 +37,9 @@ NEEDED = {
     "image_folder": ["data.root=pictures", "data.resolution=32"],
     "arrays": ["data.path=pictures.npz"],
     "modes": ["data=ring"],
+    "projection": ["conditional=true"],
+    "classifier": ["conditional=true", "regularizer=[auxiliary_classifier]"],
+    "auxiliary_classifier": ["conditional=true", "head=classifier"],
 }
 """What a choice asks the user for."""
 

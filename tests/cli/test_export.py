@@ -12,7 +12,7 @@ from gan_research import __version__, load
 from gan_research.networks import MLPGenerator, ResNetDiscriminator, ResNetGenerator
 from gan_research.sampling.export import make_sampler, read_config, read_weights, write_export
 from gan_research.training.ema import EMA
-from gan_research.training.gan import describe_game
+from gan_research.training.saved_state import describe_game
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 

@@ -12,7 +12,7 @@ from gan_research.distributed import AgreedFlag, GradientAverage, mean_of_all, m
 from gan_research.distributed.group import decided_by_first, failing_together, from_all, share
 from gan_research.losses import NonSaturating, RelativisticAverage
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
-from gan_research.regularizers.gradient import deviation
+from gan_research.regularizers.gradient import standard_deviation
 from gan_research.utils.errors import UserError
 
 N = 12
@@ -66,7 +66,7 @@ def measured():
         "relativistic average": averaged_loss(network_of(LINEAR), relativistic),
         "first order through batch norm": averaged_loss(normed, lambda n: n(mine(rows(3))).exp().mean()),
         "second order through batch norm": averaged_loss(network_of(NORM, LINEAR), second_order),
-        "deviation": deviation(mine(rows(3))),
+        "deviation": standard_deviation(mine(rows(3))),
         "mean": mean_of_all(mine(rows(3)).mean()),
     }
     normed(mine(rows(3, seed=5)))

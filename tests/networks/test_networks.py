@@ -103,6 +103,12 @@ def inputs_for(network, n=N):
     return torch.randn(n, network.latent_dim)
 
 
+def output(network, *inputs):
+    """Images of a generator, logits of a discriminator."""
+    outputs = network(*inputs)
+    return outputs if isinstance(outputs, torch.Tensor) else outputs.logits
+
+
 def count(network):
     return sum(p.numel() for p in network.parameters())
 
@@ -128,10 +134,12 @@ class TestShapes:
         network = discriminator(name, resolution, channels, num_classes).eval()
         images = torch.randn(N, channels, resolution, resolution)
         labels = labels_for(num_classes)
-        logits, features = network(images, labels), network.features(images)
+        logits, features, extras = network(images, labels)
         assert logits.shape == (N,)
         assert features.shape == (N, network.head.num_features)
+        assert torch.equal(features, network.features(images))
         assert torch.equal(logits, network.head(features, labels))
+        assert extras == {}
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -161,14 +169,14 @@ def test_an_mlp_generates_points_and_vectors():
     expected = latents @ network.body[0].weight.T + network.body[0].bias
     assert torch.equal(network(latents).flatten(1), network.body(latents))
     torch.testing.assert_close(network(latents), expected[:, :, None, None])
-    assert MLPDiscriminator(resolution=1, channels=2)(latents).shape == (7,)  # (N, dim) will do
+    assert MLPDiscriminator(resolution=1, channels=2)(latents).logits.shape == (7,)  # (N, dim) will do
 
 
 @pytest.mark.parametrize("num_classes", [0, CLASSES])
 @pytest.mark.parametrize(("make", "name"), both())
 def test_gradient_reaches_every_parameter(make, name, num_classes):
     network = make(name, 16, 3, num_classes)
-    outputs = network(inputs_for(network, 12), labels_for(num_classes, 12))
+    outputs = output(network, inputs_for(network, 12), labels_for(num_classes, 12))
     (outputs * torch.randn_like(outputs)).sum().backward()
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None, key
@@ -181,7 +189,7 @@ def test_gradient_reaches_every_parameter(make, name, num_classes):
 def test_gradient_penalty_reaches_the_weights(name):
     network = discriminator(name)
     images = inputs_for(network).requires_grad_()
-    (slope,) = torch.autograd.grad(network(images).sum(), images, create_graph=True)
+    (slope,) = torch.autograd.grad(network(images).logits.sum(), images, create_graph=True)
     slope.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for k, p in network.named_parameters() if p.ndim > 1), name
 
@@ -193,7 +201,7 @@ def test_different_labels_give_different_outputs(make, name):
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     inputs = inputs_for(network)
-    one, same, other = (network(inputs, torch.full((N,), label)) for label in (0, 0, 2))
+    one, same, other = (output(network, inputs, torch.full((N,), label)) for label in (0, 0, 2))
     assert torch.equal(one, same)
     assert (one - other).abs().reshape(N, -1).amax(1).min() > 1e-5
 
@@ -224,8 +232,8 @@ def test_describe_rebuilds_the_network(make, name):
     assert rebuilt.arguments == network.arguments
     assert shapes(rebuilt) == shapes(network)
     rebuilt.load_state_dict(network.state_dict())
-    inputs = inputs_for(network)
-    assert torch.equal(rebuilt.eval()(inputs, labels_for(CLASSES)), network.eval()(inputs, labels_for(CLASSES)))
+    arguments = inputs_for(network), labels_for(CLASSES)
+    assert torch.equal(output(rebuilt.eval(), *arguments), output(network.eval(), *arguments))
 
 
 @pytest.mark.parametrize(("make", "name"), both())
@@ -264,6 +272,8 @@ def test_config_states_the_default_of_every_own_knob(path):
     assert path.read_text().startswith("# ")
     config = OmegaConf.load(path)
     shared = {"resolution": 32, "channels": 3, "num_classes": 0}
+    if path.parent.name == "discriminator":
+        shared |= {"head": None}
     if path.parent.name == "generator":
         shared |= {"latent_dim": 8, "value_range": [-1.0, 1.0]}
     network = instantiate(config, **shared)
@@ -428,7 +438,7 @@ class TestSpectralNorm:
         images = inputs_for(network)
         before = copy.deepcopy(network.state_dict())
         network.eval()
-        assert torch.equal(network(images), network(images))
+        assert torch.equal(network(images).logits, network(images).logits)
         assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
         network.train()(images)
         assert any(not torch.equal(value, before[key]) for key, value in network.state_dict().items())
