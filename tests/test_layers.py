@@ -11,9 +11,10 @@ LAYERS = (
     ("utils",),
     ("checkpoints", "distributed"),
     ("losses", "networks", "data", "sampling"),
-    ("regularizers", "augmentations", "metrics"),
+    ("regularizers", "metrics"),
+    ("augmentations",),
     ("training",),
-    ("callbacks", "config"),
+    ("callbacks", "config", "testing"),
     ("runs", "theory"),
     ("launchers",),
     ("sweeps", "report", "cost"),
@@ -24,7 +25,7 @@ LAYERS = (
 
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 
-IN_THE_ROOT = {"__init__", "__main__", "_version", "testing"}
+IN_THE_ROOT = {"__init__", "__main__", "_version"}
 """`_version` may be imported by all, and imports nothing; the others import whatever they like, and nobody them."""
 
 EXCEPTIONS: dict[tuple[str, str], str] = {}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         AgreedFlag,
         GradientAverage,
         broadcast_tensors,
+        gather_of_all,
         mean_of_all,
         means_of_all,
     )
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
         waiting,
     )
 
-COLLECTIVES = ("AgreedFlag", "GradientAverage", "broadcast_tensors", "mean_of_all", "means_of_all")
+COLLECTIVES = ("AgreedFlag", "GradientAverage", "broadcast_tensors", "gather_of_all", "mean_of_all", "means_of_all")
 
 __all__ = [
     "AgreedFlag",
@@ -37,6 +38,7 @@ __all__ = [
     "decided_by_first",
     "failing_together",
     "from_first",
+    "gather_of_all",
     "is_first",
     "joined",
     "mean_of_all",

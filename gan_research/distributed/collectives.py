@@ -36,6 +36,46 @@ def mean_of_all(value: Tensor) -> Tensor:
     return value if size == 1 else _Sum.apply(value) / size
 
 
+class _Gather(torch.autograd.Function):
+    """The values of all ranks, one after the other along the first dimension; the adjoint of `_ReduceScatter`."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        parts = [torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(position()[1])]
+        with waiting("the samples of all processes"):
+            distributed.all_gather(parts, value.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _ReduceScatter.apply(gradient)
+
+
+class _ReduceScatter(torch.autograd.Function):
+    """The sum over all ranks, of which each takes its own rows."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        rank, world_size = position()
+        return _Sum.apply(value).chunk(world_size)[rank].clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Gather.apply(gradient)
+
+
+@torch.compiler.disable
+def gather_of_all(value: Tensor) -> Tensor:
+    """Return the rows of all ranks, in their order: (N, ...) -> (world size * N, ...).
+
+    Differentiable any number of times. The backward pass sums gradients over the ranks: where each rank takes the mean
+    loss of its own rows against all of them, the gradients averaged over the ranks are those of one process with the
+    whole minibatch. (Gathering without a gradient makes contrastive gradients shrink with the number of ranks.) Alone
+    it is `value`.
+    """
+    return value if position()[1] == 1 else _Gather.apply(value)
+
+
 def means_of_all(numbers: dict[str, float]) -> dict[str, float]:
     """Each number's mean over the processes, which have the same names."""
     if position()[1] == 1:

@@ -253,7 +253,10 @@ class GAN(pl.LightningModule):
     def on_train_start(self) -> None:
         refuse_precision(self.trainer.precision)
         self._set_up()
-        self._optimizers = player_optimizers(self, self.trainer)
+        scaled = self.precision == "fp16"
+        self._optimizers = player_optimizers(self, self.objective, self.max_gradient_norm, scaled)
+        for player, state in self.saved_scalers.items():
+            self._optimizers[player].load_state_dict(state)
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         if self.cuda_graphs:
             capture = CudaGraphCapture(self.device)

@@ -1,7 +1,7 @@
 """One player's optimizer: gradients summed, averaged over ranks, clipped, and the step."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -10,10 +10,8 @@ from torch.optim import Optimizer
 
 from gan_research.distributed.strategies import averaging_strategy
 from gan_research.losses.base import PLAYERS, Player
+from gan_research.training.objective import Objective
 from gan_research.utils.errors import UserError
-
-if TYPE_CHECKING:
-    from gan_research.training.gan import GAN
 
 
 class PlayerOptimizer:
@@ -84,22 +82,27 @@ class PlayerOptimizer:
         return self.optimizer.param_groups[0]["lr"]
 
 
-def player_optimizers(gan: "GAN", trainer: pl.Trainer) -> dict[Player, PlayerOptimizer]:
-    """Return the optimizer of each player, for the trainer's strategy and the game's precision."""
+def player_optimizers(
+    module: pl.LightningModule, objective: Objective, max_norm: float | None, scaled: bool
+) -> dict[Player, PlayerOptimizer]:
+    """Return the optimizer of each player, for the strategy of the module's trainer.
+
+    scaled: whether losses are scaled up, as float16 needs.
+    """
+    trainer = module.trainer
     strategy = averaging_strategy(trainer.strategy)
     wrapped = trainer.world_size > 1 and strategy is None  # Lightning's wrapper averages in each backward
     found = {}
     for player, optimizer in zip(PLAYERS, trainer.optimizers, strict=True):
-        if wrapped and gan.objective.crosses_players[player]:
+        if wrapped and objective.crosses_players[player]:
             raise UserError("trainer=ddp_lightning can't average gradients in both players: take trainer=ddp")
-        parameters = list(gan.player(player).parameters())
+        parameters = list(objective.networks[player].parameters())
         found[player] = PlayerOptimizer(
             optimizer,  # torch's own: Lightning's wrapper costs a sixth of a small round and only counts
             parameters,
             average=strategy.gradient_average(player, parameters) if strategy else None,
-            backward=gan.manual_backward if wrapped else None,
-            max_norm=gan.max_gradient_norm,
-            scaler=torch.amp.GradScaler(gan.device.type) if gan.precision == "fp16" else None,
+            backward=module.manual_backward if wrapped else None,
+            max_norm=max_norm,
+            scaler=torch.amp.GradScaler(module.device.type) if scaled else None,
         )
-        found[player].load_state_dict(gan.saved_scalers.get(player, {}))
     return found

@@ -1,20 +1,17 @@
-"""What a checkpoint holds of a game, and the refusal of a checkpoint of another game."""
+"""What a checkpoint holds of a `GAN`, and the refusal of a checkpoint of another game."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gan_research._version import __version__
 from gan_research.checkpoints.io import FORMAT, MARK, differences, game_of
 from gan_research.checkpoints.rebuild import completed, describe
 from gan_research.utils.errors import UserError
 
-if TYPE_CHECKING:
-    from gan_research.training.gan import GAN
-
 MOVED_STATE = {"regularizers.instance_noise.": "augmentations.instance_noise."}
 """Prefixes of a state dict's keys in older checkpoints -> where the module is now."""
 
 
-def save_game(gan: "GAN", checkpoint: dict[str, Any]) -> None:
+def save_game(gan: Any, checkpoint: dict[str, Any]) -> None:
     """Write what Lightning doesn't know of into a checkpoint."""
     checkpoint[MARK] = {
         **describe_game(gan),
@@ -27,7 +24,7 @@ def save_game(gan: "GAN", checkpoint: dict[str, Any]) -> None:
     }
 
 
-def load_game(gan: "GAN", checkpoint: dict[str, Any]) -> None:
+def load_game(gan: Any, checkpoint: dict[str, Any]) -> None:
     """Restore a game from a checkpoint; UserError with the differences if it is another game's."""
     saved = game_of(checkpoint)
     refuse_other_game(gan, saved)
@@ -43,7 +40,7 @@ def load_game(gan: "GAN", checkpoint: dict[str, Any]) -> None:
             state[new + key.removeprefix(old)] = state.pop(key)
 
 
-def describe_game(gan: "GAN") -> dict[str, Any]:
+def describe_game(gan: Any) -> dict[str, Any]:
     """Return what rebuilds the generator, and what a resumed game must agree on: plain containers only."""
     return {
         "format": FORMAT,
@@ -55,7 +52,7 @@ def describe_game(gan: "GAN") -> dict[str, Any]:
     }
 
 
-def refuse_other_game(gan: "GAN", saved: dict[str, Any]) -> None:
+def refuse_other_game(gan: Any, saved: dict[str, Any]) -> None:
     """Raise a UserError with the differences if a checkpoint's networks aren't those that resume from it."""
     parts = {"generator": gan.generator, "discriminator": gan.discriminator, "prior": gan.prior}
     before = {name: completed(saved[name], part) for name, part in parts.items()} | {"ema": saved["ema"]}

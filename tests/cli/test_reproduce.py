@@ -161,7 +161,7 @@ def test_killed_at_any_instant_no_seed_is_lost_or_doubled(harshly, recipes, serv
 
     Then let another machine finish it, as the record has to say.
     """
-    whole = RECIPE.replace("rounds: 24", "rounds: 1500").replace(
+    whole = RECIPE.replace("rounds: 24", "rounds: 3000").replace(
         "checkpoint_every: 4", "checkpoint_every: 500\nkeep_every: 500"
     )
     (recipes / "experiment" / "tiny.yaml").write_text(whole)
@@ -192,10 +192,10 @@ def test_killed_at_any_instant_no_seed_is_lost_or_doubled(harshly, recipes, serv
     for key in ("values", "curves", "rounds", "state", "protocol"):
         assert [seed[key] for seed in found["seeds"]] == [seed[key] for seed in expected["seeds"]]
     parts = [seed["parts"] for seed in found["seeds"]]
-    assert [part["rounds"] for part in parts[0]] == [[0, 1500]]
+    assert [part["rounds"] for part in parts[0]] == [[0, 3000]]
     (_, middle), (again, last) = [part["rounds"] for part in parts[1]]
-    assert (middle, last) == (again, 1500)
-    assert 500 <= middle < 1500
+    assert (middle, last) == (again, 3000)
+    assert 500 <= middle < 3000
     assert [part["device"] for part in parts[1]] == [expected["seeds"][1]["device"], "another CPU"]
     assert "note: tiny, seed 1: trained in parts: rounds 0 to" in ended.output
     assert "1. tiny, seed 1: trained in parts: rounds 0 to" in (kept / "README.md").read_text()

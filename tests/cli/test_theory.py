@@ -282,7 +282,7 @@ def undrawn():
         yield
 
 
-LOSSES, REGULARIZERS = sorted(groups()["loss"]), sorted(groups()["regularizer"])
+LOSSES, REGULARIZERS = sorted(groups()["loss"]), sorted(set(groups()["regularizer"]) - {"auxiliary_classifier"})
 SUITED = {"wasserstein": "weight_clipping", "non_saturating": "label_smoothing"}
 TURNS = itertools.cycle([name for name in REGULARIZERS if name not in SUITED.values()])
 PAIRS = [(loss, SUITED.get(loss) or next(TURNS)) for loss in LOSSES]

@@ -10,7 +10,8 @@ NETWORKS = {
     "spectral norm": ["generator=resnet", "discriminator=resnet", "generator.width=4", "discriminator.width=4"],
 }
 LOSSES = sorted(groups()["loss"])
-REGULARIZERS = sorted(groups()["regularizer"])
+REGULARIZERS = sorted(set(groups()["regularizer"]) - {"instance_noise"} | {"augment"})
+"""And the augmentation."""
 SETTINGS = list(product((1, 3), (1, 2), (1, 2)))
 """k, accumulation, packing."""
 
@@ -19,6 +20,9 @@ LOG_ODDS = ("minimax", "non_saturating")
 IMPOSSIBLE = {
     "a relativistic average is that of a whole minibatch": lambda loss, regularizer, accumulation: (
         loss.startswith("ra_") and accumulation > 1
+    ),
+    "the field of consensus and the deviation of DRAGAN are those of a whole minibatch": (
+        lambda loss, regularizer, accumulation: regularizer in ("consensus", "dragan") and accumulation > 1
     ),
     "smoothed labels want log-odds": lambda loss, regularizer, accumulation: (
         regularizer == "label_smoothing" and loss not in LOG_ODDS
@@ -29,8 +33,14 @@ IMPOSSIBLE = {
 
 def overrides(loss, regularizer, k, accumulation, packing, network):
     """The command line of a cell."""
+    chosen = {
+        "none": ["regularizer=none"],
+        "augment": ["regularizer=none", "augment=[instance_noise]"],
+        "auxiliary_classifier": ["regularizer=[auxiliary_classifier]", "head=classifier", "conditional=true"],
+    }
+    packing = 1 if regularizer == "auxiliary_classifier" else packing  # packs have no class
     return [
-        f"loss={loss}", f"regularizer={'none' if regularizer == 'none' else f'[{regularizer}]'}",
+        f"loss={loss}", *chosen.get(regularizer, [f"regularizer=[{regularizer}]"]),
         f"schedule.discriminator_steps={k}", f"accumulation={accumulation}", f"discriminator.packing={packing}",
         *NETWORKS[network],
     ]  # fmt: skip
@@ -71,10 +81,11 @@ OTHERS = {
     "clipped gradients": ["max_gradient_norm=0.05", "accumulation=2", *NETWORKS["mlp"]],
     "lazy penalties": ["regularizer=[r1,r2,gradient_penalty]", "regularizer.r1.every=3", "regularizer.r2.every=2",
                        *NETWORKS["batch norm"]],
-    "all that has a state": ["regularizer=[lecam,instance_noise,weight_clipping]", "lr_schedule=cosine",
-                             "regularizer.instance_noise.anneal=20", "ema=half_life", *NETWORKS["mlp"]],
+    "all that has a state": ["regularizer=[lecam,weight_clipping]", "augment=[instance_noise]", "lr_schedule=cosine",
+                             "augment.instance_noise.anneal=20", "ema=half_life", *NETWORKS["mlp"]],
     "twice the fakes for G": ["schedule.generator_batch_multiple=2", "schedule.generator_steps=2", "accumulation=2",
-                              "discriminator.packing=2", "regularizer=[consensus,instance_noise]", *NETWORKS["mlp"]],
+                              "discriminator.packing=2", "regularizer=[r1]", "augment=[instance_noise]",
+                              *NETWORKS["mlp"]],
     "twice the fakes for G, of classes": ["schedule.generator_batch_multiple=2", "conditional=true",
                                           *NETWORKS["batch norm"]],
     "points": ["data=ring", "generator=mlp", "discriminator=mlp", "discriminator.packing=2", "optimizer=sgd"],

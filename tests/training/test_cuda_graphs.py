@@ -1,4 +1,4 @@
-"""A captured game is the game as it is: by a stand-in for CUDA graphs (`tape.py`) on the CPU, by them on a GPU."""
+"""A captured training equals an eager one: by a stand-in for CUDA graphs on the CPU, by graphs on a GPU."""
 
 from copy import deepcopy
 from functools import partial
@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
-import tape
 import torch
 import yaml
 
@@ -29,6 +28,7 @@ from gan_research.regularizers import (
     WeightClipping,
     ZeroCentered,
 )
+from gan_research.testing.recorded_capture import RecordedCapture
 from gan_research.training.cuda_graphs import WARM_UP
 from gan_research.training.ema import EMA
 from gan_research.training.schedule import Schedule
@@ -84,7 +84,7 @@ def captures(monkeypatch):
     """The tapes that games on the CPU make."""
     made = []
     monkeypatch.setattr(
-        "gan_research.training.gan.CudaGraphCapture", lambda device: made.append(tape.Tape()) or made[-1]
+        "gan_research.training.gan.CudaGraphCapture", lambda device: made.append(RecordedCapture()) or made[-1]
     )
     one_hot = torch.nn.functional.one_hot  # on a GPU torch doesn't look at the labels
     monkeypatch.setattr("torch.nn.functional.one_hot", lambda y, n: torch.eye(n, dtype=y.dtype)[y])

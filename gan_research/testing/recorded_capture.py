@@ -1,40 +1,51 @@
-"""What a CUDA graph does, on the CPU: torch's own operations, noted once and done again at the same addresses."""
+"""A stand-in for CUDA graphs on the CPU: torch's operations, recorded once and run again at the same addresses."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 SYNCS = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "_unique2", "repeat_interleave.Tensor")
-"""Operations that on a GPU wait for it, or copy from the host: a capture refuses them."""
+"""Operations that wait for a GPU, or copy from the host: a capture refuses them."""
 
 
-class Tape:
-    """`CudaGraphCapture` for the CPU. No line of Python is run by a replay, and a capture leaves all as it found it."""
+class RecordedCapture:
+    """`CudaGraphCapture` for the CPU. A replay runs no line of the function, and a capture changes nothing."""
 
-    def __init__(self):
+    @classmethod
+    def on(cls, device: torch.device) -> "RecordedCapture":
+        """Return a capture, whatever the device."""
+        return cls()
+
+    def __init__(self) -> None:
         self.warm_ups, self.captures, self.replays = 0, 0, 0
 
-    def warm_up(self, function):
+    def warm_up(self, function: Callable[[], None]) -> None:
+        """Run the function."""
         self.warm_ups += 1
         function()
 
-    def __call__(self, function):
+    def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Return what runs the function's operations again."""
         self.captures += 1
-        random, notes = torch.get_rng_state(), Notes()
-        with notes:
+        random, recorded = torch.get_rng_state(), Operations()
+        with recorded:
             function()
         torch.set_rng_state(random)
         with torch.no_grad():
-            for tensor, before in notes.before.values():
+            for tensor, before in recorded.before.values():
                 tensor.copy_(before)
-            for _, _, _, results in notes.done:  # nothing was computed yet: whoever reads it before a replay sees it
+            for _, _, _, results in recorded.done:  # nothing was computed yet: whoever reads it before a replay sees it
                 for result in results:
                     result.fill_(float("nan") if result.is_floating_point() else 99)
 
-        def replay():
+        def replay() -> None:
             self.replays += 1
             with torch.no_grad():
-                for operation, arguments, named, results in notes.done:
+                for operation, arguments, named, results in recorded.done:
                     values = operation(*arguments, **named)
                     if results:
                         for result, value in zip(results, tensors(values), strict=True):
@@ -43,17 +54,17 @@ class Tape:
         return replay
 
 
-class Notes(TorchDispatchMode):
-    """The operations inside: (operation, arguments, by name, what it made), but for views, which need no repeating."""
+class Operations(TorchDispatchMode):
+    """The operations inside: (operation, arguments, keyword arguments, results), without views."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.done = []
-        self.before = {}
-        """Of what was there before and is written to: the tensor, and its values."""
-        self.made = set()
+        self.done: list[tuple[Any, Any, Any, list[Tensor]]] = []
+        self.before: dict[int, tuple[Tensor, Tensor]] = {}
+        """Tensors from before that are written to, with the values that they had."""
+        self.made: set[int] = set()
 
-    def __torch_dispatch__(self, operation, types, arguments=(), named=None):
+    def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}
         name = str(operation)
         if any(sync in name for sync in SYNCS) or named.get("generator") is not None:
@@ -75,6 +86,6 @@ class Notes(TorchDispatchMode):
         return results
 
 
-def tensors(values):
-    """The tensors in a nest of values."""
+def tensors(values: Any) -> list[Tensor]:
+    """Return the tensors in nested containers."""
     return [value for value in tree_leaves(values) if isinstance(value, torch.Tensor)]

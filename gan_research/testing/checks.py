@@ -1,0 +1,352 @@
+"""The checks of `check_component`, each on a training of a few rounds with tiny networks on the CPU."""
+
+import contextlib
+import copy
+import logging
+import os
+import pickle
+import socket
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import TorchElasticEnvironment
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import start_processes
+
+from gan_research.augmentations import Augmentation
+from gan_research.data import Arrays
+from gan_research.distributed.strategies import PlayerDDPStrategy
+from gan_research.losses import AdversarialLoss, NonSaturating
+from gan_research.losses.base import OPPONENT, PLAYERS, Player
+from gan_research.networks import MLPDiscriminator, MLPGenerator
+from gan_research.networks.heads import HeadFactory
+from gan_research.regularizers import Regularizer
+from gan_research.sampling.priors import GaussianPrior
+from gan_research.testing.recorded_capture import RecordedCapture
+from gan_research.training.gan import GAN
+from gan_research.training.minibatch import Minibatch
+from gan_research.training.schedule import Schedule
+from gan_research.utils.errors import UserError
+
+Component = Regularizer | Augmentation
+
+ROUNDS, BATCH_SIZE, RESOLUTION, LATENT_DIM = 6, 8, 4, 3
+CAPTURED_ROUNDS = 12
+"""Rounds of a captured training: each kind of update runs three times before it is captured."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A tiny game with the components under test; each training begins with a copy of them.
+
+    components: regularizers and augmentations, used together. head: the discriminator's head. num_classes: 0 for a
+    game without labels.
+    """
+
+    components: tuple[Component, ...] = ()
+    head: HeadFactory | None = None
+    num_classes: int = 0
+    loss: AdversarialLoss = field(default_factory=NonSaturating)
+    schedule: Schedule = field(default_factory=lambda: Schedule(discriminator_steps=2))
+
+    def game(self, rounds: int = ROUNDS, **arguments: Any) -> GAN:
+        """Return the game, before its first round."""
+        torch.manual_seed(0)
+        shape: dict[str, Any] = {"resolution": RESOLUTION, "channels": 1, "num_classes": self.num_classes}
+        optimizer = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
+        named = [(f"{type(c).__name__}_{i}", copy.deepcopy(c)) for i, c in enumerate(self.components)]
+        return GAN(
+            MLPGenerator(latent_dim=LATENT_DIM, width=8, depth=1, **shape),
+            MLPDiscriminator(width=8, depth=1, activation="silu", head=self.head, **shape),
+            self.loss,
+            GaussianPrior(LATENT_DIM),
+            optimizer,
+            optimizer,
+            regularizers={name: c for name, c in named if isinstance(c, Regularizer)},
+            augmentations={name: c for name, c in named if isinstance(c, Augmentation)},
+            schedule=self.schedule,
+            rounds=rounds,
+            **{"log_every": 2, **arguments},
+        )
+
+
+def check_component(
+    *components: Component,
+    head: HeadFactory | None = None,
+    num_classes: int = 0,
+    loss: AdversarialLoss | None = None,
+    ranks: bool = True,
+) -> None:
+    """Check the contract of regularizers and augmentations, used together, and of a head; AssertionError if it breaks.
+
+    Checked are: training resumes bit for bit in the middle; two ranks train as one; accumulation trains as none, or is
+    refused; no gradient reaches the other player; every extra that the head provides gets a gradient; all state is in
+    buffers; a captured training equals an eager one.
+
+    head: a head class, or a partial of one, that the components need. num_classes: labels of so many classes.
+    loss: the adversarial loss, non-saturating by default. ranks: whether to start two processes, which takes seconds;
+    in a script they need `if __name__ == "__main__":`.
+
+        check_component(R1(weight=0.1))
+        check_component(AuxiliaryClassifier(), head=ClassifierHead, num_classes=3)
+    """
+    case = Case(tuple(components), head, num_classes, loss or NonSaturating())
+    for check in CHECKS:
+        check(case)
+    if ranks:
+        check_ranks([case])
+
+
+# --- the checks ----------------------------------------------------------------------------------------------------
+
+
+def check_resume(case: Case) -> None:
+    """Training that is interrupted and resumed equals one that isn't, bit for bit."""
+    whole = train(case.game())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "half.ckpt"
+        half = case.game(rounds=ROUNDS // 2)
+        train(half, save=path)
+        resumed = train(case.game(), checkpoint=path)
+    require_equal(state_of(whole), state_of(resumed), f"{names(case)}: a resumed training", "an uninterrupted one")
+
+
+def check_accumulation(case: Case) -> None:
+    """Two micro-batches train as one batch, in float64, or are refused."""
+    try:
+        game = case.game(precision="64", accumulation=2)
+    except UserError:
+        return
+    one, two = train(case.game(precision="64")), train(game)
+    require_close(state_of(one), state_of(two), f"{names(case)}: accumulation=2", "accumulation=1 (set couples_batch?)")
+
+
+def check_other_player(case: Case) -> None:
+    """A player's loss gives the other player's parameters no gradient, unless a penalty crosses players."""
+    game = case.game()
+    for players in (PLAYERS, PLAYERS[:1], PLAYERS[1:]):
+        for player, loss in losses_of(game, players):
+            if game.objective.crosses_players[player]:
+                continue
+            game.zero_grad()
+            loss.backward(retain_graph=True)
+            opponent = game.player(OPPONENT[player])
+            touched = [name for name, p in opponent.named_parameters() if p.grad is not None]
+            assert not touched, f"{names(case)}: the {player}'s loss gives {touched[0]} of its opponent a gradient"
+
+
+def check_extras(case: Case) -> None:
+    """Every extra that the head provides gets a gradient from some player's loss."""
+    game = case.game()
+    head = game.discriminator.head
+    seen: dict[str, list[Tensor]] = {name: [] for name in head.provides}
+    provide = head.extras
+
+    def recorded(features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
+        extras = provide(features, labels)
+        returned = tuple(extras)
+        assert returned == head.provides, f"{type(head).__name__} provides {head.provides}, and returns {returned}"
+        for name, extra in extras.items():
+            if extra.requires_grad:
+                extra.retain_grad()
+                seen[name].append(extra)
+        return extras
+
+    head.extras = recorded  # type: ignore[method-assign]
+    for _, loss in losses_of(game, PLAYERS):
+        loss.backward()
+    for name, extras in seen.items():
+        used = any(extra.grad is not None and bool(extra.grad.abs().sum() > 0) for extra in extras)
+        assert used, f"{type(head).__name__}: no loss gives its extra '{name}' a gradient"
+
+
+def check_state(case: Case) -> None:
+    """All that changes while training lies in parameters and buffers."""
+    game = case.game()
+    parts = [*game.regularizers.values(), *game.augmentations.values(), game.discriminator.head]
+    before = [attributes(part) for part in parts]
+    train(game)
+    for part, earlier in zip(parts, before, strict=True):
+        later = attributes(part)
+        changed = [name for name in earlier.keys() | later.keys() if earlier.get(name) != later.get(name)]
+        assert not changed, f"{type(part).__name__}.{changed[0]} changes while training: keep it in a buffer, in place"
+
+
+def check_capture(case: Case) -> None:
+    """Updates that are captured and replayed, as CUDA graphs do, train as eager ones do, bit for bit."""
+    eager = train(case.game(rounds=CAPTURED_ROUNDS))
+    with captured():
+        replayed = train(case.game(rounds=CAPTURED_ROUNDS, cuda_graphs=True))
+    require_equal(state_of(eager), state_of(replayed), f"{names(case)}: a captured training", "an eager one")
+
+
+CHECKS: tuple[Callable[[Case], None], ...] = (
+    check_resume, check_accumulation, check_other_player, check_extras, check_state, check_capture,
+)  # fmt: skip
+"""The checks that run in one process."""
+
+
+def check_ranks(cases: list[Case], world_size: int = 2) -> None:
+    """Every case trains on `world_size` ranks, in float64, as on one; all in one process group."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        port = free_port()
+        start_processes(rank_of, (world_size, port, cases, path), nprocs=world_size, start_method="forkserver")
+        for number, case in enumerate(cases):
+            one = state_of(train(case.game(precision="64")))
+            for rank in range(world_size):
+                many = torch.load(path / f"{number}_{rank}.pt", weights_only=True)
+                require_close(one, many, f"{names(case)}: rank {rank} of {world_size}", "one process")
+
+
+# --- what they are made of -----------------------------------------------------------------------------------------
+
+
+def losses_of(game: GAN, players: tuple[Player, ...]) -> Iterator[tuple[Player, Tensor]]:
+    """Yield the losses of one random micro-batch."""
+    random = torch.Generator().manual_seed(0)
+    reals = torch.rand(BATCH_SIZE, 1, RESOLUTION, RESOLUTION, generator=random) * 2 - 1
+    classes = game.generator.num_classes
+    minibatch = Minibatch(reals, torch.arange(BATCH_SIZE) % classes if classes else None)
+    noise = game._noise(players[0], 0, BATCH_SIZE)
+    yield from game.objective.losses(players, minibatch, noise, game.updates, game.progress)
+
+
+def train(game: GAN, checkpoint: Path | None = None, save: Path | None = None, world_size: int = 1) -> GAN:
+    """Train the rounds that are left, and save a checkpoint at the end if there is a place for it."""
+    parallel: dict[str, Any] = (
+        {} if world_size == 1 else {"strategy": PlayerDDPStrategy(), "plugins": [TorchElasticEnvironment()]}
+    )
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=world_size,
+            max_epochs=-1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            **parallel,
+        )
+        trainer.fit(game, datamodule=images(Path(folder), game), ckpt_path=checkpoint, weights_only=True)
+        if save is not None:
+            trainer.save_checkpoint(save)
+    return game
+
+
+def images(folder: Path, game: GAN) -> Arrays:
+    """Return 48 random images, the same each time, with labels if the game has classes."""
+    random = np.random.default_rng(0)
+    content: dict[str, Any] = {"images": random.integers(0, 256, (48, RESOLUTION, RESOLUTION), dtype=np.uint8)}
+    if game.generator.num_classes:
+        content["labels"] = np.arange(48) % game.generator.num_classes
+    np.savez(folder / "images.npz", **content)
+    return Arrays(str(folder / "images.npz"), batch_size=BATCH_SIZE, seed=0)
+
+
+def state_of(game: GAN) -> dict[str, Tensor]:
+    """Return weights, buffers and optimizers' moments; buffers that a component keeps out of checkpoints too."""
+    found = {name: value.detach().clone() for name, value in game.state_dict().items()}
+    found |= {f"buffer {name}": value.detach().clone() for name, value in game.named_buffers()}
+    for player, optimizer in game._optimizers.items():
+        for number, state in enumerate(optimizer.optimizer.state.values()):
+            found |= {f"{player} {number} {key}": torch.as_tensor(value).clone() for key, value in state.items()}
+    return found
+
+
+def attributes(part: nn.Module) -> dict[str, bytes]:
+    """Return all attributes of a module and those inside it that are neither parameters nor buffers, pickled."""
+    kept = {"_parameters", "_buffers", "_modules", "training"}
+    found = {}
+    for prefix, module in part.named_modules():
+        for name, value in vars(module).items():
+            if name not in kept:
+                try:
+                    found[f"{prefix}.{name}".lstrip(".")] = pickle.dumps(value)
+                except Exception:  # a local function, for one
+                    found[f"{prefix}.{name}".lstrip(".")] = repr(value).encode()
+    return found
+
+
+def names(case: Case) -> str:
+    """Return the names of the classes under test."""
+    classes = [type(component).__name__ for component in case.components]
+    head = getattr(case.head, "func", case.head)
+    return ", ".join([*classes, *([head.__name__] if head is not None else [])]) or "the bare game"
+
+
+def require_equal(first: dict[str, Tensor], second: dict[str, Tensor], what: str, other: str) -> None:
+    """Raise an AssertionError unless both states are equal bit for bit."""
+    assert first.keys() == second.keys(), f"{what} has other state than {other}: {first.keys() ^ second.keys()}"
+    apart = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not apart, f"{what} differs from {other}: {apart[0]}"
+
+
+def require_close(first: dict[str, Tensor], second: dict[str, Tensor], what: str, other: str) -> None:
+    """Raise an AssertionError unless both states are equal to 1e-9, in float64."""
+    assert first.keys() == second.keys(), f"{what} has other state than {other}: {first.keys() ^ second.keys()}"
+    for name, value in first.items():
+        distance = (value.double() - second[name].double()).abs().max().item()
+        assert distance < 1e-9, f"{what} differs from {other} by {distance:.3g}: {name}"
+
+
+@contextlib.contextmanager
+def captured() -> Iterator[None]:
+    """Capture updates on the CPU inside, as CUDA graphs would on a GPU."""
+
+    def one_hot(labels: Tensor, num_classes: int) -> Tensor:  # torch's looks at the values on the CPU
+        return torch.eye(num_classes, dtype=labels.dtype)[labels]
+
+    with (
+        mock.patch("gan_research.training.gan.CudaGraphCapture", RecordedCapture.on),
+        mock.patch("torch.nn.functional.one_hot", one_hot),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back what Lightning says of itself."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def rank_of(rank: int, world_size: int, port: int, cases: list[Case], folder: Path) -> None:
+    """Train each case as one of several ranks, and save its state in `folder`."""
+    os.environ |= {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
+    try:
+        for number, case in enumerate(cases):
+            game = train(case.game(precision="64"), world_size=world_size)
+            torch.save(state_of(game), folder / f"{number}_{rank}.pt")
+    finally:
+        distributed.destroy_process_group()
