@@ -98,6 +98,6 @@ def test_its_smoke_budget(recipe, tmp_path, monkeypatch):
     status, run = fit.start(composition, words, None)
     assert status == 0
     assert rounds_played(run.folder) == composition.config["rounds"] < CLAIMS[recipe][1]
-    if composition.config["metrics"] and measured_by(composition.config)[1] is not None:  # the extractor's weights are here
+    if composition.config["metrics"] and measured_by(composition.config)[1]:  # the extractor's weights are here
         measured = [row for row in read_history(run.folder / "history.jsonl") if "protocol" in row]
         assert {f"metrics/{column}" for column in Published.of(CLAIMS[recipe][0]).columns} <= set(measured[-1])
