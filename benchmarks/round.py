@@ -29,7 +29,7 @@ from torch.nn.functional import softplus
 from gan_research.config.build import build_data, build_game
 from gan_research.config.compose import compose_train
 from gan_research.data import Data, Points
-from gan_research.distributed import position
+from gan_research.distributed import rank_and_world_size
 from gan_research.runs import fit
 from gan_research.training.cuda_graphs import WARM_UP
 from gan_research.training.gan import GAN
@@ -100,7 +100,7 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
     schedules = [make(o) for make, o in ((schedule_d, optimizer_d), (schedule_g, optimizer_g)) if make is not None]
     r1 = (config["regularizer"] or {}).get("r1", {}).get("weight", 0.0)
     k, simultaneous = gan.schedule.discriminator_steps, gan.schedule.updates == "simultaneous"
-    size = config["batch_size"] // position()[1]
+    size = config["batch_size"] // rank_and_world_size()[1]
     data_reals = reals(data, size)
     if average is not None:
         averaged = list(average.parameters())

@@ -31,7 +31,7 @@ from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 from gan_research.config.compose import compose_train
-from gan_research.distributed import joined, position
+from gan_research.distributed import process_group, rank_and_world_size
 from gan_research.launchers.local_processes import master_port
 from gan_research.runs import fit
 from gan_research.training.gan import GAN
@@ -43,7 +43,7 @@ def average_by_hand(parameters: list[nn.Parameter]) -> None:
     """What somebody would write for it: one flat all-reduce."""
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
     distributed.all_reduce(flat)
-    flat.div_(position()[1])
+    flat.div_(rank_and_world_size()[1])
     at = 0
     for parameter in parameters:
         if parameter.grad is not None:
@@ -90,7 +90,7 @@ def measure(rank: int, size: int, port: int, arguments: list[str], options: argp
     torch.set_num_threads(1)
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[rank % len(os.sched_getaffinity(0))]})
     traffic = Traffic()
-    with joined():
+    with process_group():
         average = average_by_hand if size > 1 else lambda _: None
         ours, hand = in_turn(arguments, options.rounds, options.block, folder / "runs", average)
     if rank == 0:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gan_research.losses.base import Player
 from gan_research.regularizers.step import Progress, SideName, Step
-from gan_research.utils.rng import Draws
+from gan_research.utils.rng import Noise
 
 
 class AugmentationInput(NamedTuple):
@@ -16,7 +16,7 @@ class AugmentationInput(NamedTuple):
     noise of its own. fakes: (N, C, H, W), without a graph. progress: how far the training is.
     """
 
-    noise: Draws
+    noise: Noise
     call: int
     fakes: Tensor
     progress: Progress

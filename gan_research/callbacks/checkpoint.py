@@ -13,7 +13,7 @@ from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.preemption import Preemption
 from gan_research.checkpoints.io import LAST, PREVIOUS
-from gan_research.distributed import failing_together
+from gan_research.distributed import raise_on_all_ranks
 from gan_research.losses import Player
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
@@ -66,7 +66,7 @@ class Checkpoints(Periodic):
         return stopping or super().due(gan) or self._best_so_far(gan) is not None
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        with failing_together():
+        with raise_on_all_ranks():
             refuse_diverged(gan)
         best = self._best_so_far(gan)
         if best is not None:

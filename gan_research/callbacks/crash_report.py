@@ -17,7 +17,7 @@ from gan_research._version import __version__
 from gan_research.checkpoints.io import LAST
 from gan_research.data import Order
 from gan_research.data.base import ImageData
-from gan_research.distributed import LostProcess, is_first, position
+from gan_research.distributed import LostProcess, is_rank_zero, rank_and_world_size
 from gan_research.losses import Player
 from gan_research.training.gan import GAN
 from gan_research.utils.files import as_json, write_atomically
@@ -31,10 +31,10 @@ def write_crash(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, **la
     Written by the first process, and as round_N_rank_R.json by others where the error is their own.
     """
     try:
-        if not is_first() and not is_own(error):
+        if not is_rank_zero() and not is_own(error):
             return None
         round = round_of(trainer, gan, error)
-        rank = "" if is_first() else f"_rank_{position()[0]}"
+        rank = "" if is_rank_zero() else f"_rank_{rank_and_world_size()[0]}"
         path = run / "crash" / f"round_{round}{rank}.json"
         content = facts(run, trainer, gan, error, round) | {name: as_json(value) for name, value in latest.items()}
         write_atomically(path, json.dumps(content, indent=2, allow_nan=False).encode())
@@ -75,8 +75,8 @@ def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int
         "due": lambda: {player: due(gan, player, round) for player in gan.updates},
         "learning_rates": gan.learning_rates,
         "checkpoint": lambda: last if last.is_file() else None,
-        "rank": lambda: position()[0],
-        "world_size": lambda: position()[1],
+        "rank": lambda: rank_and_world_size()[0],
+        "world_size": lambda: rank_and_world_size()[1],
         "host": platform.node,
         "pid": os.getpid,
         "device": lambda: gan.device,

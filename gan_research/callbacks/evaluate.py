@@ -29,7 +29,7 @@ class Evaluate(Periodic):
             self.evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self.latest = self.evaluation(gan.sampler().drawing(self.evaluation.seed))
+        self.latest = self.evaluation(gan.sampler().source(self.evaluation.seed))
         self.first = self.first or self.latest
         self.round = gan.round
         protocol = self.evaluation.protocol(ema=gan.ema is not None).as_dict()

@@ -11,7 +11,7 @@ from gan_research.callbacks.crash_report import write_crash
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.log import Log
 from gan_research.callbacks.watchdog import Watchdog, alive
-from gan_research.distributed import is_first
+from gan_research.distributed import is_rank_zero
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
@@ -85,7 +85,7 @@ class Health(pl.Callback):
         """What is to be added to a row of the log: whether the game looks collapsed."""
         before, self.warnings = self.warnings, self._warnings(gan, row)
         for kind in self.warnings.keys() - before.keys():
-            if is_first():
+            if is_rank_zero():
                 log.warning("round %d: %s: %s", gan.round, self.warnings[kind], ADVICE[kind])
         return {"health/collapse": float(bool(self.warnings))}
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_research.callbacks.base import log_metrics
 from gan_research.data import Data, SampleSet
-from gan_research.distributed import means_of_all
+from gan_research.distributed import all_reduce_means
 from gan_research.losses import AdversarialLoss
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
@@ -73,7 +73,7 @@ class Log(pl.Callback):
                 row[name.replace("logits", "probability")] = values[name].sigmoid().mean().item()
         row |= accuracy(gan.loss, values)
         row |= {f"lr/{player}": rate for player, rate in gan.learning_rates().items()}
-        row = means_of_all(row)
+        row = all_reduce_means(row)
         for judge in self.judges:
             row |= judge(gan, row)
         return row | self._speed(gan) | {"memory/peak_gib": peak_memory(gan.device)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from gan_research.distributed import AgreedFlag
+from gan_research.distributed import AnyRankFlag
 from gan_research.utils.signals import ASKING
 
 
@@ -22,7 +22,7 @@ class Preemption(pl.Callback):
         """The signal that this process got."""
         self.stopping = False
         """Whether the game ends here, in all processes."""
-        self._flag = AgreedFlag()
+        self._flag = AnyRankFlag()
         self._handlers: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from gan_research.distributed import group, position
+from gan_research.distributed import group, rank_and_world_size
 
 _sign: tuple[float, str] = (time.monotonic(), "nothing yet")
 """When the process last gave a sign of life, and what it has been doing since."""
@@ -31,7 +31,7 @@ class Watchdog:
 
     def __init__(self, folder: Path, stuck_after: float):
         self.stuck_after = stuck_after
-        self.path = folder / f"rank_{position()[0]}.txt"
+        self.path = folder / f"rank_{rank_and_world_size()[0]}.txt"
         self._poll = min(1.0, stuck_after / 10)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
@@ -69,7 +69,7 @@ class Watchdog:
 
 def who() -> str:
     """This process, as people find it."""
-    rank, size = position()
+    rank, size = rank_and_world_size()
     return f"gan: {time.strftime('%H:%M:%S')} rank {rank} of {size} ({platform.node()}, process {os.getpid()})"
 
 

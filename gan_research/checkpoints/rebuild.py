@@ -9,27 +9,27 @@ from typing import Any, Self
 from gan_research.checkpoints.allowlist import allowed
 
 
-class Described:
-    """Records every constructor argument, defaults filled in, as plain JSON values in `arguments`.
+class Rebuildable:
+    """Records every constructor argument, defaults filled in, as plain JSON values in `init_args`.
 
     Recorded in `__new__`, so that a subclass has nothing to call; a copy or an unpickled object takes it over with its
     other attributes.
     """
 
-    arguments: dict[str, Any]
+    init_args: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         with contextlib.suppress(TypeError):  # wrong arguments: __init__ is about to say so, and says it better
             bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
             bound.apply_defaults()
-            self.__dict__["arguments"] = {name: plain(value) for name, value in list(bound.arguments.items())[1:]}
+            self.__dict__["init_args"] = {name: plain(value) for name, value in list(bound.arguments.items())[1:]}
         return self
 
 
-def describe(thing: Described) -> dict[str, Any]:
+def describe(thing: Rebuildable) -> dict[str, Any]:
     """What rebuilds `thing`, weights aside: its class under `_target_`, and all of its arguments."""
-    return {"_target_": path_of(type(thing)), **thing.arguments}
+    return {"_target_": path_of(type(thing)), **thing.init_args}
 
 
 def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
@@ -38,7 +38,7 @@ def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
     return allowed(arguments.pop("_target_", None), allow)(**arguments)
 
 
-def completed(description: dict[str, Any], thing: Described) -> dict[str, Any]:
+def completed(description: dict[str, Any], thing: Rebuildable) -> dict[str, Any]:
     """Return an older description, if it is of the class of `thing`, with arguments added since at their defaults."""
     if description.get("_target_") != path_of(type(thing)):
         return description

@@ -29,9 +29,9 @@ def main(arguments: list[str]) -> int:
     """Run `gan evaluate` with these arguments; the exit status: 1 where torch-fidelity disagrees."""
     options = parse(arguments)
     from gan_research.cli.evaluation.command import measure, write_reference
-    from gan_research.distributed import failing_together, joined
+    from gan_research.distributed import process_group, raise_on_all_ranks
 
-    with joined(), failing_together():
+    with process_group(), raise_on_all_ranks():
         if options.write_statistics is not None:
             write_reference(options)
             return 0

@@ -78,12 +78,12 @@ def main(arguments: list[str]) -> int:
 
 def on_its_devices(trainer: dict[str, Any], arguments: list[str], play: Callable[[], int]) -> int:
     """`play` as one of the processes that a config's trainer wants; where they aren't there yet, start them all."""
-    from gan_research.distributed import joined
+    from gan_research.distributed import process_group
     from gan_research.launchers import local_processes
 
     if count := local_processes.wanted(trainer):
         return local_processes.start(count, ["train", *arguments])
-    with joined(local_processes.timeout_of(trainer)):
+    with process_group(local_processes.timeout_of(trainer)):
         return play()
 
 

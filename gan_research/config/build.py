@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.config.schema import INSTRUCTIONS, target_of
 from gan_research.data import Data
-from gan_research.distributed import failing_together, position
+from gan_research.distributed import raise_on_all_ranks, rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy, refuse
 from gan_research.metrics import Evaluation
 from gan_research.training.checks import refuse_precision, require_contract
@@ -82,7 +82,7 @@ def components(config: dict[str, Any], group: str) -> dict[str, Any]:
 def build_data(config: dict[str, Any]) -> Data:
     """The data module, its samples found and loaded."""
     data = make(config["data"])
-    with failing_together():
+    with raise_on_all_ranks():
         if os.environ.get("LOCAL_RANK", "0") == "0":  # what is fetched is fetched once a host
             data.prepare_data()
     data.setup()
@@ -91,11 +91,11 @@ def build_data(config: dict[str, Any]) -> Data:
 
 def build_game(config: dict[str, Any], data: Data) -> GAN:
     """The game, its networks made for the samples of `data`, the weights a function of the seed."""
-    parts = config["accumulation"] * position()[1]
+    parts = config["accumulation"] * rank_and_world_size()[1]
     if config["batch_size"] % parts:
         raise UserError(
             f"batch_size={config['batch_size']} can't be divided into {parts} parts, accumulation="
-            f"{config['accumulation']} on {position()[1]} devices: make it a multiple of {parts}"
+            f"{config['accumulation']} on {rank_and_world_size()[1]} devices: make it a multiple of {parts}"
         )
     num_classes = data.num_classes if config["conditional"] else 0
     if config["conditional"] and not num_classes:
@@ -128,7 +128,7 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
     if config["batch_size"] // parts % gan.discriminator.packing:
         raise UserError(
             f"batch_size={config['batch_size']} isn't made of whole packs: choose one that devices x accumulation x "
-            f"packing = {position()[1]} x {config['accumulation']} x {gan.discriminator.packing} divides"
+            f"packing = {rank_and_world_size()[1]} x {config['accumulation']} x {gan.discriminator.packing} divides"
         )
     return gan
 

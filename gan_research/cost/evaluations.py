@@ -85,7 +85,7 @@ def trial(evaluation: Evaluation, trainer: pl.Trainer, gan: GAN) -> Trial:
     start = time.perf_counter()
     evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
     ready = time.perf_counter()
-    evaluation(gan.sampler().drawing(evaluation.seed))
+    evaluation(gan.sampler().source(evaluation.seed))
     return Trial(evaluation.num_samples, time.perf_counter() - ready, ready - start)
 
 

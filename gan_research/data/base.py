@@ -13,7 +13,7 @@ from gan_research.data.order import rank_block
 from gan_research.data.sets import SampleSet
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import to_float
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 __all__ = ["Batch", "Data", "ImageData"]
 
@@ -207,12 +207,12 @@ class ImageData(Data):
 
     def _noise(self, round: int, total: int, images: Tensor) -> Tensor:
         """What a round's pictures are dequantised with: float32 U[0, 1) (total, C, H, W), drawn on their device."""
-        generator = stream(self.seed, "dequantise", round, images.device)
+        generator = generator_for(self.seed, "dequantise", round, images.device)
         return torch.rand(total, *images.shape[1:], generator=generator, device=images.device)
 
     def _flips(self, round: int, total: int) -> Tensor:
         """Which of a round's pictures are flipped: bool (total,)."""
-        return torch.randint(0, 2, (total,), generator=stream(self.seed, "flip", round), dtype=torch.bool)
+        return torch.randint(0, 2, (total,), generator=generator_for(self.seed, "flip", round), dtype=torch.bool)
 
     def to_float(self, samples: Tensor) -> Tensor:
         """uint8 levels -> float32 in the set's value range."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_research.checkpoints.rebuild import Described
+from gan_research.checkpoints.rebuild import Rebuildable
 from gan_research.utils.errors import UserError
 
 TAIL = 1e-6
@@ -19,7 +19,7 @@ TAIL = 1e-6
 Bounds = tuple[tuple[float, float], ...]
 
 
-class Density(Described, ABC):
+class Density(Rebuildable, ABC):
     """A distribution over points of `dim` numbers, its density in closed form.
 
     A subclass gives `name`, `dim`, `bounds`, `sample` and `_log_prob`.

@@ -6,7 +6,7 @@ It knows nothing of ranks, workers or resuming: whoever asks for the same positi
 import torch
 from torch import Tensor
 
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 
 class Order:
@@ -24,7 +24,7 @@ class Order:
     def permutation(self, number: int) -> Tensor:
         """The permutation of pass `number`: int64 (size,)."""
         if number not in self._passes:
-            shuffled = torch.randperm(self.size, generator=stream(self.seed, "shuffle", number))
+            shuffled = torch.randperm(self.size, generator=generator_for(self.seed, "shuffle", number))
             kept = {p: v for p, v in self._passes.items() if p == number - 1}
             self._passes = {**kept, number: shuffled.to(self.device)}
         return self._passes[number]

@@ -16,7 +16,7 @@ from gan_research.data.densities import Density
 from gan_research.data.loading import Batch, ImageRounds, Rounds
 from gan_research.data.sets import Read, SampleSet
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 
 class PointSet(SampleSet):
@@ -27,7 +27,7 @@ class PointSet(SampleSet):
     def __init__(self, density: Density, size: int, part: str, seed: int = 0) -> None:
         self.density, self.part, self.seed = density, part, seed
         self.sample_shape = (density.dim,)
-        self.points = density.sample(size, stream(seed, f"{part} points"))
+        self.points = density.sample(size, generator_for(seed, f"{part} points"))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -55,7 +55,7 @@ class PointRounds(Rounds):
     def play(self, start: int) -> Iterator[Batch]:
         size = self.discriminator_steps * self.batch_size
         for round in count(start):
-            points = self.density.sample(size, stream(self.seed, "points", round, self.device))
+            points = self.density.sample(size, generator_for(self.seed, "points", round, self.device))
             yield Batch(self.share(points), None, round)
 
 

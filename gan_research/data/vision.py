@@ -16,7 +16,7 @@ from gan_research.data.base import ImageData
 from gan_research.data.folder import PictureData, fits
 from gan_research.data.sets import ImageSet, TensorSet, resize
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 T = TypeVar("T")
 # what torchvision raises for files that are missing, incomplete, damaged, or not to be had
@@ -189,7 +189,7 @@ class StackedMNIST(MNIST):
     def _part(self, heldout: bool, download: bool) -> TensorSet:
         digits = super()._part(heldout, download)
         assert digits.labels is not None
-        generator = stream(self.stacking_seed, f"stack {'held-out' if heldout else 'train'} digits")
+        generator = generator_for(self.stacking_seed, f"stack {'held-out' if heldout else 'train'} digits")
         chosen = torch.randint(len(digits), (self.sizes[heldout], 3), generator=generator)
         labels = digits.labels[chosen] @ torch.tensor([100, 10, 1])
         return TensorSet(digits.images[:, 0][chosen], labels, digits.on_device)

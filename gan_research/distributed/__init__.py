@@ -8,45 +8,47 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gan_research.distributed.collectives import (
-        AgreedFlag,
+        AnyRankFlag,
         GradientAverage,
+        all_reduce_mean,
+        all_reduce_means,
         broadcast_tensors,
         gather_of_all,
-        mean_of_all,
-        means_of_all,
     )
     from gan_research.distributed.group import (
         LostProcess,
-        decided_by_first,
-        failing_together,
-        from_first,
-        is_first,
-        joined,
-        position,
+        broadcast_object,
+        collective,
+        is_rank_zero,
+        on_rank_zero,
+        process_group,
+        raise_on_all_ranks,
+        rank_and_world_size,
         require_same,
-        share,
-        waiting,
+        shard,
     )
 
-COLLECTIVES = ("AgreedFlag", "GradientAverage", "broadcast_tensors", "gather_of_all", "mean_of_all", "means_of_all")
+COLLECTIVES = (
+    "AnyRankFlag", "GradientAverage", "all_reduce_mean", "all_reduce_means", "broadcast_tensors", "gather_of_all",
+)  # fmt: skip
 
 __all__ = [
-    "AgreedFlag",
+    "AnyRankFlag",
     "GradientAverage",
     "LostProcess",
+    "all_reduce_mean",
+    "all_reduce_means",
+    "broadcast_object",
     "broadcast_tensors",
-    "decided_by_first",
-    "failing_together",
-    "from_first",
+    "collective",
     "gather_of_all",
-    "is_first",
-    "joined",
-    "mean_of_all",
-    "means_of_all",
-    "position",
+    "is_rank_zero",
+    "on_rank_zero",
+    "process_group",
+    "raise_on_all_ranks",
+    "rank_and_world_size",
     "require_same",
-    "share",
-    "waiting",
+    "shard",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from gan_research.distributed.group import position, waiting
+from gan_research.distributed.group import collective, rank_and_world_size
 
 
 class _Sum(torch.autograd.Function):
@@ -16,7 +16,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
         total = value.clone(memory_format=torch.contiguous_format)
-        with waiting("a mean over all processes"):
+        with collective("a mean over all processes"):
             distributed.all_reduce(total)
         return total
 
@@ -26,13 +26,13 @@ class _Sum(torch.autograd.Function):
 
 
 @torch.compiler.disable
-def mean_of_all(value: Tensor) -> Tensor:
+def all_reduce_mean(value: Tensor) -> Tensor:
     """The mean over the processes of `value`, of one shape everywhere; differentiable any number of times.
 
     A loss of such a mean has in each process the gradient that, averaged over the processes, is the gradient of the
     mean of all their losses. Alone it is `value`.
     """
-    size = position()[1]
+    size = rank_and_world_size()[1]
     return value if size == 1 else _Sum.apply(value) / size
 
 
@@ -41,8 +41,10 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        parts = [torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(position()[1])]
-        with waiting("the samples of all processes"):
+        parts = [
+            torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(rank_and_world_size()[1])
+        ]
+        with collective("the samples of all processes"):
             distributed.all_gather(parts, value.contiguous())
         return torch.cat(parts)
 
@@ -56,7 +58,7 @@ class _ReduceScatter(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        rank, world_size = position()
+        rank, world_size = rank_and_world_size()
         return _Sum.apply(value).chunk(world_size)[rank].clone()
 
     @staticmethod
@@ -73,21 +75,21 @@ def gather_of_all(value: Tensor) -> Tensor:
     whole minibatch. (Gathering without a gradient makes contrastive gradients shrink with the number of ranks.) Alone
     it is `value`.
     """
-    return value if position()[1] == 1 else _Gather.apply(value)
+    return value if rank_and_world_size()[1] == 1 else _Gather.apply(value)
 
 
-def means_of_all(numbers: dict[str, float]) -> dict[str, float]:
+def all_reduce_means(numbers: dict[str, float]) -> dict[str, float]:
     """Each number's mean over the processes, which have the same names."""
-    if position()[1] == 1:
+    if rank_and_world_size()[1] == 1:
         return numbers
-    means = mean_of_all(torch.tensor(list(numbers.values()), dtype=torch.float64))
+    means = all_reduce_mean(torch.tensor(list(numbers.values()), dtype=torch.float64))
     return dict(zip(numbers, means.tolist(), strict=True))
 
 
 def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
     """Every tensor becomes what it is in the first process."""
-    if position()[1] > 1:
-        with waiting("the tensors of the first process"):
+    if rank_and_world_size()[1] > 1:
+        with collective("the tensors of the first process"):
             for tensor in tensors:
                 distributed.broadcast(tensor.detach(), src=0)
 
@@ -106,13 +108,13 @@ class GradientAverage:
         self._buckets = [list(group) for _, group in groupby(sorted(parameters, key=key), key)]
 
     def __call__(self) -> None:
-        size = position()[1]
+        size = rank_and_world_size()[1]
         if size == 1:
             return
         for bucket in self._buckets:
             asking = [p for p in bucket if p.requires_grad]
             if asking:
-                with waiting(self.what):
+                with collective(self.what):
                     average(asking, size)
 
 
@@ -139,7 +141,7 @@ def _unflattened(flat: Tensor, like: list[Tensor]) -> Iterator[Tensor]:
         at += tensor.numel()
 
 
-class AgreedFlag:
+class AnyRankFlag:
     """A flag that any process may raise and that all then see at the same call: the one after, so that nobody waits."""
 
     def __init__(self) -> None:
@@ -147,7 +149,7 @@ class AgreedFlag:
 
     def __call__(self, raised: bool) -> bool:
         """Whether any process had raised it at the last call. Alone: whether it is raised."""
-        if position()[1] == 1:
+        if rank_and_world_size()[1] == 1:
             return raised
         seen = self.settle()
         flag = torch.tensor([int(raised)])
@@ -159,6 +161,6 @@ class AgreedFlag:
         if self._asked is None:
             return False
         (flag, work), self._asked = self._asked, None
-        with waiting("whether a process was asked to stop"):
+        with collective("whether a process was asked to stop"):
             work.wait()
         return bool(flag.item())

@@ -37,7 +37,7 @@ def backend() -> str:
 
 
 @contextmanager
-def joined(timeout: float = TIMEOUT) -> Iterator[None]:
+def process_group(timeout: float = TIMEOUT) -> Iterator[None]:
     """Inside, the processes that were started together (RANK, WORLD_SIZE, ... say how) are one group; alone: nothing.
 
     timeout: seconds after which a process that the others wait for is given up.
@@ -50,7 +50,7 @@ def joined(timeout: float = TIMEOUT) -> Iterator[None]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     _join(size, timeout)
     try:
-        _hosts[:] = from_all(platform.node())
+        _hosts[:] = all_gather_object(platform.node())
         yield
     finally:
         _hosts.clear()
@@ -72,7 +72,7 @@ def _join(size: int, timeout: float) -> None:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
+def collective(what: str) -> Iterator[None]:
     """Around whatever waits for the other processes: what a broken connection comes to is `LostProcess`."""
     global waiting_for
     waiting_for = what
@@ -80,8 +80,8 @@ def waiting(what: str) -> Iterator[None]:
         yield
     except RuntimeError as error:  # torch's errors of communication have no narrower class in common
         raise LostProcess(
-            f"process {position()[0]} on {platform.node()} lost another process of this run{_others()}, in {what}: "
-            f"{_first_line(error)}"
+            f"process {rank_and_world_size()[0]} on {platform.node()} lost another process of this run{_others()}, "
+            f"in {what}: {_first_line(error)}"
         ) from error
     finally:
         waiting_for = None
@@ -89,7 +89,7 @@ def waiting(what: str) -> Iterator[None]:
 
 def _others() -> str:
     """Which processes there are beside this one, as far as a line has room for them."""
-    found = [f"{rank} on {host}" for rank, host in enumerate(_hosts) if rank != position()[0]]
+    found = [f"{rank} on {host}" for rank, host in enumerate(_hosts) if rank != rank_and_world_size()[0]]
     more = f", {len(found) - 8} more" if len(found) > 8 else ""
     return f" ({', '.join(found[:8])}{more})" if found else ""
 
@@ -100,66 +100,66 @@ def _first_line(error: BaseException) -> str:
     return re.sub(r"^\[\S+:\d+\] |\.? This is typically caused by .*", "", line)
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that shows and writes what all have found."""
-    return position()[0] == 0
+    return rank_and_world_size()[0] == 0
 
 
-def position() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """This process's rank, and how many processes there are: (0, 1) where no process group was made."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
 
 
-def share(count: int) -> range:
+def shard(count: int) -> range:
     """This process's part of `count` things: contiguous, in the order of the ranks, each thing in one part."""
-    rank, size = position()
+    rank, size = rank_and_world_size()
     return range(count * rank // size, count * (rank + 1) // size)
 
 
-def from_first(value: T) -> T:
+def broadcast_object(value: T) -> T:
     """What the first process holds."""
-    if position()[1] == 1:
+    if rank_and_world_size()[1] == 1:
         return value
     values = [value]
-    with waiting("what the first process says"):
+    with collective("what the first process says"):
         distributed.broadcast_object_list(values, src=0)
     return values[0]
 
 
-def from_all(value: T) -> list[T]:
+def all_gather_object(value: T) -> list[T]:
     """What each process holds, in the order of the ranks."""
-    size = position()[1]
+    size = rank_and_world_size()[1]
     values = [value] * size
     if size > 1:
-        with waiting("what each process says"):
+        with collective("what each process says"):
             distributed.all_gather_object(values, value)
     return values
 
 
-def decided_by_first(find: Callable[[], T]) -> T:
+def on_rank_zero(find: Callable[[], T]) -> T:
     """What the first process finds, in all of them; its UserError, too."""
     found: T | None = None
-    with failing_together():
-        if is_first():
+    with raise_on_all_ranks():
+        if is_rank_zero():
             found = find()
-    return from_first(found)  # type: ignore[return-value]
+    return broadcast_object(found)  # type: ignore[return-value]
 
 
 @contextmanager
-def failing_together() -> Iterator[None]:
+def raise_on_all_ranks() -> Iterator[None]:
     """A UserError inside, in any of the processes, is raised by all of them: none waits for one that gave up."""
     mine: UserError | None = None
     try:
         yield
     except UserError as error:
-        if position()[1] == 1 or error.common or isinstance(error, LostProcess):
+        if rank_and_world_size()[1] == 1 or error.common or isinstance(error, LostProcess):
             raise
         mine = error
-    if position()[1] == 1:
+    if rank_and_world_size()[1] == 1:
         return
-    first = next((error for error in from_all(mine) if error is not None), None)
+    first = next((error for error in all_gather_object(mine) if error is not None), None)
     if first is not None:
         first.common = True
         raise first from mine
@@ -167,7 +167,7 @@ def failing_together() -> Iterator[None]:
 
 def require_same(facts: Mapping[str, str]) -> None:
     """Raise, in all processes, where one of them says anything else of itself than the first does."""
-    (first_host, first), *others = from_all((platform.node(), dict(facts)))
+    (first_host, first), *others = all_gather_object((platform.node(), dict(facts)))
     for rank, (host, other) in enumerate(others, 1):
         for name in {**first, **other}:
             if other.get(name) != first.get(name):

@@ -13,7 +13,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import Optimizer
 
 from gan_research.distributed.collectives import GradientAverage, broadcast_tensors
-from gan_research.distributed.group import TIMEOUT, backend, failing_together, waiting
+from gan_research.distributed.group import TIMEOUT, backend, collective, raise_on_all_ranks
 from gan_research.utils.errors import UserError
 
 T = TypeVar("T")
@@ -60,12 +60,12 @@ class PlayerDDPStrategy(DDPStrategy):
 
     def barrier(self, name: str | None = None) -> None:
         """All processes come here before any goes on."""
-        with waiting(f"a barrier, {name or 'without a name'}"):
+        with collective(f"a barrier, {name or 'without a name'}"):
             super().barrier(name)
 
     def broadcast(self, obj: T, src: int = 0) -> T:
         """What one process holds, in all of them."""
-        with waiting(f"what process {src} says"):
+        with collective(f"what process {src} says"):
             return super().broadcast(obj, src)
 
     def gradient_average(self, player: str, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
@@ -78,7 +78,7 @@ class PlayerDDPStrategy(DDPStrategy):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
         """Written by the first process; where that fails, it fails in all."""
-        with failing_together():
+        with raise_on_all_ranks():
             super().save_checkpoint(checkpoint, filepath, storage_options)
 
 

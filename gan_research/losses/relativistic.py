@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gan_research.distributed import mean_of_all
+from gan_research.distributed import all_reduce_mean
 from gan_research.losses.base import AdversarialLoss, Separable
 from gan_research.losses.divergences import jsd, kl, triangular
 from gan_research.losses.least_squares import LeastSquares
@@ -106,7 +106,7 @@ class RelativisticAverage(Relative):
             )
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        means = mean_of_all(torch.stack([real_logits.mean(), fake_logits.mean()]))
+        means = all_reduce_mean(torch.stack([real_logits.mean(), fake_logits.mean()]))
         return torch.add(*self._terms(real_logits, fake_logits, *means))
 
     def expected(self, player: Literal["discriminator", "generator"], logits: Tensor, p: Tensor, q: Tensor) -> Tensor:

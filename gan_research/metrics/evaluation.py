@@ -9,7 +9,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from gan_research.distributed import failing_together, from_first, is_first
+from gan_research.distributed import broadcast_object, is_rank_zero, raise_on_all_ranks
 from gan_research.metrics.base import METRICS, Direction, Kept, Metric, Split
 from gan_research.metrics.cache import Cache, cache_folder
 from gan_research.metrics.exactness import exactly
@@ -111,7 +111,7 @@ class Evaluation:
         described: dict[str, Any] = {}
         for name, samples in sets.items():
             needs = [need for need in self._needs() if need.split == name]
-            with failing_together():
+            with raise_on_all_ranks():
                 self._look_at(samples, name)
                 counts = self._counts(samples, name)
             found |= self._computed(samples, needs, progress)
@@ -283,9 +283,9 @@ class Evaluation:
             return self._extracted(real, needs, progress)
         of = self._identity | {"real": real.content_hash(), "cached": CACHED}
         names = {need: f"{need.key}-{fingerprint(of | {'count': need.count})}" for need in needs}
-        first = is_first()
+        first = is_rank_zero()
         with self.cache.lock(fingerprint(of)) if first else contextlib.nullcontext():
-            found = from_first({need: self.cache.get(name) for need, name in names.items()} if first else {})
+            found = broadcast_object({need: self.cache.get(name) for need, name in names.items()} if first else {})
             missing = [need for need in needs if found[need] is None]
             values = self._extracted(real, missing, progress) if missing else {}
             if first:

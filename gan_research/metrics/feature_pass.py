@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from gan_research.distributed import failing_together, share
+from gan_research.distributed import raise_on_all_ranks, shard
 from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors import Extractor, Features
 from gan_research.metrics.samples import Reader
@@ -51,7 +51,7 @@ class FeaturePass:
         """
         statistics = {name: STATISTICS[key](self.extractor).to(self.device) for name, (key, _) in wanted.items()}
         with exactly(self.device):
-            with failing_together():
+            with raise_on_all_ranks():
                 for batch, seen, labels in self._features(which, read, count, progress):
                     for name, (_, mask) in wanted.items():
                         rows: slice | Tensor = slice(len(batch))
@@ -70,7 +70,7 @@ class FeaturePass:
         would have to be waited for, at the end.
         """
         batches = [range(start, min(start + self.batch_size, count)) for start in range(0, count, self.batch_size)]
-        mine = [batches[i] for i in share(len(batches))] or [range(0)]
+        mine = [batches[i] for i in shard(len(batches))] or [range(0)]
         finite: list[Tensor] = []
         for i, (samples, labels) in enumerate(read([batch or range(1) for batch in mine])):
             seen = self.extract(samples, which)

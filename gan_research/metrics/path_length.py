@@ -12,7 +12,7 @@ from gan_research.utils.errors import UserError
 class PathLength(Metric):
     """Mean of d(G(z0), G(z1)) / epsilon^2 over pairs of latents, a step epsilon apart; `ppl_std` is over the pairs.
 
-    The pairs are `Drawing.paths`: z1 is on the way from z0 to another latent. d is a squared distance, which the
+    The pairs are `SampleSource.paths`: z1 is on the way from z0 to another latent. d is a squared distance, which the
     extractor has for its only feature. Of the pairs the shortest and the longest `discard` percent are left out; the
     percentiles themselves stay, as in the authors' code. Karras et al. 2019, arXiv 1812.04948, section 4.1.
 

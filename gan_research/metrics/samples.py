@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_research.metrics.base import DRAWS
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 Read = tuple[Tensor, Tensor | None]
 """Samples, and their labels where they have any."""
@@ -46,7 +46,7 @@ def drawn_places(size: int, count: int | None) -> Tensor | None:
     """The places of `count` samples of a set of `size`, drawn at random once and for all; None: all of them."""
     if count is None:
         return None
-    return torch.randperm(size, generator=stream(DRAWS, "real samples"))[:count]
+    return torch.randperm(size, generator=generator_for(DRAWS, "real samples"))[:count]
 
 
 def labels_of(source: Draw | SampleSet) -> Tensor | None:

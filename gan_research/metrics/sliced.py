@@ -8,7 +8,7 @@ from torch import Tensor
 from gan_research.metrics.base import DRAWS, Kept, Metric, Split
 from gan_research.metrics.extractors import Extractor
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 
 class SlicedWasserstein(Metric):
@@ -47,7 +47,7 @@ class SlicedWasserstein(Metric):
 
     def slices(self, samples: Tensor) -> Tensor:
         """(N, F) -> (N, projections) float64: along each direction, sorted."""
-        generator = stream(DRAWS, "sliced wasserstein directions")
+        generator = generator_for(DRAWS, "sliced wasserstein directions")
         directions = torch.randn(samples.shape[1], self.projections, generator=generator, dtype=torch.float64)
         directions /= directions.norm(dim=0)
         return (samples.double() @ directions.to(samples.device)).sort(dim=0).values

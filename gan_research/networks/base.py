@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from gan_research.checkpoints.rebuild import Described
+from gan_research.checkpoints.rebuild import Rebuildable
 from gan_research.networks.heads import Head
 from gan_research.utils.errors import UserError, did_you_mean
 
@@ -25,7 +25,7 @@ class DOutput(NamedTuple):
     extras: Mapping[str, Tensor] = {}
 
 
-class Network(Described, nn.Module, ABC):
+class Network(Rebuildable, nn.Module, ABC):
     """A network that knows the arguments it was built with, and whether it wants labels.
 
     (torch can deep-copy spectrally normalised layers, but not pickle them: such a network travels between processes as

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gan_research.distributed import broadcast_tensors, mean_of_all, position, waiting
+from gan_research.distributed import all_reduce_mean, broadcast_tensors, collective, rank_and_world_size
 
 
 class SyncBatchNorm(_BatchNorm):
@@ -22,7 +22,7 @@ class SyncBatchNorm(_BatchNorm):
             raise ValueError(f"batch normalisation takes (N, C, ...), not {tuple(input.shape)}")
 
     def forward(self, input: Tensor) -> Tensor:
-        processes = position()[1]
+        processes = rank_and_world_size()[1]
         if processes == 1 or not (self.training or self.running_mean is None):
             return super().forward(input)
         self._check_input_dim(input)
@@ -30,9 +30,9 @@ class SyncBatchNorm(_BatchNorm):
         values = input.to(torch.promote_types(input.dtype, torch.float32))
         shape = [1, -1, *(1 for _ in axes[1:])]
         count = processes * values.numel() // values.shape[1]
-        mean = mean_of_all(values.mean(axes))
+        mean = all_reduce_mean(values.mean(axes))
         centred = values - mean.view(shape)
-        variance = mean_of_all(centred.square().mean(axes))  # E x^2 - (E x)^2 would lose digits
+        variance = all_reduce_mean(centred.square().mean(axes))  # E x^2 - (E x)^2 would lose digits
         self._follow(mean.detach(), variance.detach() * count / max(count - 1, 1))
         normal = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
@@ -72,14 +72,14 @@ def _converted(layer: _BatchNorm) -> SyncBatchNorm:
 
 def agree_on_buffers(module: nn.Module) -> None:
     """All processes get the same buffers: the mean of their running statistics, and of all else what the first has."""
-    size = position()[1]
+    size = rank_and_world_size()[1]
     if size == 1:
         return
     statistics = list(_running_statistics(module))
     ours = {id(tensor) for tensor in statistics}
     if statistics:
         flat = torch.cat([tensor.flatten() for tensor in statistics])
-        with waiting("the mean of the running statistics"):
+        with collective("the mean of the running statistics"):
             distributed.all_reduce(flat)
         for tensor, mean in zip(statistics, flat.div_(size).split([t.numel() for t in statistics]), strict=True):
             tensor.copy_(mean.view_as(tensor))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gan_research.distributed import mean_of_all
+from gan_research.distributed import all_reduce_mean
 from gan_research.losses.base import Player
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
@@ -36,5 +36,5 @@ class Consensus(Regularizer):
         for player, loss in losses.items():
             parameters = [p for p in step.networks[player].parameters() if p.requires_grad]
             v = torch.autograd.grad(loss.mean(), parameters, create_graph=True, materialize_grads=True)
-            squares += [mean_of_all(part).square().sum() for part in v]
+            squares += [all_reduce_mean(part).square().sum() for part in v]
         return 0.5 * torch.stack(squares).sum()

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from gan_research.distributed import mean_of_all, position
+from gan_research.distributed import all_reduce_mean, rank_and_world_size
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
 from gan_research.utils.errors import UserError
@@ -88,12 +88,12 @@ def interpolated(step: Step, purpose: str) -> Tensor:
 
 def standard_deviation(values: Tensor) -> Tensor:
     """Return the standard deviation of all values over all ranks, which hold equally many; without a gradient."""
-    world_size = position()[1]
+    world_size = rank_and_world_size()[1]
     if world_size == 1:
         return values.std()
-    centered = values - mean_of_all(values.mean())
+    centered = values - all_reduce_mean(values.mean())
     count = world_size * values.numel()
-    return (mean_of_all(centered.square().mean()) * count / (count - 1)).sqrt()
+    return (all_reduce_mean(centered.square().mean()) * count / (count - 1)).sqrt()
 
 
 def squared_norm(gradients: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_research.distributed import mean_of_all
+from gan_research.distributed import all_reduce_mean
 from gan_research.losses.base import Player
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
@@ -73,7 +73,7 @@ class LeCam(Regularizer):
 
     def after_step(self, player: Player, network: nn.Module) -> None:
         if player == "discriminator":
-            real, fake = mean_of_all(self.sums / self.count)
+            real, fake = all_reduce_mean(self.sums / self.count)
             self.alpha_real.lerp_(real, 1 - self.decay)
             self.alpha_fake.lerp_(fake, 1 - self.decay)
             self.sums.zero_()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gan_research.losses import AdversarialLoss
 from gan_research.losses.base import Player
 from gan_research.networks.base import DOutput
-from gan_research.utils.rng import Draws
+from gan_research.utils.rng import Noise
 
 SideName = Literal["real", "fake", "mixed", "view"]
 """Where images that D sees come from: the data, the generator, between both, or anything else."""
@@ -74,7 +74,7 @@ class Step:
     D: Callable[..., DOutput]
     networks: Mapping[Player, nn.Module]
     loss: AdversarialLoss
-    noise: Draws
+    noise: Noise
     progress: Progress
     log: Callable[[str, Tensor], None]
 

@@ -10,7 +10,7 @@ import yaml
 from gan_research.checkpoints.io import has_checkpoint, rounds_played
 from gan_research.config.compose import Composition
 from gan_research.config.upgrade import upgraded
-from gan_research.distributed import decided_by_first, is_first
+from gan_research.distributed import is_rank_zero, on_rank_zero
 from gan_research.runs.fit import CHANGEABLE, build, fit, opened, start
 from gan_research.runs.history import History
 from gan_research.runs.run import Run, job, was_played
@@ -21,18 +21,18 @@ log = logging.getLogger(__name__)
 def go_on_or_start(composition: Composition, overrides: list[str], config_dir: Path | None) -> int:
     """The command's own run from where it is, by the config that was composed now; where there is none, a new one."""
     config = composition.config
-    run = decided_by_first(lambda: own_run(config))
+    run = on_rank_zero(lambda: own_run(config))
     if run is None:
         return start(composition, overrides, config_dir)[0]
     with run.playing():
-        if not decided_by_first(lambda: has_checkpoint(run.folder)):  # killed before its first
+        if not on_rank_zero(lambda: has_checkpoint(run.folder)):  # killed before its first
             parts = build(config, optional_metrics=composition.auto_metrics)
-            if is_first():
+            if is_rank_zero():
                 History(run).cut(-1)
             return fit(run, config, parts)
-        checkpoint, _, played = decided_by_first(lambda: opened(run.folder))
+        checkpoint, _, played = on_rank_zero(lambda: opened(run.folder))
         if played >= config["rounds"]:
-            if is_first():
+            if is_rank_zero():
                 print(f"{run.folder} has played all its {config['rounds']} rounds")
             return 0
         return fit(run, config, build(config, optional_metrics=composition.auto_metrics), checkpoint, played=played)

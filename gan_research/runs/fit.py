@@ -22,7 +22,14 @@ from gan_research.config.build import build_data, build_evaluation, build_game, 
 from gan_research.config.compose import AUTO, Composition, again, compose_train
 from gan_research.config.upgrade import upgraded
 from gan_research.data import Data
-from gan_research.distributed import LostProcess, decided_by_first, failing_together, is_first, position, require_same
+from gan_research.distributed import (
+    LostProcess,
+    is_rank_zero,
+    on_rank_zero,
+    raise_on_all_ranks,
+    rank_and_world_size,
+    require_same,
+)
 from gan_research.metrics import Evaluation
 from gan_research.runs.files import leaves
 from gan_research.runs.history import History
@@ -52,7 +59,7 @@ def start(
     name, group = names(composition)
     output = Path(config["output"])
     tags, chosen = config["tags"], composition.chosen
-    run = decided_by_first(lambda: Run.create(output, name, group, tags, overrides, config_dir, chosen))
+    run = on_rank_zero(lambda: Run.create(output, name, group, tags, overrides, config_dir, chosen))
     with run.playing():
         return fit(run, config, parts, console=console), run
 
@@ -61,7 +68,7 @@ def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequ
     """An old run, from its last checkpoint or from the one that is given."""
     run = run_at(path)
     with run.playing():
-        checkpoint, config, played = decided_by_first(lambda: opened(path))
+        checkpoint, config, played = on_rank_zero(lambda: opened(path))
         require_allowed(config, allow)
         if overrides:
             config = changed(config, run, overrides, config_dir, allow)
@@ -110,10 +117,10 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation
 
     evaluation: one that is prepared already.
     """
-    if position()[1] > 1:
+    if rank_and_world_size()[1] > 1:
         settings = {name: str(value) for name, value in leaves(config)}
         require_same(settings | {"gan_research": source_digest(), "torch": torch.__version__})
-    with failing_together():
+    with raise_on_all_ranks():
         data = build_data(config)
         gan = build_game(config, data)
         trainer = build_trainer(config["trainer"])
@@ -190,8 +197,8 @@ def fit(
 
     played: the round of the checkpoint.
     """
-    console = console or Console(quiet=not is_first())
-    if is_first():
+    console = console or Console(quiet=not is_rank_zero())
+    if is_rank_zero():
         run.begin(config, parts.trainer.strategy.root_device, played)
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
     status = play(run, config, parts, console, checkpoint)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gan_research.callbacks.checkpoint import link
 from gan_research.checkpoints.io import LAST, MARK, AtomicCheckpointIO, open_checkpoint
-from gan_research.distributed import decided_by_first
+from gan_research.distributed import on_rank_zero
 
 
 def go_back(run: Path, crash: Path | None) -> tuple[int, int]:
@@ -25,4 +25,4 @@ def go_back(run: Path, crash: Path | None) -> tuple[int, int]:
         AtomicCheckpointIO().save_checkpoint(content, run / "checkpoints" / LAST)
         return game["round"], game["roll_backs"]
 
-    return decided_by_first(count)
+    return on_rank_zero(count)

@@ -21,7 +21,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from gan_research._version import __version__
-from gan_research.distributed import failing_together, is_first
+from gan_research.distributed import is_rank_zero, raise_on_all_ranks
 from gan_research.runs.files import LOCK, PLAYER
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
@@ -93,8 +93,8 @@ class Run:
         holds it.
         """
         with ExitStack() as held:
-            with failing_together():
-                if is_first():
+            with raise_on_all_ranks():
+                if is_rank_zero():
                     self._lock(held)
             yield
 

@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from gan_research.checkpoints.rebuild import Described
+from gan_research.checkpoints.rebuild import Rebuildable
 from gan_research.utils.errors import UserError
 
 
-class Prior(Described):
+class Prior(Rebuildable):
     """A distribution over latents of `latent_dim` numbers."""
 
     def __init__(self, latent_dim: int):

@@ -1,4 +1,4 @@
-"""Drawing samples from a generator: in training, in evaluation and from a checkpoint alike."""
+"""SampleSource samples from a generator: in training, in evaluation and from a checkpoint alike."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gan_research.sampling.priors import Prior
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import to_levels, to_uint8
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 BLOCK = 256
 """Latents are drawn in blocks of this many samples, so that sample i is a function of (seed, i)."""
@@ -69,9 +69,9 @@ class Sampler:
             raise UserError("this generator makes points, which can't be bytes: take them as they are, from sample()")
         return to_uint8(self.sample(n, seed, labels, start), self.value_range)
 
-    def drawing(self, seed: int) -> "Drawing":
+    def source(self, seed: int) -> "SampleSource":
         """The samples of `seed`, by their numbers: what an evaluation asks for."""
-        return Drawing(self, seed)
+        return SampleSource(self, seed)
 
     def latents(self, n: int, seed: int, start: int = 0, purpose: str = "sample") -> Tensor:
         """Latents start .. start + n - 1 of `seed`: (n, latent_dim), on the CPU, so that every device has the same.
@@ -79,7 +79,7 @@ class Sampler:
         Those of each `purpose` are independent.
         """
         first, last = start // BLOCK, (start + n - 1) // BLOCK
-        blocks = [self.prior.sample(BLOCK, stream(seed, purpose, block)) for block in range(first, last + 1)]
+        blocks = [self.prior.sample(BLOCK, generator_for(seed, purpose, block)) for block in range(first, last + 1)]
         offset = start - first * BLOCK
         return torch.cat(blocks)[offset : offset + n]
 
@@ -97,8 +97,8 @@ class Sampler:
         return labels
 
 
-class Drawing:
-    """The samples of one seed, as an evaluation wants them: `drawing(0, 64)` are the first 64."""
+class SampleSource:
+    """The samples of one seed, as an evaluation wants them: `source(0, 64)` are the first 64."""
 
     def __init__(self, sampler: Sampler, seed: int) -> None:
         self.sampler, self.seed = sampler, seed

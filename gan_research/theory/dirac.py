@@ -32,7 +32,7 @@ from gan_research.training.objective import Objective, Penalties
 from gan_research.training.precision import Forward
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws, stream_seed
+from gan_research.utils.rng import Noise, stream_seed
 
 COORDINATE: dict[Player, int] = {"generator": 0, "discriminator": 1}
 """Which of (theta, psi) is whose."""
@@ -48,7 +48,7 @@ Verdict = Literal["converges", "converges sublinearly", "orbits", "does not sett
 
 
 @dataclass(frozen=True)
-class Quadrature(Draws):
+class Quadrature(Noise):
     """Noise without chance: the midpoint quantiles of `total` equal masses, whose mean is an expectation.
 
     Each purpose, and each column of it, has them in an order of its own (fixed, by the seed), so that different ones
@@ -58,7 +58,7 @@ class Quadrature(Draws):
     drawn: dict[tuple[str, str, tuple[int, ...]], Tensor] = field(default_factory=dict)
     """What was asked for so far."""
 
-    def rows(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+    def sample(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
         """Return latents: of a generator that makes theta of any, they don't matter."""
         return torch.zeros(self.total, 1, dtype=torch.float64)
 

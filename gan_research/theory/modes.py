@@ -83,7 +83,7 @@ class Modes(Watcher[Frame]):
         self._floor = expected_jsd(self._real.all, COUNTED)
 
     def look(self, gan: GAN) -> Frame:
-        drawing = gan.sampler().drawing(seed=0)  # as an evaluation does, whatever the seed of training
+        drawing = gan.sampler().source(seed=0)  # as an evaluation does, whatever the seed of training
         samples = drawing(0, COUNTED).cpu()
         finite(samples=samples)
         numbers = self._evaluation(drawing) if self._evaluation is not None else {}

@@ -19,7 +19,7 @@ from gan_research.training.minibatch import Minibatch
 from gan_research.training.objective import Objective
 from gan_research.training.schedule import Update
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws
+from gan_research.utils.rng import Noise
 
 WARM_UP = 3
 """How often a kind of update runs before it is captured; in these runs libraries set themselves up."""
@@ -88,17 +88,17 @@ class Drawn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StaticNoise(Draws):
+class StaticNoise(Noise):
     """Noise at fixed addresses: the first run of a kind of update draws it, later ones find it refilled."""
 
     drawn: list[Drawn] = field(default_factory=list)
     first: bool = True
     numbers: Iterator[int] = field(default_factory=count)
 
-    def rows(self, purpose: str, sample: Sample) -> Tensor:
+    def sample(self, purpose: str, sample: Sample) -> Tensor:
         number = next(self.numbers)
         if self.first:
-            self.drawn.append(Drawn(purpose, sample, super().rows(purpose, sample).clone()))
+            self.drawn.append(Drawn(purpose, sample, super().sample(purpose, sample).clone()))
         if number >= len(self.drawn) or self.drawn[number].purpose != purpose:
             raise UserError(f"{purpose} isn't drawn in every update of its kind: set cuda_graphs=false")
         return self.drawn[number].values
@@ -121,13 +121,13 @@ class CapturedUpdate:
         self.values: Tensor
         """All terms, flat: one copy serves them all."""
 
-    def refill(self, minibatch: Minibatch, noise: Draws) -> None:
+    def refill(self, minibatch: Minibatch, noise: Noise) -> None:
         """Copy the round's own samples and noise to where they are read."""
         self.minibatch.copy_(minibatch)
         for purpose, sample, values in self.drawn:
-            values.copy_(noise.rows(purpose, sample))
+            values.copy_(noise.sample(purpose, sample))
 
-    def static(self, noise: Draws) -> StaticNoise:
+    def static(self, noise: Noise) -> StaticNoise:
         """Return the noise at the addresses of this kind."""
         return StaticNoise(**vars(noise), drawn=self.drawn, first=self.runs == 0)
 
@@ -144,7 +144,7 @@ class CapturedUpdates:
 
     def __init__(
         self,
-        gradients: Callable[[Update, Minibatch, Draws], None],
+        gradients: Callable[[Update, Minibatch, Noise], None],
         objective: Objective,
         updates: Mapping[Player, int],
         log: LossLog,
@@ -154,7 +154,7 @@ class CapturedUpdates:
         self._log, self._capture = log, capture
         self._kinds: dict[Any, CapturedUpdate] = {}
 
-    def take(self, players: Update, minibatch: Minibatch, noise: Draws) -> None:
+    def take(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:
         """Take the gradients of `players`, and log the terms."""
         due = tuple(name for p in players for name, _ in self._objective.due(p, self._updates[p]))
         key = (players, due, self._log.measuring, minibatch.images.shape)

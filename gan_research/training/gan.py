@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from gan_research.augmentations import Augmentation
 from gan_research.data.base import Batch
-from gan_research.distributed import position
+from gan_research.distributed import rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy
 from gan_research.losses import AdversarialLoss
 from gan_research.losses.base import PLAYERS, Player
@@ -36,7 +36,7 @@ from gan_research.training.reduction import LatentRefinement, Reduction
 from gan_research.training.saved_state import load_game, save_game
 from gan_research.training.schedule import Schedule, Update
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws, RunSeeds, seed_layers
+from gan_research.utils.rng import Noise, RunSeeds, seed_layers
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
@@ -160,7 +160,7 @@ class GAN(pl.LightningModule):
             self.updates[player] += 1
             self.objective.after_step(player)
 
-    def _gradients(self, players: Update, minibatch: Minibatch, noise: Draws) -> None:
+    def _gradients(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:
         """Add the gradients of one micro-batch to the parameters of each of `players`."""
         for player, loss in self.objective.losses(players, minibatch, noise, self.updates, self.progress):
             penalized = bool(self.objective.due(player, self.updates[player]))
@@ -168,12 +168,12 @@ class GAN(pl.LightningModule):
                 share = loss if self.accumulation == 1 else loss / self.accumulation
                 self._optimizers[player].backward(share, only_own=self.objective.crosses_players[player])
 
-    def _noise(self, player: Player, part: int, size: int) -> Draws:
+    def _noise(self, player: Player, part: int, size: int) -> Noise:
         """Return the random numbers of one micro-batch of the player's next update."""
         start = (part * self._world_size + self._rank) * size  # of each micro-batch a rank holds one block
         total = self._world_size * self.accumulation * size
         position = self.updates[player]
-        return Draws(self._player_seeds[player], position, total, start, start + size, self.device, self._forward.dtype)
+        return Noise(self._player_seeds[player], position, total, start, start + size, self.device, self._forward.dtype)
 
     def _end_round(self, local_images: int) -> None:
         images = local_images * self._world_size
@@ -274,7 +274,7 @@ class GAN(pl.LightningModule):
     def _set_up(self) -> None:
         """Make what follows from the networks and the device that they are on."""
         require_precision(self.precision, self.device if self._trainer is not None else None)
-        self._rank, self._world_size = position()
+        self._rank, self._world_size = rank_and_world_size()
         if self.cuda_graphs:
             require_capturable(self.precision, self.compiled, self.accumulation, self._world_size)
         if self.sync_batch_norm and self._world_size > 1:

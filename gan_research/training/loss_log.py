@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_research.distributed import failing_together, position
-from gan_research.distributed.group import from_all
+from gan_research.distributed import raise_on_all_ranks, rank_and_world_size
+from gan_research.distributed.group import all_gather_object
 from gan_research.utils.errors import DIVERGED, UserError
 
 
@@ -83,7 +83,7 @@ class LossLog:
             flat[name].append(value.to(device).reshape(-1).float())
         joined = {name: torch.cat(values) for name, values in flat.items()}
         host = torch.cat(list(joined.values())).cpu().split([v.numel() for v in joined.values()])
-        with failing_together():
+        with raise_on_all_ranks():
             if not all(v.isfinite().all() for v in host):
                 self._blame(pending)
         return dict(zip(joined, host, strict=True))
@@ -96,7 +96,7 @@ class LossLog:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is pending on each rank; called on all of them."""
-        everywhere = from_all([value.cpu() for _, _, value in self._pending])
+        everywhere = all_gather_object([value.cpu() for _, _, value in self._pending])
         each = zip(*everywhere, strict=True)
         return {"pending": [(name, round, list(v)) for (name, round, _), v in zip(self._pending, each, strict=True)]}
 
@@ -107,7 +107,7 @@ class LossLog:
 
 def part_of(values: list[Tensor]) -> Tensor:
     """Return this rank's part of a term of which each of some ranks had one: as many as there are now, or others."""
-    rank, world_size = position()
+    rank, world_size = rank_and_world_size()
     if len(values) == world_size:
         return values[rank]
     if values[0].dim() == 0:  # a mean over equal shares

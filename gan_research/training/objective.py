@@ -20,7 +20,7 @@ from gan_research.training.minibatch import Minibatch
 from gan_research.training.precision import Forward, frozen
 from gan_research.training.reduction import LatentRefinement, Mean, Reduction
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws
+from gan_research.utils.rng import Noise
 
 Penalties = list[tuple[str, Regularizer]]
 
@@ -79,7 +79,7 @@ class Objective:
         self,
         players: Sequence[Player],
         minibatch: Minibatch,
-        noise: Draws,
+        noise: Noise,
         updates: Mapping[Player, int],
         progress: Progress,
     ) -> Iterator[tuple[Player, Tensor]]:
@@ -91,7 +91,7 @@ class Objective:
         """
         self._calls = 0
         condition = minibatch.labels
-        latents = noise.rows("latents", self.prior.sample)
+        latents = noise.sample("latents", self.prior.sample)
         if self.refinement is not None:
             score = lambda z: self.judge(self.fakes(z, condition), condition).logits  # noqa: E731
             latents = self.refinement(latents, score, noise, self._log)
@@ -123,7 +123,7 @@ class Objective:
         minibatch: Minibatch,
         fakes: Tensor,
         latents: Tensor,
-        noise: Draws,
+        noise: Noise,
         progress: Progress,
     ) -> Step:
         """Run the discriminator on both sides, and bind all that components may see."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from gan_research.regularizers import Step
-from gan_research.utils.rng import Draws
+from gan_research.utils.rng import Noise
 
 
 class Reduction:
@@ -27,7 +27,7 @@ class LatentRefinement:
     """Changes latents before the generator gets them, in both players' updates (such as LOGAN, Wu et al. 2019)."""
 
     def __call__(
-        self, latents: Tensor, score: Callable[[Tensor], Tensor], noise: Draws, log: Callable[[str, Tensor], None]
+        self, latents: Tensor, score: Callable[[Tensor], Tensor], noise: Noise, log: Callable[[str, Tensor], None]
     ) -> Tensor:
         """Return latents of the same shape (N, latent_dim).
 

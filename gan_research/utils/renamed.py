@@ -25,7 +25,7 @@ RENAMED = {
     "gan_research.recorder": "gan_research.training.loss_log",
     "gan_research.regularizers.InstanceNoise": "gan_research.augmentations.InstanceNoise",
     "gan_research.regularizers.instance_noise": "gan_research.augmentations.instance_noise",
-    "gan_research.sampling.Drawing": "gan_research.sampling.sampler.Drawing",
+    "gan_research.sampling.Drawing": "gan_research.sampling.sampler.SampleSource",
     "gan_research.sampling.Sampler": "gan_research.sampling.sampler.Sampler",
     "gan_research.schedule": "gan_research.training.schedule",
     "gan_research.signals": "gan_research.utils.signals",

@@ -19,7 +19,7 @@ def stream_seed(seed: int, purpose: str, position: int = 0) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def stream(seed: int, purpose: str, position: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+def generator_for(seed: int, purpose: str, position: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh random generator on `device` for the stream `purpose` at `position`.
 
     On the CPU torch's Mersenne Twister is seeded with 32 of the 63 bits.
@@ -38,7 +38,7 @@ def seed_layers(seed: int, device: torch.device) -> None:
 
 
 @dataclass(frozen=True)
-class Draws:
+class Noise:
     """The noise of one update: drawn for the whole minibatch, of which the holder takes the rows [start, stop).
 
     Ranks and micro-batches each hold their own rows of the same draw, so what is drawn doesn't depend on how many
@@ -53,18 +53,18 @@ class Draws:
     device: torch.device | str = "cpu"
     dtype: torch.dtype = torch.float32
 
-    def rows(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+    def sample(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
         """The holder's rows of `sample(total, generator)`, which returns (total, ...)."""
-        drawn = sample(self.total, stream(self.seed, purpose, self.position, self.device)).to(self.dtype)
+        drawn = sample(self.total, generator_for(self.seed, purpose, self.position, self.device)).to(self.dtype)
         return drawn if self.stop - self.start == self.total else drawn[self.start : self.stop]
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """(stop - start, *shape), uniform on [0, 1)."""
-        return self.rows(purpose, lambda n, g: torch.rand(n, *shape, generator=g, device=self.device))
+        return self.sample(purpose, lambda n, g: torch.rand(n, *shape, generator=g, device=self.device))
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """(stop - start, *shape), standard normal."""
-        return self.rows(purpose, lambda n, g: torch.randn(n, *shape, generator=g, device=self.device))
+        return self.sample(purpose, lambda n, g: torch.randn(n, *shape, generator=g, device=self.device))
 
 
 @dataclass(frozen=True)

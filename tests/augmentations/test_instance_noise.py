@@ -7,11 +7,11 @@ from gan_research.augmentations import AugmentationInput, InstanceNoise
 from gan_research.regularizers import GradientPenalty, Progress
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws
+from gan_research.utils.rng import Noise
 
 
 def draws(position=0, start=0, stop=1000, total=1000):
-    return Draws(seed=0, position=position, total=total, start=start, stop=stop)
+    return Noise(seed=0, position=position, total=total, start=start, stop=stop)
 
 
 def noisy(noise, images, drawn, call):

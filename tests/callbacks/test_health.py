@@ -92,7 +92,7 @@ def test_rows_that_say_nothing_of_it_are_no_collapse():
 
 
 def test_other_processes_than_the_first_say_nothing(caplog, monkeypatch):
-    monkeypatch.setattr("gan_research.callbacks.health.is_first", lambda: False)
+    monkeypatch.setattr("gan_research.callbacks.health.is_rank_zero", lambda: False)
     assert warned(Health(), [{"samples/spread": 0.0}])[50][0] == 1.0
     assert caplog.messages == []
 
@@ -380,7 +380,7 @@ def told_of(error, cause=None):
 )
 def test_other_processes_write_down_their_own_errors_only(error, own, tmp_path, game, monkeypatch):
     assert is_own(error) is own
-    monkeypatch.setattr(crash_report, "is_first", lambda: False)
+    monkeypatch.setattr(crash_report, "is_rank_zero", lambda: False)
     monkeypatch.setattr(crash_report, "position", lambda: (3, 4))
     progress = SimpleNamespace(current=SimpleNamespace(started=5, processed=4))
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))

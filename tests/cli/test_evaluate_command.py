@@ -100,7 +100,7 @@ def test_a_run_is_each_of_its_rounds_once_over_sampling_seeds(kept, evaluate, ga
         assert evaluation["metrics"]["fid"] == pytest.approx(sum(each) / 3, rel=1e-12)
         assert sampling["std"]["fid"] == pytest.approx(statistics.stdev(each), rel=1e-9)
     last = found["evaluations"][-1]
-    expected = direct(source=load(kept).drawing(5), num_samples=100)
+    expected = direct(source=load(kept).source(5), num_samples=100)
     assert last["sampling"]["each"][1] == pytest.approx(expected, rel=1e-9)
     assert np.asarray(Image.open(tmp_path / "deep" / "plot.png")).std() > 10
 
@@ -174,7 +174,7 @@ def test_what_was_measured_is_kept_though_a_later_checkpoint_fails(kept, gan, on
 
 
 def test_a_folder_an_archive_and_the_generator_score_the_same(finished, fakes, evaluate, gan, tmp_path):
-    expected = direct(source=load(finished).drawing(0))
+    expected = direct(source=load(finished).source(0))
     folder = evaluate(fakes, "digits", "--metrics", "digits")
     assert only(folder)["metrics"] == pytest.approx(expected, rel=1e-9)
     assert (folder["samples"], folder["reference"]) == (str(fakes), "digits")
@@ -189,7 +189,7 @@ def test_a_folder_an_archive_and_the_generator_score_the_same(finished, fakes, e
     assert archive["metrics"] == pytest.approx(expected, rel=1e-6)
     first = only(evaluate(fakes, "digits", "--metrics", "digits", "--num-samples", "100"))
     assert first["protocol"]["num_fake"] == 100
-    assert first["metrics"] == pytest.approx(direct(source=load(finished).drawing(0), num_samples=100), rel=1e-6)
+    assert first["metrics"] == pytest.approx(direct(source=load(finished).source(0), num_samples=100), rel=1e-6)
 
 
 def test_pictures_of_another_size_by_an_extractor_that_takes_any(tmp_path, evaluate):

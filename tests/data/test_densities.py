@@ -11,7 +11,7 @@ from gan_research.checkpoints.rebuild import describe
 from gan_research.data import Checkerboard, Gaussian, GaussianMixture, Grid, Mixture1D, Ring, SwissRoll
 from gan_research.data.densities import TAIL
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 SKEW = [[0.0, 0.0], [3.0, -1.0], [0.5, 2.0]], [[0.5, 0.2], [0.3, 0.3], [0.1, 0.6]], [1.0, 2.0, 5.0]
 DENSITIES = {
@@ -131,7 +131,7 @@ def test_which_metrics_suit():
 @every
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_log_prob_keeps_dtype_and_shape(density, dtype):
-    points = density.sample(50, stream(0, "test")).to(dtype)
+    points = density.sample(50, generator_for(0, "test")).to(dtype)
     log_prob = density.log_prob(points)
     assert (log_prob.dtype, log_prob.shape) == (dtype, (50,))
     assert torch.isfinite(log_prob).all()
@@ -147,7 +147,7 @@ def test_log_prob_keeps_dtype_and_shape(density, dtype):
 def test_samples_follow_the_density(density):
     """Pearson's chi-squared over the cells of the bounds, those of fewer than 5 expected samples taken together."""
     n = 50_000
-    points = density.sample(n, stream(1, "test"))
+    points = density.sample(n, generator_for(1, "test"))
     assert points.shape == (n, density.dim)
     assert points.dtype == torch.float32
     bins, fine = (200, 50) if density.dim == 1 else (48, 16)
@@ -165,7 +165,7 @@ def test_samples_follow_the_density(density):
 def test_moments_of_mixtures(density):
     """Means and second moments, each within 5 of its standard errors."""
     n = 50_000
-    points = density.sample(n, stream(2, "test")).double()
+    points = density.sample(n, generator_for(2, "test")).double()
     for i, j in itertools.combinations_with_replacement(range(-1, density.dim), 2):
         left, right = (points[:, k] if k >= 0 else torch.ones(n) for k in (i, j))
         means = [density.means[:, k] if k >= 0 else torch.ones(len(density.means)) for k in (i, j)]
@@ -176,14 +176,14 @@ def test_moments_of_mixtures(density):
 
 
 def test_the_mean_log_probability_of_a_gaussian_is_minus_its_entropy():
-    points = Gaussian().sample(100_000, stream(3, "test"))
+    points = Gaussian().sample(100_000, generator_for(3, "test"))
     entropy = math.log(0.5 * math.sqrt(2 * math.pi * math.e))
     assert Gaussian().log_prob(points).mean().item() == pytest.approx(-entropy, abs=5 * math.sqrt(0.5 / 100_000))
 
 
 @every
 def test_the_bounds_hold_the_samples(density):
-    points = density.sample(20_000, stream(4, "test"))
+    points = density.sample(20_000, generator_for(4, "test"))
     low, high = torch.tensor(density.bounds).T
     assert low.shape == (density.dim,)
     assert int(((points < low) | (points > high)).any(1).sum()) <= 2  # 0.02 expected
@@ -197,9 +197,9 @@ def test_samples_are_a_function_of_the_generator_and_the_density_of_its_descript
     assert type(again) is type(density)
     assert again.bounds == density.bounds
     before = torch.get_rng_state()
-    first = density.sample(100, stream(5, "test"))
-    assert torch.equal(again.sample(100, stream(5, "test")), first)
-    assert not torch.equal(density.sample(100, stream(6, "test")), first)
+    first = density.sample(100, generator_for(5, "test"))
+    assert torch.equal(again.sample(100, generator_for(5, "test")), first)
+    assert not torch.equal(density.sample(100, generator_for(6, "test")), first)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(again.log_prob(first), density.log_prob(first))
 
@@ -207,7 +207,7 @@ def test_samples_are_a_function_of_the_generator_and_the_density_of_its_descript
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @every
 def test_on_a_gpu(density):
-    points = density.sample(20_000, stream(7, "test", device="cuda"))
+    points = density.sample(20_000, generator_for(7, "test", device="cuda"))
     assert points.device.type == "cuda"
     log_prob = density.log_prob(points)
     assert log_prob.device == points.device

@@ -17,7 +17,7 @@ from gan_research.training.ema import EMA
 from gan_research.training.gan import GAN
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import stream
+from gan_research.utils.rng import generator_for
 
 
 def played(rounds, count):
@@ -46,7 +46,7 @@ def test_a_round_is_fresh_and_a_function_of_seed_and_round():
     batches = played(data.rounds(discriminator_steps=2), 4)
     assert all(isinstance(b, Batch) and b.labels is None for b in batches)
     assert [b.round for b in batches] == [0, 1, 2, 3]
-    assert torch.equal(batches[2].images, Ring().sample(32, stream(3, "points", 2)))
+    assert torch.equal(batches[2].images, Ring().sample(32, generator_for(3, "points", 2)))
     assert torch.equal(played(data.rounds(discriminator_steps=2, start=3), 1)[0].images, batches[3].images)
     drawn = torch.cat([b.images for b in batches])
     assert drawn.dtype == torch.float32
@@ -171,7 +171,7 @@ def test_a_game_on_points_goes_on_bit_for_bit_where_it_stopped(density, k, play,
 def test_a_fixed_set_is_seen_once_an_epoch_and_is_a_function_of_the_seed():
     data = Points(Ring(), batch_size=6, seed=3, train_size=24)
     epochs = [torch.cat([b.images for b in played(data.rounds(start=start), 4)]) for start in (0, 4)]
-    points = Ring().sample(24, stream(3, "training points"))
+    points = Ring().sample(24, generator_for(3, "training points"))
     for epoch in epochs:
         assert torch.equal(epoch.sort(0).values, points.sort(0).values)
     assert not torch.equal(*epochs)

@@ -8,8 +8,15 @@ from together import TINY, play_game
 from torch import distributed, nn
 from torch.distributed import ReduceOp
 
-from gan_research.distributed import AgreedFlag, GradientAverage, mean_of_all, means_of_all, position, require_same
-from gan_research.distributed.group import decided_by_first, failing_together, from_all, share
+from gan_research.distributed import (
+    AnyRankFlag,
+    GradientAverage,
+    all_reduce_mean,
+    all_reduce_means,
+    rank_and_world_size,
+    require_same,
+)
+from gan_research.distributed.group import all_gather_object, on_rank_zero, raise_on_all_ranks, shard
 from gan_research.losses import NonSaturating, RelativisticAverage
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
 from gan_research.regularizers.gradient import standard_deviation
@@ -21,7 +28,7 @@ N = 12
 
 def mine(values):
     """This process's rows."""
-    return values[share(len(values)).start : share(len(values)).stop]
+    return values[shard(len(values)).start : shard(len(values)).stop]
 
 
 def rows(*shape, seed=0):
@@ -50,7 +57,7 @@ def second_order(network):
 def network_of(*layers):
     torch.manual_seed(0)
     network = nn.Sequential(*[layer() for layer in layers]).double()
-    if position()[1] > 1:
+    if rank_and_world_size()[1] > 1:
         synchronised(network)
     return network
 
@@ -67,12 +74,12 @@ def measured():
         "first order through batch norm": averaged_loss(normed, lambda n: n(mine(rows(3))).exp().mean()),
         "second order through batch norm": averaged_loss(network_of(NORM, LINEAR), second_order),
         "deviation": standard_deviation(mine(rows(3))),
-        "mean": mean_of_all(mine(rows(3)).mean()),
+        "mean": all_reduce_mean(mine(rows(3)).mean()),
     }
     normed(mine(rows(3, seed=5)))
     found |= {f"buffer {name}": buffer.double() for name, buffer in normed.named_buffers()}
     pictures = network_of(lambda: nn.BatchNorm2d(3, momentum=None), lambda: nn.BatchNorm2d(3, affine=False))
-    found["pictures"] = torch.stack(from_all(pictures(mine(rows(3, 2, 2))))).flatten(0, 1)
+    found["pictures"] = torch.stack(all_gather_object(pictures(mine(rows(3, 2, 2))))).flatten(0, 1)
     found |= {f"picture buffer {name}": buffer.double() for name, buffer in pictures.named_buffers()}
     pictures.eval()
     found["evaluated"] = pictures(rows(3, 2, 2))
@@ -91,7 +98,7 @@ def test_the_numbers_do_not_depend_on_the_number_of_processes(size, together):
 
 
 def missing_gradients():
-    rank, _ = position()
+    rank, _ = rank_and_world_size()
     parameters = [nn.Parameter(torch.zeros(2)) for _ in range(4)]
     parameters[0].grad = torch.full((2,), float(rank))
     parameters[1].grad = torch.full((2,), 4.0) if rank == 1 else None  # of one process only
@@ -108,13 +115,13 @@ def test_parameters_without_gradients(together):
 
 
 def agreements():
-    rank, _ = position()
-    flag, heard = AgreedFlag(), []
+    rank, _ = rank_and_world_size()
+    flag, heard = AnyRankFlag(), []
     for call in range(5):
         heard.append(flag(raised=rank == 1 and call == 2))
     flag.settle()
-    found = {"heard": torch.tensor(heard), "first": torch.tensor(decided_by_first(lambda: 7 + rank))}
-    found["means"] = torch.tensor(list(means_of_all({"a": float(rank), "b": 1.0}).values()))
+    found = {"heard": torch.tensor(heard), "first": torch.tensor(on_rank_zero(lambda: 7 + rank))}
+    found["means"] = torch.tensor(list(all_reduce_means({"a": float(rank), "b": 1.0}).values()))
     errors = []
 
     def note(action):
@@ -124,15 +131,15 @@ def agreements():
             errors.append(str(error) + (" (common)" if error.common else ""))
 
     def nested():
-        with failing_together(), failing_together():
+        with raise_on_all_ranks(), raise_on_all_ranks():
             if rank == 1:
                 raise UserError("no room")
 
     def outer_and_inner():
-        with failing_together():
+        with raise_on_all_ranks():
             if rank == 0:
                 raise UserError("no data")
-            with failing_together():
+            with raise_on_all_ranks():
                 pass
 
     def first():
@@ -140,7 +147,7 @@ def agreements():
 
     note(nested)
     note(outer_and_inner)
-    note(lambda: decided_by_first(first))
+    note(lambda: on_rank_zero(first))
     note(lambda: require_same({"seed": "0", "width": str(16 * (1 + rank // 2))}))
     note(lambda: require_same({"torch": "2"} | ({"extra": "1"} if rank == 1 else {})))
     require_same({"seed": "0"})
@@ -163,7 +170,7 @@ def test_what_all_agree_on(together):
 
 
 def drifted():
-    rank, _ = position()
+    rank, _ = rank_and_world_size()
     network = nn.ModuleDict({"norm": nn.BatchNorm1d(2), "own": nn.Linear(1, 1)})
     network["own"].register_buffer("count", torch.tensor(rank))
     network["norm"].running_mean.fill_(rank)

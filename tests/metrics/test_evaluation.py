@@ -545,7 +545,7 @@ def test_a_generator_of_numbers_that_are_not_finite_gets_no_number(classifier, d
     evaluation = Evaluation(classifier, ["fid"], 20)
     evaluation.prepare(as_set(digits[0]))
     with pytest.raises(UserError, match=r"makes numbers that aren't finite \(samples 0 to 19\)"):
-        evaluation(Sampler(generator, GaussianPrior(2), 0, (-1.0, 1.0)).drawing(0))
+        evaluation(Sampler(generator, GaussianPrior(2), 0, (-1.0, 1.0)).source(0))
 
 
 def test_alone_a_metric_counts_every_batch(classifier, digits):
@@ -630,7 +630,7 @@ def test_an_evaluation_of_a_game_changes_nothing_in_it(digits, classifier, as_se
     modes = [m.training for m in generator.modules()]
     evaluation = Evaluation(classifier, ["fid", "is"], 300, 100)
     evaluation.prepare(as_set(digits[0]))
-    evaluation(Sampler(generator, GaussianPrior(4), 0, (-1.0, 1.0)).drawing(0))
+    evaluation(Sampler(generator, GaussianPrior(4), 0, (-1.0, 1.0)).source(0))
     after = generator.state_dict()
     assert any("_u" in key or "num_batches" in key for key in before)
     assert all(torch.equal(after[k], before[k]) for k in before)

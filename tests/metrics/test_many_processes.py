@@ -8,7 +8,7 @@ import torch
 from torch import distributed
 from torch.multiprocessing import start_processes
 
-from gan_research.distributed import share
+from gan_research.distributed import shard
 from gan_research.metrics import Classifier, Evaluation
 from gan_research.utils.errors import UserError
 
@@ -110,6 +110,6 @@ def test_shares_are_contiguous_and_whole(monkeypatch):
     for count in (0, 1, 5, 8, 9):
         parts = []
         for rank in range(3):
-            monkeypatch.setattr("gan_research.distributed.group.position", lambda rank=rank: (rank, 3))
-            parts += share(count)
+            monkeypatch.setattr("gan_research.distributed.group.rank_and_world_size", lambda rank=rank: (rank, 3))
+            parts += shard(count)
         assert parts == list(range(count))

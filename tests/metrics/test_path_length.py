@@ -85,7 +85,7 @@ def mlp():
 def measured(sampler, n=300, seed=0, **settings):
     metric = PathLength(SquaredDistance(), **settings)
     for start in range(0, n, 77):
-        metric.update(sampler.drawing(seed).paths(start, min(start + 77, n), metric.epsilon))
+        metric.update(sampler.source(seed).paths(start, min(start + 77, n), metric.epsilon))
     return metric.compute()
 
 
@@ -157,7 +157,7 @@ def test_an_evaluation_asks_for_paths():
     settings = {"ppl": {"epsilon": 1e-2, "discard": 5.0}}
     evaluation = Evaluation(SquaredDistance(), ["ppl"], num_samples=300, batch_size=77, settings=settings, cache=False)
     evaluation.prepare(Pictures())
-    assert evaluation(sampler.drawing(3)) == pytest.approx(measured(sampler, seed=3, **settings["ppl"]), rel=1e-6)
+    assert evaluation(sampler.source(3)) == pytest.approx(measured(sampler, seed=3, **settings["ppl"]), rel=1e-6)
     assert evaluation.protocol().settings == settings
     assert evaluation.columns == {"ppl": "min"}
     with pytest.raises(UserError, match="path lengths need a generator, not a set of its pictures"):

@@ -66,8 +66,8 @@ def prepared(extractor, density, metrics, n=300, **arguments):
     ],
 )
 def test_numbers_do_not_depend_on_the_batch_size(extractor, metrics, sampler):
-    whole = prepared(extractor, Ring(), metrics, batch_size=2000)(sampler.drawing(1))
-    parts = prepared(extractor, Ring(), metrics, batch_size=77)(sampler.drawing(1))
+    whole = prepared(extractor, Ring(), metrics, batch_size=2000)(sampler.source(1))
+    parts = prepared(extractor, Ring(), metrics, batch_size=77)(sampler.source(1))
     assert parts == pytest.approx(whole, rel=1e-5, abs=1e-7)
     assert all(type(value) is float for value in whole.values())
 

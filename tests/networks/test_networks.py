@@ -226,10 +226,10 @@ def test_missing_and_unwanted_labels_are_user_errors(make, name):
 def test_describe_rebuilds_the_network(make, name):
     network = make(name, 28, 3, CLASSES)
     description = json.loads(json.dumps(describe(network)))
-    assert list(network.arguments) == list(inspect.signature(type(network)).parameters)
+    assert list(network.init_args) == list(inspect.signature(type(network)).parameters)
     rebuilt = instantiate(description)
     assert type(rebuilt) is type(network)
-    assert rebuilt.arguments == network.arguments
+    assert rebuilt.init_args == network.init_args
     assert shapes(rebuilt) == shapes(network)
     rebuilt.load_state_dict(network.state_dict())
     arguments = inputs_for(network), labels_for(CLASSES)
@@ -244,7 +244,7 @@ def test_copies_keep_arguments_and_weights(make, name):
         copies.append(pickle.loads(pickle.dumps(network)))
     for other in copies:
         assert describe(other) == describe(network)
-        assert other.arguments is not network.arguments
+        assert other.init_args is not network.init_args
         assert all(torch.equal(value, other.state_dict()[key]) for key, value in network.state_dict().items())
 
 

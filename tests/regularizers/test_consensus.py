@@ -14,7 +14,7 @@ from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.regularizers import Consensus
 from gan_research.training.schedule import Schedule
-from gan_research.utils.rng import Draws, stream_seed
+from gan_research.utils.rng import Noise, stream_seed
 
 NETWORKS = {
     "generator": partial(MLPGenerator, width=4, depth=1),
@@ -69,8 +69,8 @@ def by_hand(gan, images, weight, updates, rounds, size, rate):
         real = images[order[update * size : (update + 1) * size]].double()
 
         def force_on(player, real=real, update=update):
-            draws = Draws(stream_seed(gan.seed, player), update, size, 0, size)
-            return field.force(weight, real, draws.rows("latents", gan.prior.sample).double())
+            draws = Noise(stream_seed(gan.seed, player), update, size, 0, size)
+            return field.force(weight, real, draws.sample("latents", gan.prior.sample).double())
 
         force = force_on("discriminator")
         field.theta[own["discriminator"]] -= rate * force[own["discriminator"]]
@@ -144,7 +144,7 @@ def test_half_the_squared_norm_is_is_logged_in_both_updates(updates, game, play,
     last = "discriminator" if updates == "simultaneous" else "generator"  # whose latents G's update is made of
     expected = []
     for player in ("discriminator", last):
-        latents = Draws(stream_seed(gan.seed, player), 0, 4, 0, 4).rows("latents", gan.prior.sample)
+        latents = Noise(stream_seed(gan.seed, player), 0, 4, 0, 4).rows("latents", gan.prior.sample)
         expected.append(field.v(field.theta, real, latents.double()).square().sum().item() / 2)
     assert gan.regularizers["consensus"].weight == 10
     recorded = gan.loss_log.flush()

@@ -26,7 +26,7 @@ from gan_research.regularizers import (
 )
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws
+from gan_research.utils.rng import Noise
 
 N, SHAPE = 6, (2, 3, 3)
 
@@ -67,7 +67,7 @@ def moment(discriminator, want=()):
         D=lambda images, condition=None, side="view": discriminator(images),
         networks={"discriminator": discriminator},
         loss=NonSaturating(),
-        noise=Draws(seed=0, position=3, total=N, start=0, stop=N),
+        noise=Noise(seed=0, position=3, total=N, start=0, stop=N),
         progress=Progress.zeros(),
         log=None,
     )

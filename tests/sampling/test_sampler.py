@@ -99,12 +99,12 @@ def test_bytes_are_rounded_and_clamped(value_range, values):
 def test_an_evaluation_is_given_bytes_or_points_as_they_are():
     pictures = sampler()
     assert not pictures.makes_points
-    drawn = pictures.drawing(5)(3, 10)
+    drawn = pictures.source(5)(3, 10)
     assert drawn.dtype == torch.uint8
     assert torch.equal(drawn, pictures.sample_uint8(7, seed=5, start=3))
     points = sampler(partial(MLPGenerator, 3, None, 2, width=8, value_range=(-math.inf, math.inf)))
     assert points.makes_points
-    drawn = points.drawing(5)(3, 10)
+    drawn = points.source(5)(3, 10)
     assert drawn.shape == (7, 2)
     assert torch.equal(drawn, points.sample(7, seed=5, start=3))
     with pytest.raises(UserError, match="makes points"):
@@ -116,7 +116,7 @@ def test_an_evaluation_is_given_bytes_or_points_as_they_are():
 @pytest.mark.parametrize("prior", PRIORS, ids=["gaussian", "uniform"])
 def test_paths_are_samples_and_what_is_a_step_away(make, num_classes, prior):
     source = sampler(make, num_classes, prior)
-    drawing, n = source.drawing(4), BLOCK + 9
+    drawing, n = source.source(4), BLOCK + 9
     paths = drawing.paths(0, n, 0.25)
     assert paths.dtype == torch.float32
     here, there = source.latents(n, 4), source.latents(n, 4, 0, "path ends")
@@ -128,12 +128,12 @@ def test_paths_are_samples_and_what_is_a_step_away(make, num_classes, prior):
     assert (drawing(0, n) - paths[:, 0]).abs().max().item() < 0.501
     no_step = drawing.paths(0, 5, 0.0)
     torch.testing.assert_close(no_step[:, 0], no_step[:, 1], rtol=0, atol=1e-3)
-    assert (source.drawing(5).paths(0, 9, 0.25) - paths[:9]).abs().max().item() > 0.1
+    assert (source.source(5).paths(0, 9, 0.25) - paths[:9]).abs().max().item() > 0.1
 
 
 def test_levels_of_paths_are_neither_rounded_nor_clamped():
     source = Sampler(Constant([-1.0, 1.0, 0.0, 3.0, -3.0]), GaussianPrior(3), 0, (-1.0, 1.0))
-    levels = source.drawing(0).paths(0, 2, 0.1)
+    levels = source.source(0).paths(0, 2, 0.1)
     assert levels.shape == (2, 2, 1, 1, 5)
     assert levels[1, 1].flatten().tolist() == [0, 255, 127.5, 510, -255]
 
@@ -141,12 +141,12 @@ def test_levels_of_paths_are_neither_rounded_nor_clamped():
 def test_points_have_no_paths():
     points = sampler(partial(MLPGenerator, 3, None, 2, width=8, value_range=(-math.inf, math.inf)))
     with pytest.raises(UserError, match="makes points, which have no perceptual path length: leave 'ppl' out"):
-        points.drawing(0).paths(0, 3, 1e-4)
+        points.source(0).paths(0, 3, 1e-4)
 
 
 def test_a_drawing_knows_its_classes():
-    assert sampler(num_classes=3).drawing(7).labels(4, 9).tolist() == [1, 2, 0, 1, 2]
-    assert sampler().drawing(7).labels(4, 9) is None
+    assert sampler(num_classes=3).source(7).labels(4, 9).tolist() == [1, 2, 0, 1, 2]
+    assert sampler().source(7).labels(4, 9) is None
 
 
 @pytest.mark.parametrize("t", [0.0, 1e-4, 0.3, 1.0])

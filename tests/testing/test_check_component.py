@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from gan_research.augmentations import Augmentation, InstanceNoise
-from gan_research.distributed import gather_of_all, mean_of_all, position
+from gan_research.distributed import all_reduce_mean, gather_of_all, rank_and_world_size
 from gan_research.losses import NonSaturating, Relativistic
 from gan_research.networks.heads import ClassifierHead, LinearHead
 from gan_research.regularizers import (
@@ -48,7 +48,7 @@ class AdaptiveNoise(Augmentation):
 
     def after_step(self, player):
         if player == "discriminator":
-            mean = mean_of_all(self.signs[0] / self.signs[1])
+            mean = all_reduce_mean(self.signs[0] / self.signs[1])
             self.strength.add_(self.speed * (mean + 1)).clamp_(0, 1)
             self.signs.zero_()
 
@@ -77,7 +77,7 @@ class Contrastive(Regularizer):
         side = step.own_side
         anchors, proxies = side.out.extras["embedding"], side.out.extras["proxy"]
         others, labels = gather_of_all(anchors), gather_of_all(side.condition)
-        rank, _ = position()
+        rank, _ = rank_and_world_size()
         own = torch.arange(len(others)) == rank * len(anchors) + torch.arange(len(anchors))[:, None]
         to_proxy = (anchors * proxies).sum(1).exp()
         pairs = (anchors @ others.T).exp().masked_fill(own, 0)

@@ -44,7 +44,7 @@ from gan_research.training.ema import EMA
 from gan_research.training.loss_log import Diverged, LossLog
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws, stream_seed
+from gan_research.utils.rng import Noise, stream_seed
 
 ADAM = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
 
@@ -229,7 +229,7 @@ def by_hand(gan, images, order, k, n, updates, rates, rounds, size):
     """Algorithm 1, written out for SGD and the non-saturating loss."""
     g, d, seen, made = gan.generator, gan.discriminator, 0, 0
     # with autograd's own names: latents of a player's i-th update
-    latents = lambda player, i: Draws(stream_seed(gan.seed, player), i, size, 0, size).rows("latents", gan.prior.sample)  # noqa: E731
+    latents = lambda player, i: Noise(stream_seed(gan.seed, player), i, size, 0, size).rows("latents", gan.prior.sample)  # noqa: E731
     for _ in range(rounds):
         ready = None
         for i in range(k):

@@ -5,22 +5,22 @@ import torch
 
 from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Draws, seed_layers, stream, stream_seed
+from gan_research.utils.rng import Noise, generator_for, seed_layers, stream_seed
 
 
 def first(seed, purpose="latents", position=0):
-    return torch.randn(8, generator=stream(seed, purpose, position))
+    return torch.randn(8, generator=generator_for(seed, purpose, position))
 
 
 def draws(start=0, stop=12, seed=0, position=0):
-    return Draws(seed, position, 12, start, stop)
+    return Noise(seed, position, 12, start, stop)
 
 
 DRAWN = {
     "uniform": lambda held: held.uniform("noise", 2, 3),
     "normal": lambda held: held.normal("noise", 2, 3),
-    "gaussian latents": lambda held: held.rows("latents", GaussianPrior(5).sample),
-    "uniform latents": lambda held: held.rows("latents", UniformPrior(5).sample),
+    "gaussian latents": lambda held: held.sample("latents", GaussianPrior(5).sample),
+    "uniform latents": lambda held: held.sample("latents", UniformPrior(5).sample),
 }
 
 
@@ -61,11 +61,11 @@ def test_streams_are_the_same_in_every_process_and_version():
 def test_a_seed_makes_one_stream_and_zero_is_a_seed(seed):
     assert torch.equal(first(seed), first(seed))
     assert not torch.equal(first(seed), first(seed + 1))
-    assert stream(seed, "latents").initial_seed() == stream_seed(seed, "latents") != 0
+    assert generator_for(seed, "latents").initial_seed() == stream_seed(seed, "latents") != 0
 
 
 def test_streams_of_one_position_are_uncorrelated():
-    many = torch.stack([torch.randn(1000, generator=stream(0, f"purpose {i}")) for i in range(20)])
+    many = torch.stack([torch.randn(1000, generator=generator_for(0, f"purpose {i}")) for i in range(20)])
     correlations = torch.corrcoef(many)[torch.triu(torch.ones(20, 20, dtype=torch.bool), 1)]
     assert correlations.abs().max().item() < 0.13  # 4 standard errors of 1000 pairs
 
@@ -73,7 +73,7 @@ def test_streams_of_one_position_are_uncorrelated():
 def test_streams_leave_the_global_state_alone():
     before = torch.get_rng_state()
     draws().normal("noise", 3)
-    GaussianPrior(3).sample(4, stream(0, "latents"))
+    GaussianPrior(3).sample(4, generator_for(0, "latents"))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -95,7 +95,7 @@ PRIORS = {  # mean, variance, least, greatest
 
 @pytest.mark.parametrize(("prior", "mean", "variance", "low", "high"), PRIORS.values(), ids=PRIORS.keys())
 def test_moments_of_the_priors(prior, mean, variance, low, high):
-    latents = prior.sample(20000, stream(0, "latents"))
+    latents = prior.sample(20000, generator_for(0, "latents"))
     assert latents.shape == (20000, 4)
     assert latents.dtype == torch.float32
     assert latents.mean().item() == pytest.approx(mean, abs=0.015)

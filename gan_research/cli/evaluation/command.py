@@ -19,7 +19,7 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
 from gan_research.config.build import make
-from gan_research.distributed import is_first
+from gan_research.distributed import is_rank_zero
 from gan_research.metrics import Evaluation
 from gan_research.metrics.evaluation import Source
 from gan_research.metrics.oracle import refusal, verify
@@ -46,7 +46,7 @@ def measure(options: argparse.Namespace) -> Report:
     reals = None if real is None else real.samples
     given = None if generated is None else generated.samples
     verified = verifiable(evaluations, given, reals) if options.verify else set()
-    report = Report(options.samples, real, options.json if is_first() else None)
+    report = Report(options.samples, real, options.json if is_rank_zero() else None)
     try:
         with ProgressBar() as bar:
             for block, evaluation in evaluations.items():
@@ -54,10 +54,10 @@ def measure(options: argparse.Namespace) -> Report:
                 for measured in measurements:
                     measurement, source = measured(evaluation, bar)
                     report.add(block, measurement)
-                    if block in verified and is_first():
+                    if block in verified and is_rank_zero():
                         report.add_checks(block, verify(evaluation, source, reals, measurement.each[0]))
     finally:
-        if is_first():
+        if is_rank_zero():
             report.show()
             if options.plot is not None and report.blocks:
                 plot(report.blocks, options.plot)
@@ -85,7 +85,7 @@ def write_reference(options: argparse.Namespace) -> None:
     evaluation: Evaluation = make(node | wanted)
     with ProgressBar() as bar:
         evaluation.prepare(samples.samples, device, samples.split, progress=bar.of(samples.name))
-    if not is_first():
+    if not is_rank_zero():
         return
     protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=())
     protocol = replace(protocol, num_fake=None, settings={})  # of the real samples alone

@@ -50,11 +50,11 @@ class Generator:
         """Whether it is the averaged generator that is measured."""
         return bool(self.game["ema"]) and not self.raw
 
-    def drawing(self, device: torch.device | str) -> Callable[[int], Source]:
+    def source(self, device: torch.device | str) -> Callable[[int], Source]:
         """Sampling seed -> the samples, drawn on `device`."""
         sampler = load(self.path, self.raw, self.allow)
         sampler.generator.to(device)
-        return sampler.drawing
+        return sampler.source
 
 
 def is_generator(path: Path) -> bool:

@@ -76,9 +76,9 @@ def of_generator(
     bar: ProgressBar,
 ) -> tuple[Measurement, Source]:
     """Of a generator, by these sampling seeds (none: the evaluation's own); and its samples by the first of them."""
-    drawing = generator.drawing(device)
+    source = generator.source(device)
     seeds = seeds or [evaluation.seed]
-    each = [evaluation(drawing(seed), bar.of(f"round {generator.round:,}, seed {seed}")) for seed in seeds]
+    each = [evaluation(source(seed), bar.of(f"round {generator.round:,}, seed {seed}")) for seed in seeds]
     measurement = Measurement(
         each,
         evaluation.protocol(ema=generator.ema, sampling_seeds=seeds),
@@ -89,7 +89,7 @@ def of_generator(
         generator.training_seed,
         generator.selected_by,
     )
-    return measurement, drawing(seeds[0])
+    return measurement, source(seeds[0])
 
 
 def of_samples(samples: Samples, evaluation: Evaluation, bar: ProgressBar) -> tuple[Measurement, Source]:

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from gan_research.distributed import is_first
+from gan_research.distributed import is_rank_zero
 
 
 class Rate(ProgressColumn):
@@ -33,7 +33,7 @@ class ProgressBar:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-        terminal = self.console.is_terminal and is_first()
+        terminal = self.console.is_terminal and is_rank_zero()
         self._bar = Progress(*columns, console=self.console, transient=True, disable=not terminal)
 
     def __enter__(self) -> "ProgressBar":
