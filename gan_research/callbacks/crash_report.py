@@ -18,7 +18,7 @@ from gan_research.checkpoints.io import LAST
 from gan_research.data import Order
 from gan_research.data.base import ImageData
 from gan_research.distributed import LostProcess, is_rank_zero, rank_and_world_size
-from gan_research.losses import Player
+from gan_research.losses.base import PLAYERS, Player
 from gan_research.training.gan import GAN
 from gan_research.utils.files import as_json, write_atomically
 
@@ -70,7 +70,7 @@ def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int
         "updates": lambda: gan.updates,
         "roll_backs": lambda: gan.roll_backs,
         "seed": lambda: gan.seed,
-        "stream_seeds": lambda: gan.stream_seeds(round - 1),
+        "stream_seeds": lambda: gan.seeds.as_dict(PLAYERS, round - 1),
         "reals": lambda: reals(trainer, gan, round),
         "due": lambda: {player: due(gan, player, round) for player in gan.updates},
         "learning_rates": gan.learning_rates,

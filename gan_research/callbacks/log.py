@@ -65,7 +65,7 @@ class Log(pl.Callback):
 
     def _row(self, gan: GAN) -> dict[str, float]:
         values = gan.loss_log.flush()
-        values |= {f"logits/{side}": gan.probe(*probe).cpu() for side, probe in self._probes.items()}
+        values |= {f"logits/{side}": gan.objective.forward.probe(*probe).cpu() for side, probe in self._probes.items()}
         row = {name: value.mean().item() for name, value in sorted(values.items())}
         row["game/value"] = -row["loss/discriminator"]
         if gan.loss.log_odds:

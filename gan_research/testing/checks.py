@@ -259,7 +259,7 @@ def state_of(game: GAN) -> dict[str, Tensor]:
     """Return weights, buffers and optimizers' moments; buffers that a component keeps out of checkpoints too."""
     found = {name: value.detach().clone() for name, value in game.state_dict().items()}
     found |= {f"buffer {name}": value.detach().clone() for name, value in game.named_buffers()}
-    for player, optimizer in game._optimizers.items():
+    for player, optimizer in game.player_optimizers.items():
         for number, state in enumerate(optimizer.optimizer.state.values()):
             found |= {f"{player} {number} {key}": torch.as_tensor(value).clone() for key, value in state.items()}
     return found

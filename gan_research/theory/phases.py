@@ -94,7 +94,7 @@ class Phases(Watcher[Frame]):
     def look(self, gan: GAN) -> Frame:
         bins = bin_masses(gan.generator, gan.prior, self.edges)
         fake = bins.all
-        logits = gan.probe(self.points[:, None].float().to(gan.device), None).cpu().double()
+        logits = gan.objective.forward.probe(self.points[:, None].float().to(gan.device), None).cpu().double()
         with torch.no_grad(), evaluating(gan.generator):
             mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
         finite(p_g=fake, D=logits, G=mapped)

@@ -1,9 +1,14 @@
 """Exponential moving average of the generator's weights, once a round (Yazici et al. 2019)."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_research.utils.errors import UserError
+
+
+def tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the network's parameters, and its buffers."""
+    return list(network.parameters()), list(network.buffers())
 
 
 class EMA:

@@ -1,14 +1,11 @@
 """The game: a LightningModule that trains a generator and a discriminator, round by round."""
 
 import copy
-from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -25,21 +22,23 @@ from gan_research.sampling.priors import Prior
 from gan_research.sampling.sampler import Sampler
 from gan_research.training.checks import check_arguments, check_objective, refuse_precision
 from gan_research.training.cuda_graphs import CapturedUpdates, CudaGraphCapture, require_capturable
-from gan_research.training.ema import EMA
+from gan_research.training.ema import EMA, tensors
 from gan_research.training.fast_loop import install_fast_loop
 from gan_research.training.loss_log import LossLog
 from gan_research.training.minibatch import Minibatch, minibatches_of
 from gan_research.training.objective import Objective
-from gan_research.training.optimization import PlayerOptimizer, player_optimizers
+from gan_research.training.optimization import (
+    OptimizerFactory,
+    PlayerOptimizer,
+    SchedulerFactory,
+    make_optimizers,
+    player_optimizers,
+)
 from gan_research.training.precision import Forward, Precision, require_precision
 from gan_research.training.reduction import LatentRefinement, Reduction
 from gan_research.training.saved_state import load_game, save_game
 from gan_research.training.schedule import Schedule, Update
-from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Noise, RunSeeds, seed_layers
-
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
-SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 class GAN(pl.LightningModule):
@@ -99,7 +98,6 @@ class GAN(pl.LightningModule):
         self.generator_ema = copy.deepcopy(generator).requires_grad_(False).eval() if ema else None
         self.loss, self.prior, self.schedule, self.ema = loss, prior, schedule or Schedule(), ema
         self.regularizers, self.augmentations = nn.ModuleDict(regularizers or {}), nn.ModuleDict(augmentations or {})
-        self.reduction, self.refinement = reduction, refinement
         self.rounds, self.accumulation, self.seed = rounds, accumulation, seed
         self.precision, self.compiled, self.cuda_graphs = precision, compile, cuda_graphs
         self.max_gradient_norm, self.sync_batch_norm = max_gradient_norm, sync_batch_norm
@@ -120,12 +118,15 @@ class GAN(pl.LightningModule):
             "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
             "generator": (generator_optimizer, generator_lr_schedule),
         }
-        self._optimizers: dict[Player, PlayerOptimizer] = {}
+        self.player_optimizers: dict[Player, PlayerOptimizer] = {}
         self.saved_scalers: dict[Player, dict[str, Any]] = {}
         """The state of each player's gradient scaler in the checkpoint that training resumes from."""
         self._agreed_at = -1
         if precision == "64":
             self.double()
+        networks: dict[Player, nn.Module] = {"discriminator": discriminator, "generator": generator}
+        components = regularizers or {}, augmentations or {}, reduction, refinement
+        self.objective = Objective(self._forward_passes(), networks, loss, prior, *components, log=self.loss_log)
         self._set_up()
         check_objective(self.objective, self.schedule.generator_batch_multiple, accumulation)
 
@@ -137,7 +138,7 @@ class GAN(pl.LightningModule):
         self.loss_log.round = self.round + 1
         self.progress.set(self.round, self.images_seen, self.rounds)
         conditional = self.generator.num_classes > 0
-        k, parts, dtype = self.schedule.discriminator_steps, self.accumulation, self._forward.dtype
+        k, parts, dtype = self.schedule.discriminator_steps, self.accumulation, self.objective.forward.dtype
         minibatches = minibatches_of(batch, k, parts, dtype, conditional)
         for players in self.schedule.plan(self.round):
             if "discriminator" in players:
@@ -148,13 +149,13 @@ class GAN(pl.LightningModule):
     def _update(self, players: Update, minibatch: list[Minibatch]) -> None:
         """Take one optimizer step for each of `players`, all gradients before the first step."""
         for player in players:
-            self._optimizers[player].zero_grad()
+            self.player_optimizers[player].zero_grad()
         fakes = self.schedule.generator_batch_multiple if players == ("generator",) else 1
         for part, micro in enumerate(minibatch):
             micro = micro.repeated(fakes, self.discriminator.packing)
             self._take_gradients(players, micro, self._noise(players[0], part, len(micro.images)))
         for player in players:
-            norm = self._optimizers[player].step(measured=self.loss_log.measuring)
+            norm = self.player_optimizers[player].step(measured=self.loss_log.measuring)
             if norm is not None and self.loss_log.measuring:
                 self.loss_log.add(f"gradient_norm/{player}", norm)
             self.updates[player] += 1
@@ -164,16 +165,16 @@ class GAN(pl.LightningModule):
         """Add the gradients of one micro-batch to the parameters of each of `players`."""
         for player, loss in self.objective.losses(players, minibatch, noise, self.updates, self.progress):
             penalized = bool(self.objective.due(player, self.updates[player]))
-            with self._forward.full_precision() if penalized else nullcontext():
+            with self.objective.forward.full_precision() if penalized else nullcontext():
                 share = loss if self.accumulation == 1 else loss / self.accumulation
-                self._optimizers[player].backward(share, only_own=self.objective.crosses_players[player])
+                self.player_optimizers[player].backward(share, only_own=self.objective.crosses_players[player])
 
     def _noise(self, player: Player, part: int, size: int) -> Noise:
         """Return the random numbers of one micro-batch of the player's next update."""
         start = (part * self._world_size + self._rank) * size  # of each micro-batch a rank holds one block
         total = self._world_size * self.accumulation * size
-        position = self.updates[player]
-        return Noise(self._player_seeds[player], position, total, start, start + size, self.device, self._forward.dtype)
+        where, dtype = self.updates[player], self.objective.forward.dtype
+        return Noise(self.seeds.of(player), where, total, start, start + size, self.device, dtype)
 
     def _end_round(self, local_images: int) -> None:
         images = local_images * self._world_size
@@ -201,15 +202,9 @@ class GAN(pl.LightningModule):
 
     def sampler(self) -> Sampler:
         """Return a sampler of the averaged generator, or of the generator itself where there is no average."""
-        return Sampler(self._forward.sampled, self.prior, self.generator.num_classes, self.generator.value_range)
-
-    @torch.no_grad()
-    def probe(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the discriminator's logits of real images, in its training mode, its buffers left as they are."""
-        buffers = {name: buffer.clone() for name, buffer in self.discriminator.named_buffers()}
-        with self._forward.autocast():
-            inputs = images.to(self._forward.dtype), labels
-            return torch.func.functional_call(self.discriminator, buffers, inputs).logits.float()
+        return Sampler(
+            self.objective.forward.sampled, self.prior, self.generator.num_classes, self.generator.value_range
+        )
 
     def agree_on_buffers(self) -> None:
         """Make buffers equal on all ranks, before any of them shows or saves the networks; once a round."""
@@ -217,17 +212,9 @@ class GAN(pl.LightningModule):
             self._agreed_at = self.round
             agree_on_buffers(self)
 
-    def scaler_states(self) -> dict[Player, dict[str, Any]]:
-        """Return the state of each player's gradient scaler."""
-        return {player: optimizer.state_dict() for player, optimizer in self._optimizers.items()}
-
-    def stream_seeds(self, round: int) -> dict[str, int]:
-        """Return the seeds of what is drawn for the players, and for the layers in the round after `round` rounds."""
-        return {**dict(cast(Any, self._player_seeds)), f"layers of rank {self._rank}": self.seeds.layers(round)}
-
     def learning_rates(self) -> dict[Player, float]:
         """Return the current learning rate of each player."""
-        return {player: optimizer.learning_rate for player, optimizer in self._optimizers.items()}
+        return {player: optimizer.learning_rate for player, optimizer in self.player_optimizers.items()}
 
     # --- Lightning -----------------------------------------------------------------------------------------------
 
@@ -238,32 +225,23 @@ class GAN(pl.LightningModule):
         return self
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        optimizers, schedulers = [], []
         strategy = averaging_strategy(self.trainer.strategy) if self._trainer is not None else None
-        for player, (make_optimizer, make_scheduler) in self._factories.items():
-            make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
-            try:
-                optimizers.append(make(self.player(player).parameters()))
-            except ValueError as error:  # a setting that torch doesn't take
-                raise UserError(f"optimizer.{player}: {error}") from error
-            if make_scheduler is not None:
-                schedulers.append(make_scheduler(optimizers[-1]))
-        return optimizers, schedulers
+        return make_optimizers(self._factories, self.objective.networks, strategy)
 
     def on_train_start(self) -> None:
         refuse_precision(self.trainer.precision)
         self._set_up()
         scaled = self.precision == "fp16"
-        self._optimizers = player_optimizers(self, self.objective, self.max_gradient_norm, scaled)
+        self.player_optimizers = player_optimizers(self, self.objective, self.max_gradient_norm, scaled)
         for player, state in self.saved_scalers.items():
-            self._optimizers[player].load_state_dict(state)
+            self.player_optimizers[player].load_state_dict(state)
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         if self.cuda_graphs:
             capture = CudaGraphCapture(self.device)
             captured = CapturedUpdates(self._gradients, self.objective, self.updates, self.loss_log, capture)
             self._take_gradients = captured.take
         self._training = ExitStack()
-        self._training.enter_context(self._forward.training())
+        self._training.enter_context(self.objective.forward.training())
         self.trainer.should_stop = self.round >= self.rounds
         install_fast_loop(self.trainer, self)
 
@@ -280,33 +258,19 @@ class GAN(pl.LightningModule):
         if self.sync_batch_norm and self._world_size > 1:
             for network in (self.generator, self.discriminator):
                 synchronised(network)
-        players = self.generator, self.discriminator, self.generator_ema
-        self._forward = Forward(*players, self.precision, self.device, self.compiled)
-        self.objective = Objective(
-            self._forward,
-            {"discriminator": self.discriminator, "generator": self.generator},
-            self.loss,
-            self.prior,
-            dict(cast(Any, self.regularizers.items())),
-            dict(cast(Any, self.augmentations.items())),
-            self.reduction,
-            self.refinement,
-            self.loss_log,
-        )
+        self.objective.forward = self._forward_passes()
         self._take_gradients = self._gradients
         self.progress = Progress.zeros(self.device)
         self.seeds = RunSeeds(self.seed, self.roll_backs, self._rank)
-        self._player_seeds = {player: self.seeds.of(player) for player in PLAYERS}
         if self.generator_ema is not None:
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
+
+    def _forward_passes(self) -> Forward:
+        networks = self.generator, self.discriminator, self.generator_ema
+        return Forward(*networks, self.precision, self.device, self.compiled)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         save_game(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         load_game(self, checkpoint)
-
-
-def tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the network's parameters, and its buffers."""
-    return list(network.parameters()), list(network.buffers())

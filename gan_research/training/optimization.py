@@ -1,17 +1,22 @@
 """One player's optimizer: gradients summed, averaged over ranks, clipped, and the step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-from gan_research.distributed.strategies import averaging_strategy
+from gan_research.distributed.strategies import PlayerDDPStrategy, averaging_strategy
 from gan_research.losses.base import PLAYERS, Player
 from gan_research.training.objective import Objective
 from gan_research.utils.errors import UserError
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
 class PlayerOptimizer:
@@ -80,6 +85,24 @@ class PlayerOptimizer:
     def learning_rate(self) -> float:
         """The current learning rate of the first parameter group."""
         return self.optimizer.param_groups[0]["lr"]
+
+
+def make_optimizers(
+    factories: Mapping[Player, tuple[OptimizerFactory, SchedulerFactory | None]],
+    networks: Mapping[Player, nn.Module],
+    strategy: PlayerDDPStrategy | None,
+) -> tuple[list[Optimizer], list[LRScheduler]]:
+    """Return the optimizer of each player, and the learning rate schedulers that there are."""
+    optimizers, schedulers = [], []
+    for player, (make_optimizer, make_scheduler) in factories.items():
+        make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
+        try:
+            optimizers.append(make(networks[player].parameters()))
+        except ValueError as error:  # a setting that torch doesn't take
+            raise UserError(f"optimizer.{player}: {error}") from error
+        if make_scheduler is not None:
+            schedulers.append(make_scheduler(optimizers[-1]))
+    return optimizers, schedulers
 
 
 def player_optimizers(

@@ -76,6 +76,14 @@ class Forward:
         extras = {name: extra.to(self.dtype) for name, extra in out.extras.items()}
         return DOutput(out.logits.to(self.dtype), out.features, extras)
 
+    @torch.no_grad()
+    def probe(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Return D's logits of images, in its training mode, its buffers left as they are."""
+        buffers = {name: buffer.clone() for name, buffer in self._discriminator.named_buffers()}
+        with self.autocast():
+            inputs = images.to(self.dtype), labels
+            return torch.func.functional_call(self._discriminator, buffers, inputs).logits.float()
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the context of one pass."""
         if self.precision not in AUTOCAST:

@@ -19,7 +19,7 @@ def save_game(gan: Any, checkpoint: dict[str, Any]) -> None:
         "images_seen": gan.images_seen,
         "updates": dict(gan.updates),
         "roll_backs": gan.roll_backs,
-        "steps": gan.scaler_states(),
+        "steps": {player: optimizer.state_dict() for player, optimizer in gan.player_optimizers.items()},
         "recorder": gan.loss_log.state_dict(),
     }
 

@@ -6,7 +6,7 @@ uninterrupted one drew, and nothing drawn for evaluation moves anything drawn fo
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -82,6 +82,10 @@ class RunSeeds:
         """Return the seed of a stream."""
         suffix = f" after roll-back {self.roll_backs}" if self.roll_backs else ""
         return stream_seed(self.seed, purpose + suffix, position)
+
+    def as_dict(self, players: Iterable[str], round: int) -> dict[str, int]:
+        """Return the seeds of the players' streams, and of what layers draw in the round after `round` rounds."""
+        return {**{player: self.of(player) for player in players}, f"layers of rank {self.rank}": self.layers(round)}
 
     def layers(self, round: int) -> int:
         """Return the seed of what layers, such as dropout, draw on this rank in the round after `round` rounds."""

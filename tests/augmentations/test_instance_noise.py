@@ -97,7 +97,7 @@ def test_none_is_no_noise_and_probes_have_none(game, play):
         assert torch.equal(value, silent.discriminator.state_dict()[name])
     gan = game(augmentations={"noise": InstanceNoise(0.5)})
     images = torch.randn(6, 1, 4, 4)
-    assert torch.equal(gan.probe(images, None), gan.discriminator(images).logits.detach())
+    assert torch.equal(gan.objective.forward.probe(images, None), gan.discriminator(images).logits.detach())
 
 
 @pytest.mark.parametrize(

@@ -381,7 +381,7 @@ def told_of(error, cause=None):
 def test_other_processes_write_down_their_own_errors_only(error, own, tmp_path, game, monkeypatch):
     assert is_own(error) is own
     monkeypatch.setattr(crash_report, "is_rank_zero", lambda: False)
-    monkeypatch.setattr(crash_report, "position", lambda: (3, 4))
+    monkeypatch.setattr(crash_report, "rank_and_world_size", lambda: (3, 4))
     progress = SimpleNamespace(current=SimpleNamespace(started=5, processed=4))
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress))
     trainer = SimpleNamespace(fit_loop=loop, datamodule=None)

@@ -144,7 +144,7 @@ def test_half_the_squared_norm_is_is_logged_in_both_updates(updates, game, play,
     last = "discriminator" if updates == "simultaneous" else "generator"  # whose latents G's update is made of
     expected = []
     for player in ("discriminator", last):
-        latents = Noise(stream_seed(gan.seed, player), 0, 4, 0, 4).rows("latents", gan.prior.sample)
+        latents = Noise(stream_seed(gan.seed, player), 0, 4, 0, 4).sample("latents", gan.prior.sample)
         expected.append(field.v(field.theta, real, latents.double()).square().sum().item() / 2)
     assert gan.regularizers["consensus"].weight == 10
     recorded = gan.loss_log.flush()

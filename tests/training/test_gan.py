@@ -229,7 +229,8 @@ def by_hand(gan, images, order, k, n, updates, rates, rounds, size):
     """Algorithm 1, written out for SGD and the non-saturating loss."""
     g, d, seen, made = gan.generator, gan.discriminator, 0, 0
     # with autograd's own names: latents of a player's i-th update
-    latents = lambda player, i: Noise(stream_seed(gan.seed, player), i, size, 0, size).rows("latents", gan.prior.sample)  # noqa: E731
+    noise = lambda player, i: Noise(stream_seed(gan.seed, player), i, size, 0, size)  # noqa: E731
+    latents = lambda player, i: noise(player, i).sample("latents", gan.prior.sample)  # noqa: E731
     for _ in range(rounds):
         ready = None
         for i in range(k):
@@ -318,7 +319,7 @@ def test_the_log_asks_about_whole_packs(play):
     gan = play(data=Digits(batch_size=6), rounds=2, log_every=1, discriminator=packed, resolution=8, callbacks=[log])
     assert log.latest.keys() >= {"logits/heldout", "logits/train"}
     assert [len(images) for images, _ in log._probes.values()] == [198, 255]
-    assert gan.probe(torch.randn(6, 1, 8, 8), None).shape == (2,)
+    assert gan.objective.forward.probe(torch.randn(6, 1, 8, 8), None).shape == (2,)
 
 
 def test_a_batch_that_accumulation_does_not_divide_is_refused(play):
@@ -423,7 +424,7 @@ def test_a_prior_that_does_not_fit_is_refused(game):
 
 def everything(gan):
     """All that a game's future depends on."""
-    states = [optimizer.optimizer.state_dict()["state"] for optimizer in gan._optimizers.values()]
+    states = [optimizer.optimizer.state_dict()["state"] for optimizer in gan.player_optimizers.values()]
     moments = [v for state in states for slot in state.values() for v in slot.values() if isinstance(v, torch.Tensor)]
     return weights(gan) + moments
 
@@ -505,7 +506,7 @@ def test_looking_at_a_game_leaves_it_as_it_is(generator, discriminator, ema, gam
         look()
         assert unchanged(before, surroundings(gan)), name
     before = surroundings(gan)
-    probed = gan.probe(images, None)
+    probed = gan.objective.forward.probe(images, None)
     after = surroundings(gan)
     assert probed.shape == (6,)
     assert not probed.requires_grad
@@ -531,7 +532,7 @@ def test_probe_answers_as_in_training(game):
         generator=partial(DCGANGenerator, width=4), discriminator=partial(DCGANDiscriminator, width=4), resolution=8
     ).train()
     images = torch.randn(6, 1, 8, 8)
-    probed = gan.probe(images, None)
+    probed = gan.objective.forward.probe(images, None)
     assert torch.equal(probed, gan.discriminator(images).logits.detach())  # with the batch's own statistics
 
 

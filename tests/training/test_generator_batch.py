@@ -39,7 +39,7 @@ def test_the_step_is_along_the_gradient_of_one_big_batch(game, play):
     still, moving = (partial(torch.optim.SGD, lr=lr) for lr in (0.0, rate))
     played = play(rounds=1, discriminator_optimizer=still, generator_optimizer=moving, **arguments)
     gan = game(**arguments)
-    latents = Noise(stream_seed(5, "generator"), 0, 12, 0, 12).rows("latents", gan.prior.sample)
+    latents = Noise(stream_seed(5, "generator"), 0, 12, 0, 12).sample("latents", gan.prior.sample)
     parameters = list(gan.generator.parameters())
     slopes = torch.autograd.grad(softplus(-gan.discriminator(gan.generator(latents)).logits).mean(), parameters)
     for new, old, slope in zip(played.generator.parameters(), parameters, slopes, strict=True):

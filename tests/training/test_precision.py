@@ -102,13 +102,13 @@ def test_losses_agree_with_those_of_float32_over_50_rounds(precision, play):
 
 def test_each_player_has_a_scaler_of_its_own_and_a_checkpoint_holds_both(play, tmp_path):
     gan = play(rounds=2, precision="fp16")
-    d, g = (gan._optimizers[player].scaler for player in ("discriminator", "generator"))
+    d, g = (gan.player_optimizers[player].scaler for player in ("discriminator", "generator"))
     assert d is not g
     d.update(16.0)
     assert (d.get_scale(), g.get_scale()) == (16.0, 65536.0)
     gan.trainer.save_checkpoint(tmp_path / "a.ckpt")
     again = play(rounds=2, precision="fp16", checkpoint=tmp_path / "a.ckpt")
-    assert [optimizer.scaler.get_scale() for optimizer in again._optimizers.values()] == [16.0, 65536.0]
+    assert [optimizer.scaler.get_scale() for optimizer in again.player_optimizers.values()] == [16.0, 65536.0]
 
 
 class Overflowing(Regularizer):
@@ -126,7 +126,7 @@ def test_a_step_that_overflows_is_left_out_and_the_scale_lowered(game, play):
     before = [p.clone() for p in gan.discriminator.parameters()]
     play(gan=gan)
     assert all(torch.equal(a, b) for a, b in zip(before, gan.discriminator.parameters(), strict=True))
-    assert [optimizer.scaler.get_scale() for optimizer in gan._optimizers.values()] == [32768.0, 65536.0]
+    assert [optimizer.scaler.get_scale() for optimizer in gan.player_optimizers.values()] == [32768.0, 65536.0]
     assert gan.updates == {"discriminator": 1, "generator": 1}
     assert gan.loss_log.flush()["gradient_norm/discriminator"].item() == 0.0
 
