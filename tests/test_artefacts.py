@@ -13,7 +13,7 @@ from gan_research import load
 from gan_research.checkpoints.io import open_checkpoint
 from gan_research.cli import main
 from gan_research.config.build import make
-from gan_research.config.upgrade import upgraded
+from gan_research.config.upgrade import upgraded, upgraded_protocol
 from gan_research.report.read import read
 from gan_research.reproduction.result import Result
 from gan_research.runs.auto_resume import own_run
@@ -64,6 +64,8 @@ def the_whole_run(folder):
     close(load(folder).sample(6, seed=0), np.load("samples.npz")["whole"])
     paths = folder / "history.jsonl", Path("whole.jsonl")
     for now, then in zip(*([parted(comparable(row)) for row in read_history(path)] for path in paths), strict=True):
+        for words in (now[1], then[1]):
+            words["protocol"] = upgraded_protocol(words.get("protocol") or {})
         assert now[1] == then[1]
         assert now[0] == pytest.approx(then[0], rel=1e-4, abs=1e-6)
 

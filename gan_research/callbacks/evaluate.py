@@ -29,10 +29,11 @@ class Evaluate(Periodic):
             self.evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        self.latest = self.evaluation(gan.sampler().source(self.evaluation.seed))
+        sampler = gan.sampler()
+        self.latest = self.evaluation(sampler.source(self.evaluation.seed))
         self.first = self.first or self.latest
         self.round = gan.round
-        protocol = self.evaluation.protocol(ema=gan.ema is not None).as_dict()
+        protocol = self.evaluation.protocol(ema=gan.ema is not None, sampling=sampler.description).as_dict()
         how = {"protocol": protocol, "better": self.evaluation.columns}
         log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in self.latest.items()} | how)
 

@@ -1,5 +1,6 @@
-"""Configs that earlier versions resolved, as today's version would resolve them."""
+"""Configs and protocols that earlier versions wrote, as today's version would write them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from gan_research.utils.renamed import renamed_targets
@@ -24,3 +25,8 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
             config[group] = (config[group] or {}) | {name: nodes[old_name]}
             config[old_group] = {key: node for key, node in nodes.items() if key != old_name}
     return config
+
+
+def upgraded_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an evaluation's protocol, with the fields that were added since; an empty one as it is."""
+    return {"sampling": "prior", **protocol} if protocol else {}

@@ -186,10 +186,12 @@ class Evaluation:
         ema: bool | None = True,
         batch_statistics: bool | None = False,
         sampling_seeds: Sequence[int] | None = None,
+        sampling: str | None = "prior",
     ) -> Protocol:
-        """What the numbers belong to; the caller says which generator it samples from.
+        """Return the protocol of the numbers; the caller says which generator it samples from.
 
-        `ema`: the averaged weights; `batch_statistics`: batch norm by each batch's own statistics, not running ones.
+        `ema`: the averaged weights; `batch_statistics`: batch norm by each batch's own statistics, not running ones;
+        `sampling`: the sampler's description.
         """
         self._ready()
         used = {"generated": True, "real": self._described["num_real"] != 0, "heldout": self._described["num_heldout"]}
@@ -207,6 +209,7 @@ class Evaluation:
             num_fake=self.num_samples,
             ema=ema,
             batch_statistics=batch_statistics,
+            sampling=sampling,
             sampling_seeds=seeds,
             settings={metric.name: metric.settings | self._given.get(metric.name, {}) for metric in self.metrics},
         )

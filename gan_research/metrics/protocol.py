@@ -13,11 +13,12 @@ class Protocol:
     """How a number was measured. Numbers of different protocols don't compare, and never share a column.
 
     channels: how grey pictures came to a network of colour. real_split, num_real: how many of which real samples the
-    metrics were given ("none", where they want none; no number, where a file of statistics doesn't say); the hash is of
-    the whole set. num_heldout: the same for reals that training never sees, which few metrics want. Shapes: channels x
-    height x width. fake_labels: "in turn": the classes 0, 1, ... in turn. ema, batch_statistics: of the generator; None
-    where samples come from files. sampling_seeds: of the latents, never of training. settings: those of each metric,
-    and how many real samples it was given, where it wants some.
+    metrics were given ("none", where they want none; no number, where a file of statistics doesn't say); the hash is
+    of the whole set. num_heldout: the same for reals that training never sees, which few metrics want. Shapes:
+    channels x height x width. fake_labels: "in turn": the classes 0, 1, ... in turn. ema, batch_statistics: of the
+    generator; None where samples come from files. sampling: how the sampler draws, its description. sampling_seeds:
+    of the latents, never of training. settings: those of each metric, and how many real samples it was given, where
+    it wants some.
     """
 
     extractor: str
@@ -37,6 +38,7 @@ class Protocol:
     fake_labels: str
     ema: bool | None
     batch_statistics: bool | None
+    sampling: str | None
     sampling_seeds: tuple[int, ...]
     settings: dict[str, dict[str, Any]]
 

@@ -4,10 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gan_research.config.upgrade import upgraded_protocol
 from gan_research.report.records import Record
 from gan_research.utils.errors import UserError
 
-OWN = ("ema", "batch_statistics")
+OWN = ("ema", "batch_statistics", "sampling")
 """What a protocol says of the generator: runs of one group agree on it, groups may differ in it."""
 
 
@@ -52,7 +53,8 @@ def names_of_settings(groups: Mapping[str, Sequence[Record]], metric: str) -> se
 def protocols_of(record: Record, metric: str) -> list[dict[str, Any]]:
     """The protocols, each once, by which a run's numbers of a metric were measured; of old rows, none."""
     rows = (row for row in record.rows if f"metrics/{metric}" in row and isinstance(row.get("protocol"), dict))
-    return list({json.dumps(row["protocol"], sort_keys=True): row["protocol"] for row in rows}.values())
+    protocols = [upgraded_protocol(row["protocol"]) for row in rows]
+    return list({json.dumps(protocol, sort_keys=True): protocol for protocol in protocols}.values())
 
 
 def fields_of(protocol: dict[str, Any], metric: str, shared: set[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
+from gan_research.config.upgrade import upgraded_protocol
 from gan_research.utils.errors import UserError, did_you_mean
 
 
@@ -164,6 +165,5 @@ def check_rule(rule: Rule, name: str) -> None:
 
 def mismatches(wanted: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
     """In what a protocol isn't as it has to be, in words: "num_fake is 1000, not 2500"."""
-    return [
-        f"{name} is {protocol.get(name)}, not {value}" for name, value in wanted.items() if protocol.get(name) != value
-    ]
+    known = upgraded_protocol(protocol)
+    return [f"{name} is {known.get(name)}, not {value}" for name, value in wanted.items() if known.get(name) != value]

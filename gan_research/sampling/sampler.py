@@ -19,9 +19,12 @@ BLOCK = 256
 class Sampler:
     """A generator with its prior: `sample(64, seed=0)` gives pictures, or points.
 
+    `description` names the way it draws, as part of the protocol of an evaluation: latents from the prior.
     They are drawn in evaluation mode without gradients; neither the generator nor any global random state is
     changed. Sample i is a function of (seed, i), whatever else is drawn.
     """
+
+    description = "prior"
 
     def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
         self.generator = generator

@@ -230,6 +230,7 @@ def test_protocol_names_what_was_measured(digits, classifier, as_set):
         "fake_labels": "",
         "ema": True,
         "batch_statistics": False,
+        "sampling": "prior",
         "sampling_seeds": [3],
         "settings": {"fid": {"num_real": 30}, "is": {"splits": 10}},
     }

@@ -87,7 +87,7 @@ def write_reference(options: argparse.Namespace) -> None:
         evaluation.prepare(samples.samples, device, samples.split, progress=bar.of(samples.name))
     if not is_rank_zero():
         return
-    protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=())
+    protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=(), sampling=None)
     protocol = replace(protocol, num_fake=None, settings={})  # of the real samples alone
     features = None if options.layout == "pytorch-fid" else evaluation.reference_features
     write_statistics(options.write_statistics, evaluation.reference, options.layout, protocol.as_dict(), features)

@@ -1,6 +1,6 @@
 """Generators to measure, each at one point of its training."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from gan_research.checkpoints.io import LAST, MARK, PREVIOUS, open_checkpoint, read_checkpoint
-from gan_research.metrics.evaluation import Source
 from gan_research.sampling.export import is_export, read_config
 from gan_research.sampling.load import load
+from gan_research.sampling.sampler import Sampler
 
 BEST = "best_"
 """How the name of a run's best checkpoint begins."""
@@ -50,11 +50,11 @@ class Generator:
         """Whether it is the averaged generator that is measured."""
         return bool(self.game["ema"]) and not self.raw
 
-    def source(self, device: torch.device | str) -> Callable[[int], Source]:
-        """Sampling seed -> the samples, drawn on `device`."""
+    def sampler(self, device: torch.device | str) -> Sampler:
+        """Return the sampler, which draws on `device`."""
         sampler = load(self.path, self.raw, self.allow)
         sampler.generator.to(device)
-        return sampler.source
+        return sampler
 
 
 def is_generator(path: Path) -> bool:

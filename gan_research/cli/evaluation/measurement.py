@@ -76,12 +76,12 @@ def of_generator(
     bar: ProgressBar,
 ) -> tuple[Measurement, Source]:
     """Of a generator, by these sampling seeds (none: the evaluation's own); and its samples by the first of them."""
-    source = generator.source(device)
+    sampler = generator.sampler(device)
     seeds = seeds or [evaluation.seed]
-    each = [evaluation(source(seed), bar.of(f"round {generator.round:,}, seed {seed}")) for seed in seeds]
+    each = [evaluation(sampler.source(seed), bar.of(f"round {generator.round:,}, seed {seed}")) for seed in seeds]
     measurement = Measurement(
         each,
-        evaluation.protocol(ema=generator.ema, sampling_seeds=seeds),
+        evaluation.protocol(ema=generator.ema, sampling_seeds=seeds, sampling=sampler.description),
         evaluation.columns,
         str(generator.path),
         generator.round,
@@ -89,13 +89,13 @@ def of_generator(
         generator.training_seed,
         generator.selected_by,
     )
-    return measurement, source(seeds[0])
+    return measurement, sampler.source(seeds[0])
 
 
 def of_samples(samples: Samples, evaluation: Evaluation, bar: ProgressBar) -> tuple[Measurement, Source]:
     """Of samples that lie there; and the samples."""
     numbers = evaluation(samples.samples, bar.of(samples.name))
-    protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=())
+    protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=(), sampling=None)
     if isinstance(samples.samples, StatisticsFile):
         protocol = replace(protocol, num_fake=samples.count)
     return Measurement([numbers], protocol, evaluation.columns), samples.samples
