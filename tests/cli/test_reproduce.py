@@ -155,6 +155,7 @@ HALF = "0/*/checkpoints/round_00000500.ckpt"
 ELSEWHERE = "from gan_research.runs import run; run.device_name = lambda device: 'another CPU'"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("harshly", [False, True])
 def test_killed_at_any_instant_no_seed_is_lost_or_doubled(harshly, recipes, server, tmp_path):
     """Kill it after each step that leaves something on the disk; harshly: its training, too, which else ends its round.
