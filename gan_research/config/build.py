@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.config.schema import INSTRUCTIONS, target_of
 from gan_research.data import Data
+from gan_research.data.layout import RoundLayout
 from gan_research.distributed import raise_on_all_ranks, rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy, refuse
 from gan_research.metrics import Evaluation
@@ -91,12 +92,8 @@ def build_data(config: dict[str, Any]) -> Data:
 
 def build_game(config: dict[str, Any], data: Data) -> GAN:
     """The game, its networks made for the samples of `data`, the weights a function of the seed."""
-    parts = config["accumulation"] * rank_and_world_size()[1]
-    if config["batch_size"] % parts:
-        raise UserError(
-            f"batch_size={config['batch_size']} can't be divided into {parts} parts, accumulation="
-            f"{config['accumulation']} on {rank_and_world_size()[1]} devices: make it a multiple of {parts}"
-        )
+    layout = RoundLayout(accumulation=config["accumulation"], world_size=rank_and_world_size()[1])
+    layout.check(config["batch_size"])
     num_classes = data.num_classes if config["conditional"] else 0
     if config["conditional"] and not num_classes:
         raise UserError(f"conditional=true needs classes, and {data.name} has none")
@@ -125,11 +122,7 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         ema=make(config["ema"]),
         **{key: config[key] for key in GAME if key in config},  # cuda_graphs is younger than some runs
     )
-    if config["batch_size"] // parts % gan.discriminator.packing:
-        raise UserError(
-            f"batch_size={config['batch_size']} isn't made of whole packs: choose one that devices x accumulation x "
-            f"packing = {rank_and_world_size()[1]} x {config['accumulation']} x {gan.discriminator.packing} divides"
-        )
+    layout.check(config["batch_size"], gan.discriminator.packing)
     return gan
 
 

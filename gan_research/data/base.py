@@ -1,15 +1,15 @@
 """`Data` is what all real samples are to the rest of the program, and to Lightning; `ImageData` is all pictures."""
 
 from abc import abstractmethod
-from functools import partial
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from gan_research.data.loading import Batch, ImageRounds, Rounds
-from gan_research.data.order import rank_block
+from gan_research.data.layout import RoundLayout
+from gan_research.data.loading import ALONE, Batch, ImageRounds, Rounds
 from gan_research.data.sets import SampleSet
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import to_float
@@ -38,6 +38,10 @@ class Data(pl.LightningDataModule):
         if batch_size < 1:
             raise UserError(f"batch_size={batch_size} must be at least 1")
         self.batch_size, self.seed = batch_size, seed
+        self.layout = RoundLayout()
+        """The place of this rank in a round; the game sets it before training."""
+        self.completed_rounds: Callable[[], int] = lambda: 0
+        """Returns the round from which training continues; the game sets it."""
         self._sets: tuple[SampleSet, SampleSet | None] | None = None
 
     @classmethod
@@ -91,31 +95,20 @@ class Data(pl.LightningDataModule):
         accumulation: int = 1,
     ) -> Rounds:
         """The endless rounds of real minibatches of one rank, as they are stored, from round `start` on."""
+        layout = RoundLayout(discriminator_steps, accumulation, rank, world_size)
+        return self.make_rounds(seed=self.seed, batch_size=self.batch_size, layout=layout, start=start, device=device)
+
+    def train_dataloader(self) -> Rounds:
+        """Return this rank's rounds, from the completed ones on whenever an iteration begins."""
+        trainer = self.trainer
+        assert trainer is not None, "train_dataloader belongs to a Trainer: use rounds() without one"
         return self.make_rounds(
             seed=self.seed,
             batch_size=self.batch_size,
-            discriminator_steps=discriminator_steps,
-            start=start,
-            rank=rank,
-            world_size=world_size,
-            device=device,
-            accumulation=accumulation,
-        )
-
-    def train_dataloader(self) -> Rounds:
-        """The rounds of this process, from the round at which the module stands whenever an iteration begins."""
-        trainer = self.trainer
-        assert trainer is not None, "train_dataloader belongs to a Trainer: use rounds() without one"
-        gan: Any = trainer.lightning_module
-        rounds = self.rounds(
-            discriminator_steps=gan.schedule.discriminator_steps,
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
+            layout=self.layout,
+            start=self.completed_rounds,
             device=trainer.strategy.root_device,
-            accumulation=gan.accumulation,
         )
-        rounds.start = lambda: int(gan.round)
-        return rounds
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Plain copies, where the batch is not on the device yet."""
@@ -123,15 +116,11 @@ class Data(pl.LightningDataModule):
         return Batch(batch.images.to(device, non_blocking=True), labels, batch.round)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """The batch as the players see it."""
-        trainer = self.trainer
-        if trainer is None:
-            return self.ready(batch)
-        gan: Any = trainer.lightning_module
-        return self.ready(batch, trainer.global_rank, trainer.world_size, gan.accumulation)
+        """Return the batch as the networks see it."""
+        return self.ready(batch, self.layout)
 
-    def ready(self, batch: Batch, rank: int = 0, world_size: int = 1, accumulation: int = 1) -> Batch:
-        """The batch of a rank as the players see it."""
+    def ready(self, batch: Batch, layout: RoundLayout = ALONE) -> Batch:
+        """Return the batch of a rank as the networks see it."""
         return Batch(self.to_float(batch.images), batch.labels, batch.round)
 
     def to_float(self, samples: Tensor) -> Tensor:
@@ -190,19 +179,18 @@ class ImageData(Data):
     def make_rounds(self, **share: Any) -> Rounds:
         return ImageRounds(self.train, num_workers=self.num_workers, **share)
 
-    def ready(self, batch: Batch, rank: int = 0, world_size: int = 1, accumulation: int = 1) -> Batch:
-        """The batch as the players see it. What is drawn is for the whole round, so it doesn't depend on the ranks."""
+    def ready(self, batch: Batch, layout: RoundLayout = ALONE) -> Batch:
+        """Return the batch as the networks see it; what is drawn is for the whole round, whatever the ranks."""
         images = batch.images
-        total = len(images) * world_size
-        share = partial(rank_block, steps=total // self.batch_size * accumulation, rank=rank, world_size=world_size)
+        total = len(images) * layout.world_size
         if self.flip:
-            mask = share(self._flips(batch.round, total))
+            mask = layout.own(self._flips(batch.round, total))
             mask = (mask.pin_memory() if images.is_cuda else mask).to(images.device, non_blocking=True)
             images = torch.where(mask[:, None, None, None], images.flip(-1), images)
         ready = super().ready(batch._replace(images=images))
         if self.dequantise:
             low, high = self.value_range
-            ready.images.add_(share(self._noise(batch.round, total, images)), alpha=(high - low) / 256)
+            ready.images.add_(layout.own(self._noise(batch.round, total, images)), alpha=(high - low) / 256)
         return ready
 
     def _noise(self, round: int, total: int, images: Tensor) -> Tensor:

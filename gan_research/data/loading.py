@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from gan_research.data.order import Order, rank_block
+from gan_research.data.layout import RoundLayout
+from gan_research.data.order import Order
 from gan_research.data.sets import FileSet, Read, SampleSet, TensorSet
 from gan_research.utils.errors import UserError
+
+ALONE = RoundLayout()
 
 
 class Batch(NamedTuple):
@@ -27,31 +30,19 @@ class Batch(NamedTuple):
 class Rounds(Iterable[Batch]):
     """The endless rounds of one rank, from round `start` on.
 
-    A minibatch is `accumulation` micro-batches, one after the other, and of each the rank holds one block: what
-    several ranks play together is what one rank would play, micro-batch by micro-batch. `start` may be a function: it
-    is asked whenever an iteration begins. A subclass implements `play`.
+    `start` may be a function: it is asked whenever an iteration begins. A subclass implements `play`.
     """
 
     def __init__(
         self,
         seed: int,
         batch_size: int,
-        discriminator_steps: int = 1,
+        layout: RoundLayout = ALONE,
         start: int | Callable[[], int] = 0,
-        rank: int = 0,
-        world_size: int = 1,
         device: torch.device | str = "cpu",
-        accumulation: int = 1,
     ) -> None:
-        if batch_size % (world_size * accumulation):
-            micro_batches = "" if accumulation == 1 else f" x {accumulation} micro-batches"
-            raise UserError(
-                f"batch_size={batch_size} cannot be divided among {world_size} devices{micro_batches}: "
-                f"make it a multiple of {world_size * accumulation}"
-            )
-        self.seed, self.batch_size = seed, batch_size
-        self.discriminator_steps, self.start = discriminator_steps, start
-        self.rank, self.world_size, self.accumulation = rank, world_size, accumulation
+        layout.check(batch_size)
+        self.seed, self.batch_size, self.layout, self.start = seed, batch_size, layout, start
         self.device = torch.device(device)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -60,10 +51,6 @@ class Rounds(Iterable[Batch]):
     @abstractmethod
     def play(self, start: int) -> Iterator[Batch]:
         """The rank's rounds from `start` on."""
-
-    def share(self, values: Tensor) -> Tensor:
-        """The rank's part of what a whole round holds."""
-        return rank_block(values, self.discriminator_steps * self.accumulation, self.rank, self.world_size)
 
 
 class ImageRounds(Rounds):
@@ -82,9 +69,9 @@ class ImageRounds(Rounds):
     def indices(self, start: int, device: torch.device) -> Iterator[Tensor]:
         """The samples of this rank, round by round."""
         order = Order(len(self.images), self.seed, device)
-        size = self.discriminator_steps * self.batch_size
+        size = self.layout.discriminator_steps * self.batch_size
         for round in count(start):
-            yield self.share(order.indices(round * size, (round + 1) * size))
+            yield self.layout.own(order.indices(round * size, (round + 1) * size))
 
     def _gathered(self, images: TensorSet, start: int) -> Iterator[Batch]:
         device = self.device if images.on_device else torch.device("cpu")

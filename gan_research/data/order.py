@@ -40,15 +40,3 @@ class Order:
             parts.append(self.permutation(number)[at : min(end, self.size)])
             number, at, end = number + 1, 0, end - self.size
         return torch.cat(parts)
-
-
-def rank_block(values: Tensor, steps: int, rank: int, world_size: int) -> Tensor:
-    """The part of a round that a rank holds: of each of the `steps` micro-batches in `values` its block.
-
-    values: (steps * B, ...).
-
-    Returns (steps * B / world_size, ...).
-    """
-    if world_size == 1:
-        return values
-    return values.unflatten(0, (steps, world_size, -1))[:, rank].flatten(0, 1)

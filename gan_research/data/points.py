@@ -53,10 +53,10 @@ class PointRounds(Rounds):
         self.density = density
 
     def play(self, start: int) -> Iterator[Batch]:
-        size = self.discriminator_steps * self.batch_size
+        size = self.layout.discriminator_steps * self.batch_size
         for round in count(start):
             points = self.density.sample(size, generator_for(self.seed, "points", round, self.device))
-            yield Batch(self.share(points), None, round)
+            yield Batch(self.layout.own(points), None, round)
 
 
 class FixedPointRounds(ImageRounds):

@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gan_research.augmentations import Augmentation
-from gan_research.data.base import Batch
+from gan_research.data.base import Batch, Data
+from gan_research.data.layout import RoundLayout
 from gan_research.distributed import rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy
 from gan_research.losses import AdversarialLoss
@@ -137,9 +138,8 @@ class GAN(pl.LightningModule):
         seed_layers(self.seeds.layers(self.round), self.device)
         self.loss_log.round = self.round + 1
         self.progress.set(self.round, self.images_seen, self.rounds)
-        conditional = self.generator.num_classes > 0
-        k, parts, dtype = self.schedule.discriminator_steps, self.accumulation, self.objective.forward.dtype
-        minibatches = minibatches_of(batch, k, parts, dtype, conditional)
+        conditional, dtype = self.generator.num_classes > 0, self.objective.forward.dtype
+        minibatches = minibatches_of(batch, self.layout, dtype, conditional)
         for players in self.schedule.plan(self.round):
             if "discriminator" in players:
                 minibatch = minibatches.pop(0)
@@ -171,20 +171,19 @@ class GAN(pl.LightningModule):
 
     def _noise(self, player: Player, part: int, size: int) -> Noise:
         """Return the random numbers of one micro-batch of the player's next update."""
-        start = (part * self._world_size + self._rank) * size  # of each micro-batch a rank holds one block
-        total = self._world_size * self.accumulation * size
-        where, dtype = self.updates[player], self.objective.forward.dtype
-        return Noise(self.seeds.of(player), where, total, start, start + size, self.device, dtype)
+        rows, position = self.layout.block(part, size), self.updates[player]
+        total, dtype = self.layout.parts * size, self.objective.forward.dtype
+        return Noise(self.seeds.of(player), position, total, rows.start, rows.stop, self.device, dtype)
 
     def _end_round(self, local_images: int) -> None:
-        images = local_images * self._world_size
+        images = local_images * self.layout.world_size
         self.round += 1
         self.images_seen += images
         if self.ema is not None:
             self.ema.update(*self._averaged, self.ema.decay_at(images, self.images_seen))
         for scheduler in self._schedulers:
             scheduler.step()
-        if self.device.type == "cpu" and self._world_size == 1:  # else it would wait, and the next flush finds it
+        if self.device.type == "cpu" and self.layout.world_size == 1:  # else it would wait, and the next flush finds it
             self.loss_log.check(self.round)
         if self.round >= self.rounds:
             self.trainer.should_stop = True
@@ -228,6 +227,11 @@ class GAN(pl.LightningModule):
         strategy = averaging_strategy(self.trainer.strategy) if self._trainer is not None else None
         return make_optimizers(self._factories, self.objective.networks, strategy)
 
+    def setup(self, stage: str) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, Data):
+            data.layout, data.completed_rounds = self._layout(), lambda: self.round
+
     def on_train_start(self) -> None:
         refuse_precision(self.trainer.precision)
         self._set_up()
@@ -252,18 +256,22 @@ class GAN(pl.LightningModule):
     def _set_up(self) -> None:
         """Make what follows from the networks and the device that they are on."""
         require_precision(self.precision, self.device if self._trainer is not None else None)
-        self._rank, self._world_size = rank_and_world_size()
+        self.layout = self._layout()
+        rank, world_size = self.layout.rank, self.layout.world_size
         if self.cuda_graphs:
-            require_capturable(self.precision, self.compiled, self.accumulation, self._world_size)
-        if self.sync_batch_norm and self._world_size > 1:
+            require_capturable(self.precision, self.compiled, self.accumulation, world_size)
+        if self.sync_batch_norm and world_size > 1:
             for network in (self.generator, self.discriminator):
                 synchronised(network)
         self.objective.forward = self._forward_passes()
         self._take_gradients = self._gradients
         self.progress = Progress.zeros(self.device)
-        self.seeds = RunSeeds(self.seed, self.roll_backs, self._rank)
+        self.seeds = RunSeeds(self.seed, self.roll_backs, rank)
         if self.generator_ema is not None:
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
+
+    def _layout(self) -> RoundLayout:
+        return RoundLayout(self.schedule.discriminator_steps, self.accumulation, *rank_and_world_size())
 
     def _forward_passes(self) -> Forward:
         networks = self.generator, self.discriminator, self.generator_ema

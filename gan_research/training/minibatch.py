@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gan_research.data.base import Batch
+from gan_research.data.layout import RoundLayout
 from gan_research.utils.errors import UserError
 
 
@@ -35,13 +36,12 @@ class Minibatch(NamedTuple):
             self.labels.copy_(other.labels)
 
 
-def minibatches_of(
-    batch: Batch, updates: int, parts: int, dtype: torch.dtype, conditional: bool
-) -> list[list[Minibatch]]:
-    """Split this rank's share of a round: `updates` minibatches, each of `parts` micro-batches of equal size.
+def minibatches_of(batch: Batch, layout: RoundLayout, dtype: torch.dtype, conditional: bool) -> list[list[Minibatch]]:
+    """Split this rank's share of a round into a minibatch for each update of D, in micro-batches of equal size.
 
     conditional: whether labels are wanted.
     """
+    updates, parts = layout.discriminator_steps, layout.accumulation
     images = batch.images.to(dtype).split(batch.images.shape[0] // (updates * parts))
     labels: Sequence[Tensor | None] = [None] * len(images)
     if conditional:

@@ -1,7 +1,5 @@
 """From the set to what the players see: range, flips, dequantisation, streaming, Lightning."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -9,6 +7,7 @@ import torch
 from PIL import Image
 
 from gan_research.data import Batch, Digits, ImageFolder
+from gan_research.data.layout import RoundLayout
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import to_uint8
 
@@ -83,11 +82,10 @@ def test_what_is_drawn_does_not_depend_on_ranks_and_accumulation(k, world_size, 
     b = size // world_size // accumulation
     for start in (0, 120):
         alone = data.ready(next(iter(data.rounds(k, start)))).images
+        layouts = [RoundLayout(k, accumulation, r, world_size) for r in range(world_size)]
         ranks = [
-            data.ready(
-                next(iter(data.rounds(k, start, r, world_size, accumulation=accumulation))), r, world_size, accumulation
-            ).images
-            for r in range(world_size)
+            data.ready(next(iter(data.rounds(k, start, own.rank, world_size, accumulation=accumulation))), own).images
+            for own in layouts
         ]
         joined = torch.cat([r[u * b : (u + 1) * b] for u in range(k * accumulation) for r in ranks])
         assert torch.equal(joined, alone)
@@ -166,9 +164,12 @@ class Watcher(pl.LightningModule):
     def __init__(self, round=0):
         super().__init__()
         self.automatic_optimization = False
-        self.schedule, self.accumulation = SimpleNamespace(discriminator_steps=2), 1
         self.round, self.seen = round, []
         self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def setup(self, stage):
+        data = self.trainer.datamodule
+        data.layout, data.completed_rounds = RoundLayout(discriminator_steps=2), lambda: self.round
 
     def training_step(self, batch, batch_idx):
         self.seen.append(batch)
@@ -188,7 +189,7 @@ def fit(module, data, **arguments):
         use_distributed_sampler=False,
         **arguments,
     )
-    trainer.fit(module, data)
+    trainer.fit(module, datamodule=data)
     return module.seen
 
 

@@ -63,7 +63,7 @@ def test_the_ranks_blocks_together_are_the_one_ranks_minibatches(k, world_size):
     alone = played(data.rounds(k, start=5), 1)[0].images
     ranks = [played(data.rounds(k, 5, r, world_size), 1)[0].images for r in range(world_size)]
     assert torch.equal(torch.cat([r[u * b : (u + 1) * b] for u in range(k) for r in ranks]), alone)
-    with pytest.raises(UserError, match="batch_size=8 cannot be divided among 3 devices"):
+    with pytest.raises(UserError, match="batch_size=8 can't be divided into 3 parts"):
         data.rounds(world_size=3)
 
 

@@ -323,7 +323,7 @@ def test_the_log_asks_about_whole_packs(play):
 
 
 def test_a_batch_that_accumulation_does_not_divide_is_refused(play):
-    with pytest.raises(UserError, match=r"batch_size=4 cannot be divided among 1 devices x 3 micro-batches: .* of 3"):
+    with pytest.raises(UserError, match=r"batch_size=4 can't be divided into 3 parts, accumulation=3 on 1 .* of 3"):
         play(rounds=1, batch_size=4, accumulation=3)
     with pytest.raises(UserError, match="accumulation=0: give at least 1"):
         play(rounds=1, accumulation=0)

@@ -1,0 +1,51 @@
+"""The division of a round's samples by update, micro-batch and rank."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gan_research.utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class RoundLayout:
+    """The place of one rank in a round of `discriminator_steps` minibatches, each of `accumulation` micro-batches.
+
+    Of each micro-batch a rank holds one block, so that several ranks train on what one would, micro-batch by
+    micro-batch.
+    """
+
+    discriminator_steps: int = 1
+    accumulation: int = 1
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def parts(self) -> int:
+        """The number of blocks of a minibatch, over all ranks."""
+        return self.accumulation * self.world_size
+
+    def check(self, batch_size: int, packing: int = 1) -> None:
+        """Raise a UserError unless a minibatch divides into blocks of whole packs."""
+        if batch_size % self.parts:
+            raise UserError(
+                f"batch_size={batch_size} can't be divided into {self.parts} parts, accumulation={self.accumulation} "
+                f"on {self.world_size} devices: make it a multiple of {self.parts}"
+            )
+        if batch_size // self.parts % packing:
+            raise UserError(
+                f"batch_size={batch_size} isn't made of whole packs: choose one that devices x accumulation x packing "
+                f"= {self.world_size} x {self.accumulation} x {packing} divides"
+            )
+
+    def block(self, part: int, size: int) -> range:
+        """Return the rows of a minibatch that are this rank's block, of `size` samples, of its micro-batch `part`."""
+        start = (part * self.world_size + self.rank) * size
+        return range(start, start + size)
+
+    def own(self, values: Tensor) -> Tensor:
+        """Return this rank's blocks of a whole round: (k * batch_size, ...) -> (k * batch_size / world_size, ...)."""
+        if self.world_size == 1:
+            return values
+        micro_batches = self.discriminator_steps * self.accumulation
+        return values.unflatten(0, (micro_batches, self.world_size, -1))[:, self.rank].flatten(0, 1)
