@@ -22,13 +22,14 @@ from gan_research.config.compose import (
     groups,
     of_sweep,
 )
+from gan_research.config.keys import GAME, OF_SWEEPS, PLACES
 from gan_research.utils.errors import RESUME, UserError, did_you_mean
 
 if TYPE_CHECKING:
     from gan_research.reproduction.result import Result
     from gan_research.sweeps.sweep import Sweep
 
-NOT_THE_GAME = ("output", "launcher", "logger", "tags", "pool")
+NOT_THE_GAME = (*PLACES, *OF_SWEEPS)
 """Overrides that don't make it another reproduction."""
 
 
@@ -250,10 +251,9 @@ class Reproduction:
 def changes(paper: dict[str, Any], played: dict[str, Any], followed: Sequence[str] = ()) -> list[str]:
     """Return what of the game isn't the recipe's, and, where the history of columns is judged, of its evaluations."""
     from gan_research.checkpoints.io import differences
-    from gan_research.runs.fit import CHANGEABLE
 
-    bookkeeping = CHANGEABLE - ({"rounds", "evaluate_every"} if followed else {"rounds"})
-    return [line for line in differences(paper, played) if line.partition(":")[0].partition(".")[0] not in bookkeeping]
+    counted = (*GAME, "rounds", *(("evaluate_every",) if followed else ()))
+    return [line for line in differences(paper, played) if line.partition(":")[0].partition(".")[0] in counted]
 
 
 def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> None:

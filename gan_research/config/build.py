@@ -15,6 +15,7 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment, TorchElas
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from gan_research.checkpoints.io import AtomicCheckpointIO
+from gan_research.config.keys import OF_GAN
 from gan_research.config.schema import INSTRUCTIONS, target_of
 from gan_research.data import Data
 from gan_research.data.layout import RoundLayout
@@ -28,12 +29,6 @@ from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.rng import stream_seed
 
 log = logging.getLogger(__name__)
-
-GAME = (
-    "rounds", "accumulation", "precision", "compile", "cuda_graphs", "max_gradient_norm", "sync_batch_norm",
-    "log_every", "seed",
-)  # fmt: skip
-"""Top-level keys that are arguments of `GAN` by the same name."""
 
 
 def make(node: dict[str, Any] | None, **late: Any) -> Any:
@@ -120,7 +115,7 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         generator_lr_schedule=make(config["lr_schedule"]["generator"]),
         discriminator_lr_schedule=make(config["lr_schedule"]["discriminator"]),
         ema=make(config["ema"]),
-        **{key: config[key] for key in GAME if key in config},  # cuda_graphs is younger than some runs
+        **{key: config[key] for key in OF_GAN if key in config},  # cuda_graphs is younger than some runs
     )
     layout.check(config["batch_size"], gan.discriminator.packing)
     return gan

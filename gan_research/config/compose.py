@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.checkpoints.allowlist import require_allowed
+from gan_research.config.keys import OF_SWEEPS, SEVERAL
 from gan_research.config.schema import PAPER, check, check_multirun, missing_values, target_of
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.renamed import renamed_targets
@@ -22,12 +23,6 @@ from gan_research.utils.renamed import renamed_targets
 log = logging.getLogger(__name__)
 
 AUTO = "auto"
-
-SEVERAL = ("augment", "regularizer", "logger", "watch")
-"""The groups of which any number may be chosen."""
-
-OF_SWEEPS = ("sweep", "objective", "pool")
-"""The keys of a sweep, which are no part of its runs."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_research.config.keys import keys_of
 from gan_research.report.records import Record
 
-NOISE = {
-    "seed", "output", "name", "tags", "logger", "watch", "trainer", "launcher", "best",
-    "log_every", "sample_every", "checkpoint_every", "keep_every",
-}  # fmt: skip
-"""What is no part of the game."""
+NOISE = {"seed", *keys_of("bookkeeping", "place")}
+"""Settings in which runs of one group may differ."""
 
 FEWEST = 10
 """Runs from which on the importance of settings is told."""

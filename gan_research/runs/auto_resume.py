@@ -9,9 +9,10 @@ import yaml
 
 from gan_research.checkpoints.io import has_checkpoint, rounds_played
 from gan_research.config.compose import Composition
+from gan_research.config.keys import GAME
 from gan_research.config.upgrade import upgraded
 from gan_research.distributed import is_rank_zero, on_rank_zero
-from gan_research.runs.fit import CHANGEABLE, build, fit, opened, start
+from gan_research.runs.fit import build, fit, opened, start
 from gan_research.runs.history import History
 from gan_research.runs.run import Run, job, was_played
 
@@ -68,4 +69,4 @@ def same_games(config: dict[str, Any]) -> Iterator[Run]:
 
 def game_of(config: dict[str, Any]) -> dict[str, Any]:
     """What may not differ when a run is resumed."""
-    return {key: value for key, value in config.items() if key not in CHANGEABLE}
+    return {key: value for key, value in config.items() if key in GAME}

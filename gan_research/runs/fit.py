@@ -20,6 +20,7 @@ from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import LAST, MARK, differences, open_checkpoint
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, again, compose_train
+from gan_research.config.keys import GAME, GROUPED
 from gan_research.config.upgrade import upgraded
 from gan_research.data import Data
 from gan_research.distributed import (
@@ -39,12 +40,6 @@ from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import RESUME, UserError
 from gan_research.utils.renamed import renamed_targets
-
-CHANGEABLE = {
-    "rounds", "log_every", "sample_every", "evaluate_every", "checkpoint_every", "keep_every", "best",
-    "metrics", "logger", "watch", "health", "trainer", "cuda_graphs", "launcher", "output", "name", "tags",
-}  # fmt: skip
-"""What may differ when a run is resumed; all else is the game itself."""
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """A full disk, a used-up quota, a file at its limit."""
@@ -166,22 +161,21 @@ def changed(
     config_dir = config_dir or run.config_dir
     before = compose_train(run.overrides, config_dir, allow).config
     after = compose_train(again(run.overrides, overrides), config_dir, allow).config
-    game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] not in CHANGEABLE]
+    game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] in GAME]
     if game:
         raise UserError(f"a resumed run can't play another game, start a new run for it: {'; '.join(game)}")
     return config | {key: after[key] for key in after if before.get(key) != after[key]}
 
 
 def names(composition: Composition) -> tuple[str, str]:
-    """The run's name, for people, and its group, equal for runs that differ in their seed only."""
+    """Return the run's name, for people, and its group: runs of one group differ in seed, bookkeeping and place only."""
     config, choices = composition.config, composition.choices
     networks = "-".join(dict.fromkeys([choices["generator"], choices["discriminator"]]))
     loss = "+".join([choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})])
     stem = config["name"] or "-".join([choices["experiment"] or choices["data"], networks, loss])
-    seedless = config | {"data": {k: v for k, v in config["data"].items() if k != "seed"}}
-    for key in ("seed", "output", "name", "tags", "logger", "watch", "health", "trainer", "launcher"):
-        del seedless[key]
-    digest = hashlib.blake2b(json.dumps(seedless, sort_keys=True).encode(), digest_size=3).hexdigest()
+    grouped = {key: config[key] for key in GROUPED if key in config}
+    grouped["data"] = {key: value for key, value in config["data"].items() if key != "seed"}
+    digest = hashlib.blake2b(json.dumps(grouped, sort_keys=True).encode(), digest_size=3).hexdigest()
     return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
 
 
