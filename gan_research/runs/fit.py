@@ -168,7 +168,7 @@ def changed(
 
 
 def names(composition: Composition) -> tuple[str, str]:
-    """Return the run's name, for people, and its group: runs of one group differ in seed, bookkeeping and place only."""
+    """Return the run's name, for people, and its group, of runs that differ in seed, bookkeeping and place only."""
     config, choices = composition.config, composition.choices
     networks = "-".join(dict.fromkeys([choices["generator"], choices["discriminator"]]))
     loss = "+".join([choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})])
