@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from gan_research.distributed import AnyRankFlag
+from gan_research.utils.lightning_compat import skip_signal_handlers
 from gan_research.utils.signals import ASKING
 
 
@@ -26,8 +27,7 @@ class Preemption(pl.Callback):
         self._handlers: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        # Lightning's handler of SIGTERM talks to the other processes from wherever this one is.
-        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        skip_signal_handlers(trainer)
         for number in ASKING:
             self._handlers[number] = signal.signal(number, self._note)
 

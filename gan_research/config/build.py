@@ -25,6 +25,7 @@ from gan_research.metrics import Evaluation
 from gan_research.training.checks import refuse_precision, require_contract
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
+from gan_research.utils.lightning_compat import skip_prepare_data
 from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.rng import stream_seed
 
@@ -157,8 +158,7 @@ def build_trainer(node: dict[str, Any]) -> pl.Trainer:
         advice = " Take trainer=cpu, or a host with a GPU that torch can use." if "gpu backend" in reason else ""
         raise UserError(f"trainer: {reason}{advice}") from error
     averaging_strategy(trainer.strategy)
-    # It was prepared by build_data; Lightning would wait for a lost process for 10,000 days.
-    trainer._data_connector.prepare_data = lambda: None
+    skip_prepare_data(trainer)  # build_data did it
     return trainer
 
 

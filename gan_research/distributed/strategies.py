@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from gan_research.distributed.collectives import GradientAverage, broadcast_tensors
 from gan_research.distributed.group import TIMEOUT, backend, collective, raise_on_all_ranks
 from gan_research.utils.errors import UserError
+from gan_research.utils.lightning_compat import skip_sigterm_broadcast
 
 T = TypeVar("T")
 
@@ -55,8 +56,7 @@ class PlayerDDPStrategy(DDPStrategy):
 
     def setup(self, trainer: Trainer) -> None:
         super().setup(trainer)
-        # Lightning would ask in each batch, and wait for the answer, whether a process got SIGTERM: Preemption does.
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+        skip_sigterm_broadcast(trainer)  # Preemption asks
 
     def barrier(self, name: str | None = None) -> None:
         """All processes come here before any goes on."""

@@ -150,7 +150,9 @@ class WandbFile(Search):
 
 def agent_command(config: dict[str, Any], point: Mapping[str, Any]) -> list[str]:
     """The command line that `wandb agent` runs for a point."""
-    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
+    from gan_research.utils.lightning_compat import sweep_command
+
+    create_sweep_command, create_sweep_command_args = sweep_command()
 
     macros = create_sweep_command_args({"args": {key: {"value": value} for key, value in point.items()}})
     macros |= {"env": ["/usr/bin/env"], "interpreter": ["python"], "program": [config.get("program", "")]}

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from gan_research.utils.lightning_compat import TorchDispatchMode, tree_leaves
 
 SYNCS = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "_unique2", "repeat_interleave.Tensor")
 """Operations that wait for a GPU, or copy from the host: a capture refuses them."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from gan_research.utils.lightning_compat import TorchDispatchMode, tree_flatten, tree_leaves, tree_unflatten
 
 
 class Tape(TorchDispatchMode):

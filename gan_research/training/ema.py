@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.utils.errors import UserError
+from gan_research.utils.lightning_compat import lerp_
 
 
 def tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
@@ -46,6 +47,6 @@ class EMA:
         self, average: tuple[list[Tensor], list[Tensor]], network: tuple[list[Tensor], list[Tensor]], decay: float
     ) -> None:
         """Move the (parameters, buffers) of the average towards the network's by one round."""
-        torch._foreach_lerp_(average[0], network[0], 1 - decay)
+        lerp_(average[0], network[0], 1 - decay)
         for kept, new in zip(average[1], network[1], strict=True):
             kept.copy_(new)

@@ -4,7 +4,6 @@ Of each round Lightning takes a third of a millisecond to call every hook throug
 gather what `self.log` was told and ask whether to validate. The game, and when each callback acts, stay as they are.
 """
 
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +11,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from gan_research.data.base import Data
+from gan_research.utils.lightning_compat import count_step
 
 OURS = __name__.partition(".")[0]
 
@@ -21,7 +21,7 @@ def install_fast_loop(trainer: pl.Trainer, gan: pl.LightningModule) -> None:
     if can_be_fast(trainer, gan):
         loop = trainer.fit_loop.epoch_loop
         loop.advance = FastBatchLoop(trainer, gan)  # type: ignore[assignment]
-        loop.on_advance_end = partial(end, loop)  # type: ignore[method-assign]
+        loop.on_advance_end = lambda data_fetcher: count_step(loop)  # type: ignore[method-assign]
 
 
 def can_be_fast(trainer: pl.Trainer, gan: pl.LightningModule) -> bool:
@@ -68,9 +68,3 @@ def overriding(trainer: pl.Trainer, name: str) -> list[Any]:
     """That hook of each callback which has one."""
     base = getattr(pl.Callback, name)
     return [getattr(c, name) for c in trainer.callbacks if getattr(type(c), name) is not base]  # type: ignore[attr-defined]
-
-
-def end(loop: Any, fetcher: Any) -> None:
-    """`on_advance_end` of Lightning's epoch loop."""
-    loop._batches_that_stepped += 1
-    loop._save_loggers_on_train_batch_end()

@@ -39,6 +39,7 @@ from gan_research.training.precision import Forward, Precision, require_precisio
 from gan_research.training.reduction import LatentRefinement, Reduction
 from gan_research.training.saved_state import load_game, save_game
 from gan_research.training.schedule import Schedule, Update
+from gan_research.utils.lightning_compat import has_trainer
 from gan_research.utils.rng import Noise, RunSeeds, seed_layers
 
 
@@ -224,7 +225,7 @@ class GAN(pl.LightningModule):
         return self
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        strategy = averaging_strategy(self.trainer.strategy) if self._trainer is not None else None
+        strategy = averaging_strategy(self.trainer.strategy) if has_trainer(self) else None
         return make_optimizers(self._factories, self.objective.networks, strategy)
 
     def setup(self, stage: str) -> None:
@@ -255,7 +256,7 @@ class GAN(pl.LightningModule):
 
     def _set_up(self) -> None:
         """Make what follows from the networks and the device that they are on."""
-        require_precision(self.precision, self.device if self._trainer is not None else None)
+        require_precision(self.precision, self.device if has_trainer(self) else None)
         self.layout = self._layout()
         rank, world_size = self.layout.rank, self.layout.world_size
         if self.cuda_graphs:

@@ -14,6 +14,7 @@ from gan_research.distributed.strategies import PlayerDDPStrategy, averaging_str
 from gan_research.losses.base import PLAYERS, Player
 from gan_research.training.objective import Objective
 from gan_research.utils.errors import UserError
+from gan_research.utils.lightning_compat import skip_capture_check
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
@@ -42,8 +43,7 @@ class PlayerOptimizer:
         self.average, self.max_norm, self.scaler = average, max_norm, scaler
         self._backward: Callable[..., None] = backward or Tensor.backward
         if all(p.device.type == "cpu" for p in self.parameters):
-            # Before each step torch looks whether a GPU records it in a graph: by NVML, where Lightning is imported.
-            optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
+            skip_capture_check(optimizer)
 
     def zero_grad(self) -> None:
         """Clear the gradients."""

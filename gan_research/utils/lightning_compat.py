@@ -1,0 +1,77 @@
+"""Every private name of Lightning, torch and W&B that the package uses, each behind a function of its own.
+
+A test for each fails by name when it is gone. The module lies below all rooms, as strategies, callbacks and training
+use it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+__all__ = [
+    "TorchDispatchMode",
+    "count_step",
+    "has_trainer",
+    "lerp_",
+    "skip_capture_check",
+    "skip_prepare_data",
+    "skip_signal_handlers",
+    "skip_sigterm_broadcast",
+    "sweep_command",
+    "tree_flatten",
+    "tree_leaves",
+    "tree_unflatten",
+]
+
+
+def has_trainer(module: pl.LightningModule) -> bool:
+    """Return whether a trainer is attached; `module.trainer` raises where there is none."""
+    return module._trainer is not None
+
+
+def skip_prepare_data(trainer: pl.Trainer) -> None:
+    """Let the trainer prepare no data: Lightning would wait for a lost process for 10,000 days."""
+    trainer._data_connector.prepare_data = nothing  # type: ignore[method-assign]
+
+
+def skip_signal_handlers(trainer: pl.Trainer) -> None:
+    """Let the trainer handle no signals: its handler of SIGTERM talks to other ranks from wherever this one is."""
+    trainer._signal_connector.register_signal_handlers = nothing  # type: ignore[method-assign]
+
+
+def skip_sigterm_broadcast(trainer: pl.Trainer) -> None:
+    """Let the trainer not ask in each batch, and wait for the answer, whether a rank got SIGTERM."""
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = nothing  # type: ignore[method-assign]
+
+
+def count_step(epoch_loop: Any) -> None:
+    """Do what `on_advance_end` of Lightning's epoch loop does where there is no validation."""
+    epoch_loop._batches_that_stepped += 1
+    epoch_loop._save_loggers_on_train_batch_end()
+
+
+def skip_capture_check(optimizer: Optimizer) -> None:
+    """Let an optimizer not ask before each step, by NVML, whether a GPU records it in a graph."""
+    optimizer._accelerator_graph_capture_health_check = nothing  # type: ignore[method-assign]
+
+
+def lerp_(tensors: list[Tensor], ends: list[Tensor], weight: float) -> None:
+    """Move each tensor in place towards its end by the share `weight` of the way, in one call."""
+    torch._foreach_lerp_(tensors, ends, weight)
+
+
+def sweep_command() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return W&B's functions that make an agent's command, and its arguments, for a point of a sweep."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args  # takes seconds to import
+
+    return create_sweep_command, create_sweep_command_args
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """Do nothing."""
