@@ -93,7 +93,7 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
     gan = build_game(config, data)  # for its networks, optimizers and schedules only
     G, D, average = gan.generator, gan.discriminator, gan.generator_ema
     parameters_d, parameters_g = list(D.parameters()), list(G.parameters())
-    (make_d, schedule_d), (make_g, schedule_g) = gan._factories["discriminator"], gan._factories["generator"]
+    (make_d, schedule_d), (make_g, schedule_g) = gan.player_optimizers.factories.values()
     optimizer_d, optimizer_g = make_d(parameters_d), make_g(parameters_g)
     for optimizer in (optimizer_d, optimizer_g):  # costs nothing where Lightning, which the loop has no use for, isn't
         optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]

@@ -119,7 +119,7 @@ def refuse_diverged(gan: GAN) -> None:
     gan.loss_log.check(gan.round)
     players: tuple[Player, ...] = ("discriminator", "generator")
     for player in players:
-        if not torch.stack([p.isfinite().all() for p in gan.player(player).parameters()]).all():
+        if not torch.stack([p.isfinite().all() for p in gan.objective.networks[player].parameters()]).all():
             raise Diverged(f"round {gan.round}: the {player}'s weights aren't finite, training stopped", gan.round)
 
 

@@ -73,7 +73,7 @@ def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int
         "stream_seeds": lambda: gan.seeds.as_dict(PLAYERS, round - 1),
         "reals": lambda: reals(trainer, gan, round),
         "due": lambda: {player: due(gan, player, round) for player in gan.updates},
-        "learning_rates": gan.learning_rates,
+        "learning_rates": gan.player_optimizers.learning_rates,
         "checkpoint": lambda: last if last.is_file() else None,
         "rank": lambda: rank_and_world_size()[0],
         "world_size": lambda: rank_and_world_size()[1],

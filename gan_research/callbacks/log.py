@@ -72,7 +72,7 @@ class Log(pl.Callback):
             for name in [name for name in values if name.startswith("logits/")]:
                 row[name.replace("logits", "probability")] = values[name].sigmoid().mean().item()
         row |= accuracy(gan.loss, values)
-        row |= {f"lr/{player}": rate for player, rate in gan.learning_rates().items()}
+        row |= {f"lr/{player}": rate for player, rate in gan.player_optimizers.learning_rates().items()}
         row = all_reduce_means(row)
         for judge in self.judges:
             row |= judge(gan, row)

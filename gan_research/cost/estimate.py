@@ -170,7 +170,7 @@ def assembled(
         rounds=rounds,
         kimg=rounds * steps["discriminator"] * config["batch_size"] / 1000,
         updates={player: rounds * count for player, count in steps.items()},
-        parameters={player: parameters_of(gan.player(player)) for player in steps},
+        parameters={player: parameters_of(gan.objective.networks[player]) for player in steps},
         flops=flops_of(meter.kinds, counts),
         bytes=meter.bytes
         | {"backward": max(c.saved_bytes for k, c in zip(meter.kinds, counts, strict=True) if k.share)},

@@ -38,10 +38,13 @@ class RoundLayout:
                 f"= {self.world_size} x {self.accumulation} x {packing} divides"
             )
 
-    def block(self, part: int, size: int) -> range:
-        """Return the rows of a minibatch that are this rank's block, of `size` samples, of its micro-batch `part`."""
+    def block(self, part: int, size: int) -> tuple[int, int, int]:
+        """Return a minibatch's size, and the first row and the end of this rank's block of micro-batch `part`.
+
+        size: samples of a block.
+        """
         start = (part * self.world_size + self.rank) * size
-        return range(start, start + size)
+        return self.parts * size, start, start + size
 
     def own(self, values: Tensor) -> Tensor:
         """Return this rank's blocks of a whole round: (k * batch_size, ...) -> (k * batch_size / world_size, ...)."""

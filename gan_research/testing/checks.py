@@ -140,7 +140,7 @@ def check_other_player(case: Case) -> None:
                 continue
             game.zero_grad()
             loss.backward(retain_graph=True)
-            opponent = game.player(OPPONENT[player])
+            opponent = game.objective.networks[OPPONENT[player]]
             touched = [name for name, p in opponent.named_parameters() if p.grad is not None]
             assert not touched, f"{names(case)}: the {player}'s loss gives {touched[0]} of its opponent a gradient"
 
@@ -309,7 +309,7 @@ def captured() -> Iterator[None]:
         return torch.eye(num_classes, dtype=labels.dtype)[labels]
 
     with (
-        mock.patch("gan_research.training.gan.CudaGraphCapture", RecordedCapture.on),
+        mock.patch("gan_research.training.cuda_graphs.CudaGraphCapture", RecordedCapture.on),
         mock.patch("torch.nn.functional.one_hot", one_hot),
     ):
         yield

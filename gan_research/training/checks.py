@@ -11,6 +11,7 @@ from gan_research.networks import Discriminator, Generator
 from gan_research.networks.heads import Head
 from gan_research.regularizers import Regularizer
 from gan_research.sampling.priors import Prior
+from gan_research.training.cuda_graphs import require_capturable
 from gan_research.training.precision import require_precision
 from gan_research.training.reduction import LatentRefinement, Reduction
 from gan_research.utils.errors import UserError
@@ -66,6 +67,8 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         raise UserError(f"max_gradient_norm={norm}: give a positive one, or null")
     if (accumulation := arguments["accumulation"]) < 1:
         raise UserError(f"accumulation={accumulation}: give at least 1")
+    if arguments["cuda_graphs"]:
+        require_capturable(arguments["precision"], arguments["compile"], accumulation)
     check_shapes(arguments["generator"], arguments["discriminator"], arguments["prior"])
 
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Size, Tensor, nn
 
+from gan_research.distributed import rank_and_world_size
 from gan_research.losses.base import Player
-from gan_research.training.loss_log import LossLog
 from gan_research.training.minibatch import Minibatch
 from gan_research.training.objective import Objective
 from gan_research.training.schedule import Update
@@ -27,12 +27,14 @@ WARM_UP = 3
 Sample = Callable[[int, torch.Generator], Tensor]
 
 
-def require_capturable(precision: str, compiled: bool, accumulation: int, world_size: int) -> None:
+def require_capturable(
+    precision: str = "32", compile: bool = False, accumulation: int = 1, world_size: int = 1
+) -> None:
     """Raise a UserError with the first setting that a captured update can't follow."""
     misfits = {
         f"accumulation={accumulation}": accumulation > 1,
         f"precision={precision}": precision == "fp16",  # its scale is found while training
-        "compile=true": compiled,
+        "compile=true": compile,
         f"{world_size} processes": world_size > 1,
     }
     for misfit, there in misfits.items():
@@ -138,7 +140,8 @@ class CapturedUpdates:
     A kind is whose update it is, the penalties that are due, whether the round ends a logging interval, and the shape
     of the samples. All else that an update depends on (weights, buffers, samples, noise, progress) is read in place.
 
-    gradients: (players, minibatch, noise) -> None; adds to gradients that are None before, and logs terms.
+    gradients: (players, minibatch, noise) -> None; adds to gradients that are None before, and logs terms of
+        `objective`.
     updates: optimizer steps of each player so far.
     """
 
@@ -147,11 +150,12 @@ class CapturedUpdates:
         gradients: Callable[[Update, Minibatch, Noise], None],
         objective: Objective,
         updates: Mapping[Player, int],
-        log: LossLog,
-        capture: Capture,
+        device: torch.device,
     ) -> None:
+        require_capturable(world_size=rank_and_world_size()[1])
         self._gradients, self._objective, self._updates = gradients, objective, updates
-        self._log, self._capture = log, capture
+        assert objective.log is not None
+        self._log, self._capture = objective.log, CudaGraphCapture(device)
         self._kinds: dict[Any, CapturedUpdate] = {}
 
     def take(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:

@@ -5,8 +5,8 @@ from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
-from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from gan_research.augmentations import Augmentation
@@ -14,27 +14,20 @@ from gan_research.data.base import Batch, Data
 from gan_research.data.layout import RoundLayout
 from gan_research.distributed import rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy
-from gan_research.losses import AdversarialLoss
-from gan_research.losses.base import PLAYERS, Player
+from gan_research.losses.base import PLAYERS, AdversarialLoss, Player
 from gan_research.networks import Discriminator, Generator
 from gan_research.networks.batch_norm import agree_on_buffers, synchronised
 from gan_research.regularizers import Progress, Regularizer
 from gan_research.sampling.priors import Prior
 from gan_research.sampling.sampler import Sampler
 from gan_research.training.checks import check_arguments, check_objective, refuse_precision
-from gan_research.training.cuda_graphs import CapturedUpdates, CudaGraphCapture, require_capturable
+from gan_research.training.cuda_graphs import CapturedUpdates
 from gan_research.training.ema import EMA, tensors
 from gan_research.training.fast_loop import install_fast_loop
 from gan_research.training.loss_log import LossLog
 from gan_research.training.minibatch import Minibatch, minibatches_of
 from gan_research.training.objective import Objective
-from gan_research.training.optimization import (
-    OptimizerFactory,
-    PlayerOptimizer,
-    SchedulerFactory,
-    make_optimizers,
-    player_optimizers,
-)
+from gan_research.training.optimization import OptimizerFactory, PlayerOptimizers, SchedulerFactory
 from gan_research.training.precision import Forward, Precision, require_precision
 from gan_research.training.reduction import LatentRefinement, Reduction
 from gan_research.training.saved_state import load_game, save_game
@@ -65,6 +58,10 @@ class GAN(pl.LightningModule):
     max_gradient_norm: a player's gradients of a larger L2 norm are scaled down to it.
     sync_batch_norm: on several devices, batch normalization over the samples of all of them.
     log_every: rounds between two entries of the log.
+
+    It counts completed rounds (`round`), the real images that the discriminator has seen, over all devices
+    (`images_seen`), the optimizer steps of each player (`updates`), and how often training went back to a checkpoint
+    because it had diverged (`roll_backs`). `resumed` says whether training continues from a checkpoint.
     """
 
     def __init__(
@@ -102,33 +99,20 @@ class GAN(pl.LightningModule):
         self.regularizers, self.augmentations = nn.ModuleDict(regularizers or {}), nn.ModuleDict(augmentations or {})
         self.rounds, self.accumulation, self.seed = rounds, accumulation, seed
         self.precision, self.compiled, self.cuda_graphs = precision, compile, cuda_graphs
-        self.max_gradient_norm, self.sync_batch_norm = max_gradient_norm, sync_batch_norm
-        self.loss_log = LossLog(log_every)
-
-        self.round = 0
-        """Completed rounds."""
-        self.images_seen = 0
-        """Real images that the discriminator has seen, over all devices."""
+        self.sync_batch_norm, self.loss_log = sync_batch_norm, LossLog(log_every)
+        self.round, self.images_seen, self.roll_backs, self.resumed = 0, 0, 0, False
         self.updates: dict[Player, int] = dict.fromkeys(PLAYERS, 0)
-        """Optimizer steps of each player."""
-        self.roll_backs = 0
-        """How often training went back to a checkpoint because it had diverged; other latents are drawn after each."""
-        self.resumed = False
-        """Whether training continues from a checkpoint."""
-
-        self._factories: dict[Player, tuple[OptimizerFactory, SchedulerFactory | None]] = {
+        factories: dict[Player, tuple[OptimizerFactory, SchedulerFactory | None]] = {
             "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
             "generator": (generator_optimizer, generator_lr_schedule),
         }
-        self.player_optimizers: dict[Player, PlayerOptimizer] = {}
-        self.saved_scalers: dict[Player, dict[str, Any]] = {}
-        """The state of each player's gradient scaler in the checkpoint that training resumes from."""
+        self.player_optimizers = PlayerOptimizers(factories, max_gradient_norm, scaled=precision == "fp16")
         self._agreed_at = -1
         if precision == "64":
             self.double()
         networks: dict[Player, nn.Module] = {"discriminator": discriminator, "generator": generator}
-        components = regularizers or {}, augmentations or {}, reduction, refinement
-        self.objective = Objective(self._forward_passes(), networks, loss, prior, *components, log=self.loss_log)
+        parts = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement, self.loss_log
+        self.objective = Objective(self._forward_passes(), networks, *parts)
         self._set_up()
         check_objective(self.objective, self.schedule.generator_batch_multiple, accumulation)
 
@@ -172,9 +156,8 @@ class GAN(pl.LightningModule):
 
     def _noise(self, player: Player, part: int, size: int) -> Noise:
         """Return the random numbers of one micro-batch of the player's next update."""
-        rows, position = self.layout.block(part, size), self.updates[player]
-        total, dtype = self.layout.parts * size, self.objective.forward.dtype
-        return Noise(self.seeds.of(player), position, total, rows.start, rows.stop, self.device, dtype)
+        rows, dtype = self.layout.block(part, size), self.objective.forward.dtype
+        return Noise(self.seeds.of(player), self.updates[player], *rows, self.device, dtype)
 
     def _end_round(self, local_images: int) -> None:
         images = local_images * self.layout.world_size
@@ -191,10 +174,6 @@ class GAN(pl.LightningModule):
 
     # --- the networks --------------------------------------------------------------------------------------------
 
-    def player(self, player: Player) -> nn.Module:
-        """Return the network of `player`."""
-        return self.objective.networks[player]
-
     @property
     def kimg(self) -> float:
         """Thousands of real images that the discriminator has seen."""
@@ -202,19 +181,14 @@ class GAN(pl.LightningModule):
 
     def sampler(self) -> Sampler:
         """Return a sampler of the averaged generator, or of the generator itself where there is no average."""
-        return Sampler(
-            self.objective.forward.sampled, self.prior, self.generator.num_classes, self.generator.value_range
-        )
+        g = self.generator
+        return Sampler(self.objective.forward.sampled, self.prior, g.num_classes, g.value_range)
 
     def agree_on_buffers(self) -> None:
         """Make buffers equal on all ranks, before any of them shows or saves the networks; once a round."""
         if self._agreed_at != self.round:
             self._agreed_at = self.round
             agree_on_buffers(self)
-
-    def learning_rates(self) -> dict[Player, float]:
-        """Return the current learning rate of each player."""
-        return {player: optimizer.learning_rate for player, optimizer in self.player_optimizers.items()}
 
     # --- Lightning -----------------------------------------------------------------------------------------------
 
@@ -224,9 +198,9 @@ class GAN(pl.LightningModule):
             self.generator_ema.eval()
         return self
 
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         strategy = averaging_strategy(self.trainer.strategy) if has_trainer(self) else None
-        return make_optimizers(self._factories, self.objective.networks, strategy)
+        return self.player_optimizers.make(self.objective.networks, strategy)
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
@@ -236,15 +210,10 @@ class GAN(pl.LightningModule):
     def on_train_start(self) -> None:
         refuse_precision(self.trainer.precision)
         self._set_up()
-        scaled = self.precision == "fp16"
-        self.player_optimizers = player_optimizers(self, self.objective, self.max_gradient_norm, scaled)
-        for player, state in self.saved_scalers.items():
-            self.player_optimizers[player].load_state_dict(state)
+        self.player_optimizers.attach(self, self.objective)
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         if self.cuda_graphs:
-            capture = CudaGraphCapture(self.device)
-            captured = CapturedUpdates(self._gradients, self.objective, self.updates, self.loss_log, capture)
-            self._take_gradients = captured.take
+            self._take_gradients = CapturedUpdates(self._gradients, self.objective, self.updates, self.device).take
         self._training = ExitStack()
         self._training.enter_context(self.objective.forward.training())
         self.trainer.should_stop = self.round >= self.rounds
@@ -258,16 +227,12 @@ class GAN(pl.LightningModule):
         """Make what follows from the networks and the device that they are on."""
         require_precision(self.precision, self.device if has_trainer(self) else None)
         self.layout = self._layout()
-        rank, world_size = self.layout.rank, self.layout.world_size
-        if self.cuda_graphs:
-            require_capturable(self.precision, self.compiled, self.accumulation, world_size)
-        if self.sync_batch_norm and world_size > 1:
-            for network in (self.generator, self.discriminator):
-                synchronised(network)
+        if self.sync_batch_norm and self.layout.world_size > 1:
+            synchronised(nn.ModuleList([self.generator, self.discriminator]))
         self.objective.forward = self._forward_passes()
         self._take_gradients = self._gradients
         self.progress = Progress.zeros(self.device)
-        self.seeds = RunSeeds(self.seed, self.roll_backs, rank)
+        self.seeds = RunSeeds(self.seed, self.roll_backs, self.layout.rank)
         if self.generator_ema is not None:
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
 

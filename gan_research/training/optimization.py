@@ -87,45 +87,65 @@ class PlayerOptimizer:
         return self.optimizer.param_groups[0]["lr"]
 
 
-def make_optimizers(
-    factories: Mapping[Player, tuple[OptimizerFactory, SchedulerFactory | None]],
-    networks: Mapping[Player, nn.Module],
-    strategy: PlayerDDPStrategy | None,
-) -> tuple[list[Optimizer], list[LRScheduler]]:
-    """Return the optimizer of each player, and the learning rate schedulers that there are."""
-    optimizers, schedulers = [], []
-    for player, (make_optimizer, make_scheduler) in factories.items():
-        make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
-        try:
-            optimizers.append(make(networks[player].parameters()))
-        except ValueError as error:  # a setting that torch doesn't take
-            raise UserError(f"optimizer.{player}: {error}") from error
-        if make_scheduler is not None:
-            schedulers.append(make_scheduler(optimizers[-1]))
-    return optimizers, schedulers
+class PlayerOptimizers(dict[Player, PlayerOptimizer]):
+    """Both players' optimizers by player, once training has begun.
 
-
-def player_optimizers(
-    module: pl.LightningModule, objective: Objective, max_norm: float | None, scaled: bool
-) -> dict[Player, PlayerOptimizer]:
-    """Return the optimizer of each player, for the strategy of the module's trainer.
-
-    scaled: whether losses are scaled up, as float16 needs.
+    factories: parameters -> optimizer and optimizer -> scheduler, or None, of each player.
+    max_norm: as in `PlayerOptimizer`. scaled: whether losses are scaled up, as float16 needs.
     """
-    trainer = module.trainer
-    strategy = averaging_strategy(trainer.strategy)
-    wrapped = trainer.world_size > 1 and strategy is None  # Lightning's wrapper averages in each backward
-    found = {}
-    for player, optimizer in zip(PLAYERS, trainer.optimizers, strict=True):
-        if wrapped and objective.crosses_players[player]:
-            raise UserError("trainer=ddp_lightning can't average gradients in both players: take trainer=ddp")
-        parameters = list(objective.networks[player].parameters())
-        found[player] = PlayerOptimizer(
-            optimizer,  # torch's own: Lightning's wrapper costs a sixth of a small round and only counts
-            parameters,
-            average=strategy.gradient_average(player, parameters) if strategy else None,
-            backward=module.manual_backward if wrapped else None,
-            max_norm=max_norm,
-            scaler=torch.amp.GradScaler(module.device.type) if scaled else None,
-        )
-    return found
+
+    def __init__(
+        self,
+        factories: Mapping[Player, tuple[OptimizerFactory, SchedulerFactory | None]],
+        max_norm: float | None = None,
+        scaled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.factories, self.max_norm, self.scaled = {p: factories[p] for p in PLAYERS}, max_norm, scaled
+        self._loaded: Mapping[Player, dict[str, Any]] = {}
+
+    def make(
+        self, networks: Mapping[Player, nn.Module], strategy: PlayerDDPStrategy | None
+    ) -> tuple[list[Optimizer], list[LRScheduler]]:
+        """Return the optimizer of each player, and the learning rate schedulers that there are."""
+        optimizers, schedulers = [], []
+        for player, (make_optimizer, make_scheduler) in self.factories.items():
+            make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
+            try:
+                optimizers.append(make(networks[player].parameters()))
+            except ValueError as error:  # a setting that torch doesn't take
+                raise UserError(f"optimizer.{player}: {error}") from error
+            if make_scheduler is not None:
+                schedulers.append(make_scheduler(optimizers[-1]))
+        return optimizers, schedulers
+
+    def attach(self, module: pl.LightningModule, objective: Objective) -> None:
+        """Take the optimizers of the module's trainer, and average gradients as its strategy does."""
+        trainer = module.trainer
+        strategy = averaging_strategy(trainer.strategy)
+        wrapped = trainer.world_size > 1 and strategy is None  # Lightning's wrapper averages in each backward
+        for player, optimizer in zip(PLAYERS, trainer.optimizers, strict=True):
+            if wrapped and objective.crosses_players[player]:
+                raise UserError("trainer=ddp_lightning can't average gradients in both players: take trainer=ddp")
+            parameters = list(objective.networks[player].parameters())
+            self[player] = PlayerOptimizer(
+                optimizer,  # torch's own: Lightning's wrapper costs a sixth of a small round and only counts
+                parameters,
+                average=strategy.gradient_average(player, parameters) if strategy else None,
+                backward=module.manual_backward if wrapped else None,
+                max_norm=self.max_norm,
+                scaler=torch.amp.GradScaler(module.device.type) if self.scaled else None,
+            )
+            self[player].load_state_dict(self._loaded.get(player, {}))
+
+    def learning_rates(self) -> dict[Player, float]:
+        """Return the current learning rate of each player."""
+        return {player: optimizer.learning_rate for player, optimizer in self.items()}
+
+    def state_dict(self) -> dict[Player, dict[str, Any]]:
+        """Return the states of the gradient scalers."""
+        return {player: optimizer.state_dict() for player, optimizer in self.items()}
+
+    def load_state_dict(self, state: Mapping[Player, dict[str, Any]]) -> None:
+        """Load the states of the gradient scalers when the optimizers are attached."""
+        self._loaded = state

@@ -19,7 +19,7 @@ def save_game(gan: Any, checkpoint: dict[str, Any]) -> None:
         "images_seen": gan.images_seen,
         "updates": dict(gan.updates),
         "roll_backs": gan.roll_backs,
-        "steps": {player: optimizer.state_dict() for player, optimizer in gan.player_optimizers.items()},
+        "steps": gan.player_optimizers.state_dict(),
         "recorder": gan.loss_log.state_dict(),
     }
 
@@ -31,7 +31,7 @@ def load_game(gan: Any, checkpoint: dict[str, Any]) -> None:
     gan.round, gan.images_seen = saved["round"], saved["images_seen"]
     gan.updates.update(saved["updates"])
     gan.roll_backs = saved.get("roll_backs", 0)
-    gan.saved_scalers = saved.get("steps", {})
+    gan.player_optimizers.load_state_dict(saved.get("steps", {}))
     gan.loss_log.load_state_dict(saved["recorder"])
     gan.resumed = True
     state = checkpoint["state_dict"]

@@ -35,7 +35,7 @@ class Field:
     """v(theta) and its Jacobian, theta all parameters of D and then of G in one float64 vector."""
 
     def __init__(self, gan):
-        self.gan, self.networks = gan, {p: gan.player(p) for p in ("discriminator", "generator")}
+        self.gan, self.networks = gan, {p: gan.objective.networks[p] for p in ("discriminator", "generator")}
         self.size = sum(p.numel() for p in gan.discriminator.parameters())
         self.theta = torch.cat([p.detach().double().flatten() for n in self.networks.values() for p in n.parameters()])
 
@@ -102,7 +102,7 @@ def test_no_gradient_leaks_to_the_other_player(updates, every, game, play):
     frozen = gan.discriminator.body[0].bias.requires_grad_(False)
     gathered = Counter()
     for player in gan.updates:
-        for name, parameter in gan.player(player).named_parameters():
+        for name, parameter in gan.objective.networks[player].named_parameters():
             if parameter.requires_grad:
                 count = lambda p, key=(player, name): gathered.update([key])  # noqa: E731
                 parameter.register_post_accumulate_grad_hook(count)

@@ -234,7 +234,7 @@ class Trail:
         self.gan = game(
             loss=NoLoss(), regularizers={f"pull{i}": pull for i, pull in enumerate(pulls)}, rounds=8, **arguments
         )
-        network = self.gan.player(player)
+        network = self.gan.objective.networks[player]
         for pull in pulls:
             pull.follow(network)
         self.bias = network.body[0].bias

@@ -324,7 +324,7 @@ class Spoil(pl.Callback):
 
     def on_train_batch_end(self, trainer, gan, *args):
         if gan.round == self.after:
-            for parameter in gan.player(self.player).parameters():
+            for parameter in gan.objective.networks[self.player].parameters():
                 parameter.data.fill_(math.nan)
 
 

@@ -84,7 +84,7 @@ def captures(monkeypatch):
     """The tapes that games on the CPU make."""
     made = []
     monkeypatch.setattr(
-        "gan_research.training.gan.CudaGraphCapture", lambda device: made.append(RecordedCapture()) or made[-1]
+        "gan_research.training.cuda_graphs.CudaGraphCapture", lambda device: made.append(RecordedCapture()) or made[-1]
     )
     one_hot = torch.nn.functional.one_hot  # on a GPU torch doesn't look at the labels
     monkeypatch.setattr("torch.nn.functional.one_hot", lambda y, n: torch.eye(n, dtype=y.dtype)[y])

@@ -338,13 +338,15 @@ def test_learning_rates_step_once_a_round(play):
         discriminator_lr_schedule=partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5),
         generator_lr_schedule=partial(torch.optim.lr_scheduler.StepLR, step_size=3, gamma=0.1),
     )
-    assert gan.learning_rates() == pytest.approx({"discriminator": 0.1 * 0.5**4, "generator": 0.02}, rel=1e-9)
+    rates = gan.player_optimizers.learning_rates()
+    assert rates == pytest.approx({"discriminator": 0.1 * 0.5**4, "generator": 0.02}, rel=1e-9)
 
 
 def test_a_schedule_for_one_player_leaves_the_other_alone(play):
     decay = partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)
     gan = play(rounds=3, generator_lr_schedule=decay)
-    assert gan.learning_rates() == pytest.approx({"discriminator": 0.05, "generator": 0.05 / 8}, rel=1e-9)
+    rates = gan.player_optimizers.learning_rates()
+    assert rates == pytest.approx({"discriminator": 0.05, "generator": 0.05 / 8}, rel=1e-9)
 
 
 class NeedsReal(NonSaturating):
@@ -605,7 +607,7 @@ def test_a_resumed_game_equals_the_uninterrupted_one_bit_for_bit(generator, disc
     assert resumed.resumed
     assert not whole.resumed
     assert (resumed.round, resumed.images_seen, resumed.updates) == (9, 9 * 8 * k, whole.updates)
-    assert resumed.learning_rates() == whole.learning_rates()
+    assert resumed.player_optimizers.learning_rates() == whole.player_optimizers.learning_rates()
     assert equal(everything(whole), everything(resumed))
     assert list(first.rows) == [5]
     assert second.rows == {round: row for round, row in first.rows.items() if round > cut}
@@ -817,7 +819,9 @@ class FirstGradients(pl.Callback):
     def _keep(self, gan, optimizer, *args):
         if not self.gradients:
             for player in ("discriminator", "generator"):
-                self.gradients[player] = [p.grad.clone() for p in gan.player(player).parameters() if p.grad is not None]
+                self.gradients[player] = [
+                    p.grad.clone() for p in gan.objective.networks[player].parameters() if p.grad is not None
+                ]
 
     def on_train_end(self, trainer, gan):
         self.handle.remove()
