@@ -17,8 +17,8 @@ from gan_research.config.upgrade import upgraded, upgraded_protocol
 from gan_research.report.read import read
 from gan_research.reproduction.result import Result
 from gan_research.runs.auto_resume import own_run
-from gan_research.runs.files import comparable, read_history
 from gan_research.sweeps.sweep import Sweep
+from gan_research.utils.run_folder import comparable, read_history
 
 VERSIONS = sorted(path for path in (Path(__file__).parent / "artefacts").iterdir() if path.is_dir())
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gan_research.cli import main
-from gan_research.runs.files import read_history
+from gan_research.utils.run_folder import read_history
 
 
 @pytest.mark.long

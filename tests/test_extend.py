@@ -11,8 +11,8 @@ import torch
 from gan_research.cli import main
 from gan_research.config.build import component
 from gan_research.config.compose import choice
-from gan_research.runs.files import read_history
 from gan_research.testing import check_component
+from gan_research.utils.run_folder import read_history
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "extend.md").read_text()
 FILES = dict(re.findall(r"```(?:python|yaml) title=(\S+)\n(.*?)```", PAGE, re.DOTALL))

@@ -1,6 +1,7 @@
 """What watches the game: log, health, sample grids, evaluation, progress, checkpoints."""
 
 from gan_research.callbacks.base import Periodic
+from gan_research.callbacks.blackboard import Blackboard
 from gan_research.callbacks.checkpoint import Checkpoints
 from gan_research.callbacks.evaluate import Evaluate
 from gan_research.callbacks.health import Health
@@ -9,4 +10,14 @@ from gan_research.callbacks.preemption import Preemption
 from gan_research.callbacks.progress import ProgressBar
 from gan_research.callbacks.samples import SampleGrid
 
-__all__ = ["Checkpoints", "Evaluate", "Health", "Log", "Periodic", "Preemption", "ProgressBar", "SampleGrid"]
+__all__ = [
+    "Blackboard",
+    "Checkpoints",
+    "Evaluate",
+    "Health",
+    "Log",
+    "Periodic",
+    "Preemption",
+    "ProgressBar",
+    "SampleGrid",
+]

@@ -10,13 +10,12 @@ import pytorch_lightning as pl
 import torch
 
 from gan_research.callbacks.base import Periodic
-from gan_research.callbacks.evaluate import Evaluate
-from gan_research.callbacks.preemption import Preemption
-from gan_research.checkpoints.io import LAST, PREVIOUS
+from gan_research.callbacks.blackboard import Blackboard
 from gan_research.distributed import raise_on_all_ranks
 from gan_research.losses import Player
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
+from gan_research.utils.run_folder import LAST, PREVIOUS, of_round
 
 
 class Checkpoints(Periodic):
@@ -26,7 +25,7 @@ class Checkpoints(Periodic):
 
     config: what the run was made of, kept in each checkpoint.
     keep_every: rounds between two checkpoints that are kept for good, as round_N.ckpt (a multiple of `every`).
-    best: the metric of `evaluate` by whose best value best_METRIC.ckpt is chosen. A number reported of that checkpoint
+    best: the metric by whose best value best_METRIC.ckpt is chosen. A number reported of that checkpoint
         was selected by this rule.
     """
 
@@ -35,20 +34,18 @@ class Checkpoints(Periodic):
         folder: Path,
         every: int,
         config: dict[str, Any] | None = None,
-        evaluate: Evaluate | None = None,
         keep_every: int | None = None,
         best: str | None = "fid",
-        preemption: Preemption | None = None,
+        board: Blackboard | None = None,
     ):
         super().__init__(every)
+        self.board = board or Blackboard()
         self.folder = folder
         self.keep_every = keep_every
         self.config = config or {}
-        self.evaluate = evaluate
         self.best = best
         self.best_value: float | None = None
         self.best_round: int | None = None
-        self.preemption = preemption
 
     @property
     def last(self) -> Path:
@@ -62,8 +59,7 @@ class Checkpoints(Periodic):
             self._keep(pl_module)
 
     def due(self, gan: GAN) -> bool:
-        stopping = self.preemption is not None and self.preemption.stopping
-        return stopping or super().due(gan) or self._best_so_far(gan) is not None
+        return self.board.stopping or super().due(gan) or self._best_so_far(gan) is not None
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         with raise_on_all_ranks():
@@ -88,15 +84,14 @@ class Checkpoints(Periodic):
         if self.best is not None and self.best_round == gan.round:
             link(self.last, self.folder / f"best_{self.best}.ckpt")
         if self.keep_every is not None and gan.round % self.keep_every == 0:
-            link(self.last, self.folder / f"round_{gan.round:08d}.ckpt")
+            link(self.last, self.folder / of_round(gan.round, ".ckpt"))
 
     def _best_so_far(self, gan: GAN) -> float | None:
         """This round's value of the metric that chooses, where it was evaluated and none before was as good."""
-        evaluate = self.evaluate
-        if evaluate is None or self.best is None or evaluate.round != gan.round:
+        if self.best is None or self.board.metrics_round != gan.round:
             return None
-        value = evaluate.latest[self.best]
-        sign = 1 if evaluate.evaluation.columns[self.best] == "min" else -1
+        value = self.board.metrics[self.best]
+        sign = 1 if self.board.better[self.best] == "min" else -1
         if not math.isfinite(value) or (self.best_value is not None and sign * value >= sign * self.best_value):
             return None
         return value

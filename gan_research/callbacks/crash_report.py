@@ -14,13 +14,13 @@ import pytorch_lightning as pl
 import torch
 
 from gan_research._version import __version__
-from gan_research.checkpoints.io import LAST
 from gan_research.data import Order
 from gan_research.data.base import ImageData
 from gan_research.distributed import LostProcess, is_rank_zero, rank_and_world_size
 from gan_research.losses.base import PLAYERS, Player
 from gan_research.training.gan import GAN
 from gan_research.utils.files import as_json, write_atomically
+from gan_research.utils.run_folder import CHECKPOINTS, CRASHES, LAST
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def write_crash(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, **la
             return None
         round = round_of(trainer, gan, error)
         rank = "" if is_rank_zero() else f"_rank_{rank_and_world_size()[0]}"
-        path = run / "crash" / f"round_{round}{rank}.json"
+        path = run / CRASHES / f"round_{round}{rank}.json"
         content = facts(run, trainer, gan, error, round) | {name: as_json(value) for name, value in latest.items()}
         write_atomically(path, json.dumps(content, indent=2, allow_nan=False).encode())
     except OSError:  # no room: which is the error itself, or the smaller trouble
@@ -60,7 +60,7 @@ def round_of(trainer: pl.Trainer, gan: GAN, error: Exception) -> int:
 
 def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int) -> dict[str, Any]:
     """What is known of the game, in plain values; each fact that can't be told says why."""
-    last = run / "checkpoints" / LAST
+    last = run / CHECKPOINTS / LAST
     asked: dict[str, Callable[[], Any]] = {
         "error": lambda: f"{type(error).__name__}: {error}",
         "traceback": lambda: "".join(traceback.format_exception(error)).splitlines(),

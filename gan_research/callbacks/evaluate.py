@@ -5,6 +5,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import Periodic, log_metrics
+from gan_research.callbacks.blackboard import Blackboard
 from gan_research.metrics import Evaluation
 from gan_research.training.gan import GAN
 
@@ -15,12 +16,10 @@ class Evaluate(Periodic):
     Beside them `better`: "min" or "max", for the columns by which generators are ranked.
     """
 
-    def __init__(self, evaluation: Evaluation, every: int):
+    def __init__(self, evaluation: Evaluation, every: int, board: Blackboard | None = None):
         super().__init__(every)
-        self.evaluation = evaluation
-        self.round: int | None = None
-        self.latest: dict[str, float] = {}
-        self.first: dict[str, float] = {}
+        self.evaluation, self.board = evaluation, board or Blackboard()
+        self.board.better = evaluation.columns
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, GAN)
@@ -30,15 +29,18 @@ class Evaluate(Periodic):
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         sampler = gan.sampler()
-        self.latest = self.evaluation(sampler.source(self.evaluation.seed))
-        self.first = self.first or self.latest
-        self.round = gan.round
+        board = self.board
+        board.metrics, board.metrics_round = self.evaluation(sampler.source(self.evaluation.seed)), gan.round
+        board.first_metrics = board.first_metrics or board.metrics
         protocol = self.evaluation.protocol(ema=gan.ema is not None, sampling=sampler.description).as_dict()
         how = {"protocol": protocol, "better": self.evaluation.columns}
-        log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in self.latest.items()} | how)
+        log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in board.metrics.items()} | how)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"round": self.round, "latest": self.latest, "first": self.first}
+        board = self.board
+        return {"round": board.metrics_round, "latest": board.metrics, "first": board.first_metrics}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.round, self.latest, self.first = state_dict["round"], state_dict["latest"], state_dict["first"]
+        board = self.board
+        board.metrics_round, board.metrics = state_dict["round"], state_dict["latest"]
+        board.first_metrics = state_dict["first"]

@@ -7,9 +7,8 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 
 from gan_research.callbacks.base import log_metrics
+from gan_research.callbacks.blackboard import Blackboard
 from gan_research.callbacks.crash_report import write_crash
-from gan_research.callbacks.evaluate import Evaluate
-from gan_research.callbacks.log import Log
 from gan_research.callbacks.watchdog import Watchdog, alive
 from gan_research.distributed import is_rank_zero
 from gan_research.training.gan import GAN
@@ -45,8 +44,7 @@ class Health(pl.Callback):
         roll_backs: int = 3,
         stuck_after: float | None = 600.0,
         collapse_after: int | None = 1000,
-        log: Log | None = None,
-        evaluate: Evaluate | None = None,
+        board: Blackboard | None = None,
         folder: Path | None = None,
         went_back: bool = False,
     ):
@@ -60,15 +58,13 @@ class Health(pl.Callback):
             raise UserError(f"health.collapse_after={collapse_after}: give at least 1 round, or null")
         self.on_divergence, self.roll_backs = on_divergence, roll_backs
         self.stuck_after, self.collapse_after = stuck_after, collapse_after
-        self.logged, self.evaluate, self.folder, self.went_back = log, evaluate, folder, went_back
-        self.warnings: dict[str, str] = {}
-        """What is wrong as of the last row of the log."""
+        self.board, self.folder, self.went_back = board or Blackboard(), folder, went_back
         self.crash: Path | None = None
         """Where the end of the game is written down."""
         self._told_since: int | None = None
         self._watchdog: Watchdog | None = None
-        if log is not None and collapse_after is not None:
-            log.judges.append(self.judge)
+        if collapse_after is not None:
+            self.board.judges.append(self.judge)
 
     def may_go_back(self, gan: GAN) -> bool:
         """Whether a game that has diverged goes on from its last checkpoint."""
@@ -83,11 +79,12 @@ class Health(pl.Callback):
 
     def judge(self, gan: GAN, row: dict[str, float]) -> dict[str, float]:
         """What is to be added to a row of the log: whether the game looks collapsed."""
-        before, self.warnings = self.warnings, self._warnings(gan, row)
-        for kind in self.warnings.keys() - before.keys():
+        before, warnings = self.board.warnings, self._warnings(gan, row)
+        self.board.warnings = warnings
+        for kind in warnings.keys() - before.keys():
             if is_rank_zero():
-                log.warning("round %d: %s: %s", gan.round, self.warnings[kind], ADVICE[kind])
-        return {"health/collapse": float(bool(self.warnings))}
+                log.warning("round %d: %s: %s", gan.round, warnings[kind], ADVICE[kind])
+        return {"health/collapse": float(bool(warnings))}
 
     def _warnings(self, gan: GAN, row: dict[str, float]) -> dict[str, str]:
         assert self.collapse_after is not None
@@ -103,10 +100,10 @@ class Health(pl.Callback):
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        return {"told_since": self._told_since, "warnings": dict(self.warnings)}
+        return {"told_since": self._told_since, "warnings": dict(self.board.warnings)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._told_since, self.warnings = state_dict["told_since"], dict(state_dict["warnings"])
+        self._told_since, self.board.warnings = state_dict["told_since"], dict(state_dict["warnings"])
 
     # --- stuck, crashed, gone back -------------------------------------------------------------------------------
 
@@ -129,11 +126,8 @@ class Health(pl.Callback):
         self._stop_watching()
         if self.folder is not None and isinstance(exception, Exception):
             assert isinstance(pl_module, GAN)
-            latest = {
-                "log": self.logged and self.logged.latest,
-                "metrics": self.evaluate and {"round": self.evaluate.round, **self.evaluate.latest},
-                "warnings": self.warnings,
-            }
+            metrics = {"round": self.board.metrics_round, **self.board.metrics} if self.board.metrics else None
+            latest = {"log": self.board.row, "metrics": metrics, "warnings": self.board.warnings}
             self.crash = write_crash(self.folder, trainer, pl_module, exception, **latest)
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -2,7 +2,6 @@
 
 import resource
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_research.callbacks.base import log_metrics
+from gan_research.callbacks.blackboard import Blackboard
 from gan_research.data import Data, SampleSet
 from gan_research.distributed import all_reduce_means
 from gan_research.losses import AdversarialLoss
@@ -31,11 +31,8 @@ class Log(pl.Callback):
     apart where D overfits).
     """
 
-    def __init__(self) -> None:
-        self.latest: dict[str, float] = {}
-        """The last row."""
-        self.judges: list[Callable[[GAN, dict[str, float]], dict[str, float]]] = []
-        """What adds to a row what it makes of it, the same in all processes."""
+    def __init__(self, board: Blackboard | None = None) -> None:
+        self.board = board or Blackboard()
         self._probes: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._start: float | None = None
         self._images = self._rounds = 0
@@ -59,8 +56,8 @@ class Log(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if pl_module.loss_log.due(pl_module.round):
-            self.latest = self._row(pl_module)
-            log_metrics(trainer, pl_module, self.latest)
+            self.board.row = self._row(pl_module)
+            log_metrics(trainer, pl_module, self.board.row)
             self._start = None  # what other callbacks do now isn't the game's time
 
     def _row(self, gan: GAN) -> dict[str, float]:
@@ -74,7 +71,7 @@ class Log(pl.Callback):
         row |= accuracy(gan.loss, values)
         row |= {f"lr/{player}": rate for player, rate in gan.player_optimizers.learning_rates().items()}
         row = all_reduce_means(row)
-        for judge in self.judges:
+        for judge in self.board.judges:
             row |= judge(gan, row)
         return row | self._speed(gan) | {"memory/peak_gib": peak_memory(gan.device)}
 

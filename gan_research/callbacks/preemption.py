@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from gan_research.callbacks.blackboard import Blackboard
 from gan_research.distributed import AnyRankFlag
 from gan_research.utils.lightning_compat import skip_signal_handlers
 from gan_research.utils.signals import ASKING
@@ -18,11 +19,10 @@ class Preemption(pl.Callback):
     stops at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, board: Blackboard | None = None) -> None:
+        self.board = board or Blackboard()
         self.asked: signal.Signals | None = None
         """The signal that this process got."""
-        self.stopping = False
-        """Whether the game ends here, in all processes."""
         self._flag = AnyRankFlag()
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -32,8 +32,8 @@ class Preemption(pl.Callback):
             self._handlers[number] = signal.signal(number, self._note)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        self.stopping = self._flag(self.asked is not None)
-        if self.stopping:
+        self.board.stopping = self._flag(self.asked is not None)
+        if self.board.stopping:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -7,9 +7,7 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from gan_research.callbacks.evaluate import Evaluate
-from gan_research.callbacks.health import Health
-from gan_research.callbacks.log import Log
+from gan_research.callbacks.blackboard import Blackboard
 
 
 class ProgressBar(pl.Callback):
@@ -19,16 +17,8 @@ class ProgressBar(pl.Callback):
     LINES = 10
     """Lines of a whole run where there is no terminal."""
 
-    def __init__(
-        self,
-        log: Log,
-        evaluate: Evaluate | None = None,
-        console: Console | None = None,
-        health: Health | None = None,
-    ):
-        self.logged = log
-        self.evaluate = evaluate
-        self.health = health
+    def __init__(self, board: Blackboard, console: Console | None = None):
+        self.board = board
         self.console = console or Console()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -77,9 +67,7 @@ class ProgressBar(pl.Callback):
     def _news(self, played: int) -> str:
         rate = (played - self._first) / max(time.monotonic() - self._started, 1e-9)
         parts = [f"{rate:,.1f} rounds/s" if rate >= 1 else f"{1 / max(rate, 1e-9):,.1f} s/round"]
-        parts += [f"{name[5:]} {value:.3g}" for name, value in self.logged.latest.items() if name.startswith("loss/")]
-        if self.evaluate is not None:
-            parts += [f"{name} {value:.4g}" for name, value in self.evaluate.latest.items() if name == "fid"]
-        if self.health is not None:
-            parts += [f"warning: {text}" for text in self.health.warnings.values()]
+        parts += [f"{name[5:]} {value:.3g}" for name, value in self.board.row.items() if name.startswith("loss/")]
+        parts += [f"{name} {value:.4g}" for name, value in self.board.metrics.items() if name == "fid"]
+        parts += [f"warning: {text}" for text in self.board.warnings.values()]
         return "  ".join(parts)

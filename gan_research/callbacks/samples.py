@@ -8,6 +8,7 @@ from gan_research.callbacks.base import Periodic, log_picture
 from gan_research.training.gan import GAN
 from gan_research.utils.files import write_atomically
 from gan_research.utils.images import grid, png
+from gan_research.utils.run_folder import of_round
 
 POINTS = 2000
 """Samples in one plot, where the generator makes points."""
@@ -27,7 +28,7 @@ class SampleGrid(Periodic):
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         picture = self._picture(trainer, gan)
         if trainer.is_global_zero:
-            path = self.folder / f"round_{gan.round:08d}.png"
+            path = self.folder / of_round(gan.round, ".png")
             write_atomically(path, picture)
             log_picture(trainer.loggers, "samples", path, gan.round)
 

@@ -16,13 +16,13 @@ from torch import Tensor
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 from gan_research.utils.renamed import renamed_targets
+from gan_research.utils.run_folder import CHECKPOINTS, LAST, PREVIOUS
 
 MARK = "gan_research"
 """The key under which a checkpoint holds what is this project's."""
 
 FORMAT = 1
 
-LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 """A run's last checkpoint, and the one before, which is used where the last one is damaged."""
 
 END, NO_COMMENT, SEALED = b"PK\5\6", bytes(2), b"\x20\0"
@@ -130,9 +130,9 @@ def open_checkpoint(path: str | Path) -> tuple[Path, dict[str, Any]]:
     path = Path(path)
     if not path.is_dir():
         return path, read_checkpoint(path)
-    last, previous = path / "checkpoints" / LAST, path / "checkpoints" / PREVIOUS
+    last, previous = path / CHECKPOINTS / LAST, path / CHECKPOINTS / PREVIOUS
     if not has_checkpoint(path):
-        raise UserError(f"{path} has no checkpoints/{LAST}: give the folder of a run, or a checkpoint")
+        raise UserError(f"{path} has no {CHECKPOINTS}/{LAST}: give the folder of a run, or a checkpoint")
     try:
         return last, read_checkpoint(last)
     except Damaged as error:
@@ -149,14 +149,14 @@ def open_checkpoint(path: str | Path) -> tuple[Path, dict[str, Any]]:
 
 def has_checkpoint(run: Path) -> bool:
     """Whether the run in that folder has written one of its last two checkpoints."""
-    return any((run / "checkpoints" / name).is_file() for name in (LAST, PREVIOUS))
+    return any((run / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
 
 
 def rounds_played(run: Path) -> int:
     """How many rounds the run in that folder had played at its last checkpoint: a look, which verifies nothing."""
     for name in (LAST, PREVIOUS):
         with suppress(Exception):  # damaged: who opens it will be told
-            content = torch.load(str(run / "checkpoints" / name), map_location="cpu", weights_only=True, mmap=True)
+            content = torch.load(str(run / CHECKPOINTS / name), map_location="cpu", weights_only=True, mmap=True)
             return int(game_of(content)["round"])
     return 0
 

@@ -9,6 +9,7 @@ import yaml
 from gan_research.cli.arguments import parse
 from gan_research.config.compose import compose_train, conf_folder, groups
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import CONFIG
 
 USAGE = """usage: gan train [-m] [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow P]
 
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
     if resumed and not auto:
         path = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
-            raise UserError(f"--cfg prints the config of a new run: that of an old one is in {path / 'config.yaml'}")
+            raise UserError(f"--cfg prints the config of a new run: that of an old one is in {path / CONFIG}")
         from gan_research.launchers import submission
         from gan_research.runs import fit
 

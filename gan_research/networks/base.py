@@ -76,7 +76,13 @@ class Generator(Network):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
-        return self.generate(latents, labels)
+        images = self.generate(latents, labels)
+        if images.shape != (len(latents), *self.sample_shape):
+            raise UserError(
+                f"{type(self).__name__}.generate returned samples of shape {tuple(images.shape)} for latents of shape "
+                f"{tuple(latents.shape)}: return {(len(latents), *self.sample_shape)}"
+            )
+        return images
 
     def prepare(self, mean: Callable[[], Tensor]) -> None:
         """Before the game begins: what follows from the data. `mean()` is their mean sample, of `sample_shape`."""
@@ -107,7 +113,18 @@ class Discriminator(Network):
     def forward(self, images: Tensor, labels: Tensor | None = None) -> DOutput:
         self.check_labels(labels)
         features = self.features(self.pack(images))
-        return DOutput(self.head(features, labels), features, self.head.extras(features, labels))
+        logits, extras = self.head(features, labels), self.head.extras(features, labels)
+        if logits.shape != features.shape[:1]:
+            raise UserError(
+                f"{type(self.head).__name__} returned logits of shape {tuple(logits.shape)} for features of shape "
+                f"{tuple(features.shape)}: return one logit for each, ({len(features)},)"
+            )
+        if missing := [name for name in self.head.provides if name not in extras]:
+            raise UserError(
+                f"{type(self.head).__name__} provides '{missing[0]}', and its extras are {', '.join(extras) or 'none'}"
+                ": return it from extras"
+            )
+        return DOutput(logits, features, extras)
 
     def pack(self, images: Tensor) -> Tensor:
         """(N, channels, ...) -> (N / packing, packed_channels, ...). UserError where packs don't come out even."""

@@ -15,10 +15,21 @@ import yaml
 
 from gan_research.config.upgrade import upgraded
 from gan_research.report.records import Record, State
-from gan_research.runs.files import HISTORY, LOCK, PLAYER, is_locked, read_history
 from gan_research.utils.errors import UserError
-
-RUN, CONFIG, TRIAL, END = "run.json", "config.yaml", "trial.json", "end.json"
+from gan_research.utils.run_folder import (
+    CONFIG,
+    CRASHES,
+    END,
+    HISTORY,
+    LOCK,
+    PLAYER,
+    RUN,
+    SAMPLES,
+    TRIAL,
+    by_round,
+    is_locked,
+    read_history,
+)
 
 SILENT = 3600.0
 """Seconds in which who plays a run on another host has written something, or is taken for gone."""
@@ -84,7 +95,7 @@ def read_run(folder: Path, notes: list[str]) -> Record:
         state=state,
         reason=reason,
         rows=rows,
-        samples=samples_of(folder),
+        samples=by_round(folder / SAMPLES, ".png"),
         trial=trial.get("number"),
     )
 
@@ -153,12 +164,6 @@ def command_of(fields: dict[str, Any]) -> str:
     return shlex.join(["gan", *(words or ["train", *texts(fields.get("overrides"))])])
 
 
-def samples_of(folder: Path) -> dict[int, Path]:
-    """round -> its grid."""
-    found = sorted((folder / "samples").glob("round_*.png"))
-    return {int(number): path for path in found if (number := path.stem.removeprefix("round_")).isdigit()}
-
-
 def state_of(
     folder: Path, config: dict[str, Any], rows: list[dict[str, Any]], fields: dict[str, Any], end: dict[str, Any]
 ) -> tuple[State, str | None]:
@@ -193,7 +198,7 @@ def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]
 
 def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:
     """The error that ended a run, if one did since it was last started."""
-    records = sorted((folder / "crash").glob("round_*.json"), key=lambda path: path.stat().st_mtime)
+    records = sorted((folder / CRASHES).glob("round_*.json"), key=lambda path: path.stat().st_mtime)
     if not records or records[-1].stat().st_mtime < last_start(fields):
         return None
     content = read_json(records[-1], [])

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gan_research.runs.files import leaves
+from gan_research.utils.run_folder import leaves
 
 Axis = Literal["round", "kimg", "seconds"]
 State = Literal["finished", "running", "stopped", "failed"]

@@ -12,10 +12,10 @@ from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gan_research.report.folders import CONFIG, END, RUN, is_played, walk
+from gan_research.report.folders import is_played, walk
 from gan_research.report.page.page import Content, nothing, policy, rendered
-from gan_research.runs.files import HISTORY
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import CONFIG, CRASHES, END, HISTORY, RUN, SAMPLES
 
 LOOPBACK = "127.0.0.1"
 PORT = 8321
@@ -69,7 +69,7 @@ def signature(folder: Path) -> object:
     """Changes when a run in `folder` is begun, goes on, is ended or killed."""
     seen = []
     for path in walk(folder):
-        for name in (RUN, CONFIG, HISTORY, END, "samples", "crash"):
+        for name in (RUN, CONFIG, HISTORY, END, SAMPLES, CRASHES):
             try:
                 told = (path / name).stat()
             except OSError:

@@ -15,6 +15,7 @@ from gan_research.distributed import is_rank_zero, on_rank_zero
 from gan_research.runs.fit import build, fit, opened, start
 from gan_research.runs.history import History
 from gan_research.runs.run import Run, job, was_played
+from gan_research.utils.run_folder import CONFIG, RUN
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +55,12 @@ def own_run(config: dict[str, Any]) -> Run | None:
 
 def same_games(config: dict[str, Any]) -> Iterator[Run]:
     """The runs in `output` whose configs differ from this one in nothing that is the game; the newest first."""
-    records = Path(config["output"]).glob("*/run.json")
+    records = Path(config["output"]).glob(f"*/{RUN}")
     for record in sorted(records, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         folder = record.parent
         try:
             run = Run.open(folder)
-            run.config = upgraded(yaml.safe_load((folder / "config.yaml").read_text()))
+            run.config = upgraded(yaml.safe_load((folder / CONFIG).read_text()))
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
             log.warning("%s is left out, as its record can't be read: %s", folder, " ".join(str(error).split()))
             continue

@@ -15,9 +15,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from gan_research.callbacks import Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
+from gan_research.callbacks import Blackboard, Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
 from gan_research.checkpoints.allowlist import require_allowed
-from gan_research.checkpoints.io import LAST, MARK, differences, open_checkpoint
+from gan_research.checkpoints.io import MARK, differences, open_checkpoint
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, again, compose_train
 from gan_research.config.keys import GAME, GROUPED
@@ -32,7 +32,6 @@ from gan_research.distributed import (
     require_same,
 )
 from gan_research.metrics import Evaluation
-from gan_research.runs.files import leaves
 from gan_research.runs.history import History
 from gan_research.runs.roll_back import go_back
 from gan_research.runs.run import Run, source_digest
@@ -40,6 +39,7 @@ from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import RESUME, UserError
 from gan_research.utils.renamed import renamed_targets
+from gan_research.utils.run_folder import CHECKPOINTS, CONFIG, LAST, SAMPLES, leaves
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """A full disk, a used-up quota, a file at its limit."""
@@ -76,7 +76,7 @@ def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequ
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
     """The trainer that a run was last played by, or that `overrides` choose now."""
     run = run_at(path)
-    node = renamed_targets(yaml.safe_load((run.folder / "config.yaml").read_text())["trainer"])
+    node = renamed_targets(yaml.safe_load((run.folder / CONFIG).read_text())["trainer"])
     if any(override.lstrip("+~").startswith("trainer") for override in overrides):
         words = again(run.overrides, overrides)
         node = compose_train(words, config_dir or run.config_dir, allow).config["trainer"]
@@ -198,7 +198,7 @@ def fit(
     status = play(run, config, parts, console, checkpoint)
     while status is None:
         parts = build(config, optional_metrics=True, evaluation=parts.evaluation)
-        status = play(run, config, parts, console, run.folder / "checkpoints" / LAST, went_back=True)
+        status = play(run, config, parts, console, run.folder / CHECKPOINTS / LAST, went_back=True)
     return status
 
 
@@ -207,25 +207,23 @@ def play(
 ) -> int | None:
     """Play the rounds that are left, and say what came of it; the exit status, or None where the run has gone back."""
     data, gan, trainer, evaluation, watchers = parts
-    log = Log()
-    evaluate = Evaluate(evaluation, config["evaluate_every"]) if evaluation is not None else None
-    preemption = Preemption()
+    board = Blackboard()
+    evaluate = Evaluate(evaluation, config["evaluate_every"], board) if evaluation is not None else None
     checkpoints = Checkpoints(
-        run.folder / "checkpoints",
+        run.folder / CHECKPOINTS,
         config["checkpoint_every"],
         config,
-        evaluate=evaluate,
         keep_every=config["keep_every"],
         best=best_metric(config, evaluation),
-        preemption=preemption,
+        board=board,
     )
-    grid = SampleGrid(run.folder / "samples", config["sample_every"])
+    grid = SampleGrid(run.folder / SAMPLES, config["sample_every"])
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
     for watcher in watchers:
         watcher.folder = run.folder / "theory"
-    health: Health = make(config["health"], log=log, evaluate=evaluate, folder=run.folder, went_back=went_back)
-    progress = ProgressBar(log, evaluate, console, health)
-    callbacks = [log, health, grid, evaluate, *watchers, progress, preemption, checkpoints]
+    health: Health = make(config["health"], board=board, folder=run.folder, went_back=went_back)
+    progress = ProgressBar(board, console)
+    callbacks = [Log(board), health, grid, evaluate, *watchers, progress, Preemption(board), checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     began = time.perf_counter()
     try:
@@ -249,23 +247,20 @@ def play(
         console.print(f"stopped after round {gan.round}; go on with: gan train resume={run.folder}", soft_wrap=True)
         # W&B's agent takes any other status for a failure, and a run that it stopped itself is none
         return 0 if "WANDB_SWEEP_ID" in os.environ else RESUME
-    console.print(closing_table(run, gan, log, evaluate, checkpoints, time.perf_counter() - began))
+    console.print(closing_table(run, gan, board, checkpoints, time.perf_counter() - began))
     console.print(f"more samples: gan sample {run.folder} -n 64", highlight=False, soft_wrap=True)
     return 0
 
 
-def closing_table(
-    run: Run, gan: GAN, log: Log, evaluate: Evaluate | None, checkpoints: Checkpoints, seconds: float
-) -> Table:
+def closing_table(run: Run, gan: GAN, board: Blackboard, checkpoints: Checkpoints, seconds: float) -> Table:
     """What the run came to."""
     table = Table(title=run.name, show_header=False, title_justify="left")
     table.add_row("rounds", f"{gan.round:,} ({gan.kimg:,.1f} kimg) in {seconds:,.1f} s")
-    for name, value in log.latest.items():
+    for name, value in board.row.items():
         if name.startswith(("loss/", "probability/", "game/")):
             table.add_row(name, f"{value:.4f}")
-    if evaluate is not None:
-        for name, value in evaluate.latest.items():
-            table.add_row(name, f"{value:.4g} (at the start {evaluate.first[name]:.4g})")
+    for name, value in board.metrics.items():
+        table.add_row(name, f"{value:.4g} (at the start {board.first_metrics[name]:.4g})")
     if checkpoints.best_value is not None:
         best = f"{checkpoints.best} {checkpoints.best_value:.4g} at round {checkpoints.best_round:,}"
         table.add_row("best of the run", best)

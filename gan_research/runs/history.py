@@ -1,14 +1,15 @@
 """The record of a run: a JSONL of metrics in its folder, which other loggers mirror."""
 
+import hashlib
 import json
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from gan_research.runs.files import HISTORY, read_history
 from gan_research.runs.run import Run
 from gan_research.utils.files import write_atomically
+from gan_research.utils.run_folder import HISTORY, PROTOCOLS, read_protocols, read_rows
 
 
 class FileLogger(Logger):
@@ -30,7 +31,7 @@ class FileLogger(Logger):
 
 
 class History(FileLogger):
-    """history.jsonl: one row per entry, each with its `round` and `kimg`."""
+    """history.jsonl: one row per entry, each with its `round` and `kimg`; protocols.json: each protocol once."""
 
     def __init__(self, run: Run):
         super().__init__()
@@ -38,6 +39,14 @@ class History(FileLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        how = {key: metrics[key] for key in ("protocol", "better") if key in metrics}
+        if how:
+            fingerprint = hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:12]
+            metrics = {key: value for key, value in metrics.items() if key not in how} | {"protocol": fingerprint}
+            known = read_protocols(self.path.parent)
+            if fingerprint not in known:  # written before the row that needs it
+                content = json.dumps(known | {fingerprint: how}, indent=1) + "\n"
+                write_atomically(self.path.parent / PROTOCOLS, content.encode())
         with self.path.open("a") as file:
             file.write(json.dumps(metrics) + "\n")
 
@@ -45,5 +54,5 @@ class History(FileLogger):
     def cut(self, round: int) -> None:
         """Drop the rows past `round`: the game goes on from there."""
         if self.path.exists():
-            rows = [json.dumps(row) for row in read_history(self.path) if row["round"] <= round]
+            rows = [json.dumps(row) for row in read_rows(self.path) if row["round"] <= round]
             write_atomically(self.path, "".join(row + "\n" for row in rows).encode())

@@ -15,10 +15,10 @@ from PIL import Image
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
-from gan_research.runs.files import HISTORY, leaves, read_history
 from gan_research.runs.history import FileLogger
 from gan_research.runs.run import Run
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import HISTORY, leaves, read_history
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from gan_research.callbacks.checkpoint import link
-from gan_research.checkpoints.io import LAST, MARK, AtomicCheckpointIO, open_checkpoint
+from gan_research.checkpoints.io import MARK, AtomicCheckpointIO, open_checkpoint
 from gan_research.distributed import on_rank_zero
+from gan_research.utils.run_folder import CHECKPOINTS, LAST
 
 
 def go_back(run: Path, crash: Path | None) -> tuple[int, int]:
@@ -22,7 +23,7 @@ def go_back(run: Path, crash: Path | None) -> tuple[int, int]:
                 link(checkpoint, crash.with_suffix(".ckpt"))
         game = content[MARK]
         game["roll_backs"] = game.get("roll_backs", 0) + 1
-        AtomicCheckpointIO().save_checkpoint(content, run / "checkpoints" / LAST)
+        AtomicCheckpointIO().save_checkpoint(content, run / CHECKPOINTS / LAST)
         return game["round"], game["roll_backs"]
 
     return on_rank_zero(count)

@@ -22,9 +22,9 @@ from filelock import FileLock, Timeout
 
 from gan_research._version import __version__
 from gan_research.distributed import is_rank_zero, raise_on_all_ranks
-from gan_research.runs.files import LOCK, PLAYER
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
+from gan_research.utils.run_folder import CONFIG, LOCK, PLAYER, RUN
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ class Run:
     @classmethod
     def open(cls, folder: Path) -> "Run":
         """The run that lives in `folder`."""
-        path = folder / "run.json"
+        path = folder / RUN
         if not path.is_file():
-            raise UserError(f"{folder} is not the folder of a run: it has no run.json")
+            raise UserError(f"{folder} is not the folder of a run: it has no {RUN}")
         fields = json.loads(path.read_text())
         return cls(**fields | {"folder": folder, "config_dir": fields["config_dir"] and Path(fields["config_dir"])})
 
@@ -136,8 +136,8 @@ class Run:
         )
         fields = asdict(self)
         del fields["folder"], fields["config"]
-        write_atomically(self.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
-        write_atomically(self.folder / "run.json", json.dumps(fields, indent=2, default=str).encode())
+        write_atomically(self.folder / CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
+        write_atomically(self.folder / RUN, json.dumps(fields, indent=2, default=str).encode())
 
 
 def new_id() -> str:

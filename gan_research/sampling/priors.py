@@ -41,9 +41,6 @@ class Prior(Rebuildable):
 class GaussianPrior(Prior):
     """z ~ N(0, I)."""
 
-    def __init__(self, latent_dim: int = 128):
-        super().__init__(latent_dim)
-
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         return torch.randn(n, self.latent_dim, generator=generator, device=generator.device)
 
@@ -75,7 +72,7 @@ class UniformPrior(Prior):
     `bound` is 1 in Radford et al. 2015, and sqrt(3), of unit variance, in the code of Goodfellow et al. 2014.
     """
 
-    def __init__(self, latent_dim: int = 100, bound: float = 1.0):
+    def __init__(self, latent_dim: int, bound: float = 1.0):
         super().__init__(latent_dim)
         if not 0 < bound < math.inf:
             raise UserError(f"prior.bound={bound}: give a positive one")

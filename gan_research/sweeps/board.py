@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gan_research.runs.files import HISTORY
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import Seen, State, TrialRun
+from gan_research.utils.run_folder import HISTORY
 
 ROWS = 30
 """Rows of the table while the sweep is played: first what runs, then what failed, then the best."""

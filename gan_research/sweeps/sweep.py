@@ -12,13 +12,13 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_research._version import __version__
-from gan_research.runs.files import is_locked
 from gan_research.sweeps.points import Axis
 from gan_research.sweeps.search import Proposal, Search, Task
 from gan_research.sweeps.trials import Seen, State, Trial, TrialRun
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 from gan_research.utils.renamed import renamed_targets
+from gan_research.utils.run_folder import LOCK, TRIAL, is_locked
 
 RECORD = "sweep.json"
 
@@ -92,7 +92,7 @@ class Sweep:
 
     def trials(self) -> list[Trial]:
         """Its trials, by number."""
-        trials = (Trial.open(record.parent) for record in self.folder.glob("*/trial.json"))
+        trials = (Trial.open(record.parent) for record in self.folder.glob(f"*/{TRIAL}"))
         return sorted(trials, key=lambda trial: trial.number)
 
     def look(self) -> list[Seen]:
@@ -128,7 +128,7 @@ class Sweep:
 
     def _held(self, trial: Trial) -> Held | None:
         """A trial with what is left of it to play, if nobody plays it."""
-        lock = FileLock(trial.folder / ".lock")
+        lock = FileLock(trial.folder / LOCK)
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -139,13 +139,13 @@ class Sweep:
         return Held(trial, lock, waiting)
 
     def _seen(self, trial: Trial) -> Seen:
-        state: State = trial.ended or ("running" if is_locked(trial.folder / ".lock") else "open")
+        state: State = trial.ended or ("running" if is_locked(trial.folder / LOCK) else "open")
         return Seen(trial, state, trial.curve, trial.value)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Inside, no other process asks, claims or looks."""
-        with FileLock(self.folder / ".lock"):
+        with FileLock(self.folder / LOCK):
             yield
 
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from gan_research.runs.files import HISTORY, LOCK, is_locked, read_history
 from gan_research.utils.errors import DIVERGED
 from gan_research.utils.files import write_atomically
+from gan_research.utils.run_folder import END, HISTORY, LOCK, RUN, TRIAL, is_locked, read_history
 
 Status = Literal["finished", "pruned", "failed", "killed", "stopped"]
 State = Literal["open", "running", "finished", "pruned", "failed"]
@@ -41,19 +41,19 @@ class TrialRun:
     def end(self) -> End | None:
         """How it ended; None where it hasn't."""
         try:
-            return End(**json.loads((self.folder / "end.json").read_text()))
+            return End(**json.loads((self.folder / END).read_text()))
         except FileNotFoundError:
             return None
 
     def write_end(self, end: End) -> None:
-        write_atomically(self.folder / "end.json", json.dumps(asdict(end), indent=2).encode())
+        write_atomically(self.folder / END, json.dumps(asdict(end), indent=2).encode())
 
     def forget_end(self) -> None:
-        (self.folder / "end.json").unlink(missing_ok=True)
+        (self.folder / END).unlink(missing_ok=True)
 
     def home(self) -> Path | None:
         """The newest folder that it has made."""
-        records = sorted(self.folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime_ns)
+        records = sorted(self.folder.glob(f"*/{RUN}"), key=lambda path: path.stat().st_mtime_ns)
         return records[-1].parent if records else None
 
     def being_played(self) -> bool:
@@ -99,12 +99,12 @@ class Trial:
         cls, folder: Path, number: int, values: dict[str, Any], runs: list[list[str]], metric: str | None, note: Any
     ) -> "Trial":
         record = {"number": number, "values": values, "runs": runs, "metric": metric, "note": note}
-        write_atomically(folder / "trial.json", json.dumps(record, indent=2).encode())
+        write_atomically(folder / TRIAL, json.dumps(record, indent=2).encode())
         return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> "Trial":
-        record = json.loads((folder / "trial.json").read_text())
+        record = json.loads((folder / TRIAL).read_text())
         runs = [TrialRun(folder / str(i), overrides) for i, overrides in enumerate(record.pop("runs"))]
         return cls(folder, runs=runs, **record)
 

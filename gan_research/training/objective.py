@@ -178,6 +178,11 @@ class Objective:
                 f"of shape {tuple(fake_logits.shape)}: return one loss for each logit, unreduced"
             )
         loss = self.reduction(losses, step)
+        if loss.dim():
+            raise UserError(
+                f"{type(self.reduction).__name__} returned losses of shape {tuple(loss.shape)}: a reduction returns a "
+                "scalar"
+            )
         self._log(f"loss/{step.player}", loss)
         for name, regularizer in due:
             with self.forward.full_precision() if regularizer.full_precision else nullcontext():

@@ -37,7 +37,7 @@ RENAMED = {
     "gan_research.tracking.Run": "gan_research.runs.run.Run",
     "gan_research.tracking.TensorBoardLogger": "gan_research.runs.loggers.TensorBoardLogger",
     "gan_research.tracking.WandbLogger": "gan_research.runs.loggers.WandbLogger",
-    "gan_research.tracking.folder": "gan_research.runs.files",
+    "gan_research.tracking.folder": "gan_research.utils.run_folder",
     "gan_research.tracking.history": "gan_research.runs.history",
     "gan_research.tracking.loggers": "gan_research.runs.loggers",
     "gan_research.tracking.run": "gan_research.runs.run",

@@ -39,7 +39,7 @@ def warned(health, rows, every=50, start=0):
     for n, row in enumerate(rows, start // every + 1):
         gan = SimpleNamespace(round=n * every, loss_log=SimpleNamespace(every=every))
         collapse = health.judge(gan, row)
-        found[n * every] = (collapse["health/collapse"], list(health.warnings.values()))
+        found[n * every] = (collapse["health/collapse"], list(health.board.warnings.values()))
     return found
 
 
@@ -82,7 +82,7 @@ def test_a_resumed_run_warns_in_the_same_round(cut, caplog):
     first, second = Health(collapse_after=150), Health(collapse_after=150)
     found = warned(first, rows[:cut])
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    assert second.warnings == first.warnings
+    assert second.board.warnings == first.board.warnings
     assert found | warned(second, rows[cut:], start=50 * cut) == whole
     assert len(caplog.messages) == 1
 
@@ -132,7 +132,9 @@ class Rows(pl.Callback):
 
     def on_train_batch_end(self, trainer, gan, *args):
         if gan.loss_log.due(gan.round):
-            self.rows[gan.round] = {k: v for k, v in self.logged.latest.items() if k.startswith(("health", "samples"))}
+            self.rows[gan.round] = {
+                k: v for k, v in self.logged.board.row.items() if k.startswith(("health", "samples"))
+            }
         if gan.round == self.save_at:
             trainer.save_checkpoint(self.path)
 
@@ -140,7 +142,7 @@ class Rows(pl.Callback):
 def one_sided(play, rounds=60, save_at=None, path=None, checkpoint=None):
     """A game in which D alone learns: its rows, and Health."""
     log = Log()
-    health, rows = Health(collapse_after=15, log=log), Rows(log, save_at, path)
+    health, rows = Health(collapse_after=15, board=log.board), Rows(log, save_at, path)
     play(
         rounds=rounds,
         log_every=5,
@@ -159,7 +161,7 @@ def test_a_game_in_which_d_wins(play, tmp_path, caplog):
     assert rows[5]["health/accuracy"] < 0.999
     told = [round for round, row in rows.items() if row["health/accuracy"] < 0.999]
     assert {round for round, row in rows.items() if row["health/collapse"]} == set(range(told[-1] + 15, 61, 5))
-    assert health.warnings == {"told": f"D tells all fakes for {60 - told[-1]} rounds"}
+    assert health.board.warnings == {"told": f"D tells all fakes for {60 - told[-1]} rounds"}
     (warning,) = caplog.messages
     assert warning.startswith(f"round {told[-1] + 15}: ")
     caplog.clear()
@@ -176,7 +178,7 @@ def test_a_generator_that_makes_one_picture(game, play, caplog):
             parameter.zero_()
     log = Log()
     rows = Rows(log)
-    play(gan=gan, callbacks=[log, Health(log=log), rows])
+    play(gan=gan, callbacks=[log, Health(board=log.board), rows])
     assert rows.rows.keys() == {2, 4}
     assert all((row["samples/spread"], row["health/collapse"]) == (0.0, 1.0) for row in rows.rows.values())
     assert len(caplog.messages) == 1
@@ -187,7 +189,7 @@ def test_reals_that_do_not_differ_are_no_collapse_and_no_divergence(play, tmp_pa
     log = Log()
     rows = Rows(log)
     data = Arrays(tmp_path / "one.npz", batch_size=4)
-    play(rounds=4, log_every=2, data=data, callbacks=[log, Health(log=log), rows])
+    play(rounds=4, log_every=2, data=data, callbacks=[log, Health(board=log.board), rows])
     assert [row["samples/spread"] for row in rows.rows.values()] == [1.0, 1.0]
     assert caplog.messages == []
 
@@ -195,7 +197,7 @@ def test_reals_that_do_not_differ_are_no_collapse_and_no_divergence(play, tmp_pa
 def test_collapse_is_not_looked_for_where_it_is_not_wanted(play):
     log = Log()
     rows = Rows(log)
-    play(rounds=2, log_every=2, callbacks=[log, Health(collapse_after=None, log=log), rows])
+    play(rounds=2, log_every=2, callbacks=[log, Health(collapse_after=None, board=log.board), rows])
     assert rows.rows[2].keys() == {"health/accuracy", "samples/spread"}
 
 
@@ -289,7 +291,7 @@ def crashing(play, game, tmp_path, pictures):
         gan.discriminator.register_forward_pre_hook(note)
         log = Log()
         with pytest.raises(error) as caught:
-            play(gan=gan, callbacks=[log, Health(log=log, folder=folder)])
+            play(gan=gan, callbacks=[log, Health(board=log.board, folder=folder)])
         return caught.value, folder, shown
 
     return crash

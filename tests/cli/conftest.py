@@ -11,7 +11,7 @@ import torch
 from warm import Server
 
 from gan_research.cli import main
-from gan_research.runs.files import comparable, read_history
+from gan_research.utils.run_folder import comparable, read_history
 
 SMALL = (
     "generator.width=16",

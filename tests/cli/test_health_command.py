@@ -11,11 +11,11 @@ import pytest
 from gan_research.callbacks import Health
 from gan_research.config.compose import compose_train
 from gan_research.config.keys import GAME
-from gan_research.runs.files import read_history
 from gan_research.runs.fit import names
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import DIVERGED
 from gan_research.utils.rng import stream_seed
+from gan_research.utils.run_folder import read_history
 
 PRIORS = """
 from gan_research.sampling.priors import GaussianPrior

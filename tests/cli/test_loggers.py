@@ -12,7 +12,7 @@ import yaml
 from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gan_research.runs.files import read_history
+from gan_research.utils.run_folder import read_history
 
 
 def numbers(run):

@@ -9,9 +9,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from gan_research.runs.files import read_history
 from gan_research.sweeps.sweep import Sweep
 from gan_research.utils.errors import RESUME
+from gan_research.utils.run_folder import read_history
 
 TINY = (
     "generator.width=16", "discriminator.width=16", "rounds=12", "log_every=3", "sample_every=12", "evaluate_every=4",

@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from gan_research.cli.reproduce import claims
-from gan_research.runs.files import comparable, read_history
 from gan_research.utils.errors import RESUME
+from gan_research.utils.run_folder import comparable, read_history
 
 RECIPE = """\
 # @package _global_

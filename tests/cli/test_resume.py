@@ -10,7 +10,7 @@ import torch
 import yaml
 from warm import KILLED
 
-from gan_research.runs.files import read_history
+from gan_research.utils.run_folder import read_history
 
 KILLED_WHERE = {
     "play": KILLED,

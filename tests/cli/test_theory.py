@@ -16,8 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gan_research.callbacks import SampleGrid
 from gan_research.cli.theory import STUDIES
 from gan_research.config.compose import groups
-from gan_research.runs.files import read_history
 from gan_research.theory import phases, plots, publishing
+from gan_research.utils.run_folder import read_history
 
 NETWORKS = ("generator.width=8", "discriminator.width=8", "batch_size=16", "log_every=5", "sample_every=1000")
 SMALL = {

@@ -11,8 +11,8 @@ import yaml
 from PIL import Image
 
 from gan_research.config.compose import compose_train, groups_of_runs
-from gan_research.runs.files import read_history
 from gan_research.runs.fit import names
+from gan_research.utils.run_folder import read_history
 
 
 def test_the_folder_holds_all_of_the_run(finished, contents):
@@ -20,6 +20,7 @@ def test_the_folder_holds_all_of_the_run(finished, contents):
         "config.yaml",
         "run.json",
         "history.jsonl",
+        "protocols.json",
         "metrics.csv",
         "samples/round_00000000.png",
         "samples/round_00000010.png",

@@ -159,7 +159,7 @@ def test_a_game_on_points_goes_on_bit_for_bit_where_it_stopped(density, k, play,
     assert whole.images_seen == 5 * 16 * k
     expected = played(data().rounds(k), 5)
     assert all(torch.equal(real, b.images) for real, b in zip(save.real, expected, strict=True))
-    assert {"logits/heldout", "logits/train"} <= set(log.latest)
+    assert {"logits/heldout", "logits/train"} <= set(log.board.row)
     resumed = play(gan=game(density.dim, k=k), data=data(), checkpoint=tmp_path / "cut.ckpt")
     assert resumed.resumed
     first, second = whole.state_dict(), resumed.state_dict()

@@ -22,6 +22,7 @@ from gan_research.sampling.load import load
 from gan_research.sampling.priors import GaussianPrior
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import read_history
 
 CONF = Path(__file__).parents[2] / "conf" / "metrics"
 TINY = ("generator.width=8", "discriminator.width=8", "rounds=2", "evaluate_every=2", "metrics.num_samples=200")
@@ -119,7 +120,7 @@ def evaluated(run, folder, *options):
 
 
 def test_evaluate(run, tmp_path):
-    logged = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    logged = read_history(run / "history.jsonl")
     (row,) = (row for row in logged if row["round"] == 2 and "metrics/modes" in row)
     measured = evaluated(run, tmp_path)
     assert measured["metrics"] == pytest.approx({name: row[f"metrics/{name}"] for name in measured["metrics"]})

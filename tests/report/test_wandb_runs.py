@@ -11,6 +11,7 @@ from made import make_run
 from gan_research.report.read import read
 from gan_research.report.wandb_runs import read_project
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import read_history
 
 
 class Api:
@@ -27,7 +28,7 @@ class Api:
 
 def as_wandb_has_it(folder, state="finished"):
     """The run of a folder as our logger sends it and W&B's public API gives it back."""
-    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    rows = list(read_history(folder / "history.jsonl"))
     fields = json.loads((folder / "run.json").read_text())
     sent = [
         {"_step": i, "_runtime": 1.5 * i, "samples": {"_type": "image-file"}, "lr/generator": None}

@@ -13,8 +13,8 @@ from gan_research.config.build import build_evaluation, make
 from gan_research.config.compose import compose_train
 from gan_research.reproduction import Published
 from gan_research.runs import fit
-from gan_research.runs.files import read_history
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import read_history
 
 CLAIMS = claims()
 DATA = Path(__file__).parents[2] / "data"

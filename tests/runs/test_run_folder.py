@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from gan_research.runs import run as run_module
-from gan_research.runs.files import comparable, read_history
 from gan_research.runs.history import History
 from gan_research.runs.loggers import CSVLogger
 from gan_research.runs.run import Run
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import comparable, read_history, read_protocols
 
 
 @pytest.fixture
@@ -61,6 +61,31 @@ def test_the_history_is_cut_past_a_round_and_a_torn_row_is_left_out(run):
     history.cut(10)
     assert history.path.read_text() == "".join(json.dumps(row) + "\n" for row in rows[:4])
     assert comparable(rows[1]) == {"round": 5, "kimg": 0.5, "loss/generator": 0.5}
+
+
+def test_a_protocol_is_written_once_and_read_in_every_row(run):
+    history, better = History(run), {"fid": "min"}
+    rows = [
+        {"round": r, "kimg": 1.0, "metrics/fid": 2.0, "protocol": {"num_fake": n}, "better": better}
+        for r, n in ((0, 100), (5, 100), (10, 200))
+    ]
+    for row in rows:
+        history.log_metrics(row, step=row["round"])
+    assert list(read_history(history.path)) == rows
+    expected = [{"protocol": {"num_fake": n}, "better": better} for n in (100, 200)]
+    assert list(read_protocols(run.folder).values()) == expected
+    marks = [json.loads(line)["protocol"] for line in history.path.read_text().splitlines()]
+    assert marks[0] == marks[1] != marks[2]
+    history.cut(5)
+    assert list(read_history(history.path)) == rows[:2]
+    (run.folder / "protocols.json").unlink()
+    assert list(read_history(history.path)) == [{"round": r, "kimg": 1.0, "metrics/fid": 2.0} for r in (0, 5)]
+
+
+def test_rows_of_earlier_versions_hold_their_protocol(run):
+    row = {"round": 0, "kimg": 0.0, "metrics/fid": 2.0, "protocol": {"num_fake": 100}, "better": {"fid": "min"}}
+    (run.folder / "history.jsonl").write_text(json.dumps(row) + "\n")
+    assert list(read_history(run.folder / "history.jsonl")) == [row]
 
 
 def test_the_csv_has_one_row_a_round_and_gaps_where_nothing_was_logged(run):

@@ -40,7 +40,7 @@ def test_the_short_way_is_lightnings_way(play, monkeypatch, tmp_path):
         notes, log = Notes(), Log()
         gan = play(rounds=7, log_every=2, callbacks=[log, notes, SampleGrid(tmp_path, 3, count=4), Preemption()])
         assert notes.fast == ours
-        played.append((gan.state_dict(), notes.seen, log.latest))
+        played.append((gan.state_dict(), notes.seen, log.board.row))
     (first, seen, row), (second, seen_too, row_too) = played
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert seen == seen_too

@@ -317,7 +317,7 @@ def test_packs_that_do_not_come_out_even_are_refused(play):
 def test_the_log_asks_about_whole_packs(play):
     log, packed = Log(), partial(MLPDiscriminator, width=8, packing=3)  # 256 probes are no multiple of 3
     gan = play(data=Digits(batch_size=6), rounds=2, log_every=1, discriminator=packed, resolution=8, callbacks=[log])
-    assert log.latest.keys() >= {"logits/heldout", "logits/train"}
+    assert log.board.row.keys() >= {"logits/heldout", "logits/train"}
     assert [len(images) for images, _ in log._probes.values()] == [198, 255]
     assert gan.objective.forward.probe(torch.randn(6, 1, 8, 8), None).shape == (2,)
 
@@ -548,7 +548,7 @@ def test_a_watched_game_is_the_same_game(generator, discriminator, play, evaluat
     watched = play(data=Digits(batch_size=8), callbacks=watchers, **arguments)
     assert equal(everything(quiet), everything(watched))
     assert len(list(tmp_path.iterdir())) == 4
-    assert watchers[0].latest.keys() >= {"logits/heldout", "loss/generator", "game/value"}
+    assert watchers[0].board.row.keys() >= {"logits/heldout", "loss/generator", "game/value"}
 
 
 # --- resuming ------------------------------------------------------------------------------------------------------
@@ -731,7 +731,7 @@ def test_nothing_comes_to_the_host_between_logging_intervals(precision, play, mo
     monkeypatch.setattr(LossLog, "check", lambda *args: None)  # of the CPU alone, where a look costs nothing
     play(
         rounds=12,
-        callbacks=[log, Health(log=log), waits],
+        callbacks=[log, Health(board=log.board), waits],
         log_every=5,
         precision=precision,
         ema=EMA(half_life_kimg=0.1, ramp_up=0.3),

@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
-from gan_research.checkpoints.io import LAST, MARK, PREVIOUS, open_checkpoint, read_checkpoint
+from gan_research.checkpoints.io import MARK, open_checkpoint, read_checkpoint
 from gan_research.sampling.export import is_export, read_config
 from gan_research.sampling.load import load
 from gan_research.sampling.sampler import Sampler
+from gan_research.utils.run_folder import CHECKPOINTS, LAST, PREVIOUS, RUN
 
 BEST = "best_"
 """How the name of a run's best checkpoint begins."""
@@ -60,7 +61,7 @@ class Generator:
 def is_generator(path: Path) -> bool:
     """Whether a path is a checkpoint's, or the folder of a run or of an export."""
     if path.is_dir():
-        return is_export(path) or (path / "checkpoints").is_dir() or (path / "run.json").is_file()
+        return is_export(path) or (path / CHECKPOINTS).is_dir() or (path / RUN).is_file()
     return path.suffix == ".ckpt" or (path.is_file() and path.suffix != ".npz")
 
 
@@ -81,8 +82,8 @@ def open_generators(path: Path, raw: bool, allow: Sequence[str]) -> list[Generat
 
 def _contents(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A checkpoint; or those of a run by their names, of its last two the one that `open_checkpoint` takes."""
-    files = set((path / "checkpoints").glob("*.ckpt"))
-    two = {path / "checkpoints" / name for name in (LAST, PREVIOUS)}
+    files = set((path / CHECKPOINTS).glob("*.ckpt"))
+    two = {path / CHECKPOINTS / name for name in (LAST, PREVIOUS)}
     last, content = open_checkpoint(path) if two & files or not files else (None, {})
     for file in sorted(files - two | ({last} if last else set())):
         yield file, content if file == last else read_checkpoint(file)
