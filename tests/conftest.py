@@ -18,6 +18,7 @@ from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.sampling.priors import GaussianPrior
 from gan_research.training.gan import GAN
 from gan_research.utils.rng import stream_seed
+from gan_research.utils.sample_spec import SampleSpec
 
 multiprocessing.get_context("forkserver").set_forkserver_preload(["sklearn.datasets", "gan_research.runs.fit"])
 
@@ -55,9 +56,9 @@ def make_game(
 ):
     """A GAN of two one-layer MLPs, its weights a function of the seed; every argument of GAN can be given."""
     torch.manual_seed(stream_seed(seed, "initial weights"))
-    shape = {"resolution": resolution, "channels": 1, "num_classes": num_classes}
-    generator = (generator or partial(MLPGenerator, width=8, depth=1))(latent_dim=3, **shape)
-    discriminator = (discriminator or partial(MLPDiscriminator, width=8, depth=1))(**shape)
+    samples = SampleSpec(resolution, 1, num_classes)
+    generator = (generator or partial(MLPGenerator, width=8, depth=1))(latent_dim=3, samples=samples)
+    discriminator = (discriminator or partial(MLPDiscriminator, width=8, depth=1))(samples=samples)
     return GAN(
         generator,
         discriminator,

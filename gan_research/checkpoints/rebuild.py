@@ -1,12 +1,17 @@
 """Objects that know the arguments they were built with, so that a checkpoint can say how to rebuild them."""
 
 import contextlib
+import dataclasses
 import inspect
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
 
 from gan_research.checkpoints.allowlist import allowed
+from gan_research.utils.sample_spec import SampleSpec
+
+SPEC, SPEC_FIELDS = "samples", tuple(field.name for field in dataclasses.fields(SampleSpec))
+"""The constructor argument that is a `SampleSpec`, and what it is recorded as."""
 
 
 class Rebuildable:
@@ -23,7 +28,8 @@ class Rebuildable:
         with contextlib.suppress(TypeError):  # wrong arguments: __init__ is about to say so, and says it better
             bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
             bound.apply_defaults()
-            self.__dict__["init_args"] = {name: plain(value) for name, value in list(bound.arguments.items())[1:]}
+            arguments = {name: plain(value) for name, value in list(bound.arguments.items())[1:]}
+            self.__dict__["init_args"] = arguments | arguments.pop(SPEC, {})  # its fields, as if they were arguments
         return self
 
 
@@ -35,7 +41,10 @@ def describe(thing: Rebuildable) -> dict[str, Any]:
 def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
     """What `describe` described, if its class is of an allowed module, or of one in `allow`."""
     arguments = dict(description)
-    return allowed(arguments.pop("_target_", None), allow)(**arguments)
+    kind = allowed(arguments.pop("_target_", None), allow)
+    if SPEC in inspect.signature(kind).parameters:
+        arguments[SPEC] = SampleSpec(**{name: arguments.pop(name) for name in SPEC_FIELDS if name in arguments})
+    return kind(**arguments)
 
 
 def completed(description: dict[str, Any], thing: Rebuildable) -> dict[str, Any]:
@@ -43,13 +52,17 @@ def completed(description: dict[str, Any], thing: Rebuildable) -> dict[str, Any]
     if description.get("_target_") != path_of(type(thing)):
         return description
     parameters = inspect.signature(type(thing)).parameters.values()
-    return {p.name: plain(p.default) for p in parameters if p.default is not p.empty} | description
+    defaults = {p.name: plain(p.default) for p in parameters if p.default is not p.empty}
+    spec = {name: thing.init_args[name] for name in SPEC_FIELDS if name in thing.init_args}
+    return spec | defaults | description
 
 
 def plain(value: Any) -> Any:
     """Return `value` as JSON has it: tuples as lists, classes and partial calls of them by their names."""
     if isinstance(value, partial):
         return {"_target_": path_of(value.func), "_partial_": True, **value.keywords}
+    if isinstance(value, SampleSpec):
+        return {name: plain(field) for name, field in vars(value).items()}
     if isinstance(value, type):
         return {"_target_": path_of(value), "_partial_": True}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value

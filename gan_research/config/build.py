@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from dataclasses import replace
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -90,17 +91,16 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
     """The game, its networks made for the samples of `data`, the weights a function of the seed."""
     layout = RoundLayout(accumulation=config["accumulation"], world_size=rank_and_world_size()[1])
     layout.check(config["batch_size"])
-    num_classes = data.num_classes if config["conditional"] else 0
-    if config["conditional"] and not num_classes:
+    samples = data.sample_spec if config["conditional"] else replace(data.sample_spec, num_classes=0)
+    if config["conditional"] and not samples.num_classes:
         raise UserError(f"conditional=true needs classes, and {data.name} has none")
-    shape = {"resolution": data.resolution, "channels": data.channels, "num_classes": num_classes}
     torch.manual_seed(stream_seed(config["seed"], "initial weights"))
     prior = component(config["prior"], "prior")
-    late = {"latent_dim": prior.latent_dim, "value_range": data.value_range}
-    generator = component(config["generator"], "generator", **late, **shape)
+    generator = component(config["generator"], "generator", latent_dim=prior.latent_dim, samples=samples)
     generator.prepare(data.mean)
     head = component(config.get("head"), "head")
-    discriminator = component(config["discriminator"], "discriminator", **shape, **({"head": head} if head else {}))
+    heads = {"head": head} if head else {}
+    discriminator = component(config["discriminator"], "discriminator", samples=samples, **heads)
     gan = GAN(
         generator=generator,
         discriminator=discriminator,

@@ -3,13 +3,14 @@
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Unpack, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import MISSING
 from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from gan_research.checkpoints.rebuild import SPEC, SPEC_FIELDS
 from gan_research.training.precision import Precision
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.renamed import renamed
@@ -120,22 +121,40 @@ def target_of(node: Node, name: str) -> Any:
         raise UserError(f"{name}._target_={node['_target_']} can't be imported: {error}") from error
 
 
-def _check_arguments(arguments: Node, target: Callable[..., Any], name: str) -> Node:
-    """`arguments` with the types that the signature of `target` declares."""
-    function = target.__init__ if inspect.isclass(target) else target
-    parameters = inspect.signature(target).parameters
+def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
+    """Return the arguments of a class or function, name -> type, and whether it takes others.
+
+    Those of a `TypedDict` that is unpacked into it (`**options: Unpack[Options]`) are among them.
+    """
     try:
-        hints = get_type_hints(function, include_extras=True)
+        hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     except Exception:  # annotations that can't be evaluated at run time: names are checked, types are not
         hints = {}
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    found: dict[str, Any] = {}
+    others = False
+    for name, parameter in inspect.signature(target).parameters.items():
+        hint = hints.get(name, Any)
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            found[name] = hint
+        elif get_origin(hint) is Unpack:
+            found |= get_type_hints(get_args(hint)[0])
+        else:
+            others = True
+    return found, others
+
+
+def _check_arguments(arguments: Node, target: Callable[..., Any], name: str) -> Node:
+    """Return `arguments` with the types that the signature of `target` declares."""
+    types, others = arguments_of(target)
     checked = {}
     for key, value in arguments.items():
         full = f"{name}.{key}" if name else key
-        if key not in parameters and not open_ended:
-            names = [f"{name}.{p}" if name else p for p in parameters]
+        if key in SPEC_FIELDS and SPEC in types:
+            raise UserError(f"{full} is that of the data: don't set it")
+        if key not in types and not others:
+            names = [f"{name}.{p}" if name else p for p in types]
             raise UserError(f"there is no {full}: {did_you_mean(full, names)}")
-        checked[key] = _coerce(value, hints[key], full) if key in hints else value
+        checked[key] = value if types.get(key, Any) is Any else _coerce(value, types[key], full)
     return checked
 
 

@@ -3,13 +3,14 @@
 import math
 from functools import cached_property
 from pathlib import Path
+from typing import Unpack
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gan_research.data.base import ImageData
+from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.folder import fits
 from gan_research.data.sets import ImageSet, TensorSet, held_out
 from gan_research.utils.errors import UserError
@@ -36,13 +37,9 @@ class Arrays(ImageData):
         resolution: int | None = None,
         resident: bool | None = None,
         resident_limit_gib: float = 2.0,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = False,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        dequantise: bool = False,
+        **images: Unpack[ImageOptions],
     ) -> None:
-        super().__init__(batch_size, seed, flip, value_range, dequantise)
+        super().__init__(**images)
         if heldout_path is not None and heldout:
             raise UserError("data.heldout_path and data.heldout exclude each other: give only one")
         self.path = Path(path).expanduser()

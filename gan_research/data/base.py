@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +14,7 @@ from gan_research.data.sets import SampleSet
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import to_float
 from gan_research.utils.rng import generator_for
+from gan_research.utils.sample_spec import SampleSpec
 
 __all__ = ["Batch", "Data", "ImageData"]
 
@@ -81,9 +82,9 @@ class Data(pl.LightningDataModule):
         return self._load(download=self.trainer is None)[1]
 
     @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """(C, H, W), or (C,) of points."""
-        return (self.channels,) if self.resolution is None else (self.channels, self.resolution, self.resolution)
+    def sample_spec(self) -> SampleSpec:
+        """The shape, classes and value range of samples, for networks."""
+        return SampleSpec(self.resolution, self.channels, self.num_classes, self.value_range)
 
     def rounds(
         self,
@@ -128,7 +129,7 @@ class Data(pl.LightningDataModule):
         return samples
 
     def mean(self) -> Tensor:
-        """The mean of the training samples, as the players see them: float32, of `sample_shape`."""
+        """The mean of the training samples, as the players see them: float32, of `sample_spec.shape`."""
         total = sum(self.to_float(samples).sum(0, dtype=torch.float64) for samples, _ in self.train.batches(1000))
         return (torch.as_tensor(total) / len(self.train)).float()
 
@@ -136,20 +137,32 @@ class Data(pl.LightningDataModule):
         """The set in plain values, for the record of a run."""
         return {
             "name": self.name,
-            "shape": list(self.sample_shape),
+            "shape": list(self.sample_spec.shape),
             "train": len(self.train),
             "heldout": 0 if self.heldout is None else len(self.heldout),
             "num_classes": self.num_classes,
         }
 
 
-class ImageData(Data):
-    """Base of all image sets: square images, uint8 as stored, `flip`ped at random as training sees them.
+class ImageOptions(TypedDict, total=False):
+    """The arguments that every image set takes, with the defaults of `ImageData`."""
 
+    batch_size: int
+    seed: int
+    flip: bool | None
+    value_range: tuple[float, float]
+    dequantise: bool
+
+
+class ImageData(Data):
+    """Base of all image sets: square images, uint8 as stored.
+
+    flip: training sees each image flipped left to right with probability 1/2; None: where that suits the set, `flips`.
     dequantise: training sees each value plus U[0, 1) times 1/256 of the range, 255/256 of the step between two levels.
     """
 
     resolution: int
+    flips: ClassVar[bool] = False
     metrics: ClassVar[str] = "inception"
     num_workers: int = 0
 
@@ -157,7 +170,7 @@ class ImageData(Data):
         self,
         batch_size: int = 64,
         seed: int = 0,
-        flip: bool = False,
+        flip: bool | None = None,
         value_range: tuple[float, float] = (-1.0, 1.0),
         dequantise: bool = False,
     ) -> None:
@@ -165,7 +178,8 @@ class ImageData(Data):
         if not low < high:
             raise UserError(f"data.value_range=[{low}, {high}] is empty: give the lower end first, as in [-1, 1]")
         super().__init__(batch_size, seed)
-        self.flip, self.value_range, self.dequantise = flip, (low, high), dequantise
+        self.flip = self.flips if flip is None else flip
+        self.value_range, self.dequantise = (low, high), dequantise
 
     def _load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
         train, heldout = super()._load(download)

@@ -1,8 +1,10 @@
 """scikit-learn's handwritten digits: small enough to train on in seconds, and part of the installation."""
 
+from typing import Unpack
+
 import torch
 
-from gan_research.data.base import ImageData
+from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.sets import ImageSet, TensorSet, resize
 
 
@@ -20,13 +22,9 @@ class Digits(ImageData):
     def __init__(
         self,
         resolution: int = 8,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = False,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        dequantise: bool = False,
+        **images: Unpack[ImageOptions],
     ) -> None:
-        super().__init__(batch_size, seed, flip, value_range, dequantise)
+        super().__init__(**images)
         self.resolution = resolution
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:

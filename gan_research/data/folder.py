@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
 
-from gan_research.data.base import ImageData
+from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.pictures import (
     AsItIs,
     Decoder,
@@ -24,6 +24,15 @@ from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
 from gan_research.utils.errors import UserError
 
 
+class PictureOptions(ImageOptions, total=False):
+    """The arguments that every set of picture files takes, with the defaults of `PictureData`."""
+
+    resident: bool | None
+    resident_limit_gib: float
+    skip_corrupt: bool
+    num_workers: int
+
+
 class PictureData(ImageData):
     """Base of the sets that are picture files: decoded once into memory where they fit, else whenever they are wanted.
 
@@ -34,17 +43,13 @@ class PictureData(ImageData):
 
     def __init__(
         self,
-        resident: bool | None,
-        resident_limit_gib: float,
-        skip_corrupt: bool,
-        num_workers: int,
-        batch_size: int,
-        seed: int,
-        flip: bool,
-        value_range: tuple[float, float],
-        dequantise: bool,
+        resident: bool | None = None,
+        resident_limit_gib: float = 2.0,
+        skip_corrupt: bool = False,
+        num_workers: int = 4,
+        **images: Unpack[ImageOptions],
     ) -> None:
-        super().__init__(batch_size, seed, flip, value_range, dequantise)
+        super().__init__(**images)
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
         self.skip_corrupt, self.num_workers = skip_corrupt, num_workers
 
@@ -56,7 +61,7 @@ class PictureData(ImageData):
         paths = [root / name for name in names]
         resident = self.resident
         if resident is None:
-            resident = fits(len(names) * math.prod(self.sample_shape), self.resident_limit_gib)
+            resident = fits(len(names) * math.prod(self.sample_spec.shape), self.resident_limit_gib)
         images, good = decode_all(paths, decoder) if resident else (None, check_headers(paths))
         refuse_corrupt(names, good, self.skip_corrupt)
 
@@ -84,19 +89,9 @@ class ImageFolder(PictureData):
         channels: Literal[1, 3] = 3,
         labels: bool = False,
         heldout: float = 0.0,
-        resident: bool | None = None,
-        resident_limit_gib: float = 2.0,
-        skip_corrupt: bool = False,
-        num_workers: int = 4,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = False,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        dequantise: bool = False,
+        **pictures: Unpack[PictureOptions],
     ) -> None:
-        super().__init__(
-            resident, resident_limit_gib, skip_corrupt, num_workers, batch_size, seed, flip, value_range, dequantise
-        )
+        super().__init__(**pictures)
         self.root = Path(root).expanduser()
         self.name = self.root.absolute().name
         self.resolution, self.channels = resolution, channels

@@ -5,15 +5,15 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision import datasets
 
-from gan_research.data.base import ImageData
-from gan_research.data.folder import PictureData, fits
+from gan_research.data.base import ImageData, ImageOptions
+from gan_research.data.folder import PictureData, PictureOptions, fits
 from gan_research.data.sets import ImageSet, TensorSet, resize
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import generator_for
@@ -63,25 +63,31 @@ def _network_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
+class VisionOptions(ImageOptions, total=False):
+    """The arguments that every set of torchvision's takes, with the defaults of `VisionData`."""
+
+    root: str
+    download: bool
+    resolution: int | None
+
+
 class VisionData(ImageData):
-    """Base of the sets that torchvision reads as a whole. A subclass says where they lie and how they are built."""
+    """Base of the sets that torchvision reads as a whole. A subclass says where they lie and how they are built.
+
+    root: the folder that holds torchvision's. download: whether missing files may be fetched.
+    resolution: to which images are resized; None: that of the files, `stored_resolution`.
+    """
 
     source: ClassVar[Any]
     place: ClassVar[str]
+    stored_resolution: ClassVar[int]
 
     def __init__(
-        self,
-        root: str,
-        download: bool,
-        resolution: int,
-        batch_size: int,
-        seed: int,
-        flip: bool,
-        value_range: tuple[float, float],
-        dequantise: bool,
+        self, root: str = "data", download: bool = True, resolution: int | None = None, **images: Unpack[ImageOptions]
     ) -> None:
-        super().__init__(batch_size, seed, flip, value_range, dequantise)
-        self.root, self.download, self.resolution = Path(root).expanduser(), download, resolution
+        super().__init__(**images)
+        self.root, self.download = Path(root).expanduser(), download
+        self.resolution = resolution or self.stored_resolution
 
     def split(self, heldout: bool) -> dict[str, Any]:
         """The arguments with which `source` opens the training or the held-out split."""
@@ -120,23 +126,12 @@ class MNIST(VisionData):
     train_size: train on so many of the 60 000, the first ones (None: on all); 50 000 in Goodfellow et al. 2014.
     """
 
-    name, channels, num_classes = "mnist", 1, 10
+    name, channels, num_classes, stored_resolution = "mnist", 1, 10, 28
     metrics = "mnist"
     source, place = datasets.MNIST, "MNIST/raw"
 
-    def __init__(
-        self,
-        root: str = "data",
-        download: bool = True,
-        resolution: int = 28,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = False,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        dequantise: bool = False,
-        train_size: int | None = None,
-    ) -> None:
-        super().__init__(root, download, resolution, batch_size, seed, flip, value_range, dequantise)
+    def __init__(self, train_size: int | None = None, **files: Unpack[VisionOptions]) -> None:
+        super().__init__(**files)
         if train_size is not None and not 1 <= train_size <= 60_000:
             raise UserError(f"data.train_size={train_size}: give 1 to 60000, or null for all")
         self.train_size = train_size
@@ -169,19 +164,12 @@ class StackedMNIST(MNIST):
 
     def __init__(
         self,
-        root: str = "data",
-        download: bool = True,
-        resolution: int = 28,
         size: int = 128_000,
         heldout_size: int = 26_000,
         stacking_seed: int = 0,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = False,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        dequantise: bool = False,
+        **files: Unpack[VisionOptions],
     ) -> None:
-        super().__init__(root, download, resolution, batch_size, seed, flip, value_range, dequantise)
+        super().__init__(**files)
         if size < 1 or heldout_size < 1:
             raise UserError(f"data.size={size} and data.heldout_size={heldout_size} must be at least 1")
         self.sizes, self.stacking_seed = {False: size, True: heldout_size}, stacking_seed
@@ -198,21 +186,9 @@ class StackedMNIST(MNIST):
 class CIFAR10(VisionData):
     """50 000 photos of 32x32 pixels in 10 classes (Krizhevsky 2009); 10 000 test photos are held out."""
 
-    name, channels, num_classes = "cifar10", 3, 10
+    name, channels, num_classes, stored_resolution = "cifar10", 3, 10, 32
+    flips = True
     source, place = datasets.CIFAR10, datasets.CIFAR10.base_folder
-
-    def __init__(
-        self,
-        root: str = "data",
-        download: bool = True,
-        resolution: int = 32,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = True,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        dequantise: bool = False,
-    ) -> None:
-        super().__init__(root, download, resolution, batch_size, seed, flip, value_range, dequantise)
 
 
 class CIFAR100(CIFAR10):
@@ -229,23 +205,14 @@ class STL10(VisionData):
     than `resident_limit_gib`); without one the set stays in the host's memory.
     """
 
-    name, channels, num_classes = "stl10", 3, 0
+    name, channels, num_classes, stored_resolution = "stl10", 3, 0, 96
+    flips = True
     source, place = datasets.STL10, datasets.STL10.base_folder
 
     def __init__(
-        self,
-        root: str = "data",
-        download: bool = True,
-        resolution: int = 96,
-        resident: bool | None = None,
-        resident_limit_gib: float = 2.0,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = True,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        dequantise: bool = False,
+        self, resident: bool | None = None, resident_limit_gib: float = 2.0, **files: Unpack[VisionOptions]
     ) -> None:
-        super().__init__(root, download, resolution, batch_size, seed, flip, value_range, dequantise)
+        super().__init__(**files)
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
 
     def split(self, heldout: bool) -> dict[str, Any]:
@@ -262,26 +229,13 @@ class CelebA(PictureData):
     """
 
     name, channels, num_classes = "celeba", 3, 0
+    flips = True
     crop = 148
 
     def __init__(
-        self,
-        root: str = "data",
-        download: bool = True,
-        resolution: int = 64,
-        resident: bool | None = None,
-        resident_limit_gib: float = 2.0,
-        skip_corrupt: bool = False,
-        num_workers: int = 4,
-        batch_size: int = 64,
-        seed: int = 0,
-        flip: bool = True,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-        dequantise: bool = False,
+        self, root: str = "data", download: bool = True, resolution: int = 64, **pictures: Unpack[PictureOptions]
     ) -> None:
-        super().__init__(
-            resident, resident_limit_gib, skip_corrupt, num_workers, batch_size, seed, flip, value_range, dequantise
-        )
+        super().__init__(**pictures)
         self.root, self.download, self.resolution = Path(root).expanduser(), download, resolution
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:

@@ -7,6 +7,7 @@ from gan_research.networks.dcgan_tf import TFDCGANDiscriminator, TFDCGANGenerato
 from gan_research.networks.heads import Head, LinearHead, ProjectionHead, make_head
 from gan_research.networks.mlp import MLPDiscriminator, MLPGenerator
 from gan_research.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from gan_research.utils.sample_spec import SampleSpec
 
 __all__ = [
     "CNNDiscriminator",
@@ -22,6 +23,7 @@ __all__ = [
     "ProjectionHead",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "SampleSpec",
     "TFDCGANDiscriminator",
     "TFDCGANGenerator",
     "base_and_doublings",

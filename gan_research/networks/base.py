@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gan_research.checkpoints.rebuild import Rebuildable
 from gan_research.networks.heads import Head
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.sample_spec import SampleSpec
 
 BASES = (4, 6, 7)
 
@@ -32,16 +33,9 @@ class Network(Rebuildable, nn.Module, ABC):
     `describe(network)` and its `state_dict()`.)
     """
 
-    def __init__(self, resolution: int | None, channels: int, num_classes: int) -> None:
+    def __init__(self, samples: SampleSpec) -> None:
         super().__init__()
-        require(1, channels=channels, **({} if resolution is None else {"resolution": resolution}))
-        require(0, num_classes=num_classes)
-        self.resolution, self.channels, self.num_classes = resolution, channels, num_classes
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """The shape of one sample: (channels, resolution, resolution), or (channels,) for points (no resolution)."""
-        return (self.channels,) if self.resolution is None else (self.channels, self.resolution, self.resolution)
+        self.samples, self.resolution, self.num_classes = samples, samples.resolution, samples.num_classes
 
     def check_labels(self, labels: Tensor | None) -> None:
         """Raise a UserError where labels are missing or not wanted. Looks at no value, so it costs no sync."""
@@ -55,45 +49,36 @@ class Network(Rebuildable, nn.Module, ABC):
 
 
 class Generator(Network):
-    """Latents (N, latent_dim) to images (N, channels, resolution, resolution); labels (N,) int64 if it is conditional.
+    """Latents (N, latent_dim) to images or points (N, *samples.shape); labels (N,) int64 if it is conditional.
 
-    With `resolution` None, to points (N, channels). Values lie inside `value_range`, or anywhere if that is
-    (-inf, inf). A subclass implements `generate`.
+    Values lie inside `samples.value_range`. A subclass implements `generate`.
     """
 
-    def __init__(
-        self,
-        latent_dim: int,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
-        value_range: tuple[float, float] = (-1.0, 1.0),
-    ) -> None:
-        super().__init__(resolution, channels, num_classes)
+    def __init__(self, latent_dim: int, samples: SampleSpec) -> None:
+        super().__init__(samples)
         require(1, latent_dim=latent_dim)
-        low, high = value_range
-        self.latent_dim, self.value_range = latent_dim, (float(low), float(high))
+        self.latent_dim, self.value_range = latent_dim, samples.value_range
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         self.check_labels(labels)
         images = self.generate(latents, labels)
-        if images.shape != (len(latents), *self.sample_shape):
+        if images.shape != (len(latents), *self.samples.shape):
             raise UserError(
                 f"{type(self).__name__}.generate returned samples of shape {tuple(images.shape)} for latents of shape "
-                f"{tuple(latents.shape)}: return {(len(latents), *self.sample_shape)}"
+                f"{tuple(latents.shape)}: return {(len(latents), *self.samples.shape)}"
             )
         return images
 
     def prepare(self, mean: Callable[[], Tensor]) -> None:
-        """Before the game begins: what follows from the data. `mean()` is their mean sample, of `sample_shape`."""
+        """Before the game begins: what follows from the data. `mean()` is their mean sample, of `samples.shape`."""
 
     @abstractmethod
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Images or points (N, *sample_shape); labels are there exactly if num_classes > 0."""
+        """Images or points (N, *samples.shape); labels are there exactly if num_classes > 0."""
 
 
 class Discriminator(Network):
-    """Images (N, channels, resolution, resolution), or points (N, channels), to `DOutput`; labels (N,) int64.
+    """Images or points (N, *samples.shape) to `DOutput`; labels (N,) int64 if it is conditional.
 
     With `packing` = m, m samples in a row are judged together, one logit for them all: (N / m,). They are laid on top
     of each other as channels (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
@@ -102,13 +87,13 @@ class Discriminator(Network):
 
     head: Head
 
-    def __init__(self, resolution: int | None, channels: int, num_classes: int, packing: int = 1) -> None:
-        super().__init__(resolution, channels, num_classes)
+    def __init__(self, samples: SampleSpec, packing: int = 1) -> None:
+        super().__init__(samples)
         require(1, packing=packing)
-        if packing > 1 and num_classes:
+        if packing > 1 and samples.num_classes:
             raise UserError(f"packing={packing} samples judged together can't have a class each: set conditional=false")
         self.packing = packing
-        self.packed_channels = packing * channels
+        self.packed_channels = packing * samples.channels
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> DOutput:
         self.check_labels(labels)

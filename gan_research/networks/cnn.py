@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
+from gan_research.utils.sample_spec import SampleSpec
 
 
 class CNNGenerator(Generator):
@@ -25,22 +26,19 @@ class CNNGenerator(Generator):
     def __init__(
         self,
         latent_dim: int,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
-        value_range: tuple[float, float] = (-1.0, 1.0),
+        samples: SampleSpec,
         width: int = 64,
         max_width: int = 512,
     ) -> None:
-        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
-        base, doublings = base_and_doublings(resolution)
+        super().__init__(latent_dim, samples)
+        base, doublings = base_and_doublings(samples.resolution)
         widths = doubling_widths(width, max_width, doublings + 1)[::-1]
         self.shape = (widths[0], base, base)
         self.linear = nn.Linear(latent_dim, widths[0] * base**2)
-        self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, num_classes) for w in widths)
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, samples.num_classes) for w in widths)
         ups = [nn.ConvTranspose2d(i, o, 4, stride=2, padding=1) for i, o in pairwise(widths)]
-        self.convs = nn.ModuleList([*ups, nn.Conv2d(widths[-1], channels, 3, padding=1)])
-        self.output = output_range(value_range)
+        self.convs = nn.ModuleList([*ups, nn.Conv2d(widths[-1], samples.channels, 3, padding=1)])
+        self.output = output_range(samples.value_range)
         self.apply(initialize)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -60,25 +58,23 @@ class CNNDiscriminator(Discriminator):
 
     def __init__(
         self,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
+        samples: SampleSpec,
         width: int = 64,
         max_width: int = 512,
         norm: Literal["spectral", "none"] = "spectral",
         packing: int = 1,
         head: HeadFactory | None = None,
     ) -> None:
-        super().__init__(resolution, channels, num_classes, packing)
+        super().__init__(samples, packing)
         require_one_of(("spectral", "none"), norm=norm)
-        base, doublings = base_and_doublings(resolution)
+        base, doublings = base_and_doublings(samples.resolution)
         widths = doubling_widths(width, max_width, doublings + 1)
         layers: list[nn.Module] = [nn.Conv2d(self.packed_channels, width, 3, padding=1), nn.LeakyReLU(0.1)]
         for inner, outer in pairwise(widths):
             layers += [nn.Conv2d(inner, outer, 4, stride=2, padding=1), nn.LeakyReLU(0.1)]
             layers += [nn.Conv2d(outer, outer, 3, padding=1), nn.LeakyReLU(0.1)]
         self.body = nn.Sequential(*layers)
-        self.head = make_head(widths[-1] * base**2, num_classes, head=head)
+        self.head = make_head(widths[-1] * base**2, samples.num_classes, head=head)
         self.apply(initialize)
         if norm == "spectral":
             spectral(self)

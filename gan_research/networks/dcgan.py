@@ -10,6 +10,7 @@ from gan_research.networks.base import Discriminator, Generator, base_and_doubli
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 Init = Literal["normal", "torch"]
 
@@ -27,25 +28,22 @@ class DCGANGenerator(Generator):
     def __init__(
         self,
         latent_dim: int,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
-        value_range: tuple[float, float] = (-1.0, 1.0),
+        samples: SampleSpec,
         width: int = 64,
         max_width: int = 512,
         base: int | None = None,
         last_bias: bool = True,
         init: Init = "normal",
     ) -> None:
-        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
-        base, doublings = base_and_doublings(resolution, base)
+        super().__init__(latent_dim, samples)
+        base, doublings = base_and_doublings(samples.resolution, base)
         widths = doubling_widths(width, max_width, doublings)[::-1]
         first = nn.ConvTranspose2d(latent_dim, widths[0], base, bias=False)
         ups = [nn.ConvTranspose2d(i, o, 4, stride=2, padding=1, bias=False) for i, o in pairwise(widths)]
         self.convs = nn.ModuleList([first, *ups])
-        self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, num_classes) for w in widths)
-        self.to_image = nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1, bias=last_bias)
-        self.output = output_range(value_range)
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, samples.num_classes) for w in widths)
+        self.to_image = nn.ConvTranspose2d(widths[-1], samples.channels, 4, stride=2, padding=1, bias=last_bias)
+        self.output = output_range(samples.value_range)
         initialize_all(self, init)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -66,9 +64,7 @@ class DCGANDiscriminator(Discriminator):
 
     def __init__(
         self,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
+        samples: SampleSpec,
         width: int = 64,
         max_width: int = 512,
         norm: Literal["batch", "spectral", "none"] = "batch",
@@ -80,11 +76,11 @@ class DCGANDiscriminator(Discriminator):
         packing: int = 1,
         head: HeadFactory | None = None,
     ) -> None:
-        super().__init__(resolution, channels, num_classes, packing)
+        super().__init__(samples, packing)
         require_one_of(("batch", "spectral", "none"), norm=norm)
         if kernel not in (4, 5):
             raise UserError(f"kernel is {kernel}: take 4 or 5")
-        base, doublings = base_and_doublings(resolution, base)
+        base, doublings = base_and_doublings(samples.resolution, base)
         widths = doubling_widths(width, max_width, doublings)
         layers: list[nn.Module] = []
         for i, (inner, outer) in enumerate(pairwise([self.packed_channels, *widths])):
@@ -93,7 +89,7 @@ class DCGANDiscriminator(Discriminator):
             after = [nn.BatchNorm2d(outer), nn.LeakyReLU(0.2)] if batch_norm else [nn.LeakyReLU(0.2)]
             layers += after if norm_first else after[::-1]
         self.body = nn.Sequential(*layers)
-        self.head = make_head(widths[-1] * base**2, num_classes, head=head)
+        self.head = make_head(widths[-1] * base**2, samples.num_classes, head=head)
         initialize_all(self, init)
         if norm == "spectral":
             spectral(self)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gan_research.networks.base import Discriminator, Generator, require, require_pictures
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range
+from gan_research.utils.sample_spec import SampleSpec
 
 KERNEL, STD = 5, 0.02
 
@@ -57,23 +58,20 @@ class TFDCGANGenerator(Generator):
     def __init__(
         self,
         latent_dim: int,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
-        value_range: tuple[float, float] = (-1.0, 1.0),
+        samples: SampleSpec,
         width: int = 64,
         tanh: bool = False,
     ) -> None:
-        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
+        super().__init__(latent_dim, samples)
         require(1, width=width)
-        sizes = halved(resolution)[::-1]
+        sizes = halved(samples.resolution)[::-1]
         widths = [8 * width, 4 * width, 2 * width, width]
         self.shape = (widths[0], sizes[0], sizes[0])
         self.linear = linear(nn.Linear(latent_dim, widths[0] * sizes[0] ** 2))
-        self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, num_classes) for w in widths)
-        outer = [*widths[1:], channels]
+        self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, samples.num_classes) for w in widths)
+        outer = [*widths[1:], samples.channels]
         self.convs = nn.ModuleList(SameConvTranspose2d(*io) for io in zip(widths, outer, sizes[1:], strict=True))
-        self.output = nn.Tanh() if tanh else output_range(value_range)
+        self.output = nn.Tanh() if tanh else output_range(samples.value_range)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         images = self.linear(latents).view(-1, *self.shape)
@@ -87,16 +85,14 @@ class TFDCGANDiscriminator(Discriminator):
 
     def __init__(
         self,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
+        samples: SampleSpec,
         width: int = 64,
         packing: int = 1,
         head: HeadFactory | None = None,
     ) -> None:
-        super().__init__(resolution, channels, num_classes, packing)
+        super().__init__(samples, packing)
         require(1, width=width)
-        sizes = halved(resolution)
+        sizes = halved(samples.resolution)
         widths = [self.packed_channels, width, 2 * width, 4 * width, 8 * width]
         layers: list[nn.Module] = []
         for i, size in enumerate(sizes[:-1]):
@@ -105,7 +101,7 @@ class TFDCGANDiscriminator(Discriminator):
                 layers.append(nn.BatchNorm2d(widths[i + 1]))
             layers.append(nn.LeakyReLU(0.2))
         self.body = nn.Sequential(*layers)
-        self.head = make_head(widths[-1] * sizes[-1] ** 2, num_classes, head=head)
+        self.head = make_head(widths[-1] * sizes[-1] ** 2, samples.num_classes, head=head)
         for layer in self.head.modules():
             if isinstance(layer, nn.Linear):
                 linear(layer)

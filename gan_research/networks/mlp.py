@@ -13,6 +13,7 @@ from gan_research.networks.base import Discriminator, Generator, require, requir
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import Init, Maxout, initialize_weights, inverse_output, output_range
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -37,10 +38,7 @@ class MLPGenerator(Generator):
     def __init__(
         self,
         latent_dim: int,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
-        value_range: tuple[float, float] = (-1.0, 1.0),
+        samples: SampleSpec,
         width: int = 256,
         depth: int = 2,
         activation: Literal["relu", "leaky_relu", "silu", "tanh"] = "relu",
@@ -51,20 +49,20 @@ class MLPGenerator(Generator):
         init_scale: float = 0.02,
         mean_of_data: bool = False,
     ) -> None:
-        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
+        super().__init__(latent_dim, samples)
         require(1, width=width)
         require(0, depth=depth)
         require_one_of(tuple(ACTIVATIONS), activation=activation)
         require_one_of(("none", "batch"), norm=norm)
-        sizes = [latent_dim + num_classes, *[width] * depth]
+        sizes = [latent_dim + samples.num_classes, *[width] * depth]
         layers: list[nn.Module] = []
         for i in range(depth):
             layers.append(nn.Linear(sizes[i], sizes[i + 1], bias=norm == "none"))
             if norm == "batch":
                 layers.append(nn.BatchNorm1d(sizes[i + 1], norm_eps, norm_momentum))
             layers.append(ACTIVATIONS[activation]())
-        last = nn.Linear(sizes[-1], math.prod(self.sample_shape))
-        self.body = nn.Sequential(*layers, last, output_range(value_range))
+        last = nn.Linear(sizes[-1], math.prod(self.samples.shape))
+        self.body = nn.Sequential(*layers, last, output_range(samples.value_range))
         self.mean_of_data = mean_of_data
         initialize_weights(self, init, init_scale)
 
@@ -77,7 +75,7 @@ class MLPGenerator(Generator):
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         if labels is not None:
             latents = torch.cat([latents, F.one_hot(labels, self.num_classes).to(latents.dtype)], dim=1)
-        return self.body(latents).view(-1, *self.sample_shape)
+        return self.body(latents).view(-1, *self.samples.shape)
 
 
 class MLPDiscriminator(Discriminator):
@@ -90,9 +88,7 @@ class MLPDiscriminator(Discriminator):
 
     def __init__(
         self,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
+        samples: SampleSpec,
         width: int = 256,
         depth: int = 2,
         activation: Literal["leaky_relu", "relu", "silu", "tanh", "maxout"] = "leaky_relu",
@@ -104,14 +100,14 @@ class MLPDiscriminator(Discriminator):
         init_scale: float = 0.02,
         head: HeadFactory | None = None,
     ) -> None:
-        super().__init__(resolution, channels, num_classes, packing)
+        super().__init__(samples, packing)
         require(1, width=width, maxout_pieces=maxout_pieces)
         require(0, depth=depth)
         require_one_of((*ACTIVATIONS, "maxout"), activation=activation)
         for name, probability in (("dropout", dropout), ("input_dropout", input_dropout)):
             if not 0 <= probability < 1:
                 raise UserError(f"{name} is {probability}: it has to be at least 0 and below 1")
-        sizes = [packing * math.prod(self.sample_shape), *[width] * depth]
+        sizes = [packing * math.prod(self.samples.shape), *[width] * depth]
         layers: list[nn.Module] = [nn.Dropout(input_dropout)] if input_dropout > 0 else []
         for i in range(depth):
             if activation == "maxout":
@@ -121,7 +117,7 @@ class MLPDiscriminator(Discriminator):
             if dropout > 0:
                 layers.append(nn.Dropout(dropout))
         self.body = nn.Sequential(*layers)
-        self.head = make_head(sizes[-1], num_classes, head=head)
+        self.head = make_head(sizes[-1], samples.num_classes, head=head)
         initialize_weights(self, init, init_scale)
 
     def features(self, images: Tensor) -> Tensor:

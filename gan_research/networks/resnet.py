@@ -31,6 +31,7 @@ from gan_research.networks.base import (
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 Upsampling = Literal["nearest", "bilinear"]
 Init = Literal["xavier", "torch_biases", "torch_shortcuts"]
@@ -121,30 +122,29 @@ class ResNetGenerator(Generator):
     def __init__(
         self,
         latent_dim: int,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
-        value_range: tuple[float, float] = (-1.0, 1.0),
+        samples: SampleSpec,
         width: int = 256,
         max_width: int = 256,
         upsampling: Upsampling = "nearest",
         init: Init = "xavier",
         norm: Literal["batch", "none"] = "batch",
     ) -> None:
-        super().__init__(latent_dim, resolution, channels, num_classes, value_range)
+        super().__init__(latent_dim, samples)
         require_one_of(("nearest", "bilinear"), upsampling=upsampling)
         require_one_of(("batch", "none"), norm=norm)
-        if norm == "none" and num_classes:
+        if norm == "none" and samples.num_classes:
             raise UserError("labels reach this generator by its batch norms: set generator.norm=batch")
         batch_norm = norm == "batch"
-        base, doublings = base_and_doublings(resolution)
+        base, doublings = base_and_doublings(samples.resolution)
         widths = doubling_widths(width, max_width, doublings + 1)[::-1]
         self.shape = (widths[0], base, base)
         self.linear = initialized(nn.Linear(latent_dim, widths[0] * base**2))
-        self.blocks = nn.ModuleList(UpBlock(i, o, num_classes, upsampling, batch_norm) for i, o in pairwise(widths))
-        self.norm = ConditionalBatchNorm2d(width, num_classes) if batch_norm else NoNorm()
-        self.to_image = convolution(width, channels, 3)
-        self.output = output_range(value_range)
+        self.blocks = nn.ModuleList(
+            UpBlock(i, o, samples.num_classes, upsampling, batch_norm) for i, o in pairwise(widths)
+        )
+        self.norm = ConditionalBatchNorm2d(width, samples.num_classes) if batch_norm else NoNorm()
+        self.to_image = convolution(width, samples.channels, 3)
+        self.output = output_range(samples.value_range)
         leave_to_torch(self, init)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
@@ -167,9 +167,7 @@ class ResNetDiscriminator(Discriminator):
 
     def __init__(
         self,
-        resolution: int | None,
-        channels: int,
-        num_classes: int = 0,
+        samples: SampleSpec,
         width: int = 128,
         max_width: int = 128,
         downsamples: int | None = None,
@@ -182,9 +180,9 @@ class ResNetDiscriminator(Discriminator):
         packing: int = 1,
         head: HeadFactory | None = None,
     ) -> None:
-        super().__init__(resolution, channels, num_classes, packing)
-        resolution = require_pictures(resolution)
-        halvings = base_and_doublings(resolution)[1] if downsamples is None else downsamples
+        super().__init__(samples, packing)
+        resolution = require_pictures(samples.resolution)
+        halvings = base_and_doublings(samples.resolution)[1] if downsamples is None else downsamples
         require(1, downsamples=halvings)
         require(0, plain_blocks=plain_blocks)
         require_one_of(("spectral", "batch", "none"), norm=norm)
@@ -198,7 +196,7 @@ class ResNetDiscriminator(Discriminator):
             blocks.append(DownBlock(inner, outer, i < halvings, norm == "batch", rectified_shortcuts))
         self.pooling = pooling
         self.body = nn.Sequential(*blocks, nn.ReLU())
-        self.head = make_head(widths[-1], num_classes, head_bias, head=head)
+        self.head = make_head(widths[-1], samples.num_classes, head_bias, head=head)
         for layer in self.head.modules():
             if isinstance(layer, nn.Linear):
                 initialized(layer)

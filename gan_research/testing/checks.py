@@ -37,6 +37,7 @@ from gan_research.training.gan import GAN
 from gan_research.training.minibatch import Minibatch
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 Component = Regularizer | Augmentation
 
@@ -62,12 +63,12 @@ class Case:
     def game(self, rounds: int = ROUNDS, **arguments: Any) -> GAN:
         """Return the game, before its first round."""
         torch.manual_seed(0)
-        shape: dict[str, Any] = {"resolution": RESOLUTION, "channels": 1, "num_classes": self.num_classes}
+        samples = SampleSpec(RESOLUTION, 1, self.num_classes)
         optimizer = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
         named = [(f"{type(c).__name__}_{i}", copy.deepcopy(c)) for i, c in enumerate(self.components)]
         return GAN(
-            MLPGenerator(latent_dim=LATENT_DIM, width=8, depth=1, **shape),
-            MLPDiscriminator(width=8, depth=1, activation="silu", head=self.head, **shape),
+            MLPGenerator(LATENT_DIM, samples, width=8, depth=1),
+            MLPDiscriminator(samples, width=8, depth=1, activation="silu", head=self.head),
             self.loss,
             GaussianPrior(LATENT_DIM),
             optimizer,

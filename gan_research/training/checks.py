@@ -75,10 +75,10 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
 def check_shapes(generator: Generator, discriminator: Discriminator, prior: Prior) -> None:
     """Raise a UserError unless the networks and the prior fit together."""
     g, d = generator, discriminator
-    if (g.sample_shape, g.num_classes) != (d.sample_shape, d.num_classes):
+    if (g.samples.shape, g.num_classes) != (d.samples.shape, d.num_classes):
         raise UserError(
-            f"the networks don't fit: the generator makes samples of shape {g.sample_shape} in {g.num_classes} "
-            f"classes, the discriminator takes {d.sample_shape} in {d.num_classes}"
+            f"the networks don't fit: the generator makes samples of shape {g.samples.shape} in {g.num_classes} "
+            f"classes, the discriminator takes {d.samples.shape} in {d.num_classes}"
         )
     if g.latent_dim != prior.latent_dim:
         raise UserError(f"the generator takes latents of {g.latent_dim}, the prior gives {prior.latent_dim}")

@@ -99,7 +99,7 @@ def test_every_experiment_composes_and_its_game_can_be_made(experiment):
     composition = compose_train([f"experiment={experiment}"])
     assert composition.choices["experiment"] == experiment
     data = make(composition.config["data"])
-    data.mean = lambda: torch.full(data.sample_shape, 0.5)  # the samples may not be here
+    data.mean = lambda: torch.full(data.sample_spec.shape, 0.5)  # the samples may not be here
     gan = build_game(composition.config, data)
     assert gan.rounds == composition.config["rounds"]
     gan.configure_optimizers()
@@ -155,7 +155,7 @@ def test_a_default_is_that_of_the_constructor(group, choice):
         parameters = inspect.signature(get_object(target)).parameters
         for key in node.keys() & parameters.keys():
             value, default = node[key], parameters[key].default
-            if default is inspect.Parameter.empty or isinstance(value, dict):
+            if default in (inspect.Parameter.empty, None) or isinstance(value, dict):
                 continue
             if isinstance(value, str) and ("${" in value or value == "???"):
                 continue

@@ -164,8 +164,8 @@ def test_a_conditional_generator_and_points(conditional, gan, train, the_run, tm
 class Tied(MLPGenerator):
     """Two names of one tensor, and a buffer that is a view of another."""
 
-    def __init__(self, latent_dim, resolution, channels, num_classes=0, value_range=(-1.0, 1.0), width=8):
-        super().__init__(latent_dim, resolution, channels, num_classes, value_range, width)
+    def __init__(self, latent_dim, samples, width=8):
+        super().__init__(latent_dim, samples, width)
         self.again = self.body
         self.register_buffer("table", torch.arange(6.0))
         self.register_buffer("part", self.table[2:4])

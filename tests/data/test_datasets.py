@@ -19,6 +19,7 @@ from torchvision.datasets import celeba, cifar, mnist
 
 from gan_research import data as sets
 from gan_research.checkpoints.rebuild import describe
+from gan_research.config.schema import arguments_of
 from gan_research.data import (
     CIFAR10,
     CIFAR100,
@@ -70,7 +71,7 @@ def test_digits_hold_out_every_ninth():
     from sklearn.datasets import load_digits
 
     data = Digits()
-    assert data.sample_shape == (1, 8, 8)
+    assert data.sample_spec.shape == (1, 8, 8)
     assert (len(data.train), len(data.heldout)) == (1597, 200)
     levels = np.round(load_digits().images * 255 / 16).astype(np.uint8)
     assert np.array_equal(data.heldout.images[:, 0].numpy(), levels[::9])
@@ -175,7 +176,7 @@ def test_idx_files(tmp_path, cls, folder):
     write_idx(tmp_path / folder / "raw", images[:20], labels[:20], "train")
     write_idx(tmp_path / folder / "raw", images[20:], labels[20:], "t10k")
     data = cls(root=str(tmp_path), download=False, batch_size=10)
-    assert data.sample_shape == (1, 28, 28)
+    assert data.sample_spec.shape == (1, 28, 28)
     assert np.array_equal(data.train.images.numpy(), images[:20, None])
     assert data.train.labels.tolist() == labels[:20].tolist()
     assert np.array_equal(data.heldout.images.numpy(), images[20:, None])
@@ -193,7 +194,7 @@ def write_mnist(root, seed=0):
 def test_stacked_mnist_is_three_digits_a_picture(tmp_path):
     parts = write_mnist(tmp_path)
     data = StackedMNIST(root=str(tmp_path), download=False, size=500, heldout_size=200, batch_size=10)
-    assert (data.name, data.sample_shape, data.num_classes, data.metrics) == (
+    assert (data.name, data.sample_spec.shape, data.num_classes, data.metrics) == (
         "stacked_mnist", (3, 28, 28), 1000, "stacked_mnist",
     )  # fmt: skip
     assert (len(data.train), len(data.heldout)) == (500, 200)
@@ -220,7 +221,7 @@ def test_stacked_mnist_depends_on_its_own_seed_only(tmp_path):
     assert first.train.content_hash() != stacked(stacking_seed=1).train.content_hash()
     digits = MNIST(root=str(tmp_path), download=False, resolution=32, batch_size=5).train
     enlarged = {picture.numpy().tobytes() for picture in digits.images}
-    assert stacked(resolution=32).sample_shape == (3, 32, 32)
+    assert stacked(resolution=32).sample_spec.shape == (3, 32, 32)
     assert all(plane.numpy().tobytes() in enlarged for plane in stacked(resolution=32).train.images.flatten(0, 1))
     with pytest.raises(UserError, match=r"data.size=0 and data.heldout_size=26000 must be at least 1"):
         StackedMNIST(size=0)
@@ -301,7 +302,7 @@ def test_the_real_mnist(real):
 def test_the_real_cifar10_as_arrays(real):
     root = real("cifar10/train.npz") / "cifar10"
     data = Arrays(str(root / "train.npz"), heldout_path=str(root / "test_first1000.npz"))
-    assert data.sample_shape == (3, 32, 32)
+    assert data.sample_spec.shape == (3, 32, 32)
     assert data.num_classes == 10
     assert data.train.labels[:5].tolist() == [6, 9, 9, 4, 1]
     assert (len(data.train), len(data.heldout)) == (50000, 1000)
@@ -477,11 +478,11 @@ def test_arrays_of_any_layout(tmp_path, key, shape, channels):
     images = noise(*shape)
     np.savez(tmp_path / "set.npz", **{key: images})
     data = Arrays(str(tmp_path / "set.npz"), batch_size=2)
-    assert data.sample_shape == (channels, 8, 8)
+    assert data.sample_spec.shape == (channels, 8, 8)
     assert (data.name, data.num_classes) == ("set", 0)
     planes = images.transpose(0, 3, 1, 2) if shape[-1] in (3, 5) else images.reshape(6, channels, 8, 8)
     assert np.array_equal(data.train.images.numpy(), planes)
-    assert data.sample_shape == (channels, 8, 8)  # after set-up too
+    assert data.sample_spec.shape == (channels, 8, 8)  # after set-up too
 
 
 @pytest.mark.parametrize("key", ["labels", "y"])
@@ -560,22 +561,24 @@ def test_each_file_lists_its_class_arguments_with_their_defaults(path):
     target = config.pop("_target_")
     if not target.startswith("gan_research.data.") or target.rsplit(".", 1)[1] not in sets.__all__:
         pytest.skip("no set of the project")
-    arguments = inspect.signature(getattr(sets, target.rsplit(".", 1)[1])).parameters
-    assert list(config) == list(arguments)
+    kind = getattr(sets, target.rsplit(".", 1)[1])
+    assert config.keys() == arguments_of(kind)[0].keys()
     if "density" in config:
         density = config.pop("density")
         assert list(density)[1:] == list(inspect.signature(get_object(density["_target_"])).parameters)
+        config["density"] = instantiate(density)
     composed = {"batch_size": "${batch_size}", "seed": "${seed}"}
     if path.stem != "image_folder":
         composed["root"] = "${oc.env:GAN_DATA,data}"
-    for name, value in config.items():
-        default = arguments[name].default
-        if name in composed:
-            assert value == composed[name]
-        elif default is inspect.Parameter.empty:
-            assert value == "???"
-        else:
-            assert value == (list(default) if isinstance(default, tuple) else default)
+    given = {"root": "x", "path": "x.npz", "resolution": 32, "batch_size": 4, "seed": 3}
+    needed = {name: given[name] for name, value in config.items() if value == "???" or name in composed}
+    needed |= {name: value for name, value in config.items() if name == "density"}
+    assert {name: config[name] for name in composed.keys() & config.keys()} == {
+        name: text for name, text in composed.items() if name in config
+    }
+    by_file, by_itself = kind(**config | needed), kind(**needed)
+    for name in vars(by_itself).keys() & config.keys():
+        assert getattr(by_file, name) == getattr(by_itself, name), name
 
 
 RINGS = {"ring": (8, 2.0, 0.02), "ring_25": (25, 2.0, 0.02), "unrolled_ring": (8, 2.0, 0.02)}

@@ -18,6 +18,7 @@ from gan_research.training.gan import GAN
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import generator_for
+from gan_research.utils.sample_spec import SampleSpec
 
 
 def played(rounds, count):
@@ -30,7 +31,7 @@ def test_what_points_are():
     assert isinstance(data, Data)
     assert (data.name, data.channels, data.resolution, data.num_classes) == ("ring", 2, None, 0)
     assert data.value_range == (-math.inf, math.inf)
-    assert data.sample_shape == data.train.sample_shape == data.heldout.sample_shape == (2,)
+    assert data.sample_spec.shape == data.train.sample_shape == data.heldout.sample_shape == (2,)
     assert data.describe() == {
         "name": "ring",
         "shape": [2],
@@ -122,11 +123,11 @@ def test_a_wrong_density_in_a_config_is_one_line():
 
 def game(dim, rounds=5, k=1):
     torch.manual_seed(0)
-    shape = {"resolution": None, "channels": dim}
+    samples = SampleSpec(None, dim, value_range=(-math.inf, math.inf))
     optimizer = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
     return GAN(
-        MLPGenerator(3, value_range=(-math.inf, math.inf), width=8, depth=1, **shape),
-        MLPDiscriminator(width=8, depth=1, **shape),
+        MLPGenerator(3, samples, width=8, depth=1),
+        MLPDiscriminator(samples, width=8, depth=1),
         NonSaturating(),
         GaussianPrior(3),
         optimizer,

@@ -20,6 +20,7 @@ from gan_research.metrics.samples import drawn_places
 from gan_research.metrics.statistics import Rows
 from gan_research.metrics.statistics_files import LAYOUTS, read_statistics, write_statistics
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 # The numbers
 
@@ -541,7 +542,7 @@ def test_a_generator_of_numbers_that_are_not_finite_gets_no_number(classifier, d
     from gan_research.sampling.priors import GaussianPrior
     from gan_research.sampling.sampler import Sampler
 
-    generator = MLPGenerator(latent_dim=2, resolution=8, channels=1, width=4)
+    generator = MLPGenerator(latent_dim=2, samples=SampleSpec(8, 1), width=4)
     next(generator.parameters()).data.fill_(float("nan"))
     evaluation = Evaluation(classifier, ["fid"], 20)
     evaluation.prepare(as_set(digits[0]))
@@ -617,7 +618,7 @@ def test_an_evaluation_of_a_game_changes_nothing_in_it(digits, classifier, as_se
     from gan_research.sampling.priors import GaussianPrior
     from gan_research.sampling.sampler import Sampler
 
-    generator = DCGANGenerator(latent_dim=4, resolution=8, channels=1, width=4)
+    generator = DCGANGenerator(latent_dim=4, samples=SampleSpec(8, 1), width=4)
     for name, module in list(generator.named_modules()):
         if isinstance(module, nn.ConvTranspose2d | nn.Conv2d):
             nn.utils.parametrizations.spectral_norm(module)

@@ -17,6 +17,7 @@ from gan_research.networks import MLPGenerator
 from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 PRIORS = (GaussianPrior(6), UniformPrior(6))
 
@@ -79,7 +80,7 @@ class Pictures:
 
 def mlp():
     torch.manual_seed(0)
-    return MLPGenerator(6, 8, 1, width=32)
+    return MLPGenerator(6, SampleSpec(8, 1), width=32)
 
 
 def measured(sampler, n=300, seed=0, **settings):

@@ -23,6 +23,7 @@ from gan_research.sampling.priors import GaussianPrior
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.run_folder import read_history
+from gan_research.utils.sample_spec import SampleSpec
 
 CONF = Path(__file__).parents[2] / "conf" / "metrics"
 TINY = ("generator.width=8", "discriminator.width=8", "rounds=2", "evaluate_every=2", "metrics.num_samples=200")
@@ -32,7 +33,10 @@ TINY = ("generator.width=8", "discriminator.width=8", "rounds=2", "evaluate_ever
 def sampler():
     torch.manual_seed(0)
     return Sampler(
-        MLPGenerator(3, None, 2, width=8, value_range=(-math.inf, math.inf)), GaussianPrior(3), 0, (-math.inf, math.inf)
+        MLPGenerator(3, SampleSpec(None, 2, value_range=(-math.inf, math.inf)), width=8),
+        GaussianPrior(3),
+        0,
+        (-math.inf, math.inf),
     )
 
 

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from gan_research.checkpoints.rebuild import describe
+from gan_research.checkpoints.rebuild import describe, rebuild
 from gan_research.networks import (
     CNNDiscriminator,
     CNNGenerator,
@@ -31,6 +31,9 @@ from gan_research.networks import (
 from gan_research.networks.layers import Maxout, output_range
 from gan_research.networks.resnet import DownBlock, UpBlock
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
+
+GREY = SampleSpec(8, 1)
 
 N, LATENT_DIM, CLASSES = 4, 5, 3
 CONF = Path(__file__).parents[2] / "conf"
@@ -78,14 +81,14 @@ def seed():
     torch.manual_seed(0)
 
 
-def generator(name, resolution=8, channels=1, num_classes=0, **more):
+def generator(name, resolution=8, channels=1, num_classes=0, value_range=(-1.0, 1.0)):
     cls, knobs = GENERATORS[name]
-    return cls(LATENT_DIM, resolution, channels, num_classes, **knobs, **more)
+    return cls(LATENT_DIM, SampleSpec(resolution, channels, num_classes, value_range), **knobs)
 
 
 def discriminator(name, resolution=8, channels=1, num_classes=0):
     cls, knobs = DISCRIMINATORS[name]
-    return cls(resolution, channels, num_classes, **knobs)
+    return cls(SampleSpec(resolution, channels, num_classes), **knobs)
 
 
 def both(num_classes=0):
@@ -99,7 +102,7 @@ def labels_for(num_classes, n=N):
 
 def inputs_for(network, n=N):
     if isinstance(network, Discriminator):
-        return torch.randn(n, network.channels, network.resolution, network.resolution)
+        return torch.randn(n, *network.samples.shape)
     return torch.randn(n, network.latent_dim)
 
 
@@ -164,12 +167,12 @@ def test_output_range_without_bounds_and_with_senseless_ones():
 
 
 def test_an_mlp_generates_points_and_vectors():
-    network = MLPGenerator(2, resolution=1, channels=2, value_range=(-math.inf, math.inf), depth=0)
+    network = MLPGenerator(2, SampleSpec(1, 2, value_range=(-math.inf, math.inf)), depth=0)
     latents = torch.randn(7, 2)
     expected = latents @ network.body[0].weight.T + network.body[0].bias
     assert torch.equal(network(latents).flatten(1), network.body(latents))
     torch.testing.assert_close(network(latents), expected[:, :, None, None])
-    assert MLPDiscriminator(resolution=1, channels=2)(latents).logits.shape == (7,)  # (N, dim) will do
+    assert MLPDiscriminator(SampleSpec(1, 2))(latents).logits.shape == (7,)  # (N, dim) will do
 
 
 @pytest.mark.parametrize("num_classes", [0, CLASSES])
@@ -226,8 +229,9 @@ def test_missing_and_unwanted_labels_are_user_errors(make, name):
 def test_describe_rebuilds_the_network(make, name):
     network = make(name, 28, 3, CLASSES)
     description = json.loads(json.dumps(describe(network)))
-    assert list(network.init_args) == list(inspect.signature(type(network)).parameters)
-    rebuilt = instantiate(description)
+    given = {name for name in inspect.signature(type(network)).parameters if name != "samples"}
+    assert network.init_args.keys() == given | {"resolution", "channels", "num_classes", "value_range"}
+    rebuilt = rebuild(description)
     assert type(rebuilt) is type(network)
     assert rebuilt.init_args == network.init_args
     assert shapes(rebuilt) == shapes(network)
@@ -249,7 +253,7 @@ def test_copies_keep_arguments_and_weights(make, name):
 
 
 def test_arguments_are_complete_and_plain():
-    network = ResNetGenerator(8, 32, channels=1, value_range=(0, 1), max_width=8, width=4)
+    network = ResNetGenerator(8, SampleSpec(32, 1, value_range=(0, 1)), max_width=8, width=4)
     assert describe(network) == {
         "_target_": "gan_research.networks.resnet.ResNetGenerator",
         "latent_dim": 8,
@@ -264,19 +268,16 @@ def test_arguments_are_complete_and_plain():
         "norm": "batch",
     }
     with pytest.raises(TypeError, match=r"ResNetGenerator.__init__\(\) got an unexpected keyword argument 'widht'"):
-        ResNetGenerator(8, 32, 1, widht=4)
+        ResNetGenerator(8, SampleSpec(32, 1), widht=4)
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("generator/*.yaml")) + sorted(CONF.glob("discriminator/*.yaml")))
 def test_config_states_the_default_of_every_own_knob(path):
     assert path.read_text().startswith("# ")
     config = OmegaConf.load(path)
-    shared = {"resolution": 32, "channels": 3, "num_classes": 0}
-    if path.parent.name == "discriminator":
-        shared |= {"head": None}
-    if path.parent.name == "generator":
-        shared |= {"latent_dim": 8, "value_range": [-1.0, 1.0]}
-    network = instantiate(config, **shared)
+    shared = {"head": None} if path.parent.name == "discriminator" else {"latent_dim": 8}
+    shared |= {"samples": SampleSpec(32, 3)}
+    network = instantiate(config, _partial_=True)(**shared)
     assert path.parent.name in type(network).__name__.lower()
     defaults = {k: p.default for k, p in inspect.signature(type(network)).parameters.items() if k not in shared}
     assert {k: v for k, v in config.items() if k != "_target_"} == defaults
@@ -307,20 +308,38 @@ def test_a_resolution_out_of_reach_names_the_nearest(make, name, resolution, nea
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: MLPGenerator(2, 8, 0), "channels is 0: it has to be at least 1"),
-        (lambda: MLPGenerator(0, 8, 1), "latent_dim is 0: it has to be at least 1"),
-        (lambda: MLPDiscriminator(0, 1), "resolution is 0: it has to be at least 1"),
-        (lambda: MLPDiscriminator(8, 1, -1), "num_classes is -1: it has to be at least 0"),
-        (lambda: MLPDiscriminator(8, 1, dropout=1.0), "dropout is 1.0: it has to be at least 0 and below 1"),
-        (lambda: MLPDiscriminator(8, 1, activation="rely"), "activation 'rely' is unknown: did you mean 'relu'?"),
-        (lambda: DCGANGenerator(2, 8, 1, width=8, max_width=4), "max_width 4 is below width 8: raise max_width, or"),
-        (lambda: DCGANDiscriminator(8, 1, norm="spectre"), "norm 'spectre' is unknown: did you mean 'spectral'?"),
-        (lambda: DCGANDiscriminator(8, 1, kernel=3), "kernel is 3: take 4 or 5"),
-        (lambda: DCGANGenerator(2, 48, 1, base=2), "resolution 48 is not 2 doubled at least once: take 32 or 64, or"),
-        (lambda: DCGANGenerator(2, 8, 1, base=0), "base is 0: it has to be at least 1"),
-        (lambda: ResNetGenerator(2, 8, 1, init="torch"), "init 'torch' is unknown: did you mean"),
-        (lambda: ResNetDiscriminator(28, 1, downsamples=3), "cannot be halved 3 times: take downsamples <= 2"),
-        (lambda: ResNetDiscriminator(28, 1, downsamples=0), "downsamples is 0: it has to be at least 1"),
+        (lambda: MLPGenerator(2, SampleSpec(8, 0)), "channels is 0: it has to be at least 1"),
+        (lambda: MLPGenerator(0, GREY), "latent_dim is 0: it has to be at least 1"),
+        (lambda: MLPDiscriminator(SampleSpec(0, 1)), "resolution is 0: it has to be at least 1"),
+        (lambda: MLPDiscriminator(SampleSpec(8, 1, num_classes=-1)), "num_classes is -1: it has to be at least 0"),
+        (
+            lambda: MLPDiscriminator(GREY, dropout=1.0),
+            "dropout is 1.0: it has to be at least 0 and below 1",
+        ),
+        (
+            lambda: MLPDiscriminator(GREY, activation="rely"),
+            "activation 'rely' is unknown: did you mean 'relu'?",
+        ),
+        (
+            lambda: DCGANGenerator(2, GREY, width=8, max_width=4),
+            "max_width 4 is below width 8: raise max_width, or",
+        ),
+        (
+            lambda: DCGANDiscriminator(GREY, norm="spectre"),
+            "norm 'spectre' is unknown: did you mean 'spectral'?",
+        ),
+        (lambda: DCGANDiscriminator(GREY, kernel=3), "kernel is 3: take 4 or 5"),
+        (
+            lambda: DCGANGenerator(2, SampleSpec(48, 1), base=2),
+            "resolution 48 is not 2 doubled at least once: take 32 or 64, or",
+        ),
+        (lambda: DCGANGenerator(2, GREY, base=0), "base is 0: it has to be at least 1"),
+        (lambda: ResNetGenerator(2, GREY, init="torch"), "init 'torch' is unknown: did you mean"),
+        (
+            lambda: ResNetDiscriminator(SampleSpec(28, 1), downsamples=3),
+            "cannot be halved 3 times: take downsamples <= 2",
+        ),
+        (lambda: ResNetDiscriminator(SampleSpec(28, 1), downsamples=0), "downsamples is 0: it has to be at least 1"),
     ],
 )
 def test_senseless_arguments_are_user_errors(build, message):
@@ -330,7 +349,7 @@ def test_senseless_arguments_are_user_errors(build, message):
 
 
 def test_dcgan_at_64_has_the_papers_layers():
-    network = DCGANGenerator(100, 64, 3)
+    network = DCGANGenerator(100, SampleSpec(64, 3))
     convs = [*network.convs, network.to_image]
     assert [(c.in_channels, c.out_channels) for c in convs] == [
         (100, 512), (512, 256), (256, 128), (128, 64), (64, 3)
@@ -340,13 +359,16 @@ def test_dcgan_at_64_has_the_papers_layers():
     assert count(network) == 3_576_707
     # Weights 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) = 2 755 584, the first bias 64,
     # batch norm 2 * (128 + 256 + 512) = 1 792, head 512 * 16 + 1 = 8 193.
-    assert count(DCGANDiscriminator(64, 3)) == 2_765_633
-    wide = DCGANGenerator(100, 64, 3, width=128, max_width=1024)  # figure 1 of the paper
+    assert count(DCGANDiscriminator(SampleSpec(64, 3))) == 2_765_633
+    wide = DCGANGenerator(100, SampleSpec(64, 3), width=128, max_width=1024)  # figure 1 of the paper
     assert [c.out_channels for c in wide.convs] == [1024, 512, 256, 128]
 
 
 def test_dcgan_starts_as_in_the_paper():
-    for network in (DCGANGenerator(32, 32, 3, CLASSES), DCGANDiscriminator(32, 3, CLASSES)):
+    for network in (
+        DCGANGenerator(32, SampleSpec(32, 3, num_classes=CLASSES)),
+        DCGANDiscriminator(SampleSpec(32, 3, num_classes=CLASSES)),
+    ):
         weights = torch.cat([p.flatten() for k, p in network.named_parameters() if k.endswith("weight") and p.ndim > 1])
         assert weights.mean().item() == pytest.approx(0, abs=1e-4)
         assert weights.std().item() == pytest.approx(0.02, rel=0.01)
@@ -361,19 +383,19 @@ def test_sngan_for_cifar10_has_the_papers_size():
     # linear 128 -> 4 * 4 * 256: 128 * 4096 + 4096 = 528 384
     # three up-blocks of: two batch norms 2 * 512, two conv3 2 * (9 * 256^2 + 256), conv1 256^2 + 256: 1 246 976
     # batch norm 512, conv3 to RGB 9 * 256 * 3 + 3 = 6 915
-    assert count(ResNetGenerator(128, 32, 3)) == 528_384 + 3 * 1_246_976 + 512 + 6_915 == 4_276_739
+    assert count(ResNetGenerator(128, SampleSpec(32, 3))) == 528_384 + 3 * 1_246_976 + 512 + 6_915 == 4_276_739
     # first block: conv3 9 * 3 * 128 + 128 = 3 584, conv3 9 * 128^2 + 128 = 147 584, conv1 3 * 128 + 128 = 512
     # second: two conv3, conv1 128^2 + 128 = 16 512; two plain ones: two conv3 each; head 128 + 1
-    network = ResNetDiscriminator(32, 3, downsamples=2, plain_blocks=2)
+    network = ResNetDiscriminator(SampleSpec(32, 3), downsamples=2, plain_blocks=2)
     assert count(network) == (3_584 + 147_584 + 512) + (2 * 147_584 + 16_512) + 2 * (2 * 147_584) + 129 == 1_053_825
 
 
 def test_resnet_widths_are_those_of_sngans_tables():
     with torch.device("meta"):
-        for_stl = ResNetGenerator(128, 48, 3, width=64, max_width=512)
-        d_stl = ResNetDiscriminator(48, 3, width=64, max_width=1024, downsamples=4, norm="none")
-        for_imagenet = ResNetGenerator(128, 128, 3, width=64, max_width=1024)
-        d_imagenet = ResNetDiscriminator(128, 3, width=64, max_width=1024, downsamples=5, norm="none")
+        for_stl = ResNetGenerator(128, SampleSpec(48, 3), width=64, max_width=512)
+        d_stl = ResNetDiscriminator(SampleSpec(48, 3), width=64, max_width=1024, downsamples=4, norm="none")
+        for_imagenet = ResNetGenerator(128, SampleSpec(128, 3), width=64, max_width=1024)
+        d_imagenet = ResNetDiscriminator(SampleSpec(128, 3), width=64, max_width=1024, downsamples=5, norm="none")
     assert [b.conv1.in_channels for b in for_stl.blocks] + [for_stl.to_image.in_channels] == [512, 256, 128, 64]
     assert [b.conv2.out_channels for b in d_stl.body[:-1]] == [64, 128, 256, 512, 1024]
     assert [b.conv2.out_channels for b in for_imagenet.blocks] == [1024, 512, 256, 128, 64]
@@ -382,7 +404,7 @@ def test_resnet_widths_are_those_of_sngans_tables():
 
 
 def test_resnet_starts_xavier_uniform():
-    network = ResNetGenerator(16, 8, 3, width=32, max_width=32)
+    network = ResNetGenerator(16, SampleSpec(8, 3), width=32, max_width=32)
     block = network.blocks[0]
     for weight, gain in [(block.conv2.weight, 2**0.5), (block.shortcut.weight, 1), (network.to_image.weight, 1)]:
         fans = weight[0].numel() + weight.shape[0] * weight[0, 0].numel()
@@ -405,10 +427,12 @@ def test_the_cheap_order_of_the_shortcut_is_the_papers(resample):
 
 
 def test_no_bias_before_a_batch_norm_in_dcgan():
-    assert all(conv.bias is None for conv in DCGANGenerator(2, 16, 1, width=4).convs)
-    convs = [m for m in DCGANDiscriminator(16, 1, width=4).modules() if isinstance(m, nn.Conv2d)]
+    assert all(conv.bias is None for conv in DCGANGenerator(2, SampleSpec(16, 1), width=4).convs)
+    convs = [m for m in DCGANDiscriminator(SampleSpec(16, 1), width=4).modules() if isinstance(m, nn.Conv2d)]
     assert [conv.bias is None for conv in convs] == [False, True]
-    convs = [m for m in DCGANDiscriminator(16, 1, width=4, norm="none").modules() if isinstance(m, nn.Conv2d)]
+    convs = [
+        m for m in DCGANDiscriminator(SampleSpec(16, 1), width=4, norm="none").modules() if isinstance(m, nn.Conv2d)
+    ]
     assert [conv.bias is None for conv in convs] == [False, False]
 
 

@@ -14,6 +14,7 @@ from gan_research.networks import MLPDiscriminator, MLPGenerator, ResNetGenerato
 from gan_research.networks.dcgan_tf import SameConv2d, SameConvTranspose2d, same_padding
 from gan_research.networks.layers import output_range
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 
 def linear(inner, outer, bias=True):
@@ -162,7 +163,7 @@ def test_unrolled_gans_weights_are_orthogonal():
 def test_discriminators_that_start_small_lose_2_log_2(recipe):
     discriminator = players(recipe)[1]
     torch.manual_seed(0)
-    real, fake = (discriminator(torch.rand(40, *discriminator.sample_shape)).logits for _ in range(2))
+    real, fake = (discriminator(torch.rand(40, *discriminator.samples.shape)).logits for _ in range(2))
     assert real.shape == (40 // discriminator.packing,)
     assert (F.softplus(-real) + F.softplus(fake)).mean().item() == pytest.approx(2 * math.log(2), abs=2e-3)
 
@@ -172,12 +173,12 @@ def test_dropout_of_inputs_and_of_hidden_units():
     assert [type(layer).__name__ for layer in body] == ["Dropout", "Maxout", "Dropout", "Maxout", "Dropout"]
     assert [layer.p for layer in body if isinstance(layer, nn.Dropout)] == [0.2, 0.5, 0.5]
     with pytest.raises(UserError, match=r"input_dropout is 1\.0"):
-        MLPDiscriminator(8, 1, input_dropout=1.0)
+        MLPDiscriminator(SampleSpec(8, 1), input_dropout=1.0)
 
 
 def test_an_unknown_initialisation_is_one_line():
     with pytest.raises(UserError, match=r"init 'norml' is unknown.*normal"):
-        MLPGenerator(2, None, 2, init="norml")
+        MLPGenerator(2, SampleSpec(None, 2), init="norml")
 
 
 # --- the output's bias from the data's mean ----------------------------------------------------------------------
@@ -186,16 +187,16 @@ def test_an_unknown_initialisation_is_one_line():
 @pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.0, 2.0), (-math.inf, math.inf)])
 def test_a_generator_whose_last_bias_is_the_data_s_mean_makes_it_of_nothing(value_range):
     mean = torch.tensor([[[0.25, 0.5], [0.75, 0.9]]])
-    generator = MLPGenerator(3, 2, 1, value_range=value_range, width=4, init="uniform", mean_of_data=True)
+    generator = MLPGenerator(3, SampleSpec(2, 1, value_range=value_range), width=4, init="uniform", mean_of_data=True)
     generator.prepare(lambda: mean)
     assert torch.allclose(output_range(value_range)(generator.body[-2].bias), mean.flatten())
-    plain = MLPGenerator(3, 2, 1, value_range=value_range, width=4, init="uniform")
+    plain = MLPGenerator(3, SampleSpec(2, 1, value_range=value_range), width=4, init="uniform")
     plain.prepare(lambda: pytest.fail("nobody has asked for the mean"))
     assert not plain.body[-2].bias.any()
 
 
 def test_means_at_the_ends_are_clipped_as_in_pylearn2():
-    generator = MLPGenerator(3, 2, 1, value_range=(0, 1), width=4, mean_of_data=True)
+    generator = MLPGenerator(3, SampleSpec(2, 1, value_range=(0, 1)), width=4, mean_of_data=True)
     generator.prepare(lambda: torch.tensor([[[0.0, 1.0], [0.5, 0.5]]]))
     end = math.log(1e-7 / (1 - 1e-7))
     assert generator.body[-2].bias.tolist() == pytest.approx([end, -end, 0, 0], rel=1e-6)
@@ -265,10 +266,10 @@ def test_pacgans_dcgan_makes_a_tanh_of_pictures_in_0_1():
 
 
 def test_a_residual_generator_without_norms():
-    generator = ResNetGenerator(4, 28, 3, width=4, max_width=8, norm="none")
+    generator = ResNetGenerator(4, SampleSpec(28, 3), width=4, max_width=8, norm="none")
     assert not any(isinstance(m, nn.BatchNorm2d) for m in generator.modules())
     assert generator(torch.randn(2, 4)).shape == (2, 3, 28, 28)
     one, two = torch.randn(2, 1, 4)
     assert torch.allclose(generator(torch.cat([one, two]))[:1], generator(one), atol=1e-6)
     with pytest.raises(UserError, match=r"generator\.norm=batch"):
-        ResNetGenerator(4, 28, 3, num_classes=2, norm="none")
+        ResNetGenerator(4, SampleSpec(28, 3, num_classes=2), norm="none")

@@ -9,6 +9,7 @@ from torch import nn
 from gan_research.networks import ResNetDiscriminator
 from gan_research.regularizers import Orthogonal
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 
 def penalty(network, player="discriminator"):
@@ -55,7 +56,7 @@ def test_its_gradient():
 
 
 def test_spectrally_normalised_weights_count_as_they_are_before():
-    network = ResNetDiscriminator(8, 1, width=4)
+    network = ResNetDiscriminator(SampleSpec(8, 1), width=4)
     state = {name: value.clone() for name, value in network.state_dict().items()}
     value = penalty(network)
     originals = [w.flatten(1) for name, w in network.named_parameters() if name.endswith("original")]

@@ -27,6 +27,7 @@ from gan_research.regularizers import (
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Noise
+from gan_research.utils.sample_spec import SampleSpec
 
 N, SHAPE = 6, (2, 3, 3)
 
@@ -348,7 +349,7 @@ def test_weight_clipping_clamps_the_discriminator_only(play):
 
 
 def test_weight_clipping_acts_after_the_discriminators_step_alone():
-    network = MLPDiscriminator(4, 1, width=8, depth=1)
+    network = MLPDiscriminator(SampleSpec(4, 1), width=8, depth=1)
     before = [p.detach().clone() for p in network.parameters()]
     WeightClipping(0.02).after_step("generator", network)
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))

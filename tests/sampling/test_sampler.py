@@ -1,7 +1,6 @@
 """Samples from a generator: sample i is a function of (seed, i)."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -11,10 +10,11 @@ from gan_research.networks import DCGANGenerator, MLPGenerator
 from gan_research.sampling.priors import GaussianPrior, UniformPrior
 from gan_research.sampling.sampler import BLOCK, Sampler
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 GENERATORS = {
-    "mlp": partial(MLPGenerator, 3, 4, 1, width=8),
-    "batch norm": partial(DCGANGenerator, 3, 8, 1, width=4),
+    "mlp": lambda **classes: MLPGenerator(3, SampleSpec(4, 1, **classes), width=8),
+    "batch norm": lambda **classes: DCGANGenerator(3, SampleSpec(8, 1, **classes), width=4),
 }
 PRIORS = (GaussianPrior(3), UniformPrior(3))
 family = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
@@ -102,7 +102,7 @@ def test_an_evaluation_is_given_bytes_or_points_as_they_are():
     drawn = pictures.source(5)(3, 10)
     assert drawn.dtype == torch.uint8
     assert torch.equal(drawn, pictures.sample_uint8(7, seed=5, start=3))
-    points = sampler(partial(MLPGenerator, 3, None, 2, width=8, value_range=(-math.inf, math.inf)))
+    points = sampler(lambda **_: MLPGenerator(3, SampleSpec(None, 2, value_range=(-math.inf, math.inf)), width=8))
     assert points.makes_points
     drawn = points.source(5)(3, 10)
     assert drawn.shape == (7, 2)
@@ -139,7 +139,7 @@ def test_levels_of_paths_are_neither_rounded_nor_clamped():
 
 
 def test_points_have_no_paths():
-    points = sampler(partial(MLPGenerator, 3, None, 2, width=8, value_range=(-math.inf, math.inf)))
+    points = sampler(lambda **_: MLPGenerator(3, SampleSpec(None, 2, value_range=(-math.inf, math.inf)), width=8))
     with pytest.raises(UserError, match="makes points, which have no perceptual path length: leave 'ppl' out"):
         points.source(0).paths(0, 3, 1e-4)
 

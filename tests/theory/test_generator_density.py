@@ -22,6 +22,7 @@ from gan_research.theory.generator_density import (
     jsd_in_bins,
 )
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 GAUSSIAN, UNIFORM = GaussianPrior(1), UniformPrior(1)
 EDGES = torch.linspace(-3, 3, 401, dtype=torch.float64)
@@ -33,7 +34,7 @@ ANYWHERE = (-math.inf, math.inf)
 def net(seed, width=64, scale=3.0):
     """A ReLU network that folds: its weights are `scale` times those that it starts with."""
     torch.manual_seed(seed)
-    generator = MLPGenerator(1, None, 1, value_range=ANYWHERE, width=width)
+    generator = MLPGenerator(1, SampleSpec(None, 1, value_range=ANYWHERE), width=width)
     with torch.no_grad():
         for parameter in generator.parameters():
             parameter.mul_(scale)

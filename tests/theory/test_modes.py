@@ -17,6 +17,7 @@ from gan_research.sampling.priors import GaussianPrior
 from gan_research.theory import Modes
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 BOUNDLESS = (-math.inf, math.inf)
 ADAM = partial(torch.optim.Adam, lr=5e-3, betas=(0.0, 0.99))
@@ -26,7 +27,7 @@ class Made(Generator):
     """A sampler made by hand: the angle of the latent chooses one of `points` (K, 2), with equal shares."""
 
     def __init__(self, points, latent_dim=2):
-        super().__init__(latent_dim, None, 2, value_range=BOUNDLESS)
+        super().__init__(latent_dim, SampleSpec(None, 2, value_range=BOUNDLESS))
         self.weight = torch.nn.Parameter(torch.zeros(()))
         self.points = torch.as_tensor(points).float()
 
@@ -40,8 +41,8 @@ class Made(Generator):
 
 def make_gan(generator=None, dim=2, rounds=8):
     torch.manual_seed(0)
-    generator = generator or MLPGenerator(2, None, dim, value_range=BOUNDLESS, width=8, depth=1)
-    discriminator = MLPDiscriminator(None, dim, width=8, depth=1)
+    generator = generator or MLPGenerator(2, SampleSpec(None, dim, value_range=BOUNDLESS), width=8, depth=1)
+    discriminator = MLPDiscriminator(SampleSpec(None, dim), width=8, depth=1)
     players = {"generator_optimizer": ADAM, "discriminator_optimizer": ADAM}
     return GAN(generator, discriminator, NonSaturating(), GaussianPrior(2), rounds=rounds, **players)
 

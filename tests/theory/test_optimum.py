@@ -18,6 +18,7 @@ from gan_research.theory.optimum import (
     value_of_densities,
 )
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 POINTWISE = {
     "minimax": L.Minimax(),
@@ -127,7 +128,7 @@ def test_value_of_densities_without_common_support():
 @pytest.mark.parametrize("name", ["affine", "half square", "network"])
 def test_unconscious_statistician(name, prior):
     torch.manual_seed(0)
-    network = MLPGenerator(1, None, 1, value_range=(-math.inf, math.inf), width=32)
+    network = MLPGenerator(1, SampleSpec(None, 1, value_range=(-math.inf, math.inf)), width=32)
     generator = {"affine": lambda z: 0.5 * z + 1, "half square": lambda z: z.square() / 2, "network": network}[name]
     edges = torch.linspace(-8, 24, 320_001, dtype=torch.float64)
     over_latents, over_points = unconscious_statistician(generator, prior, torch.cos, edges)

@@ -28,6 +28,7 @@ from gan_research.theory import Phases
 from gan_research.theory.phases import Frame, measure, optimal_logit
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 BOUNDLESS = (-math.inf, math.inf)
 ADAM = partial(torch.optim.Adam, lr=5e-3, betas=(0.0, 0.99))
@@ -44,10 +45,12 @@ def make_gan(loss=None, rounds=8, mapping=None, logit=None, dim=1, latent_dim=1,
     torch.manual_seed(0)
     small = {"width": 8, "depth": 1}
     generator = MLPGenerator(
-        latent_dim, None, dim, value_range=BOUNDLESS, **({"depth": 0} if mapping else {"activation": "silu", **small})
+        latent_dim,
+        SampleSpec(None, dim, value_range=BOUNDLESS),
+        **{"depth": 0} if mapping else {"activation": "silu", **small},
     )
     discriminator = MLPDiscriminator(
-        None, dim, packing=packing, **({"depth": 0} if logit else {"dropout": dropout, **small})
+        SampleSpec(None, dim), packing=packing, **{"depth": 0} if logit else {"dropout": dropout, **small}
     )
     if mapping:
         set_affine(generator.body[0], *mapping)

@@ -11,6 +11,7 @@ from gan_research.data import Gaussian
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.sampling.priors import GaussianPrior
 from gan_research.theory.saturation import measured, pull
+from gan_research.utils.sample_spec import SampleSpec
 
 LOGITS = torch.linspace(-10, 10, 41, dtype=torch.float64)
 SIGMOID = LOGITS.sigmoid()
@@ -52,8 +53,8 @@ def far_from_the_data(losses, **arguments):
     torch.manual_seed(0)
     return measured(
         losses,
-        MLPGenerator(1, None, 1, value_range=(-math.inf, math.inf), width=32),
-        MLPDiscriminator(None, 1, width=32),
+        MLPGenerator(1, SampleSpec(None, 1, value_range=(-math.inf, math.inf)), width=32),
+        MLPDiscriminator(SampleSpec(None, 1), width=32),
         GaussianPrior(1),
         Gaussian(4.0, 0.5).sample,
         partial(torch.optim.Adam, lr=5e-3),

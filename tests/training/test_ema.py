@@ -10,6 +10,7 @@ from gan_research.training.ema import EMA
 from gan_research.training.gan import tensors
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 
 def test_the_exact_recurrence():
@@ -61,8 +62,8 @@ def test_what_makes_no_sense_is_refused(arguments, message):
 
 
 def test_parameters_are_averaged_and_buffers_copied():
-    network = DCGANGenerator(latent_dim=3, resolution=8, channels=1, width=4)
-    average = DCGANGenerator(latent_dim=3, resolution=8, channels=1, width=4)
+    network = DCGANGenerator(latent_dim=3, samples=SampleSpec(8, 1), width=4)
+    average = DCGANGenerator(latent_dim=3, samples=SampleSpec(8, 1), width=4)
     network(torch.randn(5, 3))  # its batch statistics move
     start = [p.detach().clone() for p in average.parameters()]
     EMA(decay=0.75).update(tensors(average), tensors(network), 0.75)

@@ -45,6 +45,7 @@ from gan_research.training.loss_log import Diverged, LossLog
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Noise, stream_seed
+from gan_research.utils.sample_spec import SampleSpec
 
 ADAM = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
 
@@ -409,11 +410,11 @@ def test_labels_of_the_data_are_left_out_of_unconditional_play(play, pictures):
 
 @pytest.mark.parametrize("change", [{"resolution": 8}, {"num_classes": 3}, {"channels": 3}])
 def test_players_that_do_not_fit_are_refused(change, game):
-    shape = {"resolution": 4, "channels": 1, "num_classes": 0} | change
+    samples = replace(SampleSpec(4, 1), **change)
     with pytest.raises(
         UserError, match=r"the networks don't fit: the generator makes samples of shape \(1, 4, 4\) in 0"
     ):
-        game(discriminator=lambda **_: MLPDiscriminator(**shape))
+        game(discriminator=lambda **_: MLPDiscriminator(samples))
 
 
 def test_a_prior_that_does_not_fit_is_refused(game):

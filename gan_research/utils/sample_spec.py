@@ -1,0 +1,33 @@
+"""The shape, range and classes of samples: what a network has to know of the data."""
+
+from dataclasses import dataclass
+
+from gan_research.utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """Samples of one shape: images (channels, resolution, resolution), or points (channels,) if `resolution` is None.
+
+    num_classes: of the labels; 0 if there are none.
+    value_range: ends of the interval that values lie in; (-inf, inf) for any.
+    """
+
+    resolution: int | None
+    channels: int
+    num_classes: int = 0
+    value_range: tuple[float, float] = (-1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("resolution", self.resolution, 1), ("channels", self.channels, 1), ("num_classes", self.num_classes, 0)
+        ):  # fmt: skip
+            if value is not None and value < least:
+                raise UserError(f"{name} is {value}: it has to be at least {least}")
+        low, high = self.value_range
+        object.__setattr__(self, "value_range", (float(low), float(high)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return (self.channels,) if self.resolution is None else (self.channels, self.resolution, self.resolution)
