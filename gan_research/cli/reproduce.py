@@ -26,7 +26,7 @@ from gan_research.config.keys import GAME, OF_SWEEPS, PLACES
 from gan_research.utils.errors import RESUME, UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from gan_research.reproduction.result import Result
+    from gan_research.reproduction.result import Result, SeedResult
     from gan_research.sweeps.sweep import Sweep
 
 NOT_THE_GAME = (*PLACES, *OF_SWEEPS)
@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{searched[0]}: gan reproduce plays recipes over seeds, and searches nothing")
     given = Arguments(config_dir=options.config_dir, overrides=overrides)
     compositions = {name: composed(name, options.budget, given) for name in dict.fromkeys(options.recipes)}
-    reproduction = Reproduction(compositions, options.budget, options.seeds, given)
+    kept = options.keep and options.keep / "records"
+    reproduction = Reproduction(compositions, options.budget, options.seeds, given, kept)
     status = reproduction.play()
     results = reproduction.results()
     show(results, reproduction.folder, options)
@@ -150,11 +151,22 @@ def composed(name: str, budget: str, given: Arguments) -> Composition:
 
 
 class Reproduction:
-    """Recipes at a budget, over seeds: a sweep, in a folder that is the same for the same budget and overrides."""
+    """Recipes at a budget, over seeds: a sweep, in a folder that is the same for the same budget and overrides.
 
-    def __init__(self, compositions: dict[str, Composition], budget: str, seeds: int, given: Arguments):
+    records: a folder of kept records; seeds that are over in one of the same runs aren't trained again.
+    """
+
+    def __init__(
+        self,
+        compositions: dict[str, Composition],
+        budget: str,
+        seeds: int,
+        given: Arguments,
+        records: Path | None = None,
+    ):
         from gan_research.config.build import build_evaluation
 
+        self.records = records
         self.compositions, self.budget, self.seeds, self.given = compositions, budget, range(seeds), given
         for composition in compositions.values():
             build_evaluation(composition.config, optional=False)  # weights that are missing are told at once
@@ -183,8 +195,14 @@ class Reproduction:
 
     @property
     def points(self) -> list[dict[str, str]]:
-        """Seed by seed, so that all recipes have one result before any has two."""
-        return [{"experiment": name, "seed": str(seed)} for seed in self.seeds for name in self.compositions]
+        """What is to be trained, seed by seed, so that all recipes have one result before any has two."""
+        kept = {(name, seed.seed) for name in self.compositions for seed in self.result(name, []).seeds}
+        return [
+            {"experiment": name, "seed": str(seed)}
+            for seed in self.seeds
+            for name in self.compositions
+            if (name, seed) not in kept
+        ]
 
     def sweep(self) -> "Sweep":
         """The sweep, with these points among its own."""
@@ -215,32 +233,35 @@ class Reproduction:
         return all(point in over for point in self.points)
 
     def results(self) -> list["Result"]:
-        """What has come out so far."""
-        from gan_research.reproduction import Published
+        """Return what has come out so far, here and in the kept records."""
         from gan_research.reproduction.gathering import gathered
-        from gan_research.reproduction.result import Result
+        from gan_research.reproduction.published import Published
         from gan_research.sweeps.sweep import Sweep
 
         sweep = Sweep.open(self.folder)
-        found = []
-        for name, composition in self.compositions.items():
-            paper = compose_train([f"experiment={name}"], self.given.config_dir)
-            assert paper.published is not None
-            claim = Published.of(paper.published)
-            found.append(
-                Result(
-                    recipe=name,
-                    budget=self.budget,
-                    overrides=self.changed,
-                    command=shlex.join(["gan", "reproduce", *self.command([name])]),
-                    published=paper.published,
-                    rounds=composition.config["rounds"],
-                    paper_rounds=paper.config["rounds"],
-                    changes=changes(paper.config, composition.config, claim.followed),
-                    seeds=gathered(sweep, name, self.seeds, claim.followed),
-                )
-            )
-        return found
+        followed = {name: Published.of(c.published or {}).followed for name, c in self.compositions.items()}
+        return [self.result(name, gathered(sweep, name, self.seeds, followed[name])) for name in self.compositions]
+
+    def result(self, name: str, seeds: list["SeedResult"]) -> "Result":
+        """Return the result of a recipe's seeds, with those of its kept record."""
+        from gan_research.reproduction.published import Published
+        from gan_research.reproduction.result import Result
+
+        composition, paper = self.compositions[name], compose_train([f"experiment={name}"], self.given.config_dir)
+        assert paper.published is not None
+        result = Result(
+            recipe=name,
+            budget=self.budget,
+            overrides=self.changed,
+            command=shlex.join(["gan", "reproduce", *self.command([name])]),
+            published=paper.published,
+            rounds=composition.config["rounds"],
+            paper_rounds=paper.config["rounds"],
+            changes=changes(paper.config, composition.config, Published.of(paper.published).followed),
+            seeds=seeds,
+        )
+        path = self.records / result.file if self.records is not None else None
+        return result.with_kept(Result.read(path)) if path is not None and path.is_file() else result
 
     def command(self, names: Sequence[str]) -> list[str]:
         """The arguments that play these recipes again."""

@@ -10,11 +10,12 @@ from gan_research.report.records import Record
 from gan_research.reproduction.result import Result
 from gan_research.reproduction.verdict import verdicts
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import RUN
 
 
 def write_pages(results: list[Result], folder: Path) -> list[Path]:
-    """RECIPE.html in the folder of a reproduction, of those recipes that have been measured."""
-    if not any(result.finished for result in results):
+    """Write RECIPE.html into the folder of a reproduction for each recipe that was measured there; return the paths."""
+    if not any(folder.rglob(RUN)):
         return []
     records, _ = read_folder(folder)
     written = []

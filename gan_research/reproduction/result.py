@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,6 +91,20 @@ class Result:
     def unfinished(self) -> list[SeedResult]:
         """Those that have yet to be played, or played on."""
         return [seed for seed in self.seeds if seed.state not in ("finished", "diverged")]
+
+    def with_kept(self, kept: "Result | None") -> "Result":
+        """Return it with the seeds that are over in `kept` and not here, if that is a record of the same runs.
+
+        So seeds may be trained on several machines, or on one that doesn't stay for all of them.
+        """
+        same = ("recipe", "budget", "overrides", "published", "rounds", "paper_rounds", "changes")
+        if kept is None or any(as_json(getattr(kept, name)) != as_json(getattr(self, name)) for name in same):
+            return self
+        open_here = {seed.seed for seed in self.unfinished}
+        over = {seed.seed: seed for seed in self.seeds if seed.seed not in open_here}
+        over = {seed.seed: seed for seed in kept.seeds if seed not in kept.unfinished} | over
+        seeds = {seed.seed: seed for seed in self.seeds} | over
+        return replace(self, seeds=[seeds[number] for number in sorted(seeds)])
 
     @property
     def better(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from gan_research.cli.reproduce import claims
+from gan_research.reproduction.result import Result
 from gan_research.utils.errors import RESUME
 from gan_research.utils.run_folder import comparable, read_history
 
@@ -127,6 +128,30 @@ def test_seeds_that_were_lost_go_on_and_a_diverged_one_counts(recipes, server, t
     assert homes(folder) == before
     assert "│ tiny" in ended.output
     assert "│ wide" not in ended.output
+
+
+def test_seeds_of_a_kept_record_are_not_trained_again(recipes, server, tmp_path):
+    kept = tmp_path / "kept"
+
+    def reproduce(seeds, runs, *more):
+        words = ["tiny", "--seeds", seeds, "--keep", kept, "--config-dir", recipes, "--", f"output={tmp_path / runs}"]
+        ended = server.start("reproduce", *words, "rounds=4", "evaluate_every=2", *more).ended(300)
+        assert ended.status == 0, ended
+        return Result.read(kept / "records" / "tiny-paper.json"), len(list((tmp_path / runs).rglob("run.json")))
+
+    first, trained = reproduce(1, "here")
+    assert trained == 1
+    both, trained = reproduce(2, "elsewhere")
+    assert trained == 1
+    assert [seed.state for seed in both.seeds] == ["finished", "finished"]
+    assert both.seeds[0] == first.seeds[0]
+    again, trained = reproduce(2, "nowhere")
+    assert (again, trained) == (both, 0)
+    fewer, trained = reproduce(1, "anywhere")
+    assert (fewer.seeds, trained) == (both.seeds, 0)
+    other, trained = reproduce(2, "other", "batch_size=20")  # another game: its seeds are its own
+    assert trained == 2
+    assert other.seeds != both.seeds
 
 
 def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, server, tmp_path):
