@@ -1,6 +1,7 @@
 """The rooms of the package lie in layers: imports go down, and there are no circles."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,15 @@ def test_imports_go_down(module):
         assert below in LEVEL, f"{module} imports {imported}, of the root"
         allowed = LEVEL[below] < LEVEL[room] or (module, imported) in EXCEPTIONS
         assert allowed, f"{module} imports {imported}, which isn't below it"
+
+
+def test_the_table_of_layers_is_as_the_code_has_it():
+    rows = re.findall(r"^\| (\d*) ?\| `(\w+)` \|", (PACKAGE.parent / "docs" / "design.md").read_text(), re.MULTILINE)
+    table, layer = [], 0
+    for number, room in rows:
+        layer = int(number or layer)
+        table.append((layer, room))
+    assert sorted(table) == sorted((level + 1, room) for room, level in LEVEL.items())
 
 
 def test_exceptions_are_needed():
