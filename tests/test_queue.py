@@ -32,6 +32,12 @@ CALLS = [
 ]
 
 
+def heeding_signals():
+    """Ignore no signal, even if the tests run under nohup or in the background: sh can't trap an ignored one."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def queue(tmp_path):
     """queue(PIECE, ..., VARIABLE=...): the script, started, with a stub of gan; `calls()` are the stub's."""
@@ -44,6 +50,7 @@ def queue(tmp_path):
         return subprocess.Popen(
             ["sh", str(SCRIPT), *pieces],
             env=os.environ | given, cwd=tmp_path, text=True, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            preexec_fn=heeding_signals,
         )  # fmt: skip
 
     start.notes = tmp_path

@@ -120,6 +120,7 @@ def test_a_resumed_run_is_a_second_segment_of_the_same_id(mirrored, gan, tmp_pat
         assert [int(row["round"]) for row in csv.DictReader(file)] == [0, 5, 10, 15, 20, 25, 30]
 
 
+@pytest.mark.long
 def test_mlflow_holds_the_numbers_of_the_history_over_a_resume(train, gan, the_run, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert train(tmp_path, "logger=mlflow", "rounds=10").status == 0
