@@ -29,7 +29,8 @@ class Rebuildable:
             bound = inspect.signature(cls.__init__).bind_partial(self, *args, **kwargs)
             bound.apply_defaults()
             arguments = {name: plain(value) for name, value in list(bound.arguments.items())[1:]}
-            self.__dict__["init_args"] = arguments | arguments.pop(SPEC, {})  # its fields, as if they were arguments
+            spec = arguments.pop(SPEC, {})  # its fields, as if they were arguments
+            self.__dict__["init_args"] = arguments | spec
         return self
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -127,7 +128,9 @@ class Result:
     def write(self, path: Path) -> None:
         """Write it, with the hash of its content."""
         content = as_json(asdict(self))
-        write_atomically(path, (json.dumps(content | {"sha256": digest(content)}, indent=1) + "\n").encode())
+        text = json.dumps(content | {"sha256": digest(content)}, indent=1)
+        text = re.sub(r"\[\n\s+([^\s\[\]]+),\n\s+([^\s\[\]]+)\n\s+\]", r"[\1, \2]", text)  # a point of a curve
+        write_atomically(path, (text + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> "Result":
