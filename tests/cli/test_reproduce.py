@@ -145,8 +145,6 @@ def test_seeds_of_a_kept_record_are_not_trained_again(recipes, server, tmp_path)
     assert trained == 1
     assert [seed.state for seed in both.seeds] == ["finished", "finished"]
     assert both.seeds[0] == first.seeds[0]
-    again, trained = reproduce(2, "nowhere")
-    assert (again, trained) == (both, 0)
     fewer, trained = reproduce(1, "anywhere")
     assert (fewer.seeds, trained) == (both.seeds, 0)
     other, trained = reproduce(2, "other", "batch_size=20")  # another game: its seeds are its own
@@ -239,11 +237,11 @@ def test_a_claim_about_the_course_of_training(recipes, gan, tmp_path):
     (recipes / "experiment" / "tiny.yaml").write_text(
         text.replace("reverse_kl: {value: 2.0, spread: 0.5, tolerance: 1.0}, ", "")
     )
-    words = ["tiny", "--seeds", "2", "--config-dir", recipes, "--", f"output={tmp_path}", "pool.runs=1"]
+    words = ["tiny", "--seeds", "1", "--config-dir", recipes, "--", f"output={tmp_path}", "pool.runs=1"]
     assert gan("reproduce", *words).status == 0
     (found,) = json.loads((tmp_path / "reproduce-paper" / "results.json").read_text())
     assert [verdict["word"] for verdict in found["verdicts"]] == ["not comparable", "reproduced", "not reproduced"]
-    assert found["verdicts"][2]["reason"] == "not so with 2 of 2 seeds"
+    assert found["verdicts"][2]["reason"] == "not so with 1 of 1 seeds"
     for seed in found["seeds"]:
         assert [round for round, _ in seed["curves"]["largest_mode"]] == [0, 8, 16, 24]
         assert [round for round, _ in seed["curves"]["modes"]] == [0, 8, 16, 24]
@@ -258,7 +256,7 @@ def test_a_record_of_more_seeds_is_not_replaced(recipes, gan, tmp_path):
     words = ["--config-dir", recipes, "--keep", tmp_path / "kept", "--", f"output={tmp_path}", "pool.runs=1"]
     assert gan("reproduce", "tiny", "--seeds", "2", "--budget", "smoke", *words).status == 0
     before = (tmp_path / "kept/records/tiny-smoke.json").read_bytes()
-    said = gan("reproduce", "tiny", "--seeds", "1", "--budget", "smoke", *words)
+    said = gan("reproduce", "tiny", "--seeds", "1", "--budget", "smoke", *words, "batch_size=20")
     assert said.status == 0
     assert "tiny-smoke.json is left as it is: 2 of its seeds are over, and here 1" in said.output
     assert (tmp_path / "kept/records/tiny-smoke.json").read_bytes() == before

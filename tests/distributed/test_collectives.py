@@ -86,7 +86,7 @@ def measured():
     return found
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_the_numbers_do_not_depend_on_the_number_of_processes(size, together):
     alone = measured()
     ranks = together(size, measured)
