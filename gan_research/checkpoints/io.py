@@ -23,8 +23,6 @@ MARK = "gan_research"
 
 FORMAT = 1
 
-"""A run's last checkpoint, and the one before, which is used where the last one is damaged."""
-
 END, NO_COMMENT, SEALED = b"PK\5\6", bytes(2), b"\x20\0"
 """Of a zip archive's last record, 22 bytes and the comment: its signature, and how long the comment is (0, 32)."""
 

@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from gan_research.config.keys import GAME, OF_SWEEPS, PLACES
 from gan_research.utils.errors import RESUME, UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from gan_research.reproduction.result import Result, SeedResult
+    from gan_research.reproduction.result import Result
     from gan_research.sweeps.sweep import Sweep
 
 NOT_THE_GAME = (*PLACES, *OF_SWEEPS)
@@ -195,8 +196,8 @@ class Reproduction:
 
     @property
     def points(self) -> list[dict[str, str]]:
-        """What is to be trained, seed by seed, so that all recipes have one result before any has two."""
-        kept = {(name, seed.seed) for name in self.compositions for seed in self.result(name, []).seeds}
+        """The seeds to train, seed by seed, so that all recipes have one result before any has two."""
+        kept = {(name, seed.seed) for name, result in self.kept.items() for seed in result.seeds}
         return [
             {"experiment": name, "seed": str(seed)}
             for seed in self.seeds
@@ -235,19 +236,24 @@ class Reproduction:
     def results(self) -> list["Result"]:
         """Return what has come out so far, here and in the kept records."""
         from gan_research.reproduction.gathering import gathered
-        from gan_research.reproduction.published import Published
         from gan_research.sweeps.sweep import Sweep
 
         sweep = Sweep.open(self.folder)
-        followed = {name: Published.of(c.published or {}).followed for name, c in self.compositions.items()}
-        return [self.result(name, gathered(sweep, name, self.seeds, followed[name])) for name in self.compositions]
+        return [
+            replace(kept, seeds=gathered(sweep, name, self.seeds, kept.claim.followed)).with_kept(kept)
+            for name, kept in self.kept.items()
+        ]
 
-    def result(self, name: str, seeds: list["SeedResult"]) -> "Result":
-        """Return the result of a recipe's seeds, with those of its kept record."""
+    @cached_property
+    def kept(self) -> dict[str, "Result"]:
+        """The result of each recipe before anything is trained: the seeds of its kept record that are over."""
+        return {name: self._kept(name, composition) for name, composition in self.compositions.items()}
+
+    def _kept(self, name: str, composition: Composition) -> "Result":
         from gan_research.reproduction.published import Published
         from gan_research.reproduction.result import Result
 
-        composition, paper = self.compositions[name], compose_train([f"experiment={name}"], self.given.config_dir)
+        paper = compose_train([f"experiment={name}"], self.given.config_dir)
         assert paper.published is not None
         result = Result(
             recipe=name,
@@ -258,7 +264,7 @@ class Reproduction:
             rounds=composition.config["rounds"],
             paper_rounds=paper.config["rounds"],
             changes=changes(paper.config, composition.config, Published.of(paper.published).followed),
-            seeds=seeds,
+            seeds=[],
         )
         path = self.records / result.file if self.records is not None else None
         return result.with_kept(Result.read(path)) if path is not None and path.is_file() else result

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gan_research.checkpoints.rebuild import Rebuildable
 from gan_research.networks.heads import Head
-from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean, require
 from gan_research.utils.sample_spec import SampleSpec
 
 BASES = (4, 6, 7)
@@ -156,13 +156,6 @@ def doubling_widths(width: int, max_width: int, count: int) -> list[int]:
     if max_width < width:
         raise UserError(f"max_width {max_width} is below width {width}: raise max_width, or lower width")
     return [min(width * 2**i, max_width) for i in range(count)]
-
-
-def require(least: int, **values: float) -> None:
-    """Raise a UserError naming the first of `values` that is below `least`."""
-    for name, value in values.items():
-        if value < least:
-            raise UserError(f"{name} is {value}: it has to be at least {least}")
 
 
 def require_one_of(valid: tuple[str, ...], **values: str) -> None:

@@ -6,9 +6,10 @@ Four layers of stride 2 and 5 x 5, padding="SAME", whatever the resolution: 28, 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_research.networks.base import Discriminator, Generator, require, require_pictures
+from gan_research.networks.base import Discriminator, Generator, require_pictures
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range
+from gan_research.utils.errors import require
 from gan_research.utils.sample_spec import SampleSpec
 
 KERNEL, STD = 5, 0.02

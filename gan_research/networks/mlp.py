@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_research.networks.base import Discriminator, Generator, require, require_one_of
+from gan_research.networks.base import Discriminator, Generator, require_one_of
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import Init, Maxout, initialize_weights, inverse_output, output_range
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, require
 from gan_research.utils.sample_spec import SampleSpec
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

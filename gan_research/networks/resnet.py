@@ -24,13 +24,12 @@ from gan_research.networks.base import (
     Generator,
     base_and_doublings,
     doubling_widths,
-    require,
     require_one_of,
     require_pictures,
 )
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, require
 from gan_research.utils.sample_spec import SampleSpec
 
 Upsampling = Literal["nearest", "bilinear"]

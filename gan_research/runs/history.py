@@ -1,12 +1,12 @@
 """The record of a run: a JSONL of metrics in its folder, which other loggers mirror."""
 
-import hashlib
 import json
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from gan_research.metrics.protocol import fingerprint
 from gan_research.runs.run import Run
 from gan_research.utils.files import write_atomically
 from gan_research.utils.run_folder import HISTORY, PROTOCOLS, read_protocols, read_rows
@@ -41,11 +41,11 @@ class History(FileLogger):
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         how = {key: metrics[key] for key in ("protocol", "better") if key in metrics}
         if how:
-            fingerprint = hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest()[:12]
-            metrics = {key: value for key, value in metrics.items() if key not in how} | {"protocol": fingerprint}
+            mark = fingerprint(how)
+            metrics = {key: value for key, value in metrics.items() if key not in how} | {"protocol": mark}
             known = read_protocols(self.path.parent)
-            if fingerprint not in known:  # written before the row that needs it
-                content = json.dumps(known | {fingerprint: how}, indent=1) + "\n"
+            if mark not in known:  # written before the row that needs it
+                content = json.dumps(known | {mark: how}, indent=1) + "\n"
                 write_atomically(self.path.parent / PROTOCOLS, content.encode())
         with self.path.open("a") as file:
             file.write(json.dumps(metrics) + "\n")

@@ -25,3 +25,10 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     if close := difflib.get_close_matches(name, valid, n=1, cutoff=0.5):
         return f"did you mean '{close[0]}'?"
     return f"valid: {', '.join(valid)}" if valid else "it takes no settings"
+
+
+def require(least: int, **values: float) -> None:
+    """Raise a UserError naming the first of `values` that is below `least`."""
+    for name, value in values.items():
+        if value < least:
+            raise UserError(f"{name} is {value}: it has to be at least {least}")

@@ -18,7 +18,7 @@ A row of metrics names its protocol by a fingerprint, with which PROTOCOLS has i
 """
 
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
-"""The folder of checkpoints, and in it the last one and the one before."""
+"""The folder of checkpoints, and in it the last one, and the one before, which is used if the last one is damaged."""
 
 SAMPLES, CRASHES = "samples", "crash"
 """The folders of sample grids and of crash reports, each named by its round."""

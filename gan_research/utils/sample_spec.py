@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import require
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,8 @@ class SampleSpec:
     value_range: tuple[float, float] = (-1.0, 1.0)
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("resolution", self.resolution, 1), ("channels", self.channels, 1), ("num_classes", self.num_classes, 0)
-        ):  # fmt: skip
-            if value is not None and value < least:
-                raise UserError(f"{name} is {value}: it has to be at least {least}")
+        require(1, channels=self.channels, **({} if self.resolution is None else {"resolution": self.resolution}))
+        require(0, num_classes=self.num_classes)
         low, high = self.value_range
         object.__setattr__(self, "value_range", (float(low), float(high)))
 
