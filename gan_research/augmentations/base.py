@@ -10,7 +10,7 @@ from gan_research.utils.rng import Noise
 
 
 class AugmentationInput(NamedTuple):
-    """What an augmentation may look at beside the images.
+    """The context of one forward pass of D that an augmentation gets beside the images.
 
     noise: random numbers of this micro-batch. call: the number of D's forward pass in it, from 0, so that each has
     noise of its own. fakes: (N, C, H, W), without a graph. progress: how far the training is.

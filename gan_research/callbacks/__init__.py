@@ -1,4 +1,4 @@
-"""What watches the game: log, health, sample grids, evaluation, progress, checkpoints."""
+"""Callbacks: log, health, sample grids, evaluation, progress, checkpoints."""
 
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.blackboard import Blackboard

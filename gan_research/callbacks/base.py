@@ -1,4 +1,4 @@
-"""What the callbacks share: intervals in rounds, and one way to log."""
+"""The base of callbacks that act at intervals in rounds, and logging to every logger."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +20,7 @@ class Periodic(pl.Callback):
         self.every = every
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        """What is done; `gan.round` rounds have been played."""
+        """Act after `gan.round` completed rounds."""
         raise NotImplementedError
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -40,7 +40,7 @@ class Periodic(pl.Callback):
         alive(f"round {gan.round + 1}")
 
     def due(self, gan: GAN) -> bool:
-        """Whether the round just played is one after which to act."""
+        """Return whether to act after the round that was just completed."""
         return gan.round % self.every == 0 or gan.round == gan.rounds
 
 

@@ -1,4 +1,4 @@
-"""What is written down when training ends by an error: all that it takes to look at the round, and to play it again."""
+"""The report that is written when training ends by an error, with all that it takes to train the round again."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ def write_crash(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, **la
 
 
 def is_own(error: BaseException) -> bool:
-    """Whether this process failed; not, where it was told of another that did, or lost it."""
+    """Return whether this process itself failed, rather than was told of another that did, or lost it."""
     return not isinstance(error, LostProcess) and (not getattr(error, "common", False) or error.__cause__ is not None)
 
 
@@ -59,7 +59,7 @@ def round_of(trainer: pl.Trainer, gan: GAN, error: Exception) -> int:
 
 
 def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int) -> dict[str, Any]:
-    """What is known of the game, in plain values; each fact that can't be told says why."""
+    """Return the facts of the game in plain values; a fact that can't be found says why."""
     last = run / CHECKPOINTS / LAST
     asked: dict[str, Callable[[], Any]] = {
         "error": lambda: f"{type(error).__name__}: {error}",

@@ -67,18 +67,18 @@ class Health(pl.Callback):
             self.board.judges.append(self.judge)
 
     def may_go_back(self, gan: GAN) -> bool:
-        """Whether a game that has diverged goes on from its last checkpoint."""
+        """Return whether training that diverged resumes from its last checkpoint."""
         return self.on_divergence == "roll_back" and gan.roll_backs < self.roll_backs
 
     def epitaph(self, gan: GAN) -> str:
-        """What there is to say of a game that ends."""
+        """Return the end of the error line of training that diverged."""
         after = f"it had gone back {gan.roll_backs} times (health.roll_backs), " if gan.roll_backs else ""
         return after + (f"{self.crash} says what led to it, " if self.crash is not None else "")
 
     # --- collapse ------------------------------------------------------------------------------------------------
 
     def judge(self, gan: GAN, row: dict[str, float]) -> dict[str, float]:
-        """What is to be added to a row of the log: whether the game looks collapsed."""
+        """Return the terms that are added to a row of the log: whether training looks collapsed."""
         before, warnings = self.board.warnings, self._warnings(gan, row)
         self.board.warnings = warnings
         for kind in warnings.keys() - before.keys():

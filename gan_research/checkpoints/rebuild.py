@@ -35,12 +35,12 @@ class Rebuildable:
 
 
 def describe(thing: Rebuildable) -> dict[str, Any]:
-    """What rebuilds `thing`, weights aside: its class under `_target_`, and all of its arguments."""
+    """Return the description that rebuilds `thing` without weights: its class as `_target_`, and its arguments."""
     return {"_target_": path_of(type(thing)), **thing.init_args}
 
 
 def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
-    """What `describe` described, if its class is of an allowed module, or of one in `allow`."""
+    """Build the object of a description, if its class is of an allowed module, or of one in `allow`."""
     arguments = dict(description)
     kind = allowed(arguments.pop("_target_", None), allow)
     if SPEC in inspect.signature(kind).parameters:

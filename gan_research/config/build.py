@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def make(node: dict[str, Any] | None, **late: Any) -> Any:
-    """What a config node describes, with the arguments that are known only now; None where there is no node.
+    """Build the object of a config node, with the arguments that are known only now; None if there is no node.
 
     `late` goes to the constructor as it is: Hydra's own keyword arguments would be copied, and instantiated, as config.
     Lists and mappings are plain ones: Hydra's own would end up in the checkpoint by way of the optimizers.

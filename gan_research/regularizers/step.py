@@ -29,7 +29,7 @@ class Side(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far the training is: float64 scalars on the device, updated in place, so that CUDA graphs can read them.
+    """The progress of the training: float64 scalars on the device, updated in place, so that CUDA graphs read them.
 
     round: rounds completed. images_seen: real images that the discriminator has seen. share: of all rounds, 0 to 1.
     """

@@ -172,7 +172,7 @@ def check_extras(case: Case) -> None:
 
 
 def check_state(case: Case) -> None:
-    """All that changes while training lies in parameters and buffers."""
+    """Check that everything that changes while training lies in parameters and buffers."""
     game = case.game()
     parts = [*game.regularizers.values(), *game.augmentations.values(), game.discriminator.head]
     before = [attributes(part) for part in parts]

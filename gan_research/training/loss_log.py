@@ -47,7 +47,7 @@ class LossLog:
 
     @property
     def measuring(self) -> bool:
-        """Whether the interval ends with the round that is being trained."""
+        """Return whether the interval ends with the round that is being trained."""
         return self.due(self.round)
 
     def add(self, name: str, value: Tensor) -> None:

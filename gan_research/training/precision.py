@@ -54,7 +54,7 @@ class Forward:
 
     @property
     def reduced_precision(self) -> bool:
-        """Whether a plain pass can't serve a gradient penalty."""
+        """Return whether a plain forward pass can't serve a gradient penalty."""
         return self.precision in AUTOCAST or self.precision == "tf32"
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:

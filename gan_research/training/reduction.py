@@ -1,4 +1,4 @@
-"""How the losses of a micro-batch become one number, and how latents are refined before they are used."""
+"""Reduction of the losses of a micro-batch to a scalar, and refinement of latents before they are used."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a `GAN`, and the refusal of a checkpoint of another game."""
+"""The state of a `GAN` in a checkpoint, and the refusal of a checkpoint of another game."""
 
 from typing import Any
 

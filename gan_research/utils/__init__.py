@@ -1,1 +1,1 @@
-"""What knows nothing of GANs: errors, files, images, figures, randomness, signals, precision."""
+"""Helpers that know nothing of GANs: errors, files, images, figures, random numbers, signals, precision."""

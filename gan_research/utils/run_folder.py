@@ -71,7 +71,7 @@ def read_protocols(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def leaves(config: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    """(full name, value) of each setting of a run's config: ("optimizer.generator.lr", 0.001)."""
+    """Yield (full name, value) of each setting of a run's config: ("optimizer.generator.lr", 0.001)."""
     for key, value in config.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{within}{key}.")
@@ -80,12 +80,12 @@ def leaves(config: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]
 
 
 def comparable(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without its times, rates and memory: equal for two runs of the same game."""
+    """Return a row without its times, rates and memory: equal for two runs of the same game."""
     return {key: value for key, value in row.items() if not key.startswith(CLOCKED)}
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock in that file; where it can't be tried, yes.
+    """Return whether a process holds the lock in that file; True if that can't be tried.
 
     To look is to hold it for a moment: nobody may want it just then.
     """
