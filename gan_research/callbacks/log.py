@@ -65,7 +65,7 @@ class Log(pl.Callback):
         values |= {f"logits/{side}": gan.objective.forward.probe(*probe).cpu() for side, probe in self._probes.items()}
         row = {name: value.mean().item() for name, value in sorted(values.items())}
         row["game/value"] = -row["loss/discriminator"]
-        if gan.loss.log_odds:
+        if gan.loss.logits_are_log_odds:
             for name in [name for name in values if name.startswith("logits/")]:
                 row[name.replace("logits", "probability")] = values[name].sigmoid().mean().item()
         row |= accuracy(gan.loss, values)
@@ -104,7 +104,7 @@ def accuracy(loss: AdversarialLoss, values: dict[str, Tensor]) -> dict[str, floa
 
 def middle_logit(loss: AdversarialLoss) -> float | None:
     """The logit of what is as likely real as generated; None where there is none."""
-    if loss.log_odds:
+    if loss.logits_are_log_odds:
         return 0.0
     try:
         theory = loss.theory()

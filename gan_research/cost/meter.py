@@ -14,7 +14,7 @@ import torch
 from gan_research.callbacks import Log, Periodic
 from gan_research.cost.counting import size
 from gan_research.cost.kinds import Kind, KindOfRound
-from gan_research.theory.watcher import Watcher
+from gan_research.theory.analysis import Analysis
 from gan_research.training.gan import GAN
 
 CYCLES = 10
@@ -250,7 +250,7 @@ class Meter(pl.Callback):
         gan.rounds, count, usual = gan.round, self._counts[callback], statistics.median(seconds[1:])
         callback.act_together(trainer, gan)
         last = seconds[-1]
-        if isinstance(callback, Watcher):  # its film grows with its frames
+        if isinstance(callback, Analysis):  # its film grows with its frames
             frames = len(callback.frames)
             callback.frames *= 2
             callback.act_together(trainer, gan)

@@ -21,13 +21,13 @@ class AdversarialLoss:
     needs_real = False
     """Whether `generator` wants the logits of real images; where it doesn't, D(real) isn't computed for it."""
 
-    log_odds = False
+    logits_are_log_odds = False
     """Whether the logits are log-odds of being real, so that sigmoid(logits) is the probability D(x)."""
 
-    whole_minibatch = False
+    couples_batch = False
     """Whether a sample's loss depends on the rest of its minibatch: on several devices it is taken over all of it."""
 
-    margin = False
+    relativistic_base = False
     """Whether there is a `real_term` that is convex, bounded below and falling at 0: one that suits differences."""
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

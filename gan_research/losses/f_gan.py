@@ -76,7 +76,7 @@ class KL(FGAN):
 class ReverseKL(FGAN):
     """f(u) = -log u, f*(t) = -1 - log(-t), g(v) = -exp(-v), so that f*(g(v)) = v - 1."""
 
-    margin = True
+    relativistic_base = True
 
     def real_term(self, logits: Tensor) -> Tensor:
         return (-logits).exp()
@@ -111,7 +111,7 @@ class PearsonChi2(FGAN):
 class SquaredHellinger(FGAN):
     """f(u) = (sqrt u - 1)^2, f*(t) = t / (1 - t), g(v) = 1 - exp(-v), so that f*(g(v)) = exp(v) - 1."""
 
-    margin = True
+    relativistic_base = True
 
     def real_term(self, logits: Tensor) -> Tensor:
         return (-logits).exp() - 1  # expm1's gradient, its result plus 1, would round to 0 where v is large
@@ -177,7 +177,7 @@ class Alpha(FGAN):
                 f"alpha={alpha:g} is a limit: take {'KL (loss=f_kl)' if alpha else 'ReverseKL (loss=f_reverse_kl)'}"
             )
         self.alpha, self.power = alpha, alpha / (alpha - 1)
-        self.margin = alpha < 1
+        self.relativistic_base = alpha < 1
 
     def real_term(self, logits: Tensor) -> Tensor:
         return -logits if self.alpha > 1 else softplus(-logits) - 1 / (1 - self.alpha)

@@ -13,7 +13,7 @@ TWO_TV = Functional("2 TV", lambda p, q: 2 * total_variation(p, q))
 class Hinge(Separable):
     """D: max(0, 1 - D(x)) + max(0, 1 + D(G(z))); G: -D(G(z))."""
 
-    margin = True
+    relativistic_base = True
 
     def real_term(self, logits: Tensor) -> Tensor:
         return relu(1 - logits)

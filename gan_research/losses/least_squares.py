@@ -16,7 +16,7 @@ class LeastSquares(Separable):
 
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0):
         self.a, self.b, self.c = a, b, c
-        self.margin = b > 0  # the slope of the real term at 0 is -b
+        self.relativistic_base = b > 0  # the slope of the real term at 0 is -b
 
     def real_term(self, logits: Tensor) -> Tensor:
         return 0.5 * (logits - self.b).square()

@@ -22,8 +22,8 @@ class Minimax(Separable):
     G's gradient in the logit is -D(G(z)): it vanishes where D is sure of a fake (saturating).
     """
 
-    log_odds = True
-    margin = True
+    logits_are_log_odds = True
+    relativistic_base = True
 
     def real_term(self, logits: Tensor) -> Tensor:
         return softplus(-logits)

@@ -25,7 +25,7 @@ class Relative(AdversarialLoss):
     needs_real = True
 
     def __init__(self, base: Separable):
-        if not base.margin:
+        if not base.relativistic_base:
             raise UserError(
                 f"{type(self).__name__} needs a base whose real term is convex, bounded below and falling at 0, "
                 f"and that of {type(base).__name__} isn't: take NonSaturating, LeastSquares or Hinge"
@@ -94,7 +94,7 @@ class RelativisticAverage(Relative):
     phi and psi are the base's terms for reals and for fakes; the means are those of the minibatch, over all devices.
     """
 
-    whole_minibatch = True
+    couples_batch = True
 
     def __init__(self, base: Separable):
         super().__init__(base)

@@ -25,7 +25,7 @@ class LabelSmoothing(Regularizer):
         super().__init__(weight=smoothing)
 
     def check(self, objective: Any) -> None:
-        if not objective.loss.log_odds:
+        if not objective.loss.logits_are_log_odds:
             raise UserError(
                 f"label_smoothing wants logits that are log-odds, and those of {type(objective.loss).__name__} aren't: "
                 "take loss=non_saturating or loss=minimax, or leave it out"

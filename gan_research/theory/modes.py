@@ -11,6 +11,7 @@ from gan_research.data import Data, Points
 from gan_research.data.densities import GaussianMixture
 from gan_research.data.density_plots import draw_points
 from gan_research.metrics import Evaluation, MixtureModes
+from gan_research.theory.analysis import Analysis
 from gan_research.theory.generator_density import (
     data_masses_2d,
     expected_jsd,
@@ -18,7 +19,6 @@ from gan_research.theory.generator_density import (
     jsd_in_bins,
     mixture_masses_2d,
 )
-from gan_research.theory.watcher import Watcher
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.utils.plotting import BOUND, SERIES, finite, mosaic, styled
@@ -42,7 +42,7 @@ class Frame:
     numbers: dict[str, float]
 
 
-class Modes(Watcher[Frame]):
+class Modes(Analysis[Frame]):
     """Watches samples of fixed latents on a 2-D density; when the game ends, draws them and a film of them.
 
     Each frame's numbers are logged as theory/*, each beside that of a perfect sampler (NAME_perfect). jsd: of p_data

@@ -15,8 +15,8 @@ from gan_research.data import Data, Density, Points
 from gan_research.losses import AdversarialLoss
 from gan_research.losses.divergences import jsd
 from gan_research.sampling.sampler import evaluating
+from gan_research.theory.analysis import Analysis
 from gan_research.theory.generator_density import TAIL, bin_masses, data_masses
-from gan_research.theory.watcher import Watcher
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.utils.plotting import (
@@ -52,7 +52,7 @@ class Frame:
     numbers: dict[str, float]
 
 
-class Phases(Watcher[Frame]):
+class Phases(Analysis[Frame]):
     """Watches a game on a 1-D density with a 1-D latent; when it ends, draws its phases and a film of it.
 
     All is exact up to the width of the bins: p_g by `bin_masses`, D at their centres, expectations as sums over them.
@@ -150,14 +150,14 @@ class Phases(Watcher[Frame]):
         judge = density.twinx()
         optimum = optimal_logit(self.loss, self.real, frame.fake)
         seen = (self.real + frame.fake) / 2 > 1e-6  # D* where there is something to judge
-        if self.loss.log_odds:
+        if self.loss.logits_are_log_odds:
             judge.plot(x, frame.logits.sigmoid(), "--", color=DISCRIMINATOR, label="D")
             judge.set(ylim=(-0.02, 1.02), yticks=[0, 0.5, 1])
         else:
             judge.plot(x, frame.logits, "--", color=DISCRIMINATOR, label="logit of D")
             judge.margins(y=0.1)
         if optimum is not None:
-            shown = optimum.sigmoid() if self.loss.log_odds else optimum
+            shown = optimum.sigmoid() if self.loss.logits_are_log_odds else optimum
             judge.plot(x, shown.where(seen, math.nan), color=OPTIMUM, alpha=0.8, label="D* of the loss")
         if legend:
             lines = [*density.get_lines(), *judge.get_lines()]
@@ -180,7 +180,7 @@ class Phases(Watcher[Frame]):
         for name, (label, color) in names.items():
             if name in frames[0].numbers:
                 value.plot(rounds, [f.numbers[name] for f in frames], color=color, label=label)
-        if self.loss.log_odds:
+        if self.loss.logits_are_log_odds:
             bound = [2 * f.numbers["jsd"] - math.log(4) for f in frames]
             value.plot(rounds, bound, ":", color=DATA, label="2 JSD - log 4")
             value.axhline(-math.log(4), color=BOUND, lw=0.8)
@@ -189,9 +189,11 @@ class Phases(Watcher[Frame]):
         names = {"real": ("on reals", DATA), "fake": ("on fakes", GENERATOR)}
         for name, (label, color) in names.items():
             probability.plot(rounds, [f.numbers[name] for f in frames], color=color, label=label)
-        if self.loss.log_odds:
+        if self.loss.logits_are_log_odds:
             probability.axhline(0.5, color=BOUND, lw=0.8)
-        over_rounds(probability, self.frames[-1].round, ylabel="mean D" if self.loss.log_odds else "mean logit")
+        over_rounds(
+            probability, self.frames[-1].round, ylabel="mean D" if self.loss.logits_are_log_odds else "mean logit"
+        )
         probability.legend(loc="best")
 
 
@@ -218,9 +220,9 @@ def measure(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -
     if theory.kind in ("pointwise", "shift"):
         numbers["value_optimal"] = theory.value(real, fake)
         numbers["regret"] = numbers["value_optimal"] - numbers["value"]
-    judged = logits.sigmoid() if loss.log_odds else logits
+    judged = logits.sigmoid() if loss.logits_are_log_odds else logits
     numbers |= {"real": (real * judged).sum(), "fake": (fake * judged).sum()}
-    if loss.log_odds:
+    if loss.logits_are_log_odds:
         numbers["deviation"] = ((real + fake) / 2 * (judged - 0.5).abs()).sum()
     return {name: value.item() for name, value in numbers.items()}
 

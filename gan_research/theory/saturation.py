@@ -56,7 +56,7 @@ def pull(loss: AdversarialLoss, logits: Tensor, real_logit: float | None = None)
     losses = [loss.generator(fake, None if at is None else torch.full_like(fake, at)).sum() for fake in fakes.split(1)]
     (gradients,) = torch.autograd.grad(torch.stack(losses).sum(), fakes)
     fakes = fakes.detach()
-    return Pull(fakes, gradients, fakes.sigmoid() if loss.log_odds else None, at)
+    return Pull(fakes, gradients, fakes.sigmoid() if loss.logits_are_log_odds else None, at)
 
 
 def measured(

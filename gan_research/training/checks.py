@@ -94,8 +94,8 @@ def check_objective(objective: "Objective", fakes_per_real: int, accumulation: i
         )
     if accumulation > 1:
         couples = [type(r).__name__ for r in objective.regularizers.values() if r.couples_batch]
-        if loss.whole_minibatch or couples:
-            name = type(loss).__name__ if loss.whole_minibatch else couples[0]
+        if loss.couples_batch or couples:
+            name = type(loss).__name__ if loss.couples_batch else couples[0]
             raise UserError(
                 f"{name} needs the whole minibatch, which accumulation={accumulation} takes apart: set accumulation=1, "
                 "on more devices if need be"

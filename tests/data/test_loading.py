@@ -158,7 +158,7 @@ def test_a_picture_truncated_after_its_header_is_named_when_it_is_read(folder, w
     assert "\n" not in str(e.value)
 
 
-class Watcher(pl.LightningModule):
+class Analysis(pl.LightningModule):
     """Stands in for the game: notes what reaches a training step."""
 
     def __init__(self, round=0):
@@ -197,7 +197,7 @@ def test_lightning_gets_the_rounds_from_where_the_module_stands(tmp_path):
     data = Digits(batch_size=32, flip=True)
     expected = [data.ready(b) for b in played(data.rounds(2, start=5), 6)]
     # two epochs: the second goes on where the first ended
-    seen = fit(Watcher(5), Digits(batch_size=32, flip=True), max_epochs=2, limit_train_batches=3)
+    seen = fit(Analysis(5), Digits(batch_size=32, flip=True), max_epochs=2, limit_train_batches=3)
     assert len(seen) == 6
     assert all(isinstance(b, Batch) for b in seen)
     assert all(same(a, b) for a, b in zip(seen, expected, strict=True))
@@ -205,7 +205,7 @@ def test_lightning_gets_the_rounds_from_where_the_module_stands(tmp_path):
 
 def test_lightning_plays_streamed_pictures(folder):
     data = ImageFolder(str(folder), 8, resident=False, num_workers=0, batch_size=5)
-    seen = fit(Watcher(), data, max_epochs=1, limit_train_batches=2)
+    seen = fit(Analysis(), data, max_epochs=1, limit_train_batches=2)
     assert [b.round for b in seen] == [0, 1]
     assert seen[0].images.shape == (10, 3, 8, 8)
     assert seen[0].images.dtype == torch.float32

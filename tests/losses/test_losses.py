@@ -322,7 +322,7 @@ def test_every_choice_plays(play, name):
 
 
 def test_which_logits_are_log_odds():
-    named = {name for name, row in LOSSES.items() if row.loss.log_odds}
+    named = {name for name, row in LOSSES.items() if row.loss.logits_are_log_odds}
     assert named == {"minimax", "non_saturating", "f_gan", "f_jensen_shannon"}
 
 

@@ -32,11 +32,11 @@ GRADIENTS = {
 
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_pull_is_the_closed_form(name):
-    loss, gradients, log_odds = GRADIENTS[name]
+    loss, gradients, logits_are_log_odds = GRADIENTS[name]
     found = pull(loss, LOGITS.float())
     torch.testing.assert_close(found.gradients, gradients, rtol=1e-9, atol=1e-12)
     assert (found.real_logit == 0.0) if loss.needs_real else (found.real_logit is None)
-    if log_odds:
+    if logits_are_log_odds:
         torch.testing.assert_close(found.probabilities, SIGMOID)
     else:
         assert found.probabilities is None

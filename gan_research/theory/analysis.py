@@ -31,7 +31,7 @@ class Moment(Protocol):
 Frame = TypeVar("Frame", bound=Moment)
 
 
-class Watcher(Periodic, Generic[Frame]):
+class Analysis(Periodic, Generic[Frame]):
     """Looks at a game in `frames` moments, and publishes numbers, a figure and a film when it ends.
 
     A subclass names itself, and implements `check`, `begin`, `look`, `figure` and `film`; the game isn't changed.
