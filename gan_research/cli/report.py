@@ -1,4 +1,4 @@
-"""`gan report`: variants compared in W&B."""
+"""`gan report`: a comparison of variants as a report in W&B."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from gan_research.utils.errors import UserError, did_you_mean
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan report` with these arguments; the exit status."""
+    """Run `gan report` with these arguments; return the exit status."""
     options = parse(arguments)
 
     from gan_research.report.wandb_report import Layout, publish, request
@@ -33,40 +33,40 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(request(layout), indent=2))
         return 0
     address, new = publish(layout)
-    print(f"{'made' if new else 'changed'} {layout.title!r}: {address}")
+    print(f"{'created' if new else 'updated'} {layout.title!r}: {address}")
     return 0
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of `gan report`."""
+    """Return the options of `gan report`."""
     from gan_research.report.wandb_report import PARAMETERS, Axis, Band
 
     parser = argparse.ArgumentParser(
         prog="gan report",
         description="Compare variants in a report in W&B: curves with bands over seeds, samples, parallel coordinates. "
-        "A report of the same title in that project is changed in place. Without an account: gan compare.",
+        "A report of the same title in that project is overwritten. Without an account: gan compare.",
     )
     parser.add_argument("--wandb", required=True, metavar="[ENTITY/]PROJECT", help="the project whose runs to compare")
     parser.add_argument(
-        "--by", default="loss", metavar="KEY", help="what tells variants apart: a group of the config, or a key (loss)"
+        "--by", default="loss", metavar="KEY", help="the variants: a group of the config, or a key (%(default)s)"
     )
-    parser.add_argument("--title", help="the report's (PROJECT by KEY)")
-    parser.add_argument("--metrics", nargs="+", default=["fid", "is"], metavar="NAME", help="which metrics (fid is)")
-    parser.add_argument("--axis", choices=get_args(Axis), default="round", help="of all curves (%(default)s)")
-    parser.add_argument("--band", choices=get_args(Band), default="stderr", help="around the mean (%(default)s)")
+    parser.add_argument("--title", help="the report's title (PROJECT by KEY)")
+    parser.add_argument("--metrics", nargs="+", default=["fid", "is"], metavar="NAME", help="the metrics (fid is)")
+    parser.add_argument("--axis", choices=get_args(Axis), default="round", help="the x axis of curves (%(default)s)")
+    parser.add_argument("--band", choices=get_args(Band), default="stderr", help="the band of the mean (%(default)s)")
     parser.add_argument(
         "--parameters",
         nargs="+",
         default=PARAMETERS,
         metavar="KEY",
-        help=f"columns of the parallel coordinates, keys that all runs have ({' '.join(PARAMETERS)})",
+        help=f"columns of the parallel coordinates: keys that all runs have ({' '.join(PARAMETERS)})",
     )
-    parser.add_argument("--print", action="store_true", help="print what would be sent, and send nothing: needs no key")
+    parser.add_argument("--print", action="store_true", help="print the request without sending it; needs no key")
     return parser.parse_args(arguments)
 
 
 def config_key(name: str) -> str:
-    """Where W&B's config of a run says it: a group's choice is under `choices`."""
+    """Return the key in W&B's config of a run: a group's choice is under `choices`."""
     if name in (known := groups()):
         return f"choices.{name}"
     if (top := name.partition(".")[0]) not in (settings := signature(train).parameters):

@@ -1,20 +1,16 @@
-"""`gan watch`: the page of `gan compare`, while the runs go on."""
+"""`gan watch`: the page of `gan compare`, updated as the runs are trained."""
 
 import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from gan_research.cli.compare import add_choices, compared
+from gan_research.cli.compare import add_choices, compare_now
 from gan_research.utils.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan watch` with these arguments until Ctrl-C; the exit status."""
+    """Run `gan watch` with these arguments until Ctrl-C; return the exit status."""
     options = parser().parse_args(arguments)
     if not options.folder.is_dir():
         raise UserError(f"there is no folder {options.folder}: give the folder of a run, of a sweep, or of runs")
@@ -24,15 +20,15 @@ def main(arguments: list[str]) -> int:
     from gan_research.report.serve import LOOPBACK, Live, open_server, signature
 
     def make() -> Content:
-        return content_of(compared(options, [options.folder], command(options)))
+        return content_of(compare_now(options, [options.folder], command(options)))
 
     if next(walk(options.folder), None) is not None:
-        make()  # a wrong --by or --metric is told here
+        make()  # raises now if --by or --metric is wrong
     live = Live(make, lambda: signature(options.folder))
     with open_server(live, options.host, options.port) as server:
-        print(f"{options.folder} at {server.url} (Ctrl-C ends it)", flush=True)
+        print(f"{options.folder} at {server.url} (press Ctrl-C to stop)", flush=True)
         if options.host not in (LOOPBACK, "localhost", "::1"):
-            print("gan: warning: whoever reaches this address sees these runs", file=sys.stderr, flush=True)
+            print("gan: warning: anyone who can reach this address can see these runs", file=sys.stderr, flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -41,25 +37,25 @@ def main(arguments: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="gan watch",
-        description="Serve the page of gan compare on this machine; it follows the runs as they go on.",
+        description="Serve the page of gan compare on this machine, updated as the runs are trained.",
     )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of a run, of a sweep, or of runs at any depth")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a run, a sweep, or a folder with runs")
     add_choices(parser)
     parser.add_argument("--port", type=int, metavar="N", help="a port (8321, or the next free one)")
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS",
-        help="where it can be reached; 0.0.0.0: from other machines, by anybody (127.0.0.1: from this one only)",
+        help="the address to listen on (%(default)s: only this machine); 0.0.0.0: reachable from other machines",
     )  # fmt: skip
     return parser
 
 
 def command(options: argparse.Namespace) -> str:
-    """The line that makes the same page, once."""
-    words = ["gan", "compare", str(options.folder), "--by", options.by, "--axis", options.axis]
-    words += [] if options.at is None else ["--at", f"{options.at:g}"]
+    """Return the `gan compare` command that makes the same page."""
+    argv = ["gan", "compare", str(options.folder), "--by", options.by, "--axis", options.axis]
+    argv += [] if options.at is None else ["--at", f"{options.at:g}"]
     for name in ("metric", "where"):
-        words += [word for value in getattr(options, name) for word in (f"--{name}", value)]
-    return shlex.join(words)
+        argv += [part for value in getattr(options, name) for part in (f"--{name}", value)]
+    return shlex.join(argv)

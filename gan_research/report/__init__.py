@@ -1,1 +1,1 @@
-"""Runs, compared: read from folders, sweeps or W&B; what their numbers say, and how surely."""
+"""Comparisons of many runs: records, statistics, tables, pages and W&B reports."""

@@ -1,4 +1,4 @@
-"""Runs in groups, their numbers at equal budget, and what these say of the groups."""
+"""Comparisons of groups of runs at equal budget."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 
 from gan_research.report.curves import Curve, curve
-from gan_research.report.finals import AXES, finals, furthest
-from gan_research.report.grouping import directions, grouped
+from gan_research.report.final_values import common_budget, final_values
+from gan_research.report.grouping import directions, group_runs
 from gan_research.report.protocols import refuse_mixed, unknown_protocols
 from gan_research.report.records import Record
 from gan_research.report.settings import configurations, differing_settings, importance_of, varied_settings
 from gan_research.report.statistics import (
     ENOUGH,
+    Interval,
     expected_best,
     improvement_interval,
     mean_interval,
@@ -23,102 +24,106 @@ from gan_research.report.statistics import (
     welch_interval,
 )
 
-__all__ = ["AXES", "Comparison", "Curve", "Pair", "Summary", "compare"]
-
+Groups = Mapping[str, Sequence[Record]]
 Method = Literal["Student-t", "bootstrap"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The numbers of a group's runs in one metric, and what they say of the mean over training seeds."""
+    """The values of a group's runs in one metric, and the statistics over them."""
 
     values: dict[str, float]
-    """The run's id -> its number."""
+    """Run -> its value."""
     mean: float
     median: float
     std: float | None
-    """With n - 1; None of one run."""
-    interval: tuple[float, float] | None
-    """95 % of the mean; None of one run."""
+    """The standard deviation with n - 1; None for one run."""
+    interval: Interval | None
+    """The 95 % interval of the mean over training seeds; None for one run."""
     method: Method | None
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two groups in one metric."""
+    """Two groups compared in one metric."""
 
     metric: str
     a: str
     b: str
     probability: float
-    """That a run of a is better than one of b; ties count half."""
-    interval: tuple[float, float] | None
+    """The probability that a run of a is better than one of b; ties count half."""
+    interval: Interval | None
     difference: float
-    """The mean of a, less that of b; where seeds are paired, over those that both have."""
-    difference_interval: tuple[float, float] | None
+    """The mean of a minus that of b; over the shared seeds if they are paired."""
+    difference_interval: Interval | None
     paired: bool
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found."""
+    """The result of `compare`."""
 
     by: str
     axis: str
     groups: dict[str, list[Record]]
-    """All runs, whatever became of them."""
+    """The runs, including those that failed."""
     metrics: dict[str, str]
-    """column -> "min" or "max", whichever is better; without "metrics/"."""
+    """Column without "metrics/" -> "min" or "max", whichever is better."""
     position: float
-    """Where on the axis the numbers are taken: the furthest that all finished runs reach, or what was asked for."""
+    """The position on the axis at which the values are taken."""
     summaries: dict[str, dict[str, Summary]]
-    """metric -> group -> its numbers; without groups that have none."""
+    """Metric -> group -> its summary, for groups with values."""
     pairs: list[Pair]
-    """Each metric's pairs of groups, once."""
+    """The pairs of groups in each metric."""
     best_of: dict[str, dict[str, list[float]]]
-    """metric -> group of several configurations -> the expected best of 1, 2, ... of them."""
+    """Metric -> group of several configurations -> the expected best of 1, 2, ... of them."""
     differences: dict[str, dict[str, str]]
-    """setting -> group -> its value, or values; of those that differ between groups."""
+    """Setting -> group -> its values, for settings that differ between groups."""
     varied: list[str]
-    """The settings, besides the seed, that vary between runs."""
+    """The settings, other than the seed, that vary between runs."""
     importance: dict[str, dict[str, float]]
-    """metric -> varied setting -> how much of the metric it explains; {} of too few runs."""
+    """Metric -> varied setting -> its importance; {} if there are too few runs."""
     failed: list[Record]
     notes: list[str] = field(default_factory=list)
     command: str = ""
-    """The line of a shell that makes this comparison."""
+    """The shell command that makes this comparison."""
     title: str = ""
     references: dict[str, float] = field(default_factory=dict)
-    """metric -> a number from elsewhere, to hold the curves against."""
+    """Metric -> a published number, drawn as a line."""
 
     @property
     def records(self) -> list[Record]:
-        """All runs."""
+        """The runs of all groups."""
         return [record for group in self.groups.values() for record in group]
 
     def counted(self, metric: str, group: str) -> str:
-        """How many of a group's runs are in a number: "5", or "4 of 5 (1 failed)"."""
+        """Return how many of a group's runs have a value: "5", or "4 of 5 (1 failed)"."""
         summary = self.summaries.get(metric, {}).get(group)
-        inside = summary.values if summary is not None else {}
-        outside = Counter(record.state for record in self.groups[group] if record.id not in inside)
-        if not outside:
-            return str(len(inside))
-        words = [f"{count} {state if state != 'finished' else 'without it'}" for state, count in outside.items()]
-        return f"{len(inside)} of {len(self.groups[group])} ({', '.join(words)})"
+        values = summary.values if summary is not None else {}
+        missing = Counter(record.state for record in self.groups[group] if record.id not in values)
+        if not missing:
+            return str(len(values))
+        reasons = [f"{count} {'without it' if state == 'finished' else state}" for state, count in missing.items()]
+        return f"{len(values)} of {len(self.groups[group])} ({', '.join(reasons)})"
 
     def best(self, metric: str) -> str | None:
-        """The group whose mean is better than all others'; None where there are no others, or is no such."""
+        """Return the group with the best mean; None if it is the only group, or others are equal to it."""
         means = {group: summary.mean for group, summary in self.summaries.get(metric, {}).items()}
         best = (min if self.metrics.get(metric) == "min" else max)(means.values(), default=None)
         found = [group for group, mean in means.items() if mean == best]
         return found[0] if len(found) == 1 and len(means) > 1 else None
 
+    def main_pairs(self, metric: str, limit: int) -> list[Pair]:
+        """Return a metric's pairs; those with the best group if there are more than `limit`."""
+        pairs, best = [pair for pair in self.pairs if pair.metric == metric], self.best(metric)
+        return pairs if len(pairs) <= limit else [p for p in pairs if best in (None, p.a, p.b)]
+
     def curves(self, scalar: str, axis: str) -> dict[str, Curve]:
-        """group -> the curve of a scalar ("metrics/fid", "loss/generator"); without groups that lack it."""
+        """Return group -> the curve of a scalar ("metrics/fid", "loss/generator"), for groups that have it."""
         found = {
             group: curve([r.series(scalar, axis) for r in records], axis) for group, records in self.groups.items()
         }
-        return {group: drawn for group, drawn in found.items() if drawn is not None}
+        return {group: curve for group, curve in found.items() if curve is not None}
 
 
 def compare(
@@ -130,88 +135,74 @@ def compare(
     notes: Sequence[str] = (),
     command: str = "",
 ) -> Comparison:
-    """Runs, grouped by the settings `by` ("loss", or "loss,regularizer"), their numbers taken at one place of `axis`.
+    """Compare runs, grouped by the settings `by` ("loss", or "loss,regularizer"), at one position of `axis`.
 
-    metrics: some of what was measured; None: all. at: the place; None: the furthest that all finished runs reach.
+    metrics: columns that rank generators; None: all. at: the position; None: the last that all finished runs reach.
 
-    Raises a UserError where there is no such setting or metric, or a metric was measured by different protocols.
+    Raises a UserError if there is no such setting or metric, or a metric was measured by different protocols.
     """
-    groups, told = grouped(records, by)
+    groups, group_notes = group_runs(records, by)
     members = [record for group in groups.values() for record in group]
-    chosen = directions(members, metrics)
-    refuse_mixed(groups, list(chosen))
-    told += unknown_protocols(members, list(chosen))
-    position, place_notes = furthest(members, list(chosen), axis, at)
-    values, value_notes = finals(members, list(chosen), axis, position)
-    summaries = {metric: summarised(groups, values[metric]) for metric in chosen}
-    begun = {group: [record for record in of if record.rows] for group, of in groups.items()}
-    varied = varied_settings([record for of in begun.values() for record in of])
-    importance = {metric: importance_of(members, values[metric], varied) for metric in chosen}
+    better = directions(members, metrics)
+    refuse_mixed(groups, list(better))
+    position, budget_notes = common_budget(members, list(better), axis, at)
+    values, value_notes = final_values(members, list(better), axis, position)
+    summaries = {metric: summarize_groups(groups, values[metric]) for metric in better}
+    begun = {group: [record for record in records if record.rows] for group, records in groups.items()}
+    varied = varied_settings([record for records in begun.values() for record in records])
     return Comparison(
         by=by,
         axis=axis,
         groups=groups,
-        metrics=chosen,
+        metrics=better,
         position=position,
         summaries=summaries,
-        pairs=[pair for metric in chosen for pair in pairs(metric, chosen[metric], summaries[metric], groups)],
-        best_of={metric: best_of(groups, values[metric], chosen[metric]) for metric in chosen},
+        pairs=[
+            compare_pair(metric, better[metric], a, b, groups, summaries[metric])
+            for metric in better
+            for a, b in combinations(summaries[metric], 2)
+        ],
+        best_of={metric: best_of(groups, values[metric], better[metric]) for metric in better},
         differences=differing_settings(begun, by.split(",")),
         varied=varied,
-        importance=importance,
+        importance={metric: importance_of(members, values[metric], varied) for metric in better},
         failed=[record for record in records if record.state == "failed"],
-        notes=[*notes, *told, *place_notes, *value_notes, *seed_notes(groups, summaries)],
+        notes=[
+            *notes,
+            *group_notes,
+            *unknown_protocols(members, list(better)),
+            *budget_notes,
+            *value_notes,
+            *seed_notes(groups, summaries),
+        ],
         command=command,
     )
 
 
-def summarised(groups: Mapping[str, Sequence[Record]], values: Mapping[str, float]) -> dict[str, Summary]:
-    """group -> its summary; without groups that have no numbers."""
+def summarize_groups(groups: Groups, values: Mapping[str, float]) -> dict[str, Summary]:
+    """Return group -> its summary, for groups with values."""
     found = {}
     for group, records in groups.items():
-        numbers = {record.id: values[record.id] for record in records if record.id in values}
-        if numbers:
-            found[group] = summary_of(numbers)
+        if own := {record.id: values[record.id] for record in records if record.id in values}:
+            numbers = list(own.values())
+            several = len(numbers) > 1
+            found[group] = Summary(
+                values=own,
+                mean=float(np.mean(numbers)),
+                median=float(np.median(numbers)),
+                std=float(np.std(numbers, ddof=1)) if several else None,
+                interval=mean_interval(numbers),
+                method=None if not several else "Student-t" if len(numbers) < ENOUGH else "bootstrap",
+            )
     return found
 
 
-def summary_of(values: dict[str, float]) -> Summary:
-    """The summary of at least one number."""
-    numbers = list(values.values())
-    several = len(numbers) > 1
-    return Summary(
-        values=values,
-        mean=float(np.mean(numbers)),
-        median=float(np.median(numbers)),
-        std=float(np.std(numbers, ddof=1)) if several else None,
-        interval=mean_interval(numbers),
-        method=None if not several else "Student-t" if len(numbers) < ENOUGH else "bootstrap",
-    )
-
-
-def pairs(
-    metric: str, better: str, summaries: Mapping[str, Summary], groups: Mapping[str, Sequence[Record]]
-) -> list[Pair]:
-    """Each two groups that have numbers, once."""
-    return [
-        pair_of(metric, better, a, b, by_seed(groups[a], summaries[a].values), by_seed(groups[b], summaries[b].values))
-        for a, b in combinations(summaries, 2)
-    ]
-
-
-def by_seed(records: Sequence[Record], values: Mapping[str, float]) -> list[tuple[int | None, float]]:
-    """(seed, number) of the runs that have a number."""
-    return [(record.seed, values[record.id]) for record in records if record.id in values]
-
-
-def pair_of(
-    metric: str, better: str, a: str, b: str, of_a: list[tuple[int | None, float]], of_b: list[tuple[int | None, float]]
-) -> Pair:
-    """Two groups; seeds are paired where each group has them once, and both have two or more."""
-    xs, ys = [value for _, value in of_a], [value for _, value in of_b]
-    seeds_a, seeds_b = dict(of_a), dict(of_b)
+def compare_pair(metric: str, better: str, a: str, b: str, groups: Groups, summaries: Mapping[str, Summary]) -> Pair:
+    """Compare two groups, paired by seeds if they share two or more and neither has one twice."""
+    xs, ys = list(summaries[a].values.values()), list(summaries[b].values.values())
+    seeds_a, seeds_b = by_seed(groups[a], summaries[a].values), by_seed(groups[b], summaries[b].values)
     shared = [seed for seed in seeds_a if seed is not None and seed in seeds_b]
-    paired = len(shared) > 1 and len(seeds_a) == len(of_a) and len(seeds_b) == len(of_b)
+    paired = len(shared) > 1 and len(seeds_a) == len(xs) and len(seeds_b) == len(ys)
     differences = [seeds_a[seed] - seeds_b[seed] for seed in shared]
     return Pair(
         metric=metric,
@@ -225,29 +216,32 @@ def pair_of(
     )
 
 
-def best_of(groups: Mapping[str, Sequence[Record]], values: Mapping[str, float], better: str) -> dict[str, list[float]]:
-    """The expected best of 1, 2, ... configurations, each the mean of its seeds; of groups that have several."""
+def by_seed(records: Sequence[Record], values: Mapping[str, float]) -> dict[int | None, float]:
+    return {record.seed: values[record.id] for record in records if record.id in values}
+
+
+def best_of(groups: Groups, values: Mapping[str, float], better: str) -> dict[str, list[float]]:
+    """Return the expected best of 1, 2, ... configurations, each the mean of its seeds, for groups with several."""
     found = {}
     for group, records in groups.items():
-        tried = configurations([record for record in records if record.id in values]).values()
+        tried = configurations([record for record in records if record.id in values])
         if len(tried) > 1:
             found[group] = expected_best([float(np.mean([values[r.id] for r in runs])) for runs in tried], better)
     return found
 
 
-def seed_notes(groups: Mapping[str, Sequence[Record]], summaries: Mapping[str, Mapping[str, Summary]]) -> list[str]:
-    """What to know of the runs behind the intervals."""
-    single: dict[str, list[str]] = {}
-    for metric, of in summaries.items():
-        for group in (group for group, summary in of.items() if len(summary.values) == 1):
-            single.setdefault(group, []).append(metric)
-    notes = [f"one seed: no interval can be given for {g} ({', '.join(metrics)})" for g, metrics in single.items()]
+def seed_notes(groups: Groups, summaries: Mapping[str, Mapping[str, Summary]]) -> list[str]:
+    """Return notes on groups whose intervals are missing, or aren't over seeds alone."""
+    notes = []
+    for group in groups:
+        if single := [m for m, of in summaries.items() if group in of and len(of[group].values) == 1]:
+            notes.append(f"one seed: no interval can be given for {group} ({', '.join(single)})")
     for group, records in groups.items():
         tried = configurations([record for record in records if record.rows])
         if len(tried) > 1:
-            notes.append(f"{group} holds {len(tried)} configurations: its interval is of runs, not of seeds alone")
-        for runs in tried.values():
+            notes.append(f"{group} contains {len(tried)} configurations: its interval isn't over seeds alone")
+        for runs in tried:
             seeds = Counter(record.seed for record in runs if record.seed is not None)
             if twice := [str(seed) for seed, count in seeds.items() if count > 1]:
-                notes.append(f"{group} has equal games, of seed {', '.join(twice)}: they make its interval too short")
+                notes.append(f"{group} has equal runs (seed {', '.join(twice)}): its interval is too short")
     return notes

@@ -1,4 +1,4 @@
-"""One scalar of several runs, over training: their mean with a band."""
+"""One scalar of several runs over training: their mean with a band."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_research.report.statistics import mean_interval
+from gan_research.report.statistics import mean_intervals
 
 Series = tuple[list[float], list[float]]
 
-MOST = 400
-"""Positions of a curve."""
+MAX_POSITIONS = 400
 
 RESAMPLES = 1000
-"""Of the bootstrap at each position."""
+"""Resamples of the bootstrap at each position."""
 
 
 @dataclass(frozen=True)
@@ -23,46 +22,38 @@ class Curve:
 
     x: list[float]
     mean: list[float]
-    median: list[float]
     low: list[float | None]
     high: list[float | None]
-    """95 % intervals of the mean, None where there is one run."""
+    """The ends of the 95 % intervals of the mean; None where there is one run."""
     count: list[int]
-    """Runs that have got there."""
+    """The number of runs that reached each position."""
 
 
 def curve(runs: Sequence[Series], axis: str) -> Curve | None:
-    """The curve of runs, each x and y; None where none has any.
+    """Return the curve of runs, each given as x and y; None if all are empty.
 
-    Between its first and last row a run has a value everywhere. A run that ends early counts until there.
+    A run has a value everywhere between its first and its last row, and none after it ended.
     """
-    runs = [in_order(run) for run in runs if run[0]]
+    runs = [tuple(np.take(run, np.argsort(run[0], kind="stable"), axis=1).tolist()) for run in runs if run[0]]
     if not runs:
         return None
     x = positions(runs, axis)
     table = np.stack([np.interp(x, *run, left=np.nan, right=np.nan) for run in runs])
-    x, table = x[~np.isnan(table).all(0)], table[:, ~np.isnan(table).all(0)]
-    columns = [column[~np.isnan(column)] for column in table.T]
-    bands = [mean_interval(column.tolist(), RESAMPLES) for column in columns]
+    count = (~np.isnan(table)).sum(0)
+    x, table, count = x[count > 0], table[:, count > 0], count[count > 0]
+    low, high = ([None if np.isnan(end) else float(end) for end in ends] for ends in mean_intervals(table, RESAMPLES))
     return Curve(
         x=x.tolist(),
-        mean=[float(column.mean()) for column in columns],
-        median=[float(np.median(column)) for column in columns],
-        low=[None if band is None else band[0] for band in bands],
-        high=[None if band is None else band[1] for band in bands],
-        count=[len(column) for column in columns],
+        mean=np.nanmean(table, axis=0).tolist(),
+        low=low,
+        high=high,
+        count=count.tolist(),
     )
 
 
-def in_order(run: Series) -> Series:
-    """The run by increasing x."""
-    order = np.argsort(run[0], kind="stable")
-    return [run[0][i] for i in order], [run[1][i] for i in order]
-
-
 def positions(runs: Sequence[Series], axis: str) -> NDArray[np.float64]:
-    """Where any of the runs has a row; evenly between the ends where those are many, or the axis is a clock's."""
+    """Return all x of the runs; evenly spaced ones if those are many, or the axis is time."""
     union = np.unique(np.concatenate([run[0] for run in runs]))
-    if axis != "seconds" and len(union) <= MOST:
+    if axis != "seconds" and len(union) <= MAX_POSITIONS:
         return union
-    return np.linspace(union[0], union[-1], min(MOST, max(len(run[0]) for run in runs)))
+    return np.linspace(union[0], union[-1], min(MAX_POSITIONS, max(len(run[0]) for run in runs)))

@@ -1,4 +1,4 @@
-"""A comparison as CSV and as JSON."""
+"""Comparisons written as CSV and as JSON."""
 
 import csv
 import io
@@ -18,19 +18,19 @@ COLUMNS = (
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
-    """A row for each run and metric (kind "run"), and one for each group and metric (kind "summary")."""
+    """Write a row for each run and metric (kind "run"), and one for each group and metric (kind "summary")."""
     content = io.StringIO()
     writer = csv.DictWriter(content, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for metric in comparison.metrics:
         for group, records in comparison.groups.items():
-            place = {"metric": metric, "group": group, "axis": comparison.axis, "position": comparison.position}
-            writer.writerows(place | row for row in rows_of(comparison, metric, group, records))
+            common = {"metric": metric, "group": group, "axis": comparison.axis, "position": comparison.position}
+            writer.writerows(common | row for row in rows_of(comparison, metric, group, records))
     write_atomically(path, content.getvalue().encode())
 
 
 def rows_of(comparison: Comparison, metric: str, group: str, records: list[Record]) -> list[dict[str, Any]]:
-    """Those of a group's runs in a metric, a run without a number too, and the group's own."""
+    """Return the rows of a group's runs, including those without a value, and of the group itself."""
     summary = comparison.summaries[metric].get(group)
     values = summary.values if summary is not None else {}
     rows: list[dict[str, Any]] = [
@@ -47,22 +47,16 @@ def rows_of(comparison: Comparison, metric: str, group: str, records: list[Recor
 
 
 def write_json(comparison: Comparison, path: Path) -> None:
-    """All of the comparison but the runs' histories."""
-    write_atomically(path, json.dumps(as_json(as_dict(comparison)), indent=2, allow_nan=False).encode())
-
-
-def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """All of it but the histories, as plain values; runs by their ids."""
-    whole = {name: getattr(comparison, name) for name in comparison.__dataclass_fields__}
-    return whole | {
+    """Write all of the comparison except the runs' histories and samples."""
+    content = {name: getattr(comparison, name) for name in comparison.__dataclass_fields__} | {
         "groups": {group: [record.id for record in records] for group, records in comparison.groups.items()},
         "failed": [record.id for record in comparison.failed],
-        "summaries": {m: {g: asdict(s) for g, s in of.items()} for m, of in comparison.summaries.items()},
+        "summaries": {m: {g: asdict(s) for g, s in groups.items()} for m, groups in comparison.summaries.items()},
         "pairs": [asdict(pair) for pair in comparison.pairs],
         "runs": {record.id: run_dict(record) for record in [*comparison.records, *comparison.failed]},
     }
+    write_atomically(path, json.dumps(as_json(content), indent=2, allow_nan=False).encode())
 
 
 def run_dict(record: Record) -> dict[str, Any]:
-    """A run without its history and pictures."""
     return {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in ("rows", "samples")}

@@ -1,4 +1,4 @@
-"""Runs, read from their folders: alone, in a folder of runs, or in a sweep."""
+"""Runs read from their folders: alone, in a folder of runs, or in a sweep."""
 
 import contextlib
 import json
@@ -6,15 +6,16 @@ import os
 import platform
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from gan_research.config.upgrade import upgraded
-from gan_research.report.records import Record, State
+from gan_research.report.records import Record, State, last_round
 from gan_research.utils.errors import UserError
 from gan_research.utils.run_folder import (
     CONFIG,
@@ -32,30 +33,31 @@ from gan_research.utils.run_folder import (
 )
 
 SILENT = 3600.0
-"""Seconds in which who plays a run on another host has written something, or is taken for gone."""
+"""Seconds without an entry after which a run of another host counts as stopped."""
 
-ENDS: dict[str, State] = {"finished": "stopped", "failed": "failed", "killed": "failed"}
-"""What the end of a sweep's process says of a run that hasn't played all its rounds; else it was stopped."""
+STATES: dict[str, State] = {"finished": "stopped", "failed": "failed", "killed": "failed"}
+"""Status of a sweep's process -> state of its unfinished run; stopped for any other."""
 
 
 def read_folder(folder: Path) -> tuple[list[Record], list[str]]:
-    """The runs in `folder`, at any depth, and those of a sweep that never began; notes of what isn't told.
+    """Return the runs in `folder`, at any depth, and a sweep's that never began; and notes.
 
     Raises a UserError if there are none.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: give run folders, sweep folders or folders of runs")
-    found = sorted(path for path in walk(folder))
+    found = sorted(walk(folder))
     notes: list[str] = []
-    records = [read_run(path, notes) for path in current([path for path in found if (path / RUN).is_file()], notes)]
-    records += [record for path in found if (record := unbegun(path, notes)) is not None]
+    runs = last_attempts([path for path in found if (path / RUN).is_file()], notes)
+    records = [read_run(path, notes) for path in runs]
+    records += [record for path in found if (record := read_unbegun(path, notes)) is not None]
     if not records:
         raise UserError(f"there are no runs in {folder}: a run is a folder with a {RUN}")
     return records, notes
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Folders of runs and of sweeps' processes, however deep; not those inside of a run."""
+    """Yield the folders of runs and of sweeps' processes at any depth, except those inside of a run."""
     for root, folders, files in os.walk(folder):
         if RUN in files or (Path(root).parent / TRIAL).is_file():
             yield Path(root)
@@ -63,25 +65,25 @@ def walk(folder: Path) -> Iterator[Path]:
             folders.clear()
 
 
-def current(runs: list[Path], notes: list[str]) -> list[Path]:
-    """Without those that a sweep has begun anew: of several in one process's folder, the last counts."""
+def last_attempts(runs: list[Path], notes: list[str]) -> list[Path]:
+    """Return the runs without those that a sweep has started again: the last run of a process counts."""
     kept: dict[Path, Path] = {}
     for path in runs:
-        place = path.parent if (path.parent.parent / TRIAL).is_file() else path
-        if place in kept:
-            older, path = sorted((kept[place], path), key=lambda p: (p / RUN).stat().st_mtime)
-            notes.append(f"{older} is left out: the sweep began it anew")
-        kept[place] = path
+        process = path.parent if (path.parent.parent / TRIAL).is_file() else path
+        if process in kept:
+            older, path = sorted((kept[process], path), key=lambda p: (p / RUN).stat().st_mtime)
+            notes.append(f"{older} is left out: the sweep has started it again")
+        kept[process] = path
     return list(kept.values())
 
 
 def read_run(folder: Path, notes: list[str]) -> Record:
-    """A run's record, as far as it can be read; what can't be goes into the notes."""
-    fields = read_json(folder / RUN, notes)
-    config = read_config(folder / CONFIG, notes)
+    """Return a run's record as far as it can be read; what can't be read is noted."""
+    fields = read_mapping(folder / RUN, json.loads, notes)
+    config = read_mapping(folder / CONFIG, yaml.safe_load, notes, ", so the run's settings aren't known")
+    config = {str(key): value for key, value in upgraded(config).items()} if config else {}
     rows = read_rows(folder / HISTORY, notes)
-    end = read_json(folder.parent / END, notes) if (folder.parent / END).is_file() else {}
-    trial = trial_of(folder.parent, notes)
+    end = read_mapping(folder.parent / END, json.loads, notes) if (folder.parent / END).is_file() else {}
     state, reason = state_of(folder, config, rows, fields, end)
     seed = config.get("seed")
     return Record(
@@ -96,40 +98,25 @@ def read_run(folder: Path, notes: list[str]) -> Record:
         reason=reason,
         rows=rows,
         samples=by_round(folder / SAMPLES, ".png"),
-        trial=trial.get("number"),
+        trial=trial_of(folder.parent, notes)["number"],
     )
 
 
-def read_json(path: Path, notes: list[str]) -> dict[str, Any]:
-    """A JSON object, {} where there is none."""
+def read_mapping(path: Path, parse: Callable[[str], Any], notes: list[str], effect: str = "") -> dict[str, Any]:
+    """Return the mapping in a file of JSON or YAML; {} with a note if there is none."""
     try:
-        content = json.loads(path.read_text())
+        content = parse(path.read_text())
         if isinstance(content, dict):
             return content
-        problem = "isn't an object"
-    except (OSError, ValueError) as error:
-        problem = str(error)
-    notes.append(f"{path} can't be read: {problem}")
-    return {}
-
-
-def read_config(path: Path, notes: list[str]) -> dict[str, Any]:
-    """A run's config, {} where there is none."""
-    try:
-        content = yaml.safe_load(path.read_text())
-        if isinstance(content, dict):
-            return {str(key): value for key, value in upgraded(content).items()}
-        problem = "it holds no settings"
-    except (OSError, ValueError) as error:
-        problem = str(error)
-    except yaml.YAMLError as error:
+        problem = "it isn't a mapping"
+    except (OSError, ValueError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())
-    notes.append(f"{path} can't be read, so the run's settings aren't known: {problem}")
+    notes.append(f"{path} can't be read{effect}: {problem}")
     return {}
 
 
 def read_rows(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """A run's history, as far as it has come."""
+    """Return a run's history."""
     try:
         rows = [row for row in read_history(path) if isinstance(row, dict) and isinstance(row.get("round"), int)]
     except FileNotFoundError:
@@ -143,53 +130,47 @@ def read_rows(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 
 
 def choices_of(fields: dict[str, Any], config: dict[str, Any]) -> dict[str, str]:
-    """What a run's record says was chosen; of an old one, what its overrides choose."""
+    """Return a run's recorded choices; those of its overrides if it is an old one."""
     if isinstance(fields.get("choices"), dict):
         return {str(group): str(choice) for group, choice in fields["choices"].items() if choice is not None}
-    words = [word.lstrip("+").partition("=") for word in texts(fields.get("overrides"))]
-    parts = [(key, value) for key, _, value in words if isinstance(config.get(key), dict)]
-    return {key: value.strip("[]").replace(",", "+") for key, value in parts}
+    overrides = [override.lstrip("+").partition("=") for override in texts(fields.get("overrides"))]
+    return {key: v.strip("[]").replace(",", "+") for key, _, v in overrides if isinstance(config.get(key), dict)}
 
 
 def texts(values: Any) -> list[str]:
-    """A list of texts, whatever was found in its place."""
+    """Return a list as texts; [] for anything else."""
     return [str(value) for value in values] if isinstance(values, list) else []
 
 
 def command_of(fields: dict[str, Any]) -> str:
-    """The line that started a run; by its overrides where its record doesn't know."""
+    """Return the command that started a run; made from its overrides if it isn't recorded."""
     segments = fields.get("segments")
     first = segments[0] if isinstance(segments, list) and segments and isinstance(segments[0], dict) else {}
-    _, *words = texts(first.get("command")) or ["gan"]
-    return shlex.join(["gan", *(words or ["train", *texts(fields.get("overrides"))])])
+    arguments = texts(first.get("command"))[1:] or ["train", *texts(fields.get("overrides"))]
+    return shlex.join(["gan", *arguments])
 
 
 def state_of(
     folder: Path, config: dict[str, Any], rows: list[dict[str, Any]], fields: dict[str, Any], end: dict[str, Any]
 ) -> tuple[State, str | None]:
-    """What has become of a run, and why, where it failed or was stopped."""
+    """Return the state of a run, and the reason if it failed or was stopped."""
     if has_finished(folder, config, rows):
         return "finished", None
-    if is_played(folder):
+    if is_running(folder):
         return "running", None
     reason = crash_of(folder, fields)
     if end:
         status = str(end.get("status"))
-        told = end.get("reason") or reason
-        return ENDS.get(status, "stopped"), str(told) if told else status
+        return STATES.get(status, "stopped"), str(end.get("reason") or reason or status)
     return ("failed", reason) if reason else ("stopped", None)
 
 
 def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
-    """Whether a run has played all rounds of its config: of the last, fewer than a log's interval leave no row."""
-    played, wanted, interval = (
-        max((row["round"] for row in rows), default=0),
-        config.get("rounds"),
-        config.get("log_every"),
-    )
-    if not isinstance(wanted, int) or played >= wanted:
+    """Return whether a run was trained for all rounds of its config; the last few may have no row."""
+    trained, wanted, interval = last_round(rows), config.get("rounds"), config.get("log_every")
+    if not isinstance(wanted, int) or trained >= wanted:
         return isinstance(wanted, int)
-    if not isinstance(interval, int) or wanted - played >= interval:
+    if not isinstance(interval, int) or wanted - trained >= interval:
         return False
     from gan_research.checkpoints.io import rounds_played
 
@@ -197,26 +178,26 @@ def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]
 
 
 def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:
-    """The error that ended a run, if one did since it was last started."""
-    records = sorted((folder / CRASHES).glob("round_*.json"), key=lambda path: path.stat().st_mtime)
-    if not records or records[-1].stat().st_mtime < last_start(fields):
+    """Return the error that ended a run, if one did since it was last started."""
+    reports = sorted((folder / CRASHES).glob("round_*.json"), key=lambda path: path.stat().st_mtime)
+    if not reports or reports[-1].stat().st_mtime < last_start(fields):
         return None
-    content = read_json(records[-1], [])
-    return " ".join(str(content.get("error", f"see {records[-1]}")).split())
+    content = read_mapping(reports[-1], json.loads, [])
+    return " ".join(str(content.get("error", f"see {reports[-1]}")).split())
 
 
 def last_start(fields: dict[str, Any]) -> float:
-    """When a run was last started or resumed, in seconds of the epoch; 0 where that isn't known."""
+    """Return when a run was last started or resumed, in seconds since the epoch; 0 if that isn't known."""
     with contextlib.suppress(LookupError, TypeError, ValueError):
         return datetime.fromisoformat(fields["segments"][-1]["started"]).timestamp()
     return 0.0
 
 
-def is_played(folder: Path) -> bool:
-    """Whether a process plays the run now; asked so that it can't be in the way of one that is about to.
+def is_running(folder: Path) -> bool:
+    """Return whether a process trains the run now, without getting in the way of one that is about to.
 
-    Who plays a run is named in its folder until it ends, but for a kill: so on this host the process must be there,
-    and hold the lock; on another, it must have written something lately.
+    The process of a run is named in its folder until it ends, unless it is killed. So on this host it must exist and
+    hold the lock; on another host it must have written something lately.
     """
     try:
         player = json.loads((folder / PLAYER).read_text())
@@ -230,59 +211,45 @@ def is_played(folder: Path) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # somebody else's
+    except OSError:  # a process of another user
         pass
     return is_locked(folder / LOCK)
 
 
 def trial_of(process: Path, notes: list[str]) -> dict[str, Any]:
-    """What the sweep says of the trial that this process's folder belongs to; {} outside of sweeps."""
+    """Return the trial of a sweep's process, its `number` an int or None."""
     path = process.parent / TRIAL
-    found = read_json(path, notes) if path.is_file() else {}
-    return found if isinstance(found.get("number"), int) else found | {"number": None}
+    trial = read_mapping(path, json.loads, notes) if path.is_file() else {}
+    return trial if isinstance(trial.get("number"), int) else trial | {"number": None}
 
 
-def unbegun(process: Path, notes: list[str]) -> Record | None:
-    """The record of a sweep's process that ended before there was a run; None of others."""
+def read_unbegun(process: Path, notes: list[str]) -> Record | None:
+    """Return the record of a sweep's process that ended before it made a run; None for other folders."""
     if (process / RUN).is_file() or not (process / END).is_file() or any(process.glob(f"*/{RUN}")):
         return None
-    end, trial = read_json(process / END, notes), trial_of(process, notes)
-    runs = trial.get("runs")
-    number = int(process.name) if process.name.isdigit() else 0
+    end, trial = read_mapping(process / END, json.loads, notes), trial_of(process, notes)
+    runs, number = trial.get("runs"), int(process.name) if process.name.isdigit() else 0
     overrides = texts(runs[number]) if isinstance(runs, list) and number < len(runs) else []
-    settings = dict(setting(override) for override in overrides)
-    seed = settings.pop("seed", None)
+    config, choices = settings_of(overrides), settings_of([o for o in overrides if "." not in o.partition("=")[0]])
+    seed = config.get("seed")
     return Record(
         id=f"{process.parent.name}/{process.name}",
         name=f"trial {process.parent.name}, run {process.name}",
         source=str(process),
-        config={"seed": seed, **nested(settings)},
-        choices={key: str(value) for key, value in settings.items() if isinstance(value, str) and "." not in key},
+        config=config,
+        choices={key: value for key, value in choices.items() if isinstance(value, str)},
         seed=seed if isinstance(seed, int) else None,
         command=shlex.join(["gan", "train", *overrides]),
-        state=ENDS.get(str(end.get("status")), "stopped"),
+        state=STATES.get(str(end.get("status")), "stopped"),
         reason=str(end.get("reason") or end.get("status")),
-        trial=trial.get("number"),
+        trial=trial["number"],
     )
 
 
-def setting(override: str) -> tuple[str, Any]:
-    """Key and value of KEY=VALUE; the value as it stands where it isn't YAML."""
-    key, _, value = override.lstrip("+").partition("=")
+def settings_of(overrides: list[str]) -> dict[str, Any]:
+    """Return the settings of overrides KEY=VALUE as a config; {} if a value isn't YAML."""
     try:
-        return key, yaml.safe_load(value)
+        settings = OmegaConf.from_dotlist([override.lstrip("+") for override in overrides])
     except yaml.YAMLError:
-        return key, value
-
-
-def nested(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings by their full names, as a config has them."""
-    config: dict[str, Any] = {}
-    for key, value in settings.items():
-        *path, last = key.split(".")
-        node = config
-        for part in path:
-            inner = node.setdefault(part, {})
-            node = inner if isinstance(inner, dict) else {}
-        node[last] = value
-    return config
+        return {}
+    return {str(key): value for key, value in dict(OmegaConf.to_container(settings)).items()}

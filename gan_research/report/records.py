@@ -1,70 +1,72 @@
-"""What is known of runs, from wherever they were read."""
+"""Runs as they were read, from folders or from W&B."""
 
 import math
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_args
 
 import numpy as np
 
 from gan_research.utils.run_folder import leaves
 
 Axis = Literal["round", "kimg", "seconds"]
+AXES: tuple[str, ...] = get_args(Axis)
 State = Literal["finished", "running", "stopped", "failed"]
 
+METRICS = "metrics/"
+"""The prefix of a history's columns of metrics."""
+
 CLOCK = "speed/seconds"
-"""Of a log row: the seconds that all rounds so far took."""
+"""The column of a history with the seconds that all rounds so far took."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One run. Its name and config are anybody's text."""
+    """One run. Its name and config are untrusted text."""
 
     id: str
     name: str
     source: str
-    """Its folder, or its web address."""
+    """The run's folder, or its web address."""
     config: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
-    """group -> choice; several are joined by +."""
+    """Group -> choice; several are joined by +."""
     seed: int | None = None
     command: str = ""
-    """The line of a shell that started it."""
+    """The shell command that started it."""
     state: State = "stopped"
     reason: str | None = None
-    """Why it failed, or was stopped."""
+    """The reason why it failed or was stopped."""
     rows: list[dict[str, Any]] = field(default_factory=list)
-    """Its history: log rows and evaluation rows, each with its `round`."""
+    """The history: log rows and evaluation rows, each with its `round`."""
     samples: dict[int, Path] = field(default_factory=dict)
-    """round -> a grid of pictures of the same latents."""
+    """Round -> a grid of samples of the same latents."""
     trial: int | None = None
-    """Its number in a sweep."""
+    """The number of its trial in a sweep."""
 
     def value(self, key: str) -> Any:
-        """A choice ("loss"), or a setting by its full name ("optimizer.generator.lr"); None where there is none."""
+        """Return a choice ("loss"), or a setting by its full name ("optimizer.generator.lr"); None if absent."""
         return self.facts.get(key)
 
     def series(self, name: str, axis: str) -> tuple[list[float], list[float]]:
-        """x and y of one scalar ("metrics/fid", "loss/generator"), where y is finite and x is known."""
+        """Return x and y of one scalar ("metrics/fid", "loss/generator") where y is finite and x is known."""
         points = [(x, y) for x, y in self.points(name, axis) if math.isfinite(y)]
         return [x for x, _ in points], [y for _, y in points]
 
     def points(self, name: str, axis: str) -> list[tuple[float, float]]:
-        """(x, y) of one scalar, finite or not, where x is known."""
-        rows = [row for row in self.rows if isinstance(row.get(name), int | float)]
-        places = [(self.place(row, axis), float(row[name])) for row in rows]
-        return [(x, y) for x, y in places if x is not None]
+        """Return (x, y) of one scalar, finite or not, where x is known."""
+        points = [(self.x_of(row, axis), float(row[name])) for row in self.rows if is_number(row.get(name))]
+        return [(x, y) for x, y in points if x is not None]
 
-    def place(self, row: dict[str, Any], axis: str) -> float | None:
-        """Where a row of its history is on an axis, if that is known."""
-        if axis != "seconds":
-            return float(row[axis]) if isinstance(row.get(axis), int | float) else None
-        if isinstance(row.get(CLOCK), int | float):
-            return float(row[CLOCK])
+    def x_of(self, row: dict[str, Any], axis: str) -> float | None:
+        """Return the position of a history's row on an axis; None if it isn't known."""
+        known = row.get(CLOCK if axis == "seconds" else axis)
+        if is_number(known):
+            return float(known)
         rounds, seconds = self._clock
-        if len(rounds) < 2:
+        if axis != "seconds" or len(rounds) < 2:
             return None
         beyond = row["round"] - rounds[-1]  # the last rounds may be fewer than a log's interval
         if beyond > 0:
@@ -73,21 +75,20 @@ class Record:
 
     @cached_property
     def _clock(self) -> tuple[list[float], list[float]]:
-        """When which round had been played, by the log: rounds, seconds, both from 0."""
-        told = {row["round"]: row[CLOCK] for row in self.rows if isinstance(row.get(CLOCK), int | float)}
-        told = {0: 0.0} | told
-        return list(told), list(told.values())
+        """The logged rounds, and the seconds after each; both begin with 0."""
+        seconds = {0: 0.0} | {row["round"]: row[CLOCK] for row in self.rows if is_number(row.get(CLOCK))}
+        return list(seconds), list(seconds.values())
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """full name -> value: the choices, and every setting; of a part without a choice, its class."""
+        """Full name -> value of the choices and of every setting; a part without a choice is named by its class."""
         settings = {k: v for k, v in leaves(self.config) if not k.endswith(("_target_", "_partial_"))}
         parts = {key: described(node) for key, node in self.config.items() if isinstance(node, dict)}
         return parts | settings | self.choices
 
 
 def described(node: Any) -> str:
-    """A part of a config, as its choice might be called: NonSaturating is non_saturating."""
+    """Return the name that the choice of a part of a config may have: NonSaturating is non_saturating."""
     if not isinstance(node, dict):
         return "none" if node is None else str(node)
     inner = [described(part) for part in node.values() if isinstance(part, dict)]
@@ -95,3 +96,18 @@ def described(node: Any) -> str:
         return "+".join(dict.fromkeys(inner)) or "none"
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", str(node["_target_"]).rpartition(".")[2])
     return name.lower() + (f"({','.join(inner)})" if inner else "")
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Return whether a value is a number and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def last_round(rows: list[dict[str, Any]]) -> int:
+    """Return the last round of a history; 0 for an empty one."""
+    return max((row["round"] for row in rows), default=0)
+
+
+def format_x(x: float, axis: str) -> str:
+    """Return "round 5,000", "320 kimg" or "33.5 seconds"."""
+    return f"round {x:,.0f}" if axis == "round" else f"{x:,.5g} {axis}"

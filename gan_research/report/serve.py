@@ -1,5 +1,6 @@
-"""A page that is served while its runs go on: two addresses, no files."""
+"""The server of `gan watch`: a page that follows its runs, at two addresses, without files."""
 
+import contextlib
 import ipaddress
 import json
 import socket
@@ -12,23 +13,23 @@ from threading import Lock
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gan_research.report.folders import is_played, walk
-from gan_research.report.page.page import Content, nothing, policy, rendered
+from gan_research.report.folders import is_running, walk
+from gan_research.report.page.page import Content, empty_content, policy, render
 from gan_research.utils.errors import UserError
 from gan_research.utils.run_folder import CONFIG, CRASHES, END, HISTORY, RUN, SAMPLES
 
 LOOPBACK = "127.0.0.1"
 PORT = 8321
 PORTS = 100
-"""Tried one after the other, where none is asked for."""
+"""The number of ports that are tried if none is given."""
 SECONDS = 2.0
-"""Between two looks at the runs, at least."""
+"""The minimum time between two checks of the runs."""
 SHARE = 0.1
-"""Of the time at most goes into making pages: the runs need it."""
+"""The maximum share of time for making pages: the runs need the rest."""
 
 
 class Live:
-    """The newest page: made anew when something has changed in the runs, and it is asked for."""
+    """The newest page, made when it is requested and the runs have changed."""
 
     def __init__(
         self,
@@ -40,47 +41,45 @@ class Live:
         self._lock = Lock()
         self._content: Content | None = None
         self._version = ""
-        self._seen: object = None
+        self._made_for: object = None
         self._next = 0.0
 
     def current(self) -> tuple[str, Content]:
-        """The page and its version; what can't be compared (yet) is a page that says so."""
+        """Return the page and its version; an error of the comparison becomes a page."""
         with self._lock:
             if self._content is None or self._clock() >= self._next:
-                begun = self._clock()
-                if (seen := self._signature()) != self._seen or self._content is None:
-                    self._content = self._made()
+                start = self._clock()
+                if (signature := self._signature()) != self._made_for or self._content is None:
+                    self._content = self._update()
                     self._version = self._content.version
-                    self._seen = seen
-                took = self._clock() - begun
-                self._next = self._clock() + max(SECONDS, took / SHARE)
+                    self._made_for = signature
+                end = self._clock()
+                self._next = end + max(SECONDS, (end - start) / SHARE)
             return self._version, self._content
 
-    def _made(self) -> Content:
+    def _update(self) -> Content:
         try:
             return self._make()
-        except UserError as error:
-            return nothing("Nothing to compare yet", str(error))
-        except OSError as error:  # a run was moved away while it was read
-            return self._content or nothing("Nothing to compare yet", str(error))
+        except (UserError, OSError) as error:
+            if isinstance(error, OSError) and self._content is not None:  # a run was moved while it was read
+                return self._content
+            return empty_content("Nothing to compare yet", str(error))
 
 
 def signature(folder: Path) -> object:
-    """Changes when a run in `folder` is begun, goes on, is ended or killed."""
-    seen = []
+    """Return a value that changes when a run in `folder` starts, continues, ends or is killed."""
+    found = []
     for path in walk(folder):
+        found.append((str(path), "running", int(is_running(path)), 0))
         for name in (RUN, CONFIG, HISTORY, END, SAMPLES, CRASHES):
-            try:
-                told = (path / name).stat()
-            except OSError:
-                continue
-            seen.append((str(path), name, told.st_mtime_ns, told.st_size))
-        seen.append((str(path), "played", int(is_played(path)), 0))
-    return sorted(seen)
+            with contextlib.suppress(OSError):
+                status = (path / name).stat()
+                found.append((str(path), name, status.st_mtime_ns, status.st_size))
+    return sorted(found)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET / is the page, GET /data?version=V what is newer than V; there is nothing else."""
+    """The two addresses: / is the page, /data?version=V its content if newer than V."""
 
     server: "Server"
     protocol_version = "HTTP/1.1"
@@ -90,19 +89,19 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         if not self.server.allows(self.headers.get("Host", "")):
-            self._send(403, "text/plain", "this address isn't known here: see gan watch --host\n")
+            self._send(403, "text/plain", "unknown host name: see gan watch --host\n")
         elif address.path == "/":
             _, content = self.server.live.current()
-            self._send(200, "text/html", rendered(content, live=True))
+            self._send(200, "text/html", render(content, live=True))
         elif address.path == "/data":
             version, content = self.server.live.current()
             if parse_qs(address.query).get("version") == [version]:
                 self._send(204)
                 return
-            news = {"version": version, "document": content.document, "pictures": content.pictures}
+            news = {"version": version, "document": content.document, "images": content.images}
             self._send(200, "application/json", json.dumps(news, separators=(",", ":")))
         else:
-            self._send(404, "text/plain", "there is nothing here but /\n")
+            self._send(404, "text/plain", "not found: the page is at /\n")
 
     def _send(self, status: int, kind: str = "", text: str = "") -> None:
         body = text.encode(errors="replace")
@@ -118,11 +117,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing: each page asks every two seconds."""
+        """Log nothing: each page sends a request every two seconds."""
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a `Live` page on host:port. Raises an OSError where the port is taken."""
+    """The HTTP server of a `Live` page. Raises an OSError if the port is taken."""
 
     daemon_threads = True
 
@@ -143,32 +142,30 @@ class Server(ThreadingHTTPServer):
         return self.host in ("", "0.0.0.0", "::")
 
     def allows(self, header: str) -> bool:
-        """Whether a request's Host header names this server: other names may lead here by DNS rebinding."""
+        """Return whether a Host header names this server: DNS rebinding may send requests with other names."""
         name = header.lower()
         name = name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
         if name in {"localhost", LOOPBACK, "[::1]", self.host.lower(), f"[{self.host.lower()}]"} - {"", "[]"}:
             return True
-        return self.everywhere and (
-            is_address(name) or name in {socket.gethostname().lower(), socket.getfqdn().lower()}
-        )
+        names = {socket.gethostname().lower(), socket.getfqdn().lower()}
+        return self.everywhere and (name in names or is_ip_address(name))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Of a reader who went away in the middle, nothing; of anything else as usual."""
+        """Ignore clients that disconnect; handle other errors as usual."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 
-def is_address(name: str) -> bool:
-    """Whether it is a number, which no DNS can lead elsewhere."""
+def is_ip_address(name: str) -> bool:
+    """Return whether a name is an IP address, to which DNS rebinding doesn't apply."""
     try:
-        ipaddress.ip_address(name.strip("[]"))
+        return bool(ipaddress.ip_address(name.strip("[]")))
     except ValueError:
         return False
-    return True
 
 
 def open_server(live: Live, host: str, port: int | None) -> Server:
-    """On `port`, or on the first free one from PORT on. Raises a UserError where there is none."""
+    """Open a server on `port`, or on the first free one from PORT on; raise a UserError if there is none."""
     for number in range(PORT, PORT + PORTS) if port is None else [port]:
         try:
             return Server(live, host, number)
@@ -177,4 +174,4 @@ def open_server(live: Live, host: str, port: int | None) -> Server:
         except (OSError, OverflowError) as error:
             problem = error
     where = f"--port {port}" if port is not None else f"{host}, ports {PORT} to {PORT + PORTS - 1}"
-    raise UserError(f"{where}: can't be listened on: {problem}")
+    raise UserError(f"{where}: can't listen: {problem}")

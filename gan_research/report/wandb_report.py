@@ -1,4 +1,4 @@
-"""The comparison of variants as a report in W&B, made with W&B's own library."""
+"""A comparison of variants as a report in W&B, made with W&B's own library."""
 
 import contextlib
 import io
@@ -10,15 +10,16 @@ from typing import Any, Literal
 
 import wandb
 
+from gan_research.report.records import METRICS
 from gan_research.utils.errors import UserError
 
 Axis = Literal["round", "kimg"]
 Band = Literal["stderr", "stddev", "minmax"]
 
-BANDS = {"stderr": "their standard error", "stddev": "a standard deviation", "minmax": "the least and the greatest"}
+BANDS = {"stderr": "their standard error", "stddev": "a standard deviation", "minmax": "the minimum and maximum"}
 
 LONGEST_TITLE = 128
-"""Characters, of a report."""
+"""The maximum number of characters of a report's title."""
 
 PARAMETERS = (
     "optimizer.generator.lr",
@@ -26,25 +27,27 @@ PARAMETERS = (
     "schedule.discriminator_steps",
     "batch_size",
 )
-"""What every run has: parallel coordinates leave out a run that lacks one of its columns."""
+"""Settings that every run has: W&B's parallel coordinates leave out runs without one of them."""
 
 WIDTH, WIDE = 12, 24
-"""Of a panel, and of the page."""
+"""The width of a panel, and of the page."""
+
+OFFLINE = "stay offline: gan compare makes the same page from run folders, gan report --print shows the request"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a report shows, of which runs.
+    """The runs and panels of a report.
 
-    by: the config key that tells variants apart; runs that are equal in it differ in their seeds, and become one line.
-    metrics: without metrics/. axis: of all curves. band: around the mean of a variant's seeds. parameters: config keys,
-    the columns of the parallel coordinates.
+    by: the config key of the variants; runs that are equal in it are averaged to one line. metrics: without metrics/.
+    axis: of all curves. band: around the mean of a variant's seeds. parameters: config keys, the columns of the
+    parallel coordinates.
     """
 
     entity: str
     project: str
     by: str = "choices.loss"
-    title: str = "Variants compared"
+    title: str = "Comparison of variants"
     metrics: Sequence[str] = ("fid", "is")
     axis: Axis = "round"
     band: Band = "stderr"
@@ -52,28 +55,23 @@ class Layout:
 
 
 def make_report(layout: Layout) -> Any:
-    """The report. Where its entity is "" no server is asked, neither now nor by `request`."""
-    wr = _reports()
+    """Return the report. If its entity is "", no server is asked."""
+    wr = _library()
     variant = layout.by.removeprefix("choices.")
     if len(layout.title) > LONGEST_TITLE:
-        raise UserError(f"the title has {len(layout.title)} characters: W&B takes {LONGEST_TITLE}")
+        raise UserError(f"the title has {len(layout.title)} characters: W&B allows {LONGEST_TITLE}")
     text = (
-        f"Lines are means over the runs of equal {variant}, bands show {BANDS[layout.band]}. Numbers can be compared "
-        f"where the run comparer below shows no difference in protocol. Made by gan report, which changes it: give one "
-        f"of your own another title."
+        f"Lines are means over runs of the same {variant}, bands show {BANDS[layout.band]}. Numbers are comparable if "
+        f"the run comparer below shows no difference in protocol. gan report overwrites this report: use another title "
+        f"for one of your own."
     )
-    grouped = {"groupby": [f"config.{layout.by}"], "name": f"by {variant}"}
-    blocks = [
-        wr.P(text),
-        wr.H2("Metrics"),
-        _grid(wr, layout, _metrics(wr, layout), **grouped),
-        wr.H2("The game"),
-        _grid(wr, layout, _game(wr, layout), **grouped),
-        wr.H2("Samples"),
-        _grid(wr, layout, _samples(wr)),
-        wr.H2("Hyperparameters"),
-        _grid(wr, layout, _hyperparameters(wr, layout)),
-    ]
+    panels = {"Metrics": _metrics, "Training dynamics": _dynamics, "Samples": _samples, "Hyperparameters": _settings}
+    blocks = [wr.P(text)]
+    for heading, make in panels.items():
+        grouped = {"groupby": [f"config.{layout.by}"]} if make in (_metrics, _dynamics) else {}
+        name = f"by {variant}" if grouped else "runs"
+        runs = wr.Runset(name=name, entity=layout.entity, project=layout.project, **grouped)
+        blocks += [wr.H2(heading), wr.PanelGrid(runsets=[runs], panels=make(wr, layout))]
     return wr.Report(
         project=layout.project,
         entity=layout.entity,
@@ -84,38 +82,27 @@ def make_report(layout: Layout) -> Any:
     )
 
 
-def _grid(wr: Any, layout: Layout, panels: list[Any], **runs: Any) -> Any:
-    """Panels over the runs of the project."""
-    runs = {"name": "runs", "entity": layout.entity, "project": layout.project} | runs
-    return wr.PanelGrid(runsets=[wr.Runset(**runs)], panels=panels)
-
-
 def _curve(wr: Any, layout: Layout, title: str, names: Sequence[str] = (), **more: Any) -> Any:
-    """The mean of the runs of a variant over the axis, and the band around it."""
+    """Return the mean of each variant's runs over the axis, with a band."""
     shape = wr.Layout(w=WIDTH, h=8)
     seeds = {"groupby_aggfunc": "mean", "groupby_rangefunc": layout.band}
     return wr.LinePlot(title=title, x=layout.axis, y=list(names), title_x=layout.axis, layout=shape, **seeds, **more)
 
 
 def _metrics(wr: Any, layout: Layout) -> list[Any]:
-    """Each metric over the game, and what it comes to in the end."""
-    panels = []
-    for name in layout.metrics:
-        panels.append(_curve(wr, layout, name, [f"metrics/{name}"]))
-        panels.append(
-            wr.BarPlot(
-                title=f"{name}, the last",
-                metrics=[f"metrics/{name}"],
-                groupby_aggfunc="mean",
-                groupby_rangefunc=layout.band,
-                layout=wr.Layout(w=WIDTH, h=8),
-            )
+    """Return a curve and a bar of the last value for each metric."""
+    bars = {"groupby_aggfunc": "mean", "groupby_rangefunc": layout.band}
+    return [
+        panel
+        for name in layout.metrics
+        for panel in (
+            _curve(wr, layout, name, [METRICS + name]),
+            wr.BarPlot(title=f"{name}, last value", metrics=[METRICS + name], layout=wr.Layout(w=WIDTH, h=8), **bars),
         )
-    return panels
+    ]
 
 
-def _game(wr: Any, layout: Layout) -> list[Any]:
-    """What the players say and lose, and how fast it goes."""
+def _dynamics(wr: Any, layout: Layout) -> list[Any]:
     return [
         _curve(wr, layout, "D(x) and D(G(z))", ["probability/real", "probability/fake"]),
         _curve(wr, layout, "Logits", ["logits/real", "logits/fake"]),
@@ -126,24 +113,16 @@ def _game(wr: Any, layout: Layout) -> list[Any]:
     ]
 
 
-def _samples(wr: Any) -> list[Any]:
-    """The sample grids: a column for each round, a row for each run."""
+def _samples(wr: Any, layout: Layout) -> list[Any]:
+    """Return the sample grids: a column for each round, a row for each run."""
+    axes = {"mode": "grid", "grid_x_axis": "step", "grid_y_axis": "run"}
     shape = wr.Layout(w=WIDE, h=12)
-    return [
-        wr.MediaBrowser(
-            title="Samples of the same latents",
-            media_keys=["samples"],
-            mode="grid",
-            grid_x_axis="step",
-            grid_y_axis="run",
-            layout=shape,
-        )
-    ]
+    return [wr.MediaBrowser(title="Samples from the same latents", media_keys=["samples"], layout=shape, **axes)]
 
 
-def _hyperparameters(wr: Any, layout: Layout) -> list[Any]:
-    """What settings come to, by the first metric, and how runs differ."""
-    metric = f"metrics/{layout.metrics[0]}"
+def _settings(wr: Any, layout: Layout) -> list[Any]:
+    """Return panels of the settings' effect on the first metric, and of how runs differ."""
+    metric = METRICS + layout.metrics[0]
     keys = dict.fromkeys([layout.by, *layout.parameters])
     columns = [
         wr.ParallelCoordinatesPlotColumn(metric=wr.Config(key), log=key.endswith((".lr", ".weight"))) for key in keys
@@ -157,13 +136,12 @@ def _hyperparameters(wr: Any, layout: Layout) -> list[Any]:
 
 
 def request(layout: Layout) -> dict[str, Any]:
-    """What would be sent to W&B's server to create the report, but for the numbers by which it knows its projects."""
+    """Return the request that creates the report, without W&B's internal id of the project."""
     model = make_report(replace(layout, entity=""))._to_model()
     spec = json.loads(model.spec.model_dump_json(by_alias=True, exclude_none=True))
-    where = {"entityName": layout.entity or None, "name": layout.project}
     for block in spec["blocks"]:
         for runs in block.get("metadata", {}).get("runSets", []):
-            runs["project"] = where
+            runs["project"] = {"entityName": layout.entity or None, "name": layout.project}
     return {
         "entityName": layout.entity or None,
         "projectName": layout.project,
@@ -175,47 +153,43 @@ def request(layout: Layout) -> dict[str, Any]:
 
 
 def publish(layout: Layout) -> tuple[str, bool]:
-    """Create the report, or change the one of that title in that project: its address, and whether it is a new one.
+    """Create the report, or overwrite the one of its title; return its address and whether it is new.
 
-    Where the layout names no entity it is the user's default one.
+    Without an entity in the layout it is the user's default one.
     """
-    _reports()
+    _library()
     if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
-        raise UserError(f"WANDB_MODE={mode} keeps W&B from its server: unset it, or {OFFLINE}")
-    with contextlib.redirect_stderr(io.StringIO()), explained(layout):  # it says how it logs in, and the address
+        raise UserError(f"WANDB_MODE={mode} keeps W&B offline: unset it, or {OFFLINE}")
+    with contextlib.redirect_stderr(io.StringIO()), explained(layout):  # W&B prints the login and the address
         if not wandb.login(prompt=False, verify=False):
             raise UserError(f"W&B has no key: log in with wandb login, or {OFFLINE}")
         api = wandb.Api()
         if not (entity := layout.entity or api.default_entity):
-            raise UserError(f"W&B knows no default entity of yours: give ENTITY/{layout.project}")
-        there = [known for known in api.reports(f"{entity}/{layout.project}") if known.display_name == layout.title]
+            raise UserError(f"you have no default entity in W&B: give ENTITY/{layout.project}")
+        old = [report for report in api.reports(f"{entity}/{layout.project}") if report.display_name == layout.title]
         report = make_report(replace(layout, entity=entity))
-        if there:
-            report.id = there[0].id
+        if old:
+            report.id = old[0].id
         report.save()
-        return str(report.url), not there
-
-
-OFFLINE = "stay offline: gan compare makes the same page of run folders, gan report --print shows what would be sent"
+        return str(report.url), not old
 
 
 @contextlib.contextmanager
 def explained(layout: Layout) -> Iterator[None]:
-    """What goes wrong between here and W&B's server, in one line."""
+    """Turn any error of W&B's library, the network or the server into a UserError of one line."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # the library's own bare ones, the transport's, the server's
+    except Exception as error:
         path = "/".join(filter(None, [layout.entity, layout.project]))
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
-            f"W&B doesn't take a report for {path}: {reason}; log in with wandb login, or {OFFLINE}"
+            f"W&B can't save a report in {path}: {reason}; log in with wandb login, or {OFFLINE}"
         ) from error
 
 
-def _reports() -> Any:
-    """W&B's library of reports."""
+def _library() -> Any:
     try:
         import wandb_workspaces.reports.v2 as library
     except ImportError:

@@ -44,7 +44,7 @@ def of_trial(trial: Trial | None, seed: int, followed: Collection[str] = ()) -> 
         reason=run.reason,
         rounds=rounds,
         kimg=final.get("kimg", 0.0),
-        seconds=round(end.seconds if end and len(segments) == 1 else run.place(final, "seconds") or 0.0, 1),
+        seconds=round(end.seconds if end and len(segments) == 1 else run.x_of(final, "seconds") or 0.0, 1),
         device=segments[-1].get("device", ""),
         commit=segments[-1].get("commit"),
         torch=segments[-1].get("torch", ""),

@@ -163,4 +163,4 @@ def digest(content: Mapping[str, Any]) -> str:
 def thinned(points: Sequence[tuple[float, float]]) -> list[list[float]]:
     """At most POINTS of a curve, with the first and the last; five digits."""
     xs, ys = figures.thinned([x for x, _ in points], [y for _, y in points], most=POINTS)
-    return [[x, figures.short(y)] for x, y in zip(xs, ys, strict=True)]
+    return [[x, figures.rounded_to(y)] for x, y in zip(xs, ys, strict=True)]

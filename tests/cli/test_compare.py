@@ -123,12 +123,12 @@ def test_many_pairs_are_told_of_the_best_group_only(gan, here):
         (["run", "--by", "los"], ["no setting 'los'", "did you mean 'loss'?"]),
         (["run", "--metric", "fud"], ["no run has a metric 'fud'", "did you mean 'fid'?"]),
         (["run", "--axis", "rounds"], ["--axis rounds", "did you mean 'round'?"]),
-        (["run", "--at", "999"], ["--at 999: give a place from 0 to round 200"]),
+        (["run", "--at", "999"], ["--at 999: give a position from 0 to round 200"]),
         (["run", "--where", "loss=wasserstein"], ["no run has loss=wasserstein"]),
         (["run", "--csv", "empty"], ["empty: Is a directory"]),
         (["run", "other"], ["run and other differ in num_fake: 100 and 7", "--where KEY=VALUE"]),
         (["wandb:a/b/c"], ["give wandb:PROJECT or wandb:ENTITY/PROJECT"]),
-        (["wandb:project"], ["log in by `wandb login`, or give the runs' folders"]),
+        (["wandb:project"], ["log in with `wandb login`, or give the runs' folders"]),
     ],
 )
 def test_what_is_wrong_is_one_line(gan, one_line, here, monkeypatch, arguments, parts):

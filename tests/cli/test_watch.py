@@ -62,7 +62,7 @@ def test_it_groups_by_any_setting_and_warns_where_others_can_look(server, tmp_pa
     document = json.loads(body)["document"]
     assert status == 200
     assert [group["name"] for group in document["groups"]] == ["0.001", "0.01"]
-    assert started.error == "gan: warning: whoever reaches this address sees these runs\n"
+    assert started.error == "gan: warning: anyone who can reach this address can see these runs\n"
     os.kill(started.pid, signal.SIGKILL)
     assert started.ended().status == -signal.SIGKILL
 
@@ -73,4 +73,4 @@ def test_what_is_wrong_is_said_at_once(gan, one_line, tmp_path):
     one_line(gan("watch", tmp_path, "--by", "optimizer.generator.rl"), "did you mean 'optimizer.generator.lr'?")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        one_line(gan("watch", tmp_path, "--port", port), f"--port {port}: can't be listened on: ")
+        one_line(gan("watch", tmp_path, "--port", port), f"--port {port}: can't listen: ")

@@ -14,7 +14,7 @@ HOSTILE = "<img src=x onerror=alert(1)></script><!--<script>"
 FIDS = {"hinge": 3.0, "minimax": 9.0, HOSTILE: 5.0}
 
 
-def picture(shade, size=16):
+def sample_grid(shade, size=16):
     """A PNG's content."""
     file = io.BytesIO()
     Image.new("RGB", (size, size), (shade, 128, 255 - shade)).save(file, "png")
@@ -36,7 +36,7 @@ def make_runs(root):
                 name=f"{loss}-s{seed}",
             )
             for path in sorted((run / "samples").iterdir()):
-                path.write_bytes(picture(int(path.stem[6:]) // 2 + seed))
+                path.write_bytes(sample_grid(int(path.stem[6:]) // 2 + seed))
     crashed = make_run(
         root / "crashed", loss="hinge", seed=7, fid=(80.0, 20.0), rounds=300, name="crashed", samples=False
     )

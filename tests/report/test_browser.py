@@ -120,7 +120,7 @@ def test_a_hostile_name_is_text(page):
 
 def test_the_axis_switch_changes_all_curves(page):
     seen = {}
-    for axis, title in {"kimg": "kimg", "seconds": "seconds of rounds", "round": "rounds"}.items():
+    for axis, title in {"kimg": "kimg", "seconds": "seconds of training", "round": "rounds"}.items():
         redrawn(page, lambda axis=axis: page.check(f"#axis-{axis}", force=True))
         for name in ("curve-metrics/fid", "curve-loss/generator"):
             assert drawing(page, name, "plot.layout.xaxis.title.text") == title
@@ -146,7 +146,7 @@ def test_the_scale_is_logarithmic_where_it_is_asked_for(page):
     redrawn(page, lambda: page.uncheck("#logarithmic"))
 
 
-def test_the_slider_changes_the_round_of_all_pictures(page):
+def test_the_slider_changes_the_round_of_all_images(page):
     def shown():
         return page.eval_on_selector_all(".columns img", "all => all.map((image) => [image.alt, image.src])")
 
@@ -250,7 +250,7 @@ def test_runs_that_begin_and_go_on_are_followed(browser, tmp_path, monkeypatch):
             page.wait_for_timeout(50)
         assert page.inner_text(".slider output") == "round 100"
         assert page.is_checked("#axis-kimg")
-        assert page.inner_text("#status") == "live: follows the runs"
+        assert page.inner_text("#status") == "live: updates as the runs are trained"
         assert page.wrongs == []
         asked = {url.partition("?")[0].removeprefix(server.url) for url in page.asked if url[:5] != "data:"}
         assert asked == {"/", "/data"}  # it wasn't loaded again

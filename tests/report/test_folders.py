@@ -265,4 +265,4 @@ def test_what_a_sweep_began_anew_counts_once(tmp_path):
     os.utime(old / "run.json", (0, 0))
     records, notes = read([tmp_path])
     assert [record.source for record in records] == [str(new)]
-    assert notes == [f"{old} is left out: the sweep began it anew"]
+    assert notes == [f"{old} is left out: the sweep has started it again"]

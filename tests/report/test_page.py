@@ -9,17 +9,18 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from pages import HOSTILE, comparison_of, make_runs, noise, picture
+from pages import HOSTILE, comparison_of, make_runs, noise, sample_grid
 
-from gan_research.report.comparison import Curve, Pair, compare
+from gan_research.report.comparison import Pair, compare
+from gan_research.report.curves import Curve
 from gan_research.report.page import page_html, write_page
-from gan_research.report.page.content import in_words
-from gan_research.report.page.figures import POINTS, Arrays, band, look, outline, thinned
-from gan_research.report.page.page import LIMIT, as_json, content_of, rendered
+from gan_research.report.page.content import conclusion
+from gan_research.report.page.figures import POINTS, Arrays, band, outline, style_of, thinned
+from gan_research.report.page.images import data_url, encoded, halving
+from gan_research.report.page.page import LIMIT, as_json, content_of, render
 from gan_research.report.page.parallel import ABSENT, coordinate
-from gan_research.report.page.pictures import encoded, halving, picture_of
-from gan_research.report.page.text import at, interval, label, number, shortened
-from gan_research.report.records import Record
+from gan_research.report.page.text import interval, label, number, shortened
+from gan_research.report.records import Record, format_x
 
 
 class Parts(HTMLParser):
@@ -94,9 +95,9 @@ def test_no_text_of_a_run_can_end_the_script_that_it_is_in(comparison):
     parts = Parts(page_html(hostile))
     assert [tag for tag, _ in parts.tags if tag in ("img", "script", "b")] == ["script"] * 4
     document = json.loads(gzip.decompress(base64.b64decode(json.loads(parts.scripts[0]))))
-    assert document["title"] == f"loss{HOSTILE} compared"
+    assert document["title"] == f"Comparison by loss{HOSTILE}"
     assert HOSTILE in [group["name"] for group in document["groups"]]
-    assert json.loads(parts.scripts[1]) == content_of(hostile).pictures
+    assert json.loads(parts.scripts[1]) == content_of(hostile).images
     assert "<" not in as_json(HOSTILE)
     assert json.loads(as_json(f"{HOSTILE}\u2028")) == f"{HOSTILE}\u2028"
 
@@ -189,8 +190,8 @@ def test_bands_are_polygons_of_the_stretches_that_are_known():
     x, low, high = [0, 1, 2, 3, 4], [1, 2, None, 4, 5], [3, 4, None, 6, 7]
     assert outline(x, low, high) == ([0, 1, 1, 0, None, 3, 4, 4, 3], [1, 2, 4, 3, None, 4, 5, 7, 6])
     assert outline([0, 1, 2], [None, 1, None], [None, 2, None]) == ([], [])
-    nothing = Curve([0, 1], [1, 1], [1, 1], [None, None], [None, None], [1, 1])
-    assert band(Arrays(), 0, {"round": nothing}) is None
+    nothing = Curve([0, 1], [1, 1], [None, None], [None, None], [1, 1])
+    assert band(Arrays(), 0, {"round": nothing}) == []
 
 
 def test_long_curves_are_thinned_with_their_ends():
@@ -209,7 +210,7 @@ def test_arrays_are_kept_once_and_rounded():
 
 
 def test_groups_look_different_without_colour_too():
-    looks = [look(i) for i in range(56)]
+    looks = [style_of(i) for i in range(56)]
     assert len({tuple(one.values()) for one in looks}) == 56
     assert len({(one["dash"], one["marker"]) for one in looks[:7]}) == 7
 
@@ -217,25 +218,25 @@ def test_groups_look_different_without_colour_too():
 @pytest.mark.parametrize(
     ("ends", "difference", "best", "words"),
     [
-        ((-3.0, -1.0), -2.0, "min", "a is better, by more than seed noise"),
-        ((-3.0, -1.0), -2.0, "max", "b is better, by more than seed noise"),
-        ((1.0, 3.0), 2.0, "min", "b is better, by more than seed noise"),
-        ((-1.0, 3.0), 1.0, "min", "no more than seed noise"),
-        ((0.0, 3.0), 1.0, "min", "no more than seed noise"),
+        ((-3.0, -1.0), -2.0, "min", "a is better, beyond seed noise"),
+        ((-3.0, -1.0), -2.0, "max", "b is better, beyond seed noise"),
+        ((1.0, 3.0), 2.0, "min", "b is better, beyond seed noise"),
+        ((-1.0, 3.0), 1.0, "min", "within seed noise"),
+        ((0.0, 3.0), 1.0, "min", "within seed noise"),
         (None, 2.0, "min", "one run: no interval can be given"),
     ],
 )
 def test_more_than_seed_noise_is_said_where_the_interval_excludes_0(ends, difference, best, words):
-    assert in_words(Pair("fid", "a", "b", 0.9, (0.6, 1.0), difference, ends, False), best) == words
+    assert conclusion(Pair("fid", "a", "b", 0.9, (0.6, 1.0), difference, ends, False), best) == words
 
 
 def test_parallel_coordinates_have_numbers_by_size_or_logarithm_and_texts_by_name():
-    assert coordinate("lr", [1e-4, 1e-3, 1e-2]).places == pytest.approx([0, 0.5, 1])
-    assert coordinate("width", [64, 128, 256]).places == pytest.approx([0, 1 / 3, 1])
-    assert coordinate("ema", ["none", "decay", "decay"]).places == [1, 0, 0]
+    assert coordinate("lr", [1e-4, 1e-3, 1e-2]).heights == pytest.approx([0, 0.5, 1])
+    assert coordinate("width", [64, 128, 256]).heights == pytest.approx([0, 1 / 3, 1])
+    assert coordinate("ema", ["none", "decay", "decay"]).heights == [1, 0, 0]
     assert coordinate("on", [True, False]).ticks == [(0.0, "false"), (1.0, "true")]
-    assert coordinate("k", [None, 1, 2]).places == [ABSENT, 0, 1]
-    assert coordinate("k", [3, 3]).places == [0.5, 0.5]
+    assert coordinate("k", [None, 1, 2]).heights == [ABSENT, 0, 1]
+    assert coordinate("k", [3, 3]).heights == [0.5, 0.5]
 
 
 def test_settings_are_shown_where_more_varies_than_the_groups(comparison, content):
@@ -259,7 +260,7 @@ def test_numbers_have_four_digits(value, shown):
 def test_texts():
     assert (number(None), interval(None)) == ("–", "–")  # noqa: RUF001
     assert interval((1, 2)) == "1.000 to 2.000"
-    assert (at(5000, "round"), at(12.8, "kimg")) == ("round 5,000", "12.8 kimg")
+    assert (format_x(5000, "round"), format_x(12.8, "kimg")) == ("round 5,000", "12.8 kimg")
     assert shortened("a  b\nc" + "d" * 9, 8) == "a b cdd…"
 
 
@@ -287,15 +288,15 @@ def test_figures_are_plotlys(content):
     assert seen >= 15
 
 
-def test_pictures_are_those_of_equal_rounds(comparison, content):
-    shown = block(content, "samples", "pictures")
+def test_images_are_those_of_equal_rounds(comparison, content):
+    shown = block(content, "samples", "images")
     assert shown["rounds"] == [0, 100, 200, 300]
     assert [column["name"] for column in shown["columns"]] == list(comparison.groups)
     hinge = next(column for column in shown["columns"] if column["name"] == "hinge")
     assert hinge["runs"] == ["seed 0", "seed 1", "seed 2"]
-    url = content.pictures[f"{hinge['group']}/1/200"]
-    assert base64.b64decode(url.removeprefix("data:image/png;base64,")) == picture(101)
-    assert len(content.pictures) == 7 * 4
+    url = content.images[f"{hinge['group']}/1/200"]
+    assert base64.b64decode(url.removeprefix("data:image/png;base64,")) == sample_grid(101)
+    assert len(content.images) == 7 * 4
 
 
 def test_the_last_and_the_first_round_come_first():
@@ -303,17 +304,17 @@ def test_the_last_and_the_first_round_come_first():
     assert (halving([]), halving([10]), halving([10, 20])) == ([], [10], [20, 10])
 
 
-def test_large_pictures_are_made_small_and_broken_ones_left_out(tmp_path):
+def test_large_images_are_made_small_and_broken_ones_left_out(tmp_path):
     large = noise(tmp_path / "large.png", 1000)
-    assert len(picture_of(large)) < large.stat().st_size / 4
-    assert picture_of(large).startswith("data:image/webp;base64,")
+    assert len(data_url(large)) < large.stat().st_size / 4
+    assert data_url(large).startswith("data:image/webp;base64,")
     (tmp_path / "half.png").write_bytes(large.read_bytes()[:5000])
     (tmp_path / "text.png").write_text("<svg onload=alert(1)>")
-    assert [picture_of(tmp_path / name) for name in ("half.png", "text.png", "none.png")] == [None] * 3
+    assert [data_url(tmp_path / name) for name in ("half.png", "text.png", "none.png")] == [None] * 3
     encoded.cache_clear()
 
 
-def test_50_runs_of_200_points_with_pictures_fit(tmp_path):
+def test_50_runs_of_200_points_with_images_fit(tmp_path):
     noisy = [noise(tmp_path / f"{i}.png", 264, i) for i in range(4)]
     records = []
     for i in range(50):
@@ -330,11 +331,11 @@ def test_50_runs_of_200_points_with_pictures_fit(tmp_path):
         records.append(Record(f"run {i}", f"a run {i}", f"runs/{i}", choices=settings, seed=i % 10, **more))
     comparison = compare(records, command="gan compare runs")
     content = content_of(comparison)
-    assert 4_500_000 < len(rendered(content).encode()) <= LIMIT == 5_000_000
-    shown = block(content, "samples", "pictures")
+    assert 4_500_000 < len(render(content).encode()) <= LIMIT == 5_000_000
+    shown = block(content, "samples", "images")
     assert shown["cut"]
     assert (len(shown["columns"]), shown["rounds"][0], shown["rounds"][-1]) == (5, 0, 4800)
-    assert all(f"{column}/0/{round}" in content.pictures for column in range(5) for round in (0, 4800))
+    assert all(f"{column}/0/{round}" in content.images for column in range(5) for round in (0, 4800))
     encoded.cache_clear()
 
 

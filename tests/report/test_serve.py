@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from pages import comparison_of, make_runs
 
-from gan_research.report.page.page import content_of, nothing
+from gan_research.report.page.page import content_of, empty_content
 from gan_research.report.serve import PORT, SECONDS, Live, Server, open_server, signature
 from gan_research.utils.errors import UserError
 
@@ -35,7 +35,7 @@ class Maker:
             self.clock.now += self.seconds
         if self.error:
             raise self.error
-        return nothing(self.title, "")
+        return empty_content(self.title, "")
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ def test_the_next_free_port_is_taken_unless_one_is_asked_for():
     live = Live(Maker(), lambda: 0)
     with open_server(live, "127.0.0.1", None) as first, open_server(live, "127.0.0.1", None) as second:
         assert PORT <= first.server_port < second.server_port
-        with pytest.raises(UserError, match=f"--port {first.server_port}: can't be listened on: .*in use"):
+        with pytest.raises(UserError, match=f"--port {first.server_port}: can't listen: .*in use"):
             open_server(live, "127.0.0.1", first.server_port)
     with pytest.raises(UserError, match="--port 70000: can't"):
         open_server(live, "127.0.0.1", 70000)
@@ -227,4 +227,4 @@ def test_the_signature_changes_with_the_runs(tmp_path):
     with FileLock(run / ".lock"):
         assert changed()
     assert changed()  # as when its player is killed
-    assert content_of(comparison_of(root)).document["title"] == "loss compared"
+    assert content_of(comparison_of(root)).document["title"] == "Comparison by loss"

@@ -8,13 +8,12 @@ import pytest
 from scipy import stats
 
 from gan_research.report.statistics import (
-    bootstrap_interval,
     expected_best,
     improvement_interval,
     mean_interval,
+    mean_intervals,
     probability_of_improvement,
     score_interval,
-    t_interval,
     welch_interval,
 )
 
@@ -25,38 +24,44 @@ B = [6.2, 5.8, 7.9, 6.0]
 def test_students_interval_in_closed_form():
     """Of 1, 2, 3: mean 2, standard error 1 / sqrt 3, and t of 2 degrees of freedom, which has a closed form."""
     t = 0.95 * math.sqrt(2 / (1 - 0.95**2))
-    low, high = t_interval([1.0, 2.0, 3.0])
-    assert low == pytest.approx(2 - t / math.sqrt(3), rel=1e-12)
-    assert high == pytest.approx(2 + t / math.sqrt(3), rel=1e-12)
+    assert mean_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - t / math.sqrt(3), 2 + t / math.sqrt(3)), rel=1e-12)
 
 
-def test_students_interval_is_scipys():
-    found = stats.ttest_1samp(A, 0).confidence_interval(0.95)
-    assert t_interval(A) == pytest.approx((found.low, found.high), rel=1e-12)
+@pytest.mark.parametrize("values", [A, np.random.default_rng(6).lognormal(size=19).tolist()])
+def test_below_20_values_the_interval_is_students(values):
+    found = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean_interval(values) == pytest.approx((found.low, found.high), rel=1e-12)
 
 
-def test_of_one_value_there_is_no_interval():
-    assert t_interval([5.0]) is None
-    assert bootstrap_interval([5.0]) is None
+def test_one_value_has_no_interval():
+    assert mean_interval([5.0]) is None
     assert mean_interval([]) is None
     assert welch_interval([5.0], B) is None
     assert improvement_interval(A, [5.0], "min") is None
 
 
-def test_the_bootstrap_is_scipys():
-    values = np.random.default_rng(5).lognormal(size=24)
+@pytest.mark.parametrize("n", [20, 24])
+def test_from_20_values_on_the_interval_is_by_the_bootstrap(n):
+    values = np.random.default_rng(5).lognormal(size=n).tolist()
     found = stats.bootstrap((values,), np.mean, n_resamples=100_000, method="BCa", rng=1).confidence_interval
     width = found.high - found.low
-    low, high = bootstrap_interval(values.tolist(), 100_000)
-    assert low == pytest.approx(found.low, abs=0.02 * width)
-    assert high == pytest.approx(found.high, abs=0.02 * width)
-    assert bootstrap_interval(values.tolist()) == bootstrap_interval(values.tolist())
+    assert mean_interval(values) == pytest.approx((found.low, found.high), abs=0.05 * width)
+    assert mean_interval(values) == mean_interval(values)
+    student = stats.t.interval(0.95, n - 1, np.mean(values), stats.sem(values))
+    assert abs(mean_interval(values)[0] - student[0]) > 0.05 * width
 
 
-def test_the_bootstrap_begins_at_20():
-    values = np.random.default_rng(6).lognormal(size=20).tolist()
-    assert mean_interval(values[:19]) == t_interval(values[:19])
-    assert mean_interval(values) == bootstrap_interval(values) != t_interval(values)
+def test_the_columns_of_a_table_are_independent():
+    """Columns of 25, 20, 19, 2, 1 and 0 values, the rest missing, and constant ones."""
+    table = np.full((25, 8), np.nan)
+    for column, n in enumerate((25, 20, 19, 2, 1, 0)):
+        table[25 - n :, column] = np.random.default_rng(n).lognormal(size=n)
+    table[:3, 6], table[:, 7] = 2.5, 1.5
+    found = mean_intervals(table).T
+    for column, interval in zip(table.T, found, strict=True):
+        alone = mean_interval(column[~np.isnan(column)].tolist())
+        assert tuple(interval) == (pytest.approx((np.nan, np.nan), nan_ok=True) if alone is None else alone)
+    assert found[6:].tolist() == [[2.5, 2.5], [1.5, 1.5]]
 
 
 def test_equal_values_have_an_interval_of_no_width():
@@ -65,9 +70,17 @@ def test_equal_values_have_an_interval_of_no_width():
     assert welch_interval([2.5] * 3, [1.0] * 3) == (1.5, 1.5)
 
 
-def test_welchs_interval_is_scipys():
-    found = stats.ttest_ind(A, B, equal_var=False).confidence_interval(0.95)
-    assert welch_interval(A, B) == pytest.approx((found.low, found.high), rel=1e-12)
+def test_welchs_interval_has_satterthwaites_degrees_of_freedom():
+    va, vb = np.var(A, ddof=1) / len(A), np.var(B, ddof=1) / len(B)
+    freedom = (va + vb) ** 2 / (va**2 / (len(A) - 1) + vb**2 / (len(B) - 1))
+    expected = stats.t.interval(0.95, freedom, np.mean(A) - np.mean(B), math.sqrt(va + vb))
+    assert welch_interval(A, B) == pytest.approx(expected, rel=1e-12)
+
+
+def test_one_constant_sample_has_no_variance_of_its_own(recwarn):
+    expected = stats.t.interval(0.95, len(B) - 1, 2 - np.mean(B), stats.sem(B))
+    assert welch_interval([2.0] * 3, B) == pytest.approx(expected, rel=1e-12)
+    assert len(recwarn) == 0
 
 
 @pytest.mark.parametrize("better", ["min", "max"])

@@ -51,15 +51,15 @@ def test_what_would_be_sent_has_every_panel(no_server, capsys):
     sent = printed(capsys, "--wandb", "me/ours")
     assert (sent["entityName"], sent["projectName"], sent["displayName"]) == ("me", "ours", "ours by loss")
     shown = panels(sent["spec"])
-    assert list(shown) == ["Metrics", "The game", "Samples", "Hyperparameters"]
+    assert list(shown) == ["Metrics", "Training dynamics", "Samples", "Hyperparameters"]
     kinds = {heading: [panel["viewType"] for panel in some] for heading, some in shown.items()}
     assert kinds == {
         "Metrics": ["Run History Line Plot", "Bar Chart"] * 2,
-        "The game": ["Run History Line Plot"] * 6,
+        "Training dynamics": ["Run History Line Plot"] * 6,
         "Samples": ["Media Browser"],
         "Hyperparameters": ["Parallel Coordinates Plot", "Parameter Importance", "Run Comparer"],
     }
-    drawn = [panel["config"].get("metrics") for panel in [*shown["Metrics"], *shown["The game"]]]
+    drawn = [panel["config"].get("metrics") for panel in [*shown["Metrics"], *shown["Training dynamics"]]]
     assert drawn == [
         ["metrics/fid"],
         ["metrics/fid"],
@@ -72,7 +72,7 @@ def test_what_would_be_sent_has_every_panel(no_server, capsys):
         [],
         ["speed/images_per_second"],
     ]
-    assert shown["The game"][4]["config"]["metricRegex"] == "^loss/.*"
+    assert shown["Training dynamics"][4]["config"]["metricRegex"] == "^loss/.*"
     assert shown["Samples"][0]["config"]["mediaKeys"] == ["samples"]
     assert shown["Hyperparameters"][1]["config"]["targetKey"] == "metrics/fid"
     for some in shown.values():  # no two panels at one place
@@ -84,7 +84,7 @@ def test_what_would_be_sent_has_every_panel(no_server, capsys):
 def test_curves_are_means_of_the_seeds_of_a_variant_with_bands(no_server, capsys):
     sent = printed(capsys, "--wandb", "me/ours", "--axis", "kimg", "--band", "minmax")
     runs = runsets(sent["spec"])
-    for heading in ("Metrics", "The game"):
+    for heading in ("Metrics", "Training dynamics"):
         assert runs[heading]["grouping"] == [{"section": "config", "name": "choices.value.loss"}]
         for panel in panels(sent["spec"])[heading]:
             assert (panel["config"]["groupAgg"], panel["config"]["groupArea"]) == ("mean", "minmax")
@@ -101,11 +101,11 @@ def test_any_key_groups_and_any_metric_is_shown(no_server, capsys):
     assert (by_group["entityName"], by_group["displayName"]) == (None, "T")
     assert runsets(by_group["spec"])["Metrics"]["grouping"][0]["name"] == "choices.value.regularizer"
     titles = [panel["config"]["chartTitle"] for panel in panels(by_group["spec"])["Metrics"]]
-    assert titles == ["kid", "kid, the last", "fid", "fid, the last"]
+    assert titles == ["kid", "kid, last value", "fid", "fid, last value"]
 
     options = ["--by", "optimizer.generator.lr", "--parameters", "loss", "regularizer.r1.weight", "seed"]
     by_key = printed(capsys, "--wandb", "ours", *options)
-    assert runsets(by_key["spec"])["The game"]["grouping"][0]["name"] == "optimizer.value.generator.lr"
+    assert runsets(by_key["spec"])["Training dynamics"]["grouping"][0]["name"] == "optimizer.value.generator.lr"
     columns = panels(by_key["spec"])["Hyperparameters"][0]["config"]["columns"]
     assert [(column["accessor"], column.get("log")) for column in columns] == [
         ("config:optimizer.value.generator.lr", True),
@@ -123,7 +123,7 @@ def test_any_key_groups_and_any_metric_is_shown(no_server, capsys):
         (["--wandb", "a/"], "give PROJECT or ENTITY/PROJECT"),
         (["--wandb", "p", "--by", "los"], "there is no los in the config: did you mean 'loss'?"),
         (["--wandb", "p", "--by", "optimiser.generator.lr"], "did you mean 'optimizer'?"),
-        (["--wandb", "p", "--title", "x" * 129], "the title has 129 characters: W&B takes 128"),
+        (["--wandb", "p", "--title", "x" * 129], "the title has 129 characters: W&B allows 128"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(arguments, said, no_server):
@@ -213,9 +213,9 @@ def test_a_report_is_made_once_and_then_changed_in_place(server, capfd):
     assert runsets(spec)["Metrics"]["project"]["id"] == "UHJvamVjdA=="
     output, error = capfd.readouterr()
     lines = output.splitlines()
-    assert lines[0].startswith("made 'ours by loss': http://127.0.0.1")
+    assert lines[0].startswith("created 'ours by loss': http://127.0.0.1")
     assert lines[0].endswith("/me/ours/reports/ours-by-loss--VmlldzoxMjM0")
-    assert lines[1] == lines[0].replace("made", "changed")
+    assert lines[1] == lines[0].replace("created", "updated")
     assert len(lines) == 3
     assert error == ""
 
@@ -250,7 +250,7 @@ def test_a_project_that_is_not_there_is_one_line(server):
     ("variables", "said"),
     [
         ({}, "W&B has no key: log in with wandb login, or stay offline: gan compare"),
-        ({"WANDB_MODE": "offline"}, "WANDB_MODE=offline keeps W&B from its server: unset it, or stay offline"),
+        ({"WANDB_MODE": "offline"}, "WANDB_MODE=offline keeps W&B offline: unset it, or stay offline"),
         ({"WANDB_API_KEY": "short"}, "log in with wandb login, or stay offline"),
     ],
 )
@@ -285,4 +285,4 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "wandb.md").read_text()
 @pytest.mark.parametrize("command", re.findall(r"^\$ gan report ([^#\n]+)", PAGE, re.MULTILINE))
 def test_commands_of_the_page_are_understood(command, no_server, capsys):
     spec = printed(capsys, *shlex.split(command))["spec"]
-    assert set(panels(spec)) == {"Metrics", "The game", "Samples", "Hyperparameters"}
+    assert set(panels(spec)) == {"Metrics", "Training dynamics", "Samples", "Hyperparameters"}

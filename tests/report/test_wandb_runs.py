@@ -66,7 +66,7 @@ def test_the_state_of_what_hasnt_played_all_rounds(tmp_path, theirs, ours):
     run = as_wandb_has_it(make_run(tmp_path / "run", rounds=900), theirs)
     (record,), _ = read_project("wandb:project", Api(project=[run]))
     assert record.state == ours
-    assert record.reason == ("W&B calls it crashed" if ours == "failed" else None)
+    assert record.reason == ("its state in W&B is crashed" if ours == "failed" else None)
 
 
 def test_rows_that_were_played_again_count_once(tmp_path):
@@ -94,7 +94,7 @@ def test_no_key_is_one_line_that_says_how_to_log_in_or_stay_offline(tmp_path, mo
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("HOME", str(tmp_path))
     wandb.teardown()
-    with pytest.raises(UserError, match=r"log in by `wandb login`, or give the runs' folders") as caught:
+    with pytest.raises(UserError, match=r"log in with `wandb login`, or give the runs' folders") as caught:
         read(["wandb:me/project"])
     assert "\n" not in str(caught.value)
 
@@ -104,6 +104,6 @@ def test_no_server_is_one_line():
         def runs(self, path):
             raise wandb.errors.CommError("Failed to connect\nat length")
 
-    with pytest.raises(UserError, match=r"can't be read from W&B: Failed to connect: see that") as caught:
+    with pytest.raises(UserError, match=r"can't be read from W&B: Failed to connect: check the spelling") as caught:
         read_project("wandb:project", Unreachable())
     assert "\n" not in str(caught.value)

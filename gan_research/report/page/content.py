@@ -1,12 +1,11 @@
-"""What a page says, as plain values: sections of tables, figures and pictures. All text in it is shown as text."""
+"""The content of a page as plain values: sections of tables, figures and images. Text is never read as HTML."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from gan_research.report.comparison import AXES, Comparison, Curve, Pair
+from gan_research.report.comparison import Comparison, Pair
 from gan_research.report.page.figures import (
-    COLOURS,
     Arrays,
     Curves,
     Figure,
@@ -15,90 +14,90 @@ from gan_research.report.page.figures import (
     curve_figure,
     distribution_figure,
     importance_figure,
-    look,
     pair_figures,
+    style_of,
 )
 from gan_research.report.page.parallel import parallel_figure
-from gan_research.report.page.text import NONE, UNITS, at, count, direction, interval, number, shortened
-from gan_research.report.records import Record
+from gan_research.report.page.text import NONE, count, direction, interval, number, shortened
+from gan_research.report.records import AXES, METRICS, Record, format_x
 
 PAIRS = 28
-"""Of a metric, drawn at most: beyond, those with the best group only."""
+"""The number of a metric's pairs up to which all are drawn; of more, those with the best group."""
 FIGURES = 4
-"""Of metrics with parallel coordinates and importance, at most."""
+"""The maximum number of metrics with parallel coordinates and importance."""
 
 Block = dict[str, Any]
 
+SAMPLES = "samples"
+TITLES = {"round": "rounds", "kimg": "kimg", "seconds": "seconds of training"}
+"""Axis -> title of the x axis."""
+CURVES = (
+    "Thick lines are means over the runs of a group, bands are 95 % intervals of the mean over training seeds, thin "
+    "lines are single runs. A group of one run has no band; very wide bands are cut off."
+)
+FINAL = "Each marker is a run; the diamond above is the mean with its 95 % interval, the vertical line is the median."
+PAIRWISE = (
+    "A difference is larger than seed noise if its 95 % interval excludes 0. Intervals aren't corrected for multiple "
+    "comparisons: of 20 pairs without any difference, one is expected to appear different."
+)
+PAIRED = " If both groups have runs with the same seeds, differences are computed seed by seed."
+BEST_OF = "The expected best result of N trials of a tuned group: compare groups at the same N, the same budget."
+SETTINGS = (
+    "Settings that vary between runs. Importance is the share of the metric's variation that a setting explains, "
+    "whichever value is good."
+)
+GAME = "The discriminator's output on real and generated samples, the terms of the loss, and the speed: group means."
+DIFFERENCES = "Only settings that differ between groups."
+RUNS = "All runs, each with the command that started it."
+
 
 def contents(comparison: Comparison) -> dict[str, Any]:
-    """The whole page but for its pictures."""
+    """Return the page without its images."""
     arrays, curves = Arrays(), cache(comparison.curves)
     panels = metric_panels(comparison, curves)
+
+    def drawn(panels: list[Panel]) -> list[Block]:
+        return figures(curve_figure(arrays, comparison, curves, panel) for panel in panels)
+
+    def each_metric(figure: Any) -> list[Block]:
+        return figures(figure(comparison, metric) for metric in comparison.metrics)
+
+    paired = PAIRED if any(pair.paired for pair in comparison.pairs) else ""
     sections = [
         section("numbers", "Final numbers", numbers_lead(comparison), numbers(comparison)),
-        section(
-            "curves",
-            "Over training",
-            CURVES,
-            figures(curve_figure(arrays, comparison, curves, panel) for panel in panels),
-        ),
-        section("final", "Distribution over runs", FINAL, over_metrics(comparison, distribution_figure)),
-        section("pairs", "Pairwise", pairs_lead(comparison), pairwise(comparison)),
-        section("best-of", "Best of N trials", BEST_OF, over_metrics(comparison, best_of_figure)),
+        section("curves", "Training curves", CURVES, drawn(panels)),
+        section("final", "Distribution over runs", FINAL, each_metric(distribution_figure)),
+        section("pairs", "Pairwise comparison", PAIRWISE + paired, pairwise(comparison)),
+        section("best-of", "Best of N trials", BEST_OF, each_metric(best_of_figure)),
         section(SAMPLES, "Samples", "", []),
         section("settings", "Hyperparameters", SETTINGS, hyperparameters(comparison)),
-        section(
-            "game",
-            "The game",
-            GAME,
-            figures(curve_figure(arrays, comparison, curves, panel) for panel in game(comparison)),
-        ),
+        section("game", "Training dynamics", GAME, drawn(game_panels(comparison))),
         section("differences", "Differences in the config", DIFFERENCES, differences(comparison)),
         section("runs", "Runs", RUNS, runs(comparison)),
     ]
     return {
-        "title": comparison.title or f"{shortened(comparison.by, 80)} compared",
+        "title": comparison.title or f"Comparison by {shortened(comparison.by, 80)}",
         "summary": summary(comparison),
         "notes": notes(comparison),
-        "axes": [{"key": axis, "name": axis if axis != "round" else "rounds", "title": UNITS[axis]} for axis in AXES],
+        "axes": [{"key": axis, "name": "rounds" if axis == "round" else axis, "title": TITLES[axis]} for axis in AXES],
         "axis": comparison.axis,
-        "logarithmic": any(panel.logarithmic and spans(curves(panel.scalar, comparison.axis)) for panel in panels),
-        "groups": [{"name": name, **look(i)} for i, name in enumerate(comparison.groups)],
-        "colours": COLOURS,
+        "logarithmic": any(panel.logarithmic and wide(curves, panel.scalar, comparison.axis) for panel in panels),
+        "groups": [{"name": name, **style_of(i)} for i, name in enumerate(comparison.groups)],
         "sections": sections,
         "arrays": arrays.all,
     }
 
 
-def completed(document: dict[str, Any], pictures: Block | None) -> dict[str, Any]:
-    """With its pictures, and without sections in which there is nothing."""
+def with_images(document: dict[str, Any], images: Block | None) -> dict[str, Any]:
+    """Return the page with its images and without empty sections."""
     sections = []
     for part in document["sections"]:
-        if part["id"] == SAMPLES and pictures:
-            cut = " There was no room for all rounds and seeds." if pictures["cut"] else ""
-            part = {**part, "lead": f"Of the same latents at the same round.{cut}", "blocks": [pictures]}
+        if part["id"] == SAMPLES and images:
+            cut = " Some rounds and seeds are left out to keep the page small." if images["cut"] else ""
+            part = {**part, "lead": f"From the same latents, at the same round.{cut}", "blocks": [images]}
         if part["blocks"]:
             sections.append(part)
     return {**document, "sections": sections}
-
-
-SAMPLES = "samples"
-CURVES = (
-    "Thick lines are means over the runs of a group, bands the 95 % interval of the mean over training seeds, thin "
-    "lines single runs. Where a group has one run there is no band; one far wider than the lines is cut off."
-)
-FINAL = "Each mark is a run; the diamond above them is the mean with its 95 % interval, the upright stroke the median."
-BEST_OF = "The best result that N trials of a tuned group are expected to find: compare at the same N, the same budget."
-SETTINGS = (
-    "Settings that vary between the runs. Importance says how much of the metric's variation a setting explains, not "
-    "which value is good."
-)
-GAME = (
-    "What the discriminator says of real and of generated samples, the terms of the loss, and the speed; means over "
-    "the runs of a group."
-)
-DIFFERENCES = "Only what isn't the same in all groups."
-RUNS = "Each with the command that made it."
 
 
 def section(key: str, title: str, lead: str, blocks: list[Block]) -> dict[str, Any]:
@@ -106,31 +105,32 @@ def section(key: str, title: str, lead: str, blocks: list[Block]) -> dict[str, A
 
 
 def figures(found: Iterable[Figure | None], columns: int | None = None) -> list[Block]:
-    """One block of those figures that there are; without `columns`, in as many as leave the last row fullest."""
+    """Return one block of the figures that aren't None, by default in columns that fill the last row."""
     drawn = [figure for figure in found if figure is not None]
     if columns is None:
         columns = len(drawn) if len(drawn) < 3 else 2 if len(drawn) == 4 else 3
     return [{"kind": "figures", "figures": drawn, "columns": columns}] if drawn else []
 
 
-def over_metrics(comparison: Comparison, figure: Callable[[Comparison, str], Figure | None]) -> list[Block]:
-    return figures(figure(comparison, metric) for metric in comparison.metrics)
+def table(columns: list[str], rows: list[Any], caption: str = "", numeric: tuple[int, ...] = ()) -> list[Block]:
+    """Return a table of texts, or of {"text", ...} with group, mark, code, copy, state, words or heading."""
+    if not rows:
+        return []
+    return [{"kind": "table", "columns": columns, "rows": rows, "caption": caption, "numeric": list(numeric)}]
 
 
-def table(columns: list[str], rows: list[Any], caption: str = "", numeric: tuple[int, ...] = ()) -> Block:
-    """Of cells that are texts, or {"text", ...} with group, mark, code, copy, state, words or heading."""
-    return {"kind": "table", "columns": columns, "rows": rows, "caption": caption, "numeric": list(numeric)}
+def heading(comparison: Comparison, metric: str) -> str:
+    return f"{metric}, {direction(comparison.metrics[metric])}"
 
 
 def summary(comparison: Comparison) -> str:
     seeds = {record.seed for record in comparison.records if record.seed is not None}
     parts = [count(len(comparison.records), "run"), count(len(comparison.groups), "group"), count(len(seeds), "seed")]
-    metrics = ", ".join(comparison.metrics) or "no metric yet"
-    return f"{' · '.join(parts)} · {metrics}"
+    return " · ".join([*parts, ", ".join(comparison.metrics) or "no metric yet"])
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What has to be known before the numbers are read."""
+    """Return the comparison's notes, failed runs first."""
     if not comparison.failed:
         return list(comparison.notes)
     names = shortened(", ".join(record.name for record in comparison.failed), 200)
@@ -141,116 +141,78 @@ def notes(comparison: Comparison) -> list[str]:
 def numbers_lead(comparison: Comparison) -> str:
     methods = {s.method for of in comparison.summaries.values() for s in of.values() if s.method}
     how = f" ({' or '.join(sorted(methods))})" if methods else ""
-    position = at(comparison.position, comparison.axis)
-    return f"Taken at {position}. Intervals are of the mean, 95 %, over training seeds{how}."
+    position = format_x(comparison.position, comparison.axis)
+    return f"Values at {position}. Intervals are 95 % intervals of the mean over training seeds{how}."
 
 
 def numbers(comparison: Comparison) -> list[Block]:
-    """The table of final numbers, one part a metric, and the command that makes the page."""
+    """Return the table of final numbers, one part for each metric, and the command that makes the page."""
     rows: list[Any] = []
-    for metric, best in comparison.metrics.items():
-        found = comparison.summaries.get(metric, {})
-        if not found:
-            continue
-        rows.append([{"text": f"{metric}, {direction(best)}", "heading": True}])
-        winner = comparison.best(metric)
-        for i, group in enumerate(comparison.groups):
-            if group not in found:
-                rows.append([{"text": group, "group": i}, comparison.counted(metric, group), *[NONE] * 4])
-                continue
-            s = found[group]
-            ends = "none: one run" if len(s.values) == 1 else interval(s.interval)
-            mean = {"text": number(s.mean), **({"mark": "best"} if group == winner else {})}
-            rows.append(
-                [
-                    {"text": group, "group": i},
-                    comparison.counted(metric, group),
-                    mean,
-                    ends,
-                    number(s.median),
-                    number(s.std),
-                ]
-            )
+    for metric in comparison.metrics:
+        found, best = comparison.summaries.get(metric, {}), comparison.best(metric)
+        if found:
+            rows.append([{"text": heading(comparison, metric), "heading": True}])
+        for i, group in enumerate(comparison.groups if found else ()):
+            cells: list[Any] = [NONE] * 4
+            if s := found.get(group):
+                mean = {"text": number(s.mean), **({"mark": "best"} if group == best else {})}
+                ends = "none: one run" if len(s.values) == 1 else interval(s.interval)
+                cells = [mean, ends, number(s.median), number(s.std)]
+            rows.append([{"text": group, "group": i}, comparison.counted(metric, group), *cells])
     columns = ["group", "runs", "mean", "95 % interval", "median", "std"]
-    blocks = [table(columns, rows, numeric=(2, 3, 4, 5))] if rows else []
-    return [*blocks, {"kind": "command", "text": comparison.command, "label": "This page"}]
+    command = {"kind": "command", "text": comparison.command, "label": "This page"}
+    return [*table(columns, rows, numeric=(2, 3, 4, 5)), command]
 
 
 def metric_panels(comparison: Comparison, curves: Curves) -> list[Panel]:
-    """Each metric; what is small where it is good may be drawn on a logarithmic scale, if all of it is positive."""
+    """Return a panel for each metric; the scale may be logarithmic if lower is better and all is positive."""
     panels = []
-    for metric, best in comparison.metrics.items():
-        drawn = curves(f"metrics/{metric}", comparison.axis).values()
-        logarithmic = best == "min" and all(y > 0 for curve in drawn for y in curve.mean)
-        title = f"{metric}, {direction(best)}"
+    for metric, better in comparison.metrics.items():
+        drawn = curves(METRICS + metric, comparison.axis).values()
+        logarithmic = better == "min" and all(y > 0 for curve in drawn for y in curve.mean)
         reference = comparison.references.get(metric)
-        panels.append(Panel(f"metrics/{metric}", title, True, logarithmic, reference))
+        panels.append(Panel(METRICS + metric, heading(comparison, metric), True, logarithmic, reference))
     return panels
 
 
-def spans(curves: dict[str, Curve]) -> bool:
-    """Whether their means span more than a factor of 20."""
-    values = [y for curve in curves.values() for y in curve.mean]
+def wide(curves: Curves, scalar: str, axis: str) -> bool:
+    """Return whether the means of a scalar span more than a factor of 20."""
+    values = [y for curve in curves(scalar, axis).values() for y in curve.mean]
     return bool(values) and max(values) > 20 * min(values)
 
 
-def game(comparison: Comparison) -> list[Panel]:
-    """D(x), D(G(z)), each term of the loss, rounds per second; of those what is logged."""
+def game_panels(comparison: Comparison) -> list[Panel]:
+    """Return panels of D(x), D(G(z)), each term of the loss and rounds per second, if logged."""
     logged = {key for record in comparison.records for row in record.rows for key in row}
-    terms = sorted(key for key in logged if key.startswith("loss/"))
     panels = [
-        Panel("probability/real", "D(x): probability of real for reals", reference=0.5),
-        Panel("probability/fake", "D(G(z)): probability of real for fakes", reference=0.5),
-        *(Panel(key, key) for key in terms),
+        Panel("probability/real", "D(x): probability of real for real samples", reference=0.5),
+        Panel("probability/fake", "D(G(z)): probability of real for generated samples", reference=0.5),
+        *(Panel(key, key) for key in sorted(logged) if key.startswith("loss/")),
         Panel("speed/rounds_per_second", "throughput: rounds per second"),
     ]
     return [panel for panel in panels if panel.scalar in logged]
 
 
-def pairs_lead(comparison: Comparison) -> str:
-    paired = (
-        " Where both groups have runs of the same seeds, differences are taken seed by seed."
-        if any(p.paired for p in comparison.pairs)
-        else ""
-    )
-    return (
-        "A difference is more than seed noise where its 95 % interval excludes 0. Each interval stands alone: of 20 "
-        f"pairs without any difference, one is expected to look like one.{paired}"
-    )
-
-
 def pairwise(comparison: Comparison) -> list[Block]:
-    """Figures and a table of each metric's pairs."""
+    """Return figures and a table of each metric's pairs."""
     drawn: list[Figure] = []
     rows: list[Any] = []
-    left_out = 0
+    shown = 0
     order = {group: i for i, group in enumerate(comparison.groups)}
-    for metric, best in comparison.metrics.items():
-        pairs = [pair for pair in comparison.pairs if pair.metric == metric]
-        if len(pairs) > PAIRS:
-            winner = comparison.best(metric)
-            left_out += sum(winner not in (pair.a, pair.b) for pair in pairs)
-            pairs = [pair for pair in pairs if winner in (pair.a, pair.b)]
-        if pairs:
+    for metric, better in comparison.metrics.items():
+        if pairs := comparison.main_pairs(metric, PAIRS):
             drawn += pair_figures(comparison, metric, pairs)
-            rows.append([{"text": f"{metric}, {direction(best)}", "heading": True}])
-            rows += [pair_row(pair, best, order) for pair in pairs]
-    if not rows:
-        return []
-    columns = [
-        "first",
-        "second",
-        "P(first better)",
-        "95 % interval",
-        "difference of means",
-        "95 % interval",
-        "in words",
-    ]
+            rows.append([{"text": heading(comparison, metric), "heading": True}])
+            rows += [pair_row(pair, better, order) for pair in pairs]
+            shown += len(pairs)
+    columns = ["first", "second", "P(first better)", "95 % interval"]
+    columns += ["difference of means", "95 % interval", "conclusion"]
+    left_out = len(comparison.pairs) - shown
     caption = f"{count(left_out, 'pair')} without the best group aren't shown: --json has all." if left_out else ""
-    return [*figures(drawn, columns=2), table(columns, rows, caption, numeric=(2, 3, 4, 5))]
+    return [*figures(drawn, columns=2), *table(columns, rows, caption, numeric=(2, 3, 4, 5))]
 
 
-def pair_row(pair: Pair, best: str, order: dict[str, int]) -> list[Any]:
+def pair_row(pair: Pair, better: str, order: dict[str, int]) -> list[Any]:
     return [
         {"text": pair.a, "group": order[pair.a]},
         {"text": pair.b, "group": order[pair.b]},
@@ -258,25 +220,24 @@ def pair_row(pair: Pair, best: str, order: dict[str, int]) -> list[Any]:
         NONE if pair.interval is None else "{:.2f} to {:.2f}".format(*pair.interval),
         number(pair.difference),
         interval(pair.difference_interval),
-        {"text": in_words(pair, best), "words": True},
+        {"text": conclusion(pair, better), "words": True},
     ]
 
 
-def in_words(pair: Pair, best: str) -> str:
-    """What the interval of the difference allows to say."""
+def conclusion(pair: Pair, better: str) -> str:
+    """Return the conclusion that the interval of the difference allows."""
     if pair.difference_interval is None:
         return "one run: no interval can be given"
     low, high = pair.difference_interval
     if low <= 0 <= high:
-        return "no more than seed noise"
-    better = pair.a if (pair.difference < 0) == (best == "min") else pair.b
-    return f"{better} is better, by more than seed noise"
+        return "within seed noise"
+    winner = pair.a if (pair.difference < 0) == (better == "min") else pair.b
+    return f"{winner} is better, beyond seed noise"
 
 
 def hyperparameters(comparison: Comparison) -> list[Block]:
-    """Parallel coordinates and importance, where more than the grouping itself varies."""
-    keys = [key.strip() for key in comparison.by.split(",")]
-    if not [key for key in comparison.varied if key not in keys]:
+    """Return parallel coordinates and importance, if more than the grouping itself varies."""
+    if set(comparison.varied) <= {key.strip() for key in comparison.by.split(",")}:
         return []
     metrics = list(comparison.metrics)[:FIGURES]
     lines = (parallel_figure(comparison, metric, comparison.varied) for metric in metrics)
@@ -285,34 +246,31 @@ def hyperparameters(comparison: Comparison) -> list[Block]:
 
 
 def differences(comparison: Comparison) -> list[Block]:
-    if not comparison.differences:
-        return []
     groups = list(comparison.groups)
     rows = [
-        [{"text": key, "code": True}, *(of.get(group, NONE) for group in groups)]
-        for key, of in comparison.differences.items()
+        [{"text": key, "code": True}, *(values.get(group, NONE) for group in groups)]
+        for key, values in comparison.differences.items()
     ]
-    return [table(["setting", *groups], rows)]
+    return table(["setting", *groups], rows)
 
 
 def runs(comparison: Comparison) -> list[Block]:
-    """A table of all runs, those that failed first."""
+    """Return a table of all runs, failed ones first."""
     listed = [(i, record) for i, group in enumerate(comparison.groups.values()) for record in group]
     known = {record.id for _, record in listed}
     listed += [(-1, record) for record in comparison.failed if record.id not in known]
     listed.sort(key=lambda item: item[1].state != "failed")
-    groups = list(comparison.groups)
-    rows = [run_row(record, groups[i] if i >= 0 else NONE, i) for i, record in listed]
-    return [table(["run", "group", "seed", "state", "command"], rows)] if rows else []
+    groups = [{"text": name, "group": i} for i, name in enumerate(comparison.groups)]
+    rows = [run_row(record, groups[i] if i >= 0 else NONE) for i, record in listed]
+    return table(["run", "group", "seed", "state", "command"], rows)
 
 
-def run_row(record: Record, group: str, i: int) -> list[Any]:
-    state = {"text": record.state, "state": record.state, "reason": record.reason or ""}
+def run_row(record: Record, group: Any) -> list[Any]:
     trial = "" if record.trial is None else f"trial {record.trial} · "
     return [
         {"text": record.name, "below": f"{trial}{record.source}"},
-        {"text": group, "group": i} if i >= 0 else group,
+        group,
         NONE if record.seed is None else str(record.seed),
-        state,
+        {"text": record.state, "state": record.state, "reason": record.reason or ""},
         {"text": record.command, "copy": True},
     ]

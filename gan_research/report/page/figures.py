@@ -1,54 +1,67 @@
 """The figures of the page, as Plotly's JSON.
 
-The page fills in what its reader chooses. A colour is a name of the page's CSS: "@ink", "@g3" (group 3) or "@g3/0.2"
-(of that opacity). A long array is a number in `Arrays`; one for each axis, {"round": 3, "seconds": 4}.
+The page fills in the reader's choices. A colour is a name in the page's CSS: "@ink", "@g3" (group 3) or "@g3/0.2"
+(with that opacity). A long array is an index of `Arrays`; one for each axis is {"round": 3, "seconds": 4}.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gan_research.report.comparison import AXES, Comparison, Curve, Pair, Summary
+from gan_research.report.comparison import Comparison, Pair, Summary
+from gan_research.report.curves import Curve
 from gan_research.report.page.text import direction, label, number
+from gan_research.report.records import AXES
+from gan_research.report.statistics import Interval
 
 COLOURS = 8
-"""Groups with a colour of their own; with dashes and markers, 56 groups look different."""
+"""The number of groups with a colour of their own; with dashes and markers, 56 groups look different."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,2px,2px,2px,2px,2px")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star")
 POINTS = 250
-"""Of a curve, drawn at most."""
+"""The maximum number of points of a curve."""
 
 RUNS = 200
-"""Of a panel with single runs, drawn at most: of each group the first."""
+"""The maximum number of single runs in a panel: the first of each group."""
 
 Figure = dict[str, Any]
+Trace = dict[str, Any]
 Curves = Callable[[str, str], dict[str, Curve]]
-"""Scalar, axis -> those of `Comparison.curves`, each made once."""
+"""`Comparison.curves`, cached: scalar, axis -> curves."""
+Points = Mapping[str, Sequence[Sequence[Any]]]
+"""Axis -> x and y of a line."""
 
 
 class Arrays:
-    """Arrays that traces share, each once."""
+    """Arrays that traces share, each kept once."""
 
     def __init__(self) -> None:
         self.all: list[list[float | None]] = []
-        self._numbers: dict[tuple[float | None, ...], int] = {}
+        self._indices: dict[tuple[float | None, ...], int] = {}
 
-    def add(self, values: list[Any], digits: int = 5) -> int:
-        """The number of an array, whose values are rounded to so many digits."""
-        rounded = [None if value is None else short(value, digits) for value in values]
-        if (key := tuple(rounded)) not in self._numbers:
-            self._numbers[key] = len(self.all)
+    def add(self, values: Sequence[Any], digits: int = 5) -> int:
+        """Return the index of an array, its values rounded to significant digits."""
+        rounded = [None if value is None else rounded_to(value, digits) for value in values]
+        if (key := tuple(rounded)) not in self._indices:
+            self._indices[key] = len(self.all)
             self.all.append(rounded)
-        return self._numbers[key]
+        return self._indices[key]
+
+    def add_points(self, points: Points) -> dict[str, dict[str, int]]:
+        """Return x and y of a trace over each axis."""
+        return {
+            "x": {axis: self.add(x, 7) for axis, (x, _) in points.items()},
+            "y": {axis: self.add(y) for axis, (_, y) in points.items()},
+        }
 
 
-def short(value: float, digits: int = 5) -> float:
-    """Rounded to significant digits; whole where it is whole."""
+def rounded_to(value: float, digits: int = 5) -> float:
+    """Round to significant digits; a whole number becomes an int."""
     value = float(f"{value:.{digits}g}")
     return int(value) if value.is_integer() and abs(value) < 1e15 else value
 
 
-def look(group: int) -> dict[str, Any]:
-    """The colour, dash and marker of a group."""
+def style_of(group: int) -> dict[str, Any]:
+    """Return the colour, dash and marker of a group."""
     return {
         "colour": f"@g{group % COLOURS}",
         "dash": DASHES[group % len(DASHES)],
@@ -56,13 +69,32 @@ def look(group: int) -> dict[str, Any]:
     }
 
 
-def thinned(*columns: list[Any], most: int = POINTS) -> list[list[Any]]:
-    """At most so many of each, evenly, with the first and the last."""
+def thinned(*columns: Sequence[Any], most: int = POINTS) -> list[list[Any]]:
+    """Return at most so many values of each column, evenly spaced, including the first and the last."""
     n = len(columns[0])
     if n <= most:
         return [list(column) for column in columns]
     chosen = [i * (n - 1) // (most - 1) for i in range(most)]
     return [[column[i] for i in chosen] for column in columns]
+
+
+def line(name: str, colour: str, width: float, dash: str = "solid", x: str = "%{x:,.6~g}", **more: Any) -> Trace:
+    """Return a line without its data; x is the template of its x when hovered over."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": label(name, 40),
+        "line": {"color": colour, "dash": dash, "width": width},
+        "hovertemplate": f"{x}: %{{y:.4~g}}<extra>%{{fullData.name}}</extra>",
+        **more,
+    }
+
+
+def group_line(i: int, group: str, x: str = "%{x:,.6~g}") -> Trace:
+    """Return the line of a group with its markers, without its data."""
+    style = style_of(i)
+    marker = {"symbol": style["marker"], "size": 7, "color": style["colour"], "maxdisplayed": 9}
+    return line(group, style["colour"], 2.2, style["dash"], x, mode="lines+markers", group=i, marker=marker)
 
 
 class Panel(NamedTuple):
@@ -75,93 +107,61 @@ class Panel(NamedTuple):
     logarithmic: bool = False
     """Whether the scale may be logarithmic."""
     reference: float | None = None
-    """Where a horizontal line is drawn."""
+    """The y of a horizontal line."""
 
 
 def curve_figure(arrays: Arrays, comparison: Comparison, curves: Curves, panel: Panel) -> Figure | None:
-    """The mean of each group over each axis, in its band; None where nobody has logged it."""
+    """Return the mean of each group over each axis, with its band; None if no run has logged it."""
     drawn = {axis: curves(panel.scalar, axis) for axis in AXES}
-    traces: list[dict[str, Any]] = []
-    bands: list[dict[str, Any]] = []
+    below: list[Trace] = []
+    lines: list[Trace] = []
     for i, group in enumerate(comparison.groups):
         own = {axis: found[group] for axis, found in drawn.items() if group in found}
         if not any(curve.x for curve in own.values()):
             continue
-        bands += [trace for trace in [band(arrays, i, own)] if trace]
+        below += band(arrays, i, own)
         if panel.runs and len(comparison.groups[group]) > 1:
-            bands += single_runs(arrays, i, comparison, group, panel.scalar)
-        traces.append(mean_line(arrays, i, group, own))
-    if not traces:
+            below += single_runs(arrays, i, comparison, group, panel.scalar)
+        means = {axis: thinned(curve.x, curve.mean) for axis, curve in own.items()}
+        lines.append(group_line(i, group) | arrays.add_points(means))
+    if not lines:
         return None
-    layout: dict[str, Any] = {"height": 300, "hovermode": "closest", "yaxis": {"title": {"text": label(panel.scalar)}}}
-    if panel.reference is not None:
-        traces.append(reference_line(arrays, panel.reference, drawn))
+    if panel.reference is not None:  # as a trace, it is always inside the panel
+        ends = {axis: [x for curve in of.values() for x in curve.x] or [0.0] for axis, of in drawn.items()}
+        flat = {axis: ([min(x), max(x)], [panel.reference] * 2) for axis, x in ends.items()}
+        lines.append(line("reference", "@muted", 1.2, "dot") | arrays.add_points(flat))
     return {
         "id": f"curve-{panel.scalar}",
         "title": panel.title,
-        "alt": f"{panel.scalar} over training: one line a group, the mean over its runs",
+        "alt": f"{panel.scalar} over training: one line for each group, the mean of its runs",
         "over": True,
         "logarithmic": panel.logarithmic,
-        "data": bands + traces,
-        "layout": layout,
+        "data": below + lines,
+        "layout": {"height": 300, "hovermode": "closest", "yaxis": {"title": {"text": label(panel.scalar)}}},
     }
 
 
-def mean_line(arrays: Arrays, i: int, group: str, curves: dict[str, Curve]) -> dict[str, Any]:
-    style, points = look(i), {axis: thinned(curve.x, curve.mean) for axis, curve in curves.items()}
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": label(group),
-        "group": i,
-        "x": {axis: arrays.add(x, 7) for axis, (x, _) in points.items()},
-        "y": {axis: arrays.add(y) for axis, (_, y) in points.items()},
-        "line": {"color": style["colour"], "dash": style["dash"], "width": 2.2},
-        "marker": {"symbol": style["marker"], "size": 7, "color": style["colour"], "maxdisplayed": 9},
-        "hovertemplate": "%{x:,.6~g}: %{y:.4~g}<extra>%{fullData.name}</extra>",
-    }
-
-
-def reference_line(arrays: Arrays, y: float, drawn: dict[str, dict[str, Curve]]) -> dict[str, Any]:
-    """A horizontal line as long as the curves of each axis: as a trace it is inside the panel, wherever they are."""
-    ends = {axis: [x for curve in of.values() for x in curve.x] or [0.0] for axis, of in drawn.items()}
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "reference",
-        "x": {axis: arrays.add([min(x), max(x)], 7) for axis, x in ends.items()},
-        "y": {axis: arrays.add([y, y]) for axis in ends},
-        "line": {"color": "@muted", "width": 1.2, "dash": "dot"},
-        "hovertemplate": "%{y:.4~g}<extra>reference</extra>",
-    }
-
-
-def band(arrays: Arrays, i: int, curves: dict[str, Curve]) -> dict[str, Any] | None:
-    """The 95 % intervals of the mean as polygons, of the stretches where there are several runs."""
-    x: dict[str, int] = {}
-    y: dict[str, int] = {}
-    for axis, curve in curves.items():
-        around_x, around_y = outline(*thinned(curve.x, curve.low, curve.high))
-        if around_x:
-            x[axis], y[axis] = arrays.add(around_x, 7), arrays.add(around_y)
-    if not x:
-        return None
-    return {
+def band(arrays: Arrays, i: int, curves: dict[str, Curve]) -> list[Trace]:
+    """Return the 95 % intervals of the mean as polygons, where there are several runs."""
+    outlines = {axis: outline(*thinned(curve.x, curve.low, curve.high)) for axis, curve in curves.items()}
+    outlines = {axis: points for axis, points in outlines.items() if points[0]}
+    if not outlines:
+        return []
+    trace = {
         "type": "scatter",
         "mode": "lines",
         "group": i,
         "band": True,
-        "x": x,
-        "y": y,
         "fill": "toself",
         "fillcolor": f"@g{i % COLOURS}/0.18",
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
+    return [trace | arrays.add_points(outlines)]
 
 
 def outline(x: list[float], low: list[float | None], high: list[float | None]) -> tuple[list[Any], list[Any]]:
-    """Forth along `low` and back along `high`, one polygon for each stretch where both are known; None in between."""
+    """Return a polygon, along `low` and back along `high`, for each stretch where both are known; None between them."""
     stretches: list[list[int]] = [[]]
     for i in range(len(x)):
         if low[i] is not None and high[i] is not None:
@@ -176,184 +176,138 @@ def outline(x: list[float], low: list[float | None], high: list[float | None]) -
     return around_x, around_y
 
 
-def single_runs(arrays: Arrays, i: int, comparison: Comparison, group: str, scalar: str) -> list[dict[str, Any]]:
-    """A thin line for each run of a group that has logged it."""
+def single_runs(arrays: Arrays, i: int, comparison: Comparison, group: str, scalar: str) -> list[Trace]:
+    """Return a thin line for each run of a group that has logged a scalar."""
     traces = []
     for record in comparison.groups[group][: max(1, RUNS // len(comparison.groups))]:
         points = {axis: thinned(*record.series(scalar, axis)) for axis in AXES}
-        if not any(x for x, _ in points.values()):
-            continue
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": label(record.name, 40),
-                "group": i,
-                "x": {axis: arrays.add(x, 7) for axis, (x, _) in points.items()},
-                "y": {axis: arrays.add(y) for axis, (_, y) in points.items()},
-                "line": {"color": f"@g{i % COLOURS}/0.4", "width": 0.8},
-                "hovertemplate": "%{x:,.6~g}: %{y:.4~g}<extra>%{fullData.name}</extra>",
-            }
-        )
+        if any(x for x, _ in points.values()):
+            traces.append(line(record.name, f"@g{i % COLOURS}/0.4", 0.8, group=i) | arrays.add_points(points))
     return traces
 
 
-def line_across(x: float) -> dict[str, Any]:
-    """A reference line through the whole panel."""
-    ends = {"x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper"}
-    return {"type": "line", **ends, "line": {"color": "@muted", "width": 1.2, "dash": "dot"}}
-
-
-def rows_layout(names: list[str], title: str) -> dict[str, Any]:
-    """A panel with a row for each name, the first on top."""
+def rows_layout(names: list[str], title: str, across: float | None = None) -> dict[str, Any]:
+    """Return a panel with a row for each name, the first on top, and a vertical line at x = across."""
     ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.4, -0.6]}
+    shape = {"type": "line", "x0": across, "x1": across, "y0": 0, "y1": 1, "yref": "paper"}
     return {
         "height": 100 + 44 * len(names),
         "hovermode": "closest",
         "xaxis": {"title": {"text": label(title, 60)}},
         "yaxis": {**ticks, "automargin": True, "showgrid": False, "zeroline": False},
+        "shapes": [] if across is None else [{**shape, "line": {"color": "@muted", "width": 1.2, "dash": "dot"}}],
     }
 
 
-def whiskers(centres: list[float], ends: list[tuple[float, float]]) -> dict[str, Any]:
-    """Error bars from the centres to the ends of their intervals."""
-    return {
+def markers(x: list[float], y: list[float], marker: dict[str, Any], ends: list[Interval], **more: Any) -> Trace:
+    """Return markers, with error bars to the ends of their intervals if there are any."""
+    bars = {
         "type": "data",
         "symmetric": False,
-        "array": [short(high - centre) for (_, high), centre in zip(ends, centres, strict=True)],
-        "arrayminus": [short(centre - low) for (low, _), centre in zip(ends, centres, strict=True)],
+        "array": [rounded_to(high - centre) for (_, high), centre in zip(ends, x, strict=False)],
+        "arrayminus": [rounded_to(centre - low) for (low, _), centre in zip(ends, x, strict=False)],
         "color": "@ink",
         "thickness": 1.6,
         "width": 5,
     }
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [rounded_to(value) for value in x],
+        "y": y,
+        "marker": marker,
+        "hovertemplate": "%{x:.4~g}<extra></extra>",
+        **({"error_x": bars} if ends else {}),
+        **more,
+    }
 
 
 def distribution_figure(comparison: Comparison, metric: str) -> Figure | None:
-    """Every run a point; the mean of each group with its interval, and the median."""
+    """Return each run as a point, and the mean of each group with its interval, and its median."""
     summaries = comparison.summaries.get(metric, {})
     groups = [(i, group) for i, group in enumerate(comparison.groups) if group in summaries]
     if not groups:
         return None
     names = {record.id: record.name for record in comparison.records}
-    traces = [t for row, (i, group) in enumerate(groups) for t in row_of_runs(row, i, summaries[group], names)]
     return {
         "id": f"final-{metric}",
         "title": f"{metric}, {direction(comparison.metrics[metric])}",
         "alt": f"{metric} of each run, by group, with mean, interval and median",
-        "data": traces,
+        "data": [t for row, (i, group) in enumerate(groups) for t in row_of_runs(row, i, summaries[group], names)],
         "layout": rows_layout([label(group, 22) for _, group in groups], metric),
     }
 
 
-def row_of_runs(row: int, i: int, summary: Summary, names: dict[str, str]) -> list[dict[str, Any]]:
-    """The runs of group i below the middle of its row, their mean above, their median across."""
-    style, marks = look(i), {"type": "scatter", "mode": "markers", "group": i}
-    bars = {} if summary.interval is None else {"error_x": whiskers([summary.mean], [summary.interval])}
+def row_of_runs(row: int, i: int, summary: Summary, names: dict[str, str]) -> list[Trace]:
+    """Return the runs of group i below the middle of its row, their mean above it, their median across it."""
+    style, values = style_of(i), list(summary.values.values())
+    run_style = {"symbol": style["marker"], "size": 8, "color": f"{style['colour']}/0.75"}
+    mean_style = {"symbol": "diamond", "size": 9, "color": "@ink"}
+    median_style = {"symbol": "line-ns", "size": 18, "line": {"color": "@ink", "width": 2.4}}
+    heights = [row + jitter(n, len(values)) for n in range(len(values))]
+    ends = [] if summary.interval is None else [summary.interval]
+    texts = [label(names.get(run, run), 40) for run in summary.values]
+    template = "{}%{{x:.4~g}}<extra></extra>".format
     return [
-        {
-            **marks,
-            "x": [short(value) for value in summary.values.values()],
-            "y": [row + jitter(n, len(summary.values)) for n in range(len(summary.values))],
-            "text": [label(names.get(run, run), 40) for run in summary.values],
-            "marker": {"symbol": style["marker"], "size": 8, "color": f"{style['colour']}/0.75"},
-            "hovertemplate": "%{text}: %{x:.4~g}<extra></extra>",
-        },
-        {
-            **marks,
-            **bars,
-            "x": [short(summary.mean)],
-            "y": [row - 0.27],
-            "marker": {"symbol": "diamond", "size": 9, "color": "@ink"},
-            "hovertemplate": "mean %{x:.4~g}<extra></extra>",
-        },
-        {
-            **marks,
-            "x": [short(summary.median)],
-            "y": [row],
-            "marker": {"symbol": "line-ns", "size": 18, "line": {"color": "@ink", "width": 2.4}},
-            "hovertemplate": "median %{x:.4~g}<extra></extra>",
-        },
+        markers(values, heights, run_style, [], text=texts, hovertemplate=template("%{text}: "), group=i),
+        markers([summary.mean], [row - 0.27], mean_style, ends, hovertemplate=template("mean "), group=i),
+        markers([summary.median], [row], median_style, [], hovertemplate=template("median "), group=i),
     ]
 
 
 def jitter(n: int, of: int) -> float:
-    """Where the n-th point is beside the middle of its row: apart from its neighbours, the same each time."""
+    """Return the offset of the n-th point from the middle of its row, different from its neighbours'."""
     return 0.0 if of == 1 else 0.02 + 0.3 * ((n * 0.618034) % 1)
 
 
 def pair_figures(comparison: Comparison, metric: str, pairs: list[Pair]) -> list[Figure]:
-    """Dots and whiskers of the probabilities of improvement, and of the differences of means."""
-    names = [f"{label(pair.a, 16)}<br>over {label(pair.b, 16)}" for pair in pairs]
-    minus = [f"{label(pair.a, 16)}<br>less {label(pair.b, 16)}" for pair in pairs]
-    probability = dots([pair.probability for pair in pairs], [pair.interval for pair in pairs])
-    difference = dots([pair.difference for pair in pairs], [pair.difference_interval for pair in pairs])
-    left, right = rows_layout(names, "probability of improvement"), rows_layout(minus, "difference of means")
-    left["xaxis"]["range"] = [-0.03, 1.03]
-    left["shapes"], right["shapes"] = [line_across(0.5)], [line_across(0.0)]
+    """Return the probabilities of improvement and the differences of means, with their intervals."""
+    over = [f"{label(pair.a, 16)}<br>over {label(pair.b, 16)}" for pair in pairs]
+    minus = [f"{label(pair.a, 16)}<br>minus {label(pair.b, 16)}" for pair in pairs]
+    layout = rows_layout(over, "probability of improvement", 0.5)
+    layout["xaxis"]["range"] = [-0.03, 1.03]
     return [
         {
             "id": f"improvement-{metric}",
             "title": f"{metric}: probability that a run of the first is better",
             "alt": f"{metric}: probability of improvement of each pair of groups, with its interval; the line is 1/2",
-            "data": probability,
-            "layout": left,
+            "data": dots([pair.probability for pair in pairs], [pair.interval for pair in pairs]),
+            "layout": layout,
         },
         {
             "id": f"difference-{metric}",
             "title": f"{metric}: difference of means ({direction(comparison.metrics[metric])})",
             "alt": f"{metric}: difference of the means of each pair of groups, with its interval; the line is 0",
-            "data": difference,
-            "layout": right,
+            "data": dots([pair.difference for pair in pairs], [pair.difference_interval for pair in pairs]),
+            "layout": rows_layout(minus, "difference of means", 0.0),
         },
     ]
 
 
-def dots(centres: list[float], ends: list[tuple[float, float] | None]) -> list[dict[str, Any]]:
-    """One dot a row; hollow where there is no interval."""
-    sure = [
-        (row, centre, pair) for row, (centre, pair) in enumerate(zip(centres, ends, strict=True)) if pair is not None
-    ]
-    unsure = [(row, centre) for row, (centre, pair) in enumerate(zip(centres, ends, strict=True)) if pair is None]
+def dots(centres: list[float], ends: list[Interval | None]) -> list[Trace]:
+    """Return a dot for each row; hollow without an interval."""
     style = {"size": 10, "color": "@ink", "line": {"color": "@ink", "width": 2}}
-    marks = {"type": "scatter", "mode": "markers", "hovertemplate": "%{x:.4~g}<extra></extra>"}
-    full = {
-        "x": [short(centre) for _, centre, _ in sure],
-        "y": [row for row, _, _ in sure],
-        "error_x": whiskers([centre for _, centre, _ in sure], [pair for _, _, pair in sure]),
-        "marker": {**style, "symbol": "circle"},
-    }
-    hollow = {
-        "x": [short(centre) for _, centre in unsure],
-        "y": [row for row, _ in unsure],
-        "marker": {**style, "symbol": "circle-open"},
-    }
-    return [{**marks, **trace} for trace in (full, hollow) if trace["x"]]
+    full = [row for row, pair in enumerate(ends) if pair is not None]
+    hollow = [row for row, pair in enumerate(ends) if pair is None]
+    traces = []
+    for rows, symbol in ((full, "circle"), (hollow, "circle-open")):
+        if rows:
+            known = [pair for row in rows if (pair := ends[row]) is not None]
+            traces.append(markers([centres[row] for row in rows], [*rows], {**style, "symbol": symbol}, known))
+    return traces
 
 
 def best_of_figure(comparison: Comparison, metric: str) -> Figure | None:
-    """The expected best of 1, 2, ... trials of each group that was tuned."""
+    """Return the expected best of 1, 2, ... trials of each group that was tuned."""
     found = comparison.best_of.get(metric, {})
-    longest = max(map(len, found.values()), default=0)
+    if not found:
+        return None
     traces = []
     for i, group in enumerate(comparison.groups):
         if best := found.get(group):
-            trials, best = thinned(list(range(1, len(best) + 1)), best)
-            style = look(i)
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines+markers",
-                    "name": label(group),
-                    "group": i,
-                    "x": trials,
-                    "y": [short(value) for value in best],
-                    "line": {"color": style["colour"], "dash": style["dash"], "width": 2.2},
-                    "marker": {"symbol": style["marker"], "size": 7, "color": style["colour"], "maxdisplayed": 12},
-                    "hovertemplate": "best of %{x}: %{y:.4~g}<extra>%{fullData.name}</extra>",
-                }
-            )
-    if not traces:
-        return None
+            trials, best = thinned(range(1, len(best) + 1), best)
+            y = [rounded_to(value) for value in best]
+            traces.append(group_line(i, group, "best of %{x}") | {"x": trials, "y": y})
     return {
         "id": f"best-{metric}",
         "title": f"{metric}, {direction(comparison.metrics[metric])}",
@@ -362,37 +316,36 @@ def best_of_figure(comparison: Comparison, metric: str) -> Figure | None:
         "layout": {
             "height": 300,
             "hovermode": "closest",
-            "xaxis": {"title": {"text": "trials"}, **({"dtick": 1} if longest <= 12 else {})},
+            "xaxis": {"title": {"text": "trials"}, **({"dtick": 1} if max(map(len, found.values())) <= 12 else {})},
             "yaxis": {"title": {"text": label(f"best {metric}")}},
         },
     }
 
 
 def importance_figure(comparison: Comparison, metric: str) -> Figure | None:
-    """A bar for each setting, the most important on top."""
+    """Return a bar for each setting, the most important on top."""
     found = sorted(comparison.importance.get(metric, {}).items(), key=lambda item: -item[1])[:12]
     if not found:
         return None
     layout = rows_layout([label(key, 32) for key, _ in found], "importance")
     layout["height"] = 90 + 30 * len(found)
     layout["xaxis"]["range"] = [0, 1.15 * max(found[0][1], 0.05)]
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [rounded_to(value) for _, value in found],
+        "y": list(range(len(found))),
+        "width": 0.6,
+        "marker": {"color": "@g0"},
+        "text": [f"{value:.2f}" for _, value in found],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "hovertemplate": "%{x:.3~g}<extra></extra>",
+    }
     return {
         "id": f"importance-{metric}",
         "title": f"{metric}: importance of each setting",
         "alt": f"importance for {metric}: " + ", ".join(f"{key} {number(value)}" for key, value in found),
-        "data": [
-            {
-                "type": "bar",
-                "orientation": "h",
-                "x": [short(value) for _, value in found],
-                "y": list(range(len(found))),
-                "width": 0.6,
-                "marker": {"color": "@g0"},
-                "text": [f"{value:.2f}" for _, value in found],
-                "textposition": "outside",
-                "cliponaxis": False,
-                "hovertemplate": "%{x:.3~g}<extra></extra>",
-            }
-        ],
+        "data": [bars],
         "layout": layout,
     }

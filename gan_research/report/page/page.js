@@ -2,16 +2,16 @@
 (() => {
   const root = document.documentElement;
   const by = (id) => document.getElementById(id);
-  const state = { axis: null, logarithmic: null, hidden: new Set(), round: null, runs: {} }; // null: as the page says
-  const plots = new Map(); // a figure's id -> the element that it is drawn in
+  const state = { axis: null, logarithmic: null, hidden: new Set(), round: null, runs: {} }; // null: the page's default
+  const plots = new Map(); // figure id -> its element
   let page = null;
-  let pictures = {};
-  const pending = new Set(); // of the figures that are to be drawn, the ids
+  let images = {};
+  const pending = new Set(); // ids of the figures to draw
   let drawing = 0;
   const axisOf = () => state.axis ?? page.axis;
   const isLogarithmic = (figure) => figure.logarithmic && (state.logarithmic ?? page.logarithmic);
 
-  // Elements. All text goes through createTextNode: nothing is ever read as HTML.
+  // Elements. All text becomes text nodes: nothing is ever parsed as HTML.
   function el(tag, attributes = {}, ...children) {
     const node = document.createElement(tag);
     for (const [key, value] of Object.entries(attributes)) {
@@ -61,7 +61,7 @@
   }
   by("theme").addEventListener("click", () => {
     const theme = isDark() ? "light" : "dark";
-    try { localStorage.setItem("gan-theme", theme); } catch { /* not kept, then */ }
+    try { localStorage.setItem("gan-theme", theme); } catch { /* not stored */ }
     setTheme(theme);
     drawAll();
   });
@@ -98,7 +98,7 @@
     const all = {
       ...own,
       autosize: true,
-      uirevision: `${axisOf()} ${isLogarithmic(figure)}`, // what was zoomed into stays so until these change
+      uirevision: `${axisOf()} ${isLogarithmic(figure)}`, // the zoom is kept until these change
       showlegend: false,
       margin: { l: 54, r: 16, t: 12, b: 44 },
       paper_bgcolor: "rgba(0,0,0,0)",
@@ -111,7 +111,7 @@
     if (figure.over) {
       all.xaxis.title = { text: page.axes.find((one) => one.key === axisOf()).title };
       if (!data.some((trace) => trace.x.length)) {
-        const text = "not known over " + axisOf();
+        const text = `no data over ${axisOf()}`;
         all.annotations = [{ text, xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false }];
       }
     }
@@ -119,7 +119,7 @@
     if (isLogarithmic(figure)) {
       const decades = Math.log10(high / low);
       all.yaxis = { ...all.yaxis, type: "log", dtick: decades > 3 ? 1 : decades > 0.8 ? "D2" : undefined };
-    } else if (figure.over && low < high) { // of two seeds bands are so wide that the lines would be flat
+    } else if (figure.over && low < high) { // bands of two seeds are so wide that the lines would look flat
       const room = 0.6 * (high - low);
       all.yaxis.autorangeoptions = { clipmin: low - room, clipmax: high + room };
     }
@@ -134,7 +134,7 @@
 
   const allFigures = () => page.sections.flatMap((s) => s.blocks.filter((b) => b.kind === "figures").flatMap((b) => b.figures));
 
-  // One after the other, giving the browser time in between; a newer call goes on where an older one was.
+  // Draws one figure after the other and yields to the browser in between; a newer call continues an older one.
   async function drawAll(which = () => true) {
     const mine = ++drawing;
     delete root.dataset.drawn;
@@ -167,13 +167,13 @@
       return node;
     };
     const paint = `var(--${name.slice(1)})`;
-    const picture = make("svg", { class: "swatch", viewBox: "0 0 34 14", "aria-hidden": "true" });
+    const svg = make("svg", { class: "swatch", viewBox: "0 0 34 14", "aria-hidden": "true" });
     const dashes = DASHES[dash] ?? dash.replaceAll("px", "").replaceAll(",", " ");
-    picture.append(
+    svg.append(
       make("path", { d: "M1 7H33", "stroke-width": 2, "stroke-dasharray": dashes, style: `stroke:${paint}` }),
       make("path", { d: SHAPES[marker], style: `fill:${paint}` }),
     );
-    return picture;
+    return svg;
   }
   function legend() {
     return page.groups.map((group, i) => el("button", {
@@ -273,20 +273,20 @@
     let position = state.round === null ? last : block.rounds.findLastIndex((round) => round <= state.round);
     position = Math.max(position, 0);
     const columns = el("div", { class: "columns" });
-    const told = el("output", { for: "round" });
+    const output = el("output", { for: "round" });
     const show = () => {
       const round = block.rounds[position];
-      told.textContent = `round ${round.toLocaleString("en")}`;
-      slider.setAttribute("aria-valuetext", told.textContent);
-      columns.replaceChildren(...block.columns.map((column, i) => picture(column, i, round)));
+      output.textContent = `round ${round.toLocaleString("en")}`;
+      slider.setAttribute("aria-valuetext", output.textContent);
+      columns.replaceChildren(...block.columns.map((column, i) => sampleGrid(column, i, round)));
     };
-    const picture = (column, i, round) => {
+    const sampleGrid = (column, i, round) => {
       const chosen = Math.min(state.runs[column.name] ?? 0, column.runs.length - 1);
-      const address = pictures[`${i}/${chosen}/${round}`];
+      const address = images[`${i}/${chosen}/${round}`];
       const alt = `samples of ${column.name}, ${column.runs[chosen]}, at round ${round}`;
       const grid = address
         ? el("img", { alt, src: address, onload: ({ target }) => target.classList.toggle("small", target.naturalWidth < 2 * target.width) })
-        : el("div", { class: "none" }, `none of round ${round.toLocaleString("en")}`);
+        : el("div", { class: "none" }, `no samples at round ${round.toLocaleString("en")}`);
       const options = column.runs.map((name, n) => el("option", { value: n, selected: n === chosen }, name));
       const choose = (event) => { state.runs[column.name] = Number(event.target.value); show(); by(`run-${i}`)?.focus(); };
       const which = options.length > 1
@@ -297,18 +297,18 @@
     const slider = el("input", { type: "range", id: "round", min: 0, max: last, step: 1, value: position, disabled: last === 0 });
     slider.addEventListener("input", () => {
       position = Number(slider.value);
-      state.round = position === last ? null : block.rounds[position]; // at the end it stays at the end
+      state.round = position === last ? null : block.rounds[position]; // the last round stays selected as runs continue
       show();
     });
     show();
-    return el("div", {}, el("div", { class: "slider" }, el("label", { for: "round" }, "Round"), slider, told), columns);
+    return el("div", {}, el("div", { class: "slider" }, el("label", { for: "round" }, "Round"), slider, output), columns);
   }
 
   const BLOCKS = {
     table,
     figures: (block) => el("div", { class: "figures", style: `--columns: ${block.columns}` }, ...block.figures.map(panel)),
     command: (block) => el("div", { class: "card command" }, el("span", { class: "label" }, block.label), ...command(block.text)),
-    pictures: samples,
+    images: samples,
   };
 
   function render() {
@@ -337,12 +337,12 @@
     return drawAll();
   }
 
-  // Live: ask for what is newer, keep what the reader has chosen.
+  // Live: fetch newer content and keep the reader's choices.
   async function follow(version) {
     const status = by("status");
     status.hidden = false;
-    const say = (text, lost) => { status.textContent = text; status.classList.toggle("lost", lost); };
-    say("live: follows the runs", false);
+    const report = (text, lost) => { status.textContent = text; status.classList.toggle("lost", lost); };
+    report("live: updates as the runs are trained", false);
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, 2000));
       if (document.hidden) continue;
@@ -353,12 +353,12 @@
           const news = await answer.json();
           version = news.version;
           page = news.document;
-          pictures = news.pictures;
+          images = news.images;
           await render();
         }
-        say("live: follows the runs", false);
+        report("live: updates as the runs are trained", false);
       } catch {
-        say("gan watch doesn't answer: start it again", true);
+        report("gan watch doesn't answer: start it again", true);
         await new Promise((resolve) => setTimeout(resolve, 8000));
       }
     }
@@ -366,16 +366,16 @@
 
   async function begin() {
     let kept = null;
-    try { kept = localStorage.getItem("gan-theme"); } catch { /* none, then */ }
+    try { kept = localStorage.getItem("gan-theme"); } catch { /* nothing stored */ }
     setTheme(kept === "light" || kept === "dark" ? kept : undefined);
     if (!("DecompressionStream" in window)) {
-      by("main").textContent = "This browser is too old for this page: it needs DecompressionStream.";
+      by("main").textContent = "This page needs a newer browser (with DecompressionStream).";
       return;
     }
     const library = document.createElement("script");
     library.textContent = await unpacked(by("library").textContent);
     document.head.append(library);
-    pictures = JSON.parse(by("pictures").textContent);
+    images = JSON.parse(by("images").textContent);
     page = JSON.parse(await unpacked(JSON.parse(by("document").textContent)));
     await render();
     if (root.dataset.live) await follow(root.dataset.live);

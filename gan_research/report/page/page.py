@@ -1,4 +1,4 @@
-"""The page as one HTML file: what it says, the pictures, Plotly, all inside; it asks nobody for anything."""
+"""The page as one HTML file: content, images and Plotly are inside, and nothing is loaded."""
 
 import base64
 import gzip
@@ -13,25 +13,25 @@ from typing import Any, NamedTuple
 
 from gan_research._version import __version__
 from gan_research.report.comparison import Comparison
-from gan_research.report.page.content import completed, contents
-from gan_research.report.page.pictures import sample_pictures
+from gan_research.report.page.content import contents, with_images
+from gan_research.report.page.images import sample_images
 from gan_research.utils.files import write_atomically
 
 LIMIT = 5_000_000
-"""Bytes of a page: the pictures get what the rest leaves."""
+"""The maximum size of a page in bytes: images get what the rest leaves."""
 MARGIN = 20_000
 
 
 class Content(NamedTuple):
-    """What a page says, and its pictures: id -> data URL."""
+    """The content of a page, and its images: id -> data URL."""
 
     document: dict[str, Any]
-    pictures: dict[str, str]
+    images: dict[str, str]
 
     @property
     def version(self) -> str:
-        """The same for the same content only."""
-        return hashlib.sha256(f"{as_json(self.document)} {as_json(self.pictures)}".encode(errors="replace")).hexdigest()
+        """The hash of the content."""
+        return hashlib.sha256(f"{as_json(self.document)} {as_json(self.images)}".encode(errors="replace")).hexdigest()
 
 
 def write_page(comparison: Comparison, path: str | Path) -> None:
@@ -39,41 +39,40 @@ def write_page(comparison: Comparison, path: str | Path) -> None:
 
 
 def page_html(comparison: Comparison) -> str:
-    return rendered(content_of(comparison))
+    return render(content_of(comparison))
 
 
 def content_of(comparison: Comparison) -> Content:
-    """Everything that is shown of a comparison."""
+    """Return the content of a comparison's page."""
     document = contents(comparison)
-    room = LIMIT - MARGIN - len(packed(as_json(document))) - shell_size()
-    block, pictures = sample_pictures(comparison, room)
-    return Content(completed(document, block), pictures)
+    block, images = sample_images(comparison, LIMIT - MARGIN - len(compressed(as_json(document))) - empty_size())
+    return Content(with_images(document, block), images)
 
 
-def nothing(title: str, text: str) -> Content:
-    """A page with nothing to show yet."""
+def empty_content(title: str, text: str) -> Content:
+    """Return a page with nothing but a title and a text."""
     empty: dict[str, Any] = {"axes": [], "axis": None, "logarithmic": False, "groups": [], "sections": [], "arrays": []}
     return Content({"title": title, "summary": text, "notes": [], **empty}, {})
 
 
-def rendered(content: Content, live: bool = False) -> str:
-    """The HTML; live: it asks where it came from for what is newer."""
-    return Template(part("page.html")).substitute(
+def render(content: Content, live: bool = False) -> str:
+    """Return the HTML; a live page asks its server for newer content."""
+    return Template(source("page.html")).substitute(
         live=content.version if live else "",
         policy=policy(live),
         release=html.escape(__version__),
         title=html.escape(content.document["title"]),
-        css=part("page.css"),
-        document=as_json(packed(as_json(content.document))),
-        pictures=as_json(content.pictures),
+        css=source("page.css"),
+        document=as_json(compressed(as_json(content.document))),
+        images=as_json(content.images),
         library=library(),
-        script=part("page.js"),
+        script=source("page.js"),
     )
 
 
 def policy(live: bool) -> str:
-    """Only the two scripts that were put in run; nothing is fetched, unless live: from the same address."""
-    scripts = " ".join(f"'sha256-{digest(text)}'" for text in (part("page.js"), plotly()))
+    """Return the content security policy: only the page's two scripts run, and only a live page fetches."""
+    scripts = " ".join(f"'sha256-{digest(text)}'" for text in (source("page.js"), plotly()))
     connect = "'self'" if live else "'none'"
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -82,17 +81,17 @@ def policy(live: bool) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON that can stand in a <script>: without "<" it can't end it."""
+    """Return JSON for a <script>: without "<" it can't end it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def packed(text: str) -> str:
+def compressed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(errors="replace"), 9, mtime=0)).decode()
 
 
 @cache
-def part(name: str) -> str:
+def source(name: str) -> str:
     return (files(__package__) / name).read_text()
 
 
@@ -105,7 +104,7 @@ def plotly() -> str:
 
 @cache
 def library() -> str:
-    return packed(plotly())
+    return compressed(plotly())
 
 
 @cache
@@ -114,6 +113,6 @@ def digest(text: str) -> str:
 
 
 @cache
-def shell_size() -> int:
-    """Bytes of a page that says nothing."""
-    return len(rendered(nothing("", "")).encode())
+def empty_size() -> int:
+    """Return the bytes of a page without content."""
+    return len(render(empty_content("", "")).encode())

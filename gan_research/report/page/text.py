@@ -3,12 +3,11 @@
 from typing import Any
 
 NONE = "–"  # noqa: RUF001
-"""In the place of a number that isn't there."""
-UNITS = {"round": "rounds", "kimg": "kimg", "seconds": "seconds of rounds"}
+"""The text of a missing number."""
 
 
 def number(value: float | None) -> str:
-    """Four significant digits."""
+    """Format a number with four significant digits."""
     if value is None:
         return NONE
     if value and not 1e-3 <= abs(value) < 1e4:
@@ -20,11 +19,6 @@ def interval(ends: tuple[float, float] | None) -> str:
     return NONE if ends is None else f"{number(ends[0])} to {number(ends[1])}"
 
 
-def at(position: float, axis: str) -> str:
-    """A position on an axis, with its unit."""
-    return f"round {position:,.0f}" if axis == "round" else f"{position:,.6g} {UNITS[axis]}"
-
-
 def direction(best: str) -> str:
     return "lower is better" if best == "min" else "higher is better"
 
@@ -34,11 +28,11 @@ def count(n: int, noun: str) -> str:
 
 
 def shortened(text: Any, length: int) -> str:
-    """One line, cut where it is longer."""
+    """Return a text on one line, cut if it is longer."""
     line = " ".join(str(text).split())
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def label(text: Any, length: int = 28) -> str:
-    """Any text as Plotly shows it: it takes <b>, <a> and &lt; for markup."""
+    """Return any text for Plotly, which reads <b>, <a> and &lt; as markup."""
     return shortened(text, length).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

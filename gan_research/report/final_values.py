@@ -1,0 +1,115 @@
+"""The metrics of runs at equal budget: the last values measured up to one position of an axis."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from gan_research.report.records import AXES, METRICS, Record, format_x
+from gan_research.utils.errors import UserError, did_you_mean
+
+Point = tuple[float, float]
+
+TINY = 1e-9
+"""The relative difference below which two positions are the same."""
+
+NAMED = 5
+"""The number of runs that a note names; the others are counted."""
+
+
+def last_x(record: Record, metrics: Sequence[str], axis: str) -> float | None:
+    """Return the last position at which one of the metrics was measured."""
+    return max((x for metric in metrics for x, _ in record.points(METRICS + metric, axis)), default=None)
+
+
+def common_budget(
+    records: Sequence[Record], metrics: Sequence[str], axis: str, at: float | None = None
+) -> tuple[float, list[str]]:
+    """Return the last position that all finished runs reach, or `at`; and notes.
+
+    If no run has finished, it is the last position that all unfinished runs reach.
+    """
+    if axis not in AXES:
+        raise UserError(f"--axis {axis}: {did_you_mean(axis, AXES)}")
+    measured = [record for record in records if last_x(record, metrics, "round") is not None]
+    if not measured:
+        return at or 0.0, ["no run has a metric that ranks generators"]
+    ends = {record.id: x for record in measured if (x := last_x(record, metrics, axis)) is not None}
+    if not ends:
+        raise UserError(f"no run has recorded its {axis}: compare them with --axis round")
+    unknown = [record for record in measured if record.id not in ends]
+    notes = [f"left out, as their {axis} aren't recorded: {named(unknown)}"] if unknown else []
+    longest = max(ends.values())
+    if at is not None:
+        if not 0 <= at <= longest:
+            raise UserError(f"--at {at:g}: give a position from 0 to {format_x(longest, axis)}, the last of any run")
+        return at, notes
+    chosen = leading([record for record in measured if record.id in ends])
+    position = min(ends[record.id] for record in chosen)
+    text = format_x(position, axis)
+    if chosen[0].state != "finished":
+        notes.append(f"no run has finished: numbers are taken at {text}, which all runs have reached")
+    longer = sum(ends[record.id] > position * (1 + TINY) for record in chosen)
+    if longer and axis != "seconds":
+        notes.append(
+            f"{longer} of {len(chosen)} runs continue beyond {text}, up to {format_x(longest, axis)}: "
+            f"numbers are taken at {text}"
+        )
+    return position, notes
+
+
+def leading(records: Sequence[Record]) -> list[Record]:
+    """Return the finished runs; if there are none, those that haven't failed; otherwise all."""
+    finished = [record for record in records if record.state == "finished"]
+    return finished or [record for record in records if record.state != "failed"] or list(records)
+
+
+def final_values(
+    records: Sequence[Record], metrics: Sequence[str], axis: str, position: float
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Return metric -> run -> its last value up to `position`, for runs that got there; and notes."""
+    values: dict[str, dict[str, float]] = {}
+    short: dict[str, Record] = {}
+    notes: list[str] = []
+    for metric in metrics:
+        last: dict[str, Point] = {}
+        for record in records:
+            points = record.points(METRICS + metric, axis)
+            if (point := last_before(points, position)) is not None:
+                last[record.id] = point
+            elif points:
+                short[record.id] = record
+        values[metric] = {run: y for run, (_, y) in last.items() if math.isfinite(y)}
+        notes += metric_notes(metric, records, last, axis, position)
+    if unfinished := [record for record in short.values() if record.state != "failed"]:
+        notes.append(f"left out, as they didn't reach {format_x(position, axis)}: {named(unfinished)}")
+    return values, notes
+
+
+def last_before(points: Sequence[Point], position: float) -> Point | None:
+    """Return the last point (x, y) up to `position`; None for a run that didn't get there."""
+    if not points or max(points)[0] < position * (1 - TINY):
+        return None
+    return max((point for point in points if point[0] <= position * (1 + TINY)), default=None, key=lambda p: p[0])
+
+
+def metric_notes(
+    metric: str, records: Sequence[Record], last: Mapping[str, Point], axis: str, position: float
+) -> list[str]:
+    """Return notes on runs without a finite value of a metric, and on values measured at different positions."""
+    notes = []
+    begun = [record for record in records if record.rows and record.state != "failed"]
+    if lacking := [record for record in begun if not record.points(METRICS + metric, "round")]:
+        notes.append(f"{metric} wasn't measured in {named(lacking)}")
+    found = [(record, last[record.id]) for record in records if record.id in last]
+    if infinite := [record for record, (_, y) in found if not math.isfinite(y)]:
+        notes.append(f"left out, as their {metric} isn't finite: {named(infinite)}")
+    xs = [x for _, (x, _) in found]
+    if axis != "seconds" and xs and min(xs) < max(xs):
+        text, first = format_x(position, axis), format_x(min(xs), axis)
+        notes.append(f"{metric} is the last value measured up to {text}, in some runs at {first}")
+    return notes
+
+
+def named(records: Sequence[Record]) -> str:
+    """Return the folders of some runs."""
+    names = [record.source + ("" if record.state == "finished" else f" ({record.state})") for record in records]
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
