@@ -35,7 +35,7 @@ class Periodic(pl.Callback):
     def act_together(self, trainer: pl.Trainer, gan: GAN) -> None:
         """Act, on networks that are the same in all processes."""
         alive(f"{type(self).__name__} after round {gan.round}")
-        gan.agree_on_buffers()
+        gan.synchronize_buffers()
         self.act(trainer, gan)
         alive(f"round {gan.round + 1}")
 

@@ -1,1 +1,1 @@
-"""Checkpoints: their files, the classes that they may name, and how these are built again."""
+"""Checkpoints: their files, the classes that they may name, and rebuilding objects from descriptions."""

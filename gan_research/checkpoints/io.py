@@ -1,9 +1,10 @@
-"""Checkpoints: written atomically, read safely, and enough to sample from by themselves."""
+"""Checkpoint files: written atomically, read safely, and sufficient to sample from."""
 
 import logging
 from contextlib import suppress
 from hashlib import sha256
 from io import SEEK_END, BytesIO
+from itertools import chain
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,27 +20,23 @@ from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.run_folder import CHECKPOINTS, LAST, PREVIOUS
 
 MARK = "gan_research"
-"""The key under which a checkpoint holds what is this project's."""
+"""The key of a checkpoint under which this project stores its own state."""
 
 FORMAT = 1
 
-END, NO_COMMENT, SEALED = b"PK\5\6", bytes(2), b"\x20\0"
-"""Of a zip archive's last record, 22 bytes and the comment: its signature, and how long the comment is (0, 32)."""
+END, NO_COMMENT, SHA256_COMMENT = b"PK\5\6", bytes(2), b"\x20\0"
+"""Fields of a zip archive's last record (22 bytes and the comment): signature, length of the comment (0, 32)."""
 
 log = logging.getLogger(__name__)
 
 
 def differences(saved: Any, current: Any, name: str = "") -> list[str]:
-    """Where two nested containers differ, as lines 'name: saved -> current'."""
-    if isinstance(saved, dict) and isinstance(current, dict):
-        keys = list(saved) + [key for key in current if key not in saved]
-        absent = "(absent)"
-        return [
-            line
-            for key in keys
-            for line in differences(saved.get(key, absent), current.get(key, absent), f"{name}.{key}" if name else key)
-        ]
-    return [] if saved == current else [f"{name}: {saved} -> {current}"]
+    """Return the differences of two nested containers, as lines 'name: saved -> current'."""
+    if not (isinstance(saved, dict) and isinstance(current, dict)):
+        return [] if saved == current else [f"{name}: {saved} -> {current}"]
+    prefix, absent = f"{name}." if name else "", "(absent)"
+    parts = (differences(saved.get(k, absent), current.get(k, absent), f"{prefix}{k}") for k in saved | current)
+    return list(chain.from_iterable(parts))
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -48,70 +45,71 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         buffer = BytesIO()
         torch.save(checkpoint, buffer)
-        seal(buffer)
+        append_digest(buffer)
         try:
             with buffer.getbuffer() as content:
                 write_atomically(path, content)
         except OSError as error:
             raise UserError(
-                f"the checkpoint {path} was not written: {error.strerror or error}; what it held before is unharmed. "
-                f"Free some space and go on from there"
+                f"the checkpoint {path} was not written: {error.strerror or error}; the previous one is unharmed. "
+                f"Free some space and resume from it"
             ) from error
 
 
-class Damaged(UserError):
-    """A file that isn't there, or isn't a whole checkpoint."""
+class DamagedCheckpoint(UserError):
+    """A checkpoint that is missing, truncated or damaged."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """The checkpoint's plain containers and CPU tensors, found to be what was written; nothing in it is executed."""
+    """Read a checkpoint's plain containers and CPU tensors, and verify them; no code in it is executed."""
     path = Path(path)
     if not path.is_file():
-        raise Damaged(f"no checkpoint at {path}")
+        raise DamagedCheckpoint(f"no checkpoint at {path}")
     try:
-        with path.open("rb") as file:  # one file, though a run may be writing the next
-            require_whole(file)
+        with path.open("rb") as file:  # one file: a run may be replacing it
+            verify_digest(file)
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]  # torch's advice is to trust
-        raise Damaged(f"{path} can't be read as a checkpoint (truncated, damaged, or not one): {reason}") from error
-    checkpoint[MARK] = game_of(checkpoint, path)
+        reason = (str(error) or type(error).__name__).splitlines()[0].partition(". ")[0]  # torch advises to trust it
+        message = f"{path} can't be read as a checkpoint (truncated, damaged, or not one): {reason}"
+        raise DamagedCheckpoint(message) from error
+    checkpoint[MARK] = saved_game(checkpoint, path)
     if "config" in checkpoint:
         checkpoint["config"] = renamed_targets(checkpoint["config"])
     return checkpoint
 
 
-def seal(archive: BytesIO) -> None:
-    """Add to an archive of torch.save, as its comment, the SHA-256 of all before.
+def append_digest(archive: BytesIO) -> None:
+    """Append the SHA-256 of an archive of torch.save as its comment.
 
-    The checksums of its parts don't cover its directory: a bit there can make one part pass for another.
+    The checksums of its entries don't cover its directory, where a flipped bit can swap entries.
     """
     digest = sha256(archive.getbuffer()).digest()
     archive.seek(-len(NO_COMMENT), SEEK_END)
-    archive.write(SEALED + digest)
+    archive.write(SHA256_COMMENT + digest)
 
 
-def require_whole(file: BinaryIO) -> None:
-    """Raise unless a checkpoint is what was written: by its seal, or, without one, by the checksums of its parts."""
+def verify_digest(file: BinaryIO) -> None:
+    """Verify a checkpoint's SHA-256, or without one the checksums of its entries; ValueError if wrong."""
     with mmap(file.fileno(), 0, access=ACCESS_READ) as mapped, memoryview(mapped) as content:
         at = len(content) - sha256().digest_size
-        sealed = content[max(0, at - 22) :][:4] == END and content[at - 2 : at] == SEALED
-        if sealed:
+        has_digest = content[max(0, at - 22) :][:4] == END and content[at - 2 : at] == SHA256_COMMENT
+        if has_digest:
             digest = sha256(content[: at - 2])
             digest.update(NO_COMMENT)
             if content[at:] != digest.digest():
                 raise ValueError("it isn't what was written")
         elif content[-22:][:4] != END or content[-2:] != NO_COMMENT:
             raise ValueError("its end is missing")
-    if not sealed:
+    if not has_digest:
         with ZipFile(file) as archive:
-            if (part := archive.testzip()) is not None:
-                raise ValueError(f"{part} isn't what was written")
+            if (entry := archive.testzip()) is not None:
+                raise ValueError(f"{entry} isn't what was written")
         file.seek(0)
 
 
-def game_of(checkpoint: Any, name: str | Path = "this") -> dict[str, Any]:
-    """What a checkpoint holds of this project's; an error where that is nothing, or of a later version."""
+def saved_game(checkpoint: Any, name: str | Path = "this") -> dict[str, Any]:
+    """Return this project's state in a checkpoint; UserError if it is missing or of a later version."""
     if not isinstance(checkpoint, dict) or MARK not in checkpoint:
         raise UserError(f"{name} is a checkpoint of another program: it has no '{MARK}' entry")
     game = checkpoint[MARK]
@@ -121,9 +119,9 @@ def game_of(checkpoint: Any, name: str | Path = "this") -> dict[str, Any]:
 
 
 def open_checkpoint(path: str | Path) -> tuple[Path, dict[str, Any]]:
-    """A checkpoint's own path, and what it holds.
+    """Read a checkpoint, or a run's last one, and return its path and content.
 
-    path: a checkpoint; or the folder of a run: its last one, or the one before where that is damaged.
+    If a run's last checkpoint is damaged, the previous one is read.
     """
     path = Path(path)
     if not path.is_dir():
@@ -133,33 +131,33 @@ def open_checkpoint(path: str | Path) -> tuple[Path, dict[str, Any]]:
         raise UserError(f"{path} has no {CHECKPOINTS}/{LAST}: give the folder of a run, or a checkpoint")
     try:
         return last, read_checkpoint(last)
-    except Damaged as error:
+    except DamagedCheckpoint as error:
         if not previous.is_file():
             raise
         reason = error
     try:
         content = read_checkpoint(previous)
-    except Damaged as error:
+    except DamagedCheckpoint as error:
         raise UserError(f"the run's last two checkpoints are both damaged: {reason}; {error}") from error
-    log.warning("%s; the one before is used, %s, of round %d", reason, previous, content[MARK]["round"])
+    log.warning("%s; the previous one is used, %s, of round %d", reason, previous, content[MARK]["round"])
     return previous, content
 
 
 def has_checkpoint(run: Path) -> bool:
-    """Whether the run in that folder has written one of its last two checkpoints."""
+    """Return whether a run's folder has one of its last two checkpoints."""
     return any((run / CHECKPOINTS / name).is_file() for name in (LAST, PREVIOUS))
 
 
-def rounds_played(run: Path) -> int:
-    """How many rounds the run in that folder had played at its last checkpoint: a look, which verifies nothing."""
+def saved_round(run: Path) -> int:
+    """Return the round of a run's last checkpoint, without verifying the file; 0 if there is none."""
     for name in (LAST, PREVIOUS):
-        with suppress(Exception):  # damaged: who opens it will be told
+        with suppress(Exception):  # damaged: reported when it is opened
             content = torch.load(str(run / CHECKPOINTS / name), map_location="cpu", weights_only=True, mmap=True)
-            return int(game_of(content)["round"])
+            return int(saved_game(content)["round"])
     return 0
 
 
 def weights_of(checkpoint: dict[str, Any], network: str) -> dict[str, Tensor]:
-    """The state of one network: generator, generator_ema or discriminator."""
+    """Return the state dict of one network: generator, generator_ema or discriminator."""
     prefix = f"{network}."
     return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}

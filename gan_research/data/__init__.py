@@ -1,7 +1,7 @@
-"""Real samples: the sets of pictures and the known densities, their order, and how they reach the players."""
+"""Real samples: sets of images and known densities, their order, and their minibatches."""
 
 from gan_research.data.arrays import Arrays
-from gan_research.data.base import Batch, Data, ImageData
+from gan_research.data.base import Data, ImageData
 from gan_research.data.densities import (
     Checkerboard,
     Density,
@@ -14,41 +14,15 @@ from gan_research.data.densities import (
 )
 from gan_research.data.digits import Digits
 from gan_research.data.folder import ImageFolder
-from gan_research.data.loading import ImageRounds, Rounds
+from gan_research.data.loading import Batch, ImageRounds, Rounds
 from gan_research.data.order import Order
 from gan_research.data.points import Points, PointSet
 from gan_research.data.sets import FileSet, ImageSet, SampleSet, TensorSet
 from gan_research.data.vision import CIFAR10, CIFAR100, MNIST, STL10, CelebA, FashionMNIST, StackedMNIST
 
 __all__ = [
-    "CIFAR10",
-    "CIFAR100",
-    "MNIST",
-    "STL10",
-    "Arrays",
-    "Batch",
-    "CelebA",
-    "Checkerboard",
-    "Data",
-    "Density",
-    "Digits",
-    "FashionMNIST",
-    "FileSet",
-    "Gaussian",
-    "GaussianMixture",
-    "Grid",
-    "ImageData",
-    "ImageFolder",
-    "ImageRounds",
-    "ImageSet",
-    "Mixture1D",
-    "Order",
-    "PointSet",
-    "Points",
-    "Ring",
-    "Rounds",
-    "SampleSet",
-    "StackedMNIST",
-    "SwissRoll",
+    "CIFAR10", "CIFAR100", "MNIST", "STL10", "Arrays", "Batch", "CelebA", "Checkerboard", "Data", "Density", "Digits",
+    "FashionMNIST", "FileSet", "Gaussian", "GaussianMixture", "Grid", "ImageData", "ImageFolder", "ImageRounds",
+    "ImageSet", "Mixture1D", "Order", "PointSet", "Points", "Ring", "Rounds", "SampleSet", "StackedMNIST", "SwissRoll",
     "TensorSet",
-]
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Images out of an .npz file."""
+"""Images of an .npz file."""
 
 import math
 from functools import cached_property
@@ -11,22 +11,21 @@ import torch
 from torch import Tensor
 
 from gan_research.data.base import ImageData, ImageOptions
-from gan_research.data.folder import fits
 from gan_research.data.sets import ImageSet, TensorSet, held_out
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line
 
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
 
 
 class Arrays(ImageData):
-    """The images of an .npz file, under "images", "x" or "arr_0": uint8 (N, H, W, C), (N, C, H, W) or (N, H, W).
+    """The images of an .npz file: uint8 (N, H, W, C), (N, C, H, W) or (N, H, W) under "images", "x" or "arr_0".
 
-    Labels, where there are any, lie under "labels" or "y": integers (N,) from 0.
-    heldout_path: a second file, of pictures that training never sees; or
-    heldout: the share of pictures of `path` to hold out, evenly spaced.
-    resolution: what the pictures must have; they are never resized (None: whatever they have).
-    resident: keep a copy on the training device (None: where it takes no more than `resident_limit_gib`).
+    Labels are optional, under "labels" or "y": integers (N,) from 0.
+    heldout_path: a second file, of images to hold out; or
+    heldout: the share of images of `path` to hold out, evenly spaced.
+    resolution: the resolution that the images must have; they are never resized (None: any).
+    resident: keep a copy on the training device (None: if it takes no more than `resident_limit_gib`).
     """
 
     def __init__(
@@ -53,18 +52,18 @@ class Arrays(ImageData):
         images, labels = read_npz(self.path)
         if self.expected_resolution not in (None, images.shape[-1]):
             raise UserError(
-                f"{self.path} holds pictures of {images.shape[-1]} pixels, not of data.resolution="
-                f"{self.expected_resolution}: set data.resolution={images.shape[-1]}, or resize the file's pictures"
+                f"{self.path} has images of {images.shape[-1]} pixels, not of data.resolution="
+                f"{self.expected_resolution}: set data.resolution={images.shape[-1]}, or resize the file's images"
             )
         return images, labels
 
-    @property
+    @cached_property
     def resolution(self) -> int:  # type: ignore[override]
-        return self.train.sample_shape[2] if self._sets else self._content[0].shape[3]
+        return self._content[0].shape[3]
 
-    @property
+    @cached_property
     def channels(self) -> int:  # type: ignore[override]
-        return self.train.sample_shape[0] if self._sets else self._content[0].shape[1]
+        return self._content[0].shape[1]
 
     @cached_property
     def num_classes(self) -> int:  # type: ignore[override]
@@ -73,41 +72,37 @@ class Arrays(ImageData):
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
         images, labels = self._content
-        classes = self.num_classes
-        resident = self.resident if self.resident is not None else fits(images.numel(), self.resident_limit_gib)
+        _ = self.resolution, self.channels, self.num_classes  # cached, before the content is freed
+        del self._content
+        resident = self.is_resident(images.numel())
+        mask = held_out(len(images), self.heldout_fraction)
+        if not mask.any():
+            return TensorSet(images, labels, resident), self._second_file(images, self.num_classes)
 
         def part(mask: Tensor, on_device: bool) -> TensorSet:
             return TensorSet(images[mask], None if labels is None else labels[mask], on_device)
 
-        held = held_out(len(images), self.heldout_fraction)
-        heldout = part(held, False) if held.any() else self._second_file(images, classes)
-        train = part(~held, resident) if held.any() else TensorSet(images, labels, resident)
-        del self._content  # the sets hold it now
-        return train, heldout
+        return part(~mask, resident), part(mask, False)
 
     def _second_file(self, train: Tensor, classes: int) -> TensorSet | None:
         if self.heldout_path is None:
             return None
         images, labels = read_npz(self.heldout_path)
         if images.shape[1:] != train.shape[1:]:
+            size, train_size = ("x".join(map(str, shape[1:])) for shape in (images.shape, train.shape))
             raise UserError(
-                f"{self.heldout_path} holds pictures of {_size(images)}, {self.path} of {_size(train)}: "
-                "both must be of one size"
+                f"{self.heldout_path} has images of {size}, {self.path} of {train_size}: both must be of one size"
             )
         if labels is not None and classes and int(labels.max()) >= classes:
             raise UserError(
                 f"{self.heldout_path} has a label {int(labels.max())}, {self.path} only classes 0 to {classes - 1}: "
-                "hold out pictures of the classes that are trained on"
+                "hold out images of the classes that are trained on"
             )
         return TensorSet(images, labels if classes else None, on_device=False)
 
 
-def _size(images: Tensor) -> str:
-    return "x".join(str(n) for n in images.shape[1:])
-
-
 def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
-    """Images uint8 (N, C, H, W) and labels int64 (N,) or None; `UserError` where the file does not hold such."""
+    """Read images uint8 (N, C, H, W), and labels int64 (N,) or None; UserError if the file has no such images."""
     if not path.is_file():
         raise UserError(
             f"no file {path.absolute()}: give an .npz file (to gan train as data.path or data.heldout_path, to gan "
@@ -128,7 +123,7 @@ def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
             label_key = next((k for k in LABEL_KEYS if k in content), None)
             labels = None if label_key is None else _labels(content[label_key], len(images), f"'{label_key}' of {path}")
     except (ValueError, OSError, EOFError, BadZipFile) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{path} cannot be read as an .npz file ({reason}): save it with numpy.savez") from None
     return images, labels
 
@@ -152,7 +147,7 @@ def _channels_first(array: np.ndarray, what: str) -> Tensor:
     if array.shape[2] != array.shape[3]:
         raise UserError(
             f"{what} has shape {shape}, which is not square: crop the images to squares (gan evaluate takes a folder "
-            "of pictures of any shape)"
+            "of images of any shape)"
         )
     return torch.from_numpy(np.ascontiguousarray(array))
 

@@ -1,4 +1,4 @@
-"""`Data` is what all real samples are to the rest of the program, and to Lightning; `ImageData` is all pictures."""
+"""`Data`, the base of all real samples and a LightningDataModule; `ImageData`, the base of images."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from gan_research.data.layout import RoundLayout
-from gan_research.data.loading import ALONE, Batch, ImageRounds, Rounds
+from gan_research.data.loading import ONE_RANK, Batch, ImageRounds, Rounds
 from gan_research.data.sets import SampleSet
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, require
 from gan_research.utils.images import to_float
 from gan_research.utils.rng import generator_for
 from gan_research.utils.sample_spec import SampleSpec
@@ -20,9 +20,9 @@ __all__ = ["Batch", "Data", "ImageData"]
 
 
 class Data(pl.LightningDataModule):
-    """Base of all data: samples of one shape, `channels` x `resolution` x `resolution`, or `channels` without one.
+    """Base of all data: images `channels` x `resolution` x `resolution`, or points of `channels` numbers.
 
-    A subclass gives `name`, `resolution`, `channels`, `num_classes` (0: no labels), `value_range`, `load` and
+    A subclass defines `name`, `resolution`, `channels`, `num_classes` (0: no labels), `value_range`, `load` and
     `make_rounds`. `batch_size` counts real samples per discriminator update, over all ranks.
     """
 
@@ -36,34 +36,33 @@ class Data(pl.LightningDataModule):
 
     def __init__(self, batch_size: int, seed: int) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise UserError(f"batch_size={batch_size} must be at least 1")
+        require(1, batch_size=batch_size)
         self.batch_size, self.seed = batch_size, seed
         self.layout = RoundLayout()
-        """The place of this rank in a round; the game sets it before training."""
+        """The place of this rank in a round; set by `GAN.setup`."""
         self.completed_rounds: Callable[[], int] = lambda: 0
-        """Returns the round from which training continues; the game sets it."""
+        """Returns the round from which training continues; set by `GAN.setup`."""
         self._sets: tuple[SampleSet, SampleSet | None] | None = None
 
     @classmethod
     def suited_metrics(cls, node: dict[str, Any]) -> str:
-        """The choice of the config group `metrics` that suits the data which the config `node` describes."""
+        """Return the `metrics` (a choice of that group) that suit the data of a config node."""
         return cls.metrics
 
     @abstractmethod
     def load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
-        """The training samples, and those that training never sees; with `download` missing files may be fetched."""
+        """Return the training set and the held-out one, or None. `download`: missing files may be downloaded."""
 
     @abstractmethod
-    def make_rounds(self, **share: Any) -> Rounds:
-        """The rounds of one rank: `share` is the arguments of `Rounds`."""
+    def make_rounds(self, *args: Any) -> Rounds:
+        """Return the rounds of one rank; `args` are the arguments of `Rounds`."""
 
     def prepare_data(self) -> None:
-        """Once a node: fetch what is missing. What was loaded on the way is kept."""
+        """Download missing files, once a node."""
         self._load(download=True)
 
     def setup(self, stage: str | None = None) -> None:
-        """In every process: load the set. Alone, without a Trainer that prepares first, it prepares too."""
+        """Load the sets, in every process. Without a Trainer, missing files are downloaded too."""
         self._load(download=self.trainer is None)
 
     def _load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
@@ -78,7 +77,7 @@ class Data(pl.LightningDataModule):
 
     @property
     def heldout(self) -> SampleSet | None:
-        """Real samples that training never sees."""
+        """Real samples that are never trained on."""
         return self._load(download=self.trainer is None)[1]
 
     @property
@@ -95,24 +94,19 @@ class Data(pl.LightningDataModule):
         device: torch.device | str = "cpu",
         accumulation: int = 1,
     ) -> Rounds:
-        """The endless rounds of real minibatches of one rank, as they are stored, from round `start` on."""
+        """Return the endless rounds of one rank, from round `start` on; samples are as stored."""
         layout = RoundLayout(discriminator_steps, accumulation, rank, world_size)
-        return self.make_rounds(seed=self.seed, batch_size=self.batch_size, layout=layout, start=start, device=device)
+        return self.make_rounds(self.seed, self.batch_size, layout, start, device)
 
     def train_dataloader(self) -> Rounds:
-        """Return this rank's rounds, from the completed ones on whenever an iteration begins."""
+        """Return this rank's rounds, which continue after the completed ones at each iteration."""
         trainer = self.trainer
-        assert trainer is not None, "train_dataloader belongs to a Trainer: use rounds() without one"
-        return self.make_rounds(
-            seed=self.seed,
-            batch_size=self.batch_size,
-            layout=self.layout,
-            start=self.completed_rounds,
-            device=trainer.strategy.root_device,
-        )
+        assert trainer is not None, "train_dataloader needs a Trainer: use rounds() without one"
+        device = trainer.strategy.root_device
+        return self.make_rounds(self.seed, self.batch_size, self.layout, self.completed_rounds, device)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Plain copies, where the batch is not on the device yet."""
+        """Copy the batch to the device, unless it is there."""
         labels = None if batch.labels is None else batch.labels.to(device, non_blocking=True)
         return Batch(batch.images.to(device, non_blocking=True), labels, batch.round)
 
@@ -120,21 +114,21 @@ class Data(pl.LightningDataModule):
         """Return the batch as the networks see it."""
         return self.ready(batch, self.layout)
 
-    def ready(self, batch: Batch, layout: RoundLayout = ALONE) -> Batch:
+    def ready(self, batch: Batch, layout: RoundLayout = ONE_RANK) -> Batch:
         """Return the batch of a rank as the networks see it."""
         return Batch(self.to_float(batch.images), batch.labels, batch.round)
 
     def to_float(self, samples: Tensor) -> Tensor:
-        """Samples as they are stored -> as the players see them, float32."""
+        """Convert samples as they are stored to float32, as the networks see them."""
         return samples
 
     def mean(self) -> Tensor:
-        """The mean of the training samples, as the players see them: float32, of `sample_spec.shape`."""
+        """Return the mean of the training samples as the networks see them: float32, of `sample_spec.shape`."""
         total = sum(self.to_float(samples).sum(0, dtype=torch.float64) for samples, _ in self.train.batches(1000))
         return (torch.as_tensor(total) / len(self.train)).float()
 
     def describe(self) -> dict[str, Any]:
-        """The set in plain values, for the record of a run."""
+        """Return plain values that describe the set, for the record of a run."""
         return {
             "name": self.name,
             "shape": list(self.sample_spec.shape),
@@ -157,14 +151,16 @@ class ImageOptions(TypedDict, total=False):
 class ImageData(Data):
     """Base of all image sets: square images, uint8 as stored.
 
-    flip: training sees each image flipped left to right with probability 1/2; None: where that suits the set, `flips`.
-    dequantise: training sees each value plus U[0, 1) times 1/256 of the range, 255/256 of the step between two levels.
+    flip: mirror each training image left to right with probability 1/2 (None: the set's own default, `flips`).
+    dequantise: add U[0, 1) times 1/256 of the range to each training value, 255/256 of the step between two levels.
     """
 
     resolution: int
     flips: ClassVar[bool] = False
     metrics: ClassVar[str] = "inception"
     num_workers: int = 0
+    resident: bool | None = True
+    resident_limit_gib: float = 2.0
 
     def __init__(
         self,
@@ -185,39 +181,37 @@ class ImageData(Data):
         train, heldout = super()._load(download)
         if self.batch_size > len(train):
             raise UserError(
-                f"batch_size={self.batch_size} is more than the {len(train)} training pictures of {self.name}: "
+                f"batch_size={self.batch_size} is more than the {len(train)} training images of {self.name}: "
                 f"set batch_size to {len(train)} or less"
             )
         return train, heldout
 
-    def make_rounds(self, **share: Any) -> Rounds:
-        return ImageRounds(self.train, num_workers=self.num_workers, **share)
+    def is_resident(self, size: int) -> bool:
+        """Return `resident`, or if it is None, whether `size` bytes are within `resident_limit_gib`."""
+        return size <= self.resident_limit_gib * 2**30 if self.resident is None else self.resident
 
-    def ready(self, batch: Batch, layout: RoundLayout = ALONE) -> Batch:
-        """Return the batch as the networks see it; what is drawn is for the whole round, whatever the ranks."""
+    def make_rounds(self, *args: Any) -> Rounds:
+        return ImageRounds(self.train, *args, num_workers=self.num_workers)
+
+    def ready(self, batch: Batch, layout: RoundLayout = ONE_RANK) -> Batch:
+        """Return the batch as the networks see it; flips and noise don't depend on the number of ranks."""
         images = batch.images
         total = len(images) * layout.world_size
         if self.flip:
-            mask = layout.own(self._flips(batch.round, total))
+            generator = generator_for(self.seed, "flip", batch.round)
+            mask = layout.shard(torch.randint(0, 2, (total,), generator=generator, dtype=torch.bool))
             mask = (mask.pin_memory() if images.is_cuda else mask).to(images.device, non_blocking=True)
             images = torch.where(mask[:, None, None, None], images.flip(-1), images)
         ready = super().ready(batch._replace(images=images))
         if self.dequantise:
             low, high = self.value_range
-            ready.images.add_(layout.own(self._noise(batch.round, total, images)), alpha=(high - low) / 256)
+            generator = generator_for(self.seed, "dequantise", batch.round, images.device)
+            noise = torch.rand(total, *images.shape[1:], generator=generator, device=images.device)
+            ready.images.add_(layout.shard(noise), alpha=(high - low) / 256)
         return ready
 
-    def _noise(self, round: int, total: int, images: Tensor) -> Tensor:
-        """What a round's pictures are dequantised with: float32 U[0, 1) (total, C, H, W), drawn on their device."""
-        generator = generator_for(self.seed, "dequantise", round, images.device)
-        return torch.rand(total, *images.shape[1:], generator=generator, device=images.device)
-
-    def _flips(self, round: int, total: int) -> Tensor:
-        """Which of a round's pictures are flipped: bool (total,)."""
-        return torch.randint(0, 2, (total,), generator=generator_for(self.seed, "flip", round), dtype=torch.bool)
-
     def to_float(self, samples: Tensor) -> Tensor:
-        """uint8 levels -> float32 in the set's value range."""
+        """Convert uint8 levels to float32 in the set's value range."""
         return to_float(samples, self.value_range)
 
     def describe(self) -> dict[str, Any]:

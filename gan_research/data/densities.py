@@ -1,4 +1,4 @@
-"""Known densities: each draws samples and knows their exact log-probability, so that a model can be held against it."""
+"""Known densities, with samples and an exact log-probability, to compare a model with."""
 
 import itertools
 import math
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from gan_research.checkpoints.rebuild import Rebuildable
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, require, require_positive
 
 TAIL = 1e-6
-"""At most this mass lies outside of a density's `bounds`."""
+"""The largest mass outside of a density's `bounds`."""
 
 Bounds = tuple[tuple[float, float], ...]
 
@@ -22,22 +22,22 @@ Bounds = tuple[tuple[float, float], ...]
 class Density(Rebuildable, ABC):
     """A distribution over points of `dim` numbers, its density in closed form.
 
-    A subclass gives `name`, `dim`, `bounds`, `sample` and `_log_prob`.
+    A subclass defines `name`, `dim`, `bounds`, `sample` and `_log_prob`.
     """
 
     name: str
     dim: int
     bounds: Bounds
-    """A box, (low, high) for each dimension, that holds all but `TAIL` of the mass."""
+    """A box, (low, high) for each dimension, with all but `TAIL` of the mass."""
     metrics: ClassVar[str] = "points"
     """The choice of the config group `metrics` that suits its samples."""
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """(n, dim) float32 on the generator's device, a function of the generator alone."""
+        """Draw samples: float32 (n, dim) on the generator's device, a function of the generator alone."""
 
     def log_prob(self, points: Tensor) -> Tensor:
-        """Points (N, dim) -> (N,) in nats, in their dtype and on their device; -inf outside of the support."""
+        """Return the log-densities (N,) of points (N, dim) in nats, in their dtype; -inf outside of the support."""
         if points.shape[-1] != self.dim:
             raise ValueError(f"{self.name} is a density of points (N, {self.dim}), not {tuple(points.shape)}")
         return self._log_prob(points)
@@ -47,10 +47,12 @@ class Density(Rebuildable, ABC):
 
 
 class GaussianMixture(Density):
-    """sum_k w_k N(m_k, diag(s_k^2)), with `means` (K, dim), `stds` (K, dim) and `weights` (K,), float64 on the CPU.
+    """A mixture of Gaussians, sum_k w_k N(m_k, diag(s_k^2)).
 
-    std: one for all, one a component, or one a component and dimension.
-    weights: of the components, relative to each other (None: all alike).
+    `means` (K, dim), `stds` (K, dim) and `weights` (K,) are float64 on the CPU.
+
+    std: one for all, one per component, or one per component and dimension.
+    weights: relative weights of the components (None: all equal).
     """
 
     name = "gaussian_mixture"
@@ -76,13 +78,13 @@ class GaussianMixture(Density):
             raise UserError(f"weights={weights}: give one above 0 for each of the {components} means")
         self.weights = relative.double() / relative.sum()
         # P(|x_i - m_i| > c s_i for any i) <= 2 dim Phi(-c) = TAIL, in each component
-        reach = -NormalDist().inv_cdf(TAIL / (2 * self.dim)) * self.stds
-        low, high = (self.means - reach).amin(0).tolist(), (self.means + reach).amax(0).tolist()
+        margin = -NormalDist().inv_cdf(TAIL / (2 * self.dim)) * self.stds
+        low, high = (self.means - margin).amin(0).tolist(), (self.means + margin).amax(0).tolist()
         self.bounds = tuple(zip(low, high, strict=True))
         self._copies: dict[torch.device, tuple[Tensor, Tensor, Tensor]] = {}
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Means, stds, and the K - 1 inner steps of the components' distribution function, float32, copied once."""
+        """Return means, stds and the K - 1 inner steps of the components' CDF: float32, copied once."""
         if device not in self._copies:
             means, stds, steps = (v.float().to(device) for v in (self.means, self.stds, self.weights.cumsum(0)[:-1]))
             self._copies[device] = means, stds, steps
@@ -102,7 +104,7 @@ class GaussianMixture(Density):
 
 
 class Gaussian(GaussianMixture):
-    """N(mean, std^2) on the line."""
+    """A Gaussian on the line, N(mean, std^2)."""
 
     name = "gaussian"
     metrics = "points"
@@ -126,12 +128,12 @@ class Mixture1D(GaussianMixture):
 
 
 class Ring(GaussianMixture):
-    """Gaussians evenly spaced on a circle about 0, the first on the right (as in Unrolled GAN, Metz et al. 2017)."""
+    """Gaussians evenly spaced on a circle about 0 (Metz et al. 2017); the first is on the right."""
 
     name = "ring"
 
     def __init__(self, modes: int = 8, radius: float = 2.0, std: float = 0.02) -> None:
-        _at_least(1, modes=modes)
+        require(1, modes=modes)
         angles = [2 * math.pi * k / modes for k in range(modes)]
         super().__init__([[radius * math.cos(a), radius * math.sin(a)] for a in angles], std)
 
@@ -142,17 +144,18 @@ class Grid(GaussianMixture):
     name = "grid"
 
     def __init__(self, side: int = 5, spacing: float = 2.0, std: float = 0.05) -> None:
-        _at_least(1, side=side)
+        require(1, side=side)
         ticks = [spacing * (i - (side - 1) / 2) for i in range(side)]
         super().__init__([list(point) for point in itertools.product(ticks, ticks)], std)
 
 
 class SwissRoll(Density):
-    """scale r (cos t, sin t) with t uniform between `start` and `stop` turns, in radians, and r ~ N(t, std^2).
+    """A blurred spiral, scale r (cos t, sin t) with r ~ N(t, std^2).
 
-    At a distance `scale` rho from 0 the density is a sum over all t that point there, forwards (r = rho) or
-    backwards (r = -rho): sum_t N(r; t, std^2) / (rho (t_stop - t_start) scale^2), with 1 / (rho scale^2) from
-    |d(x, y) / d(t, r)|. (A pole at 0 holds next to nothing of the mass, as long as the roll starts some std away.)
+    t is uniform between `start` and `stop` turns, in radians. At a distance `scale` rho from 0 the density is a sum
+    over all t that point there, forwards (r = rho) or backwards (r = -rho):
+    sum_t N(r; t, std^2) / (rho (t_stop - t_start) scale^2), with 1 / (rho scale^2) from |d(x, y) / d(t, r)|. (The pole
+    at 0 has almost no mass if the roll starts some std away.)
     """
 
     name = "swiss_roll"
@@ -161,11 +164,11 @@ class SwissRoll(Density):
     def __init__(self, start: float = 0.75, stop: float = 2.25, std: float = 0.5, scale: float = 0.14) -> None:
         if not 0 <= start < stop < math.inf:
             raise UserError(f"start={start} and stop={stop}: give turns, 0 or more, the smaller number first")
-        _positive(std=std, scale=scale)
+        require_positive(std=std, scale=scale)
         self.start, self.stop, self.std, self.scale = 2 * math.pi * start, 2 * math.pi * stop, std, scale
         t = torch.linspace(self.start, self.stop, 4096, dtype=torch.float64)
-        reach = -NormalDist().inv_cdf(TAIL / 2) * std
-        edges = scale * torch.stack([t - reach, t + reach])[..., None] * torch.stack([t.cos(), t.sin()], 1)
+        margin = -NormalDist().inv_cdf(TAIL / 2) * std
+        edges = scale * torch.stack([t - margin, t + margin])[..., None] * torch.stack([t.cos(), t.sin()], 1)
         self.bounds = tuple(zip(edges.amin((0, 1)).tolist(), edges.amax((0, 1)).tolist(), strict=True))
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -187,14 +190,13 @@ class SwissRoll(Density):
 
 
 class Checkerboard(Density):
-    """Uniform on 8 of the 4 x 4 squares that part [-half_width, half_width]^2: those that the diagonal x = y meets,
-    and every other one from there."""
+    """Uniform on 8 of the 4 x 4 squares of [-half_width, half_width]^2: the diagonal x = y, then every other one."""
 
     name = "checkerboard"
     dim = 2
 
     def __init__(self, half_width: float = 2.0) -> None:
-        _positive(half_width=half_width)
+        require_positive(half_width=half_width)
         self.side = half_width / 2
         self.bounds = ((-half_width, half_width),) * 2
 
@@ -211,12 +213,11 @@ class Checkerboard(Density):
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Uniform on (0, 1), off its ends by 1e-6: rounding to float32 then carries no sample out of the support."""
+    """Draw from U(1e-6, 1 - 1e-6): rounding to float32 moves no sample out of the support."""
     return torch.rand(shape, generator=generator, device=generator.device).mul_(1 - 2e-6).add_(1e-6)
 
 
 def _table(values: object, name: str) -> Tensor:
-    """The numbers as a float64 tensor."""
     try:
         table = torch.tensor(values, dtype=torch.float64)
     except (ValueError, TypeError, RuntimeError):
@@ -224,15 +225,3 @@ def _table(values: object, name: str) -> Tensor:
     if not bool(torch.isfinite(table).all()):
         raise UserError(f"{name}={values} must be finite")
     return table
-
-
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise UserError(f"{name}={value} must be above 0")
-
-
-def _at_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise UserError(f"{name}={value} must be at least {least}")

@@ -19,19 +19,15 @@ class Digits(ImageData):
     channels = 1
     num_classes = 10
 
-    def __init__(
-        self,
-        resolution: int = 8,
-        **images: Unpack[ImageOptions],
-    ) -> None:
+    def __init__(self, resolution: int = 8, **images: Unpack[ImageOptions]) -> None:
         super().__init__(**images)
         self.resolution = resolution
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
-        from sklearn.datasets import load_digits  # a second to import, and the other sets do without it
+        from sklearn.datasets import load_digits  # takes a second to import
 
         bunch = load_digits()
         levels = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)
         images, labels = resize(levels[:, None], self.resolution), torch.from_numpy(bunch.target)
-        held = torch.arange(len(images)) % 9 == 0  # as for the classifier that evaluates them
-        return TensorSet(images[~held], labels[~held]), TensorSet(images[held], labels[held])
+        heldout = torch.arange(len(images)) % 9 == 0  # as for the classifier that evaluates them
+        return TensorSet(images[~heldout], labels[~heldout]), TensorSet(images[heldout], labels[heldout])

@@ -1,4 +1,4 @@
-"""Sets of picture files: any folder of pictures, and the base that it shares with CelebA."""
+"""Sets of image files: any folder of images, and the base that it shares with CelebA."""
 
 import math
 from collections.abc import Sequence
@@ -10,22 +10,22 @@ import torch
 from torch import Tensor
 
 from gan_research.data.base import ImageData, ImageOptions
-from gan_research.data.pictures import (
+from gan_research.data.image_files import (
     AsItIs,
     Decoder,
     check_headers,
-    check_pictures,
+    check_images,
     common_shape,
     decode_all,
-    find_pictures,
+    find_images,
     refuse_corrupt,
 )
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
 from gan_research.utils.errors import UserError
 
 
-class PictureOptions(ImageOptions, total=False):
-    """The arguments that every set of picture files takes, with the defaults of `PictureData`."""
+class ImageFileOptions(ImageOptions, total=False):
+    """The arguments that every set of image files takes, with the defaults of `ImageFileData`."""
 
     resident: bool | None
     resident_limit_gib: float
@@ -33,12 +33,12 @@ class PictureOptions(ImageOptions, total=False):
     num_workers: int
 
 
-class PictureData(ImageData):
-    """Base of the sets that are picture files: decoded once into memory where they fit, else whenever they are wanted.
+class ImageFileData(ImageData):
+    """Base of sets of image files: decoded into memory once if they fit, else for each round.
 
-    resident: hold the decoded pictures in memory (None: where they take no more than `resident_limit_gib`).
-    skip_corrupt: leave out pictures that cannot be read, instead of refusing to start.
-    num_workers: processes that decode, where the pictures are not resident.
+    resident: hold the decoded images in memory (None: if they take no more than `resident_limit_gib`).
+    skip_corrupt: leave out images that cannot be read, instead of refusing to start.
+    num_workers: processes that decode, if the images are not resident.
     """
 
     def __init__(
@@ -53,17 +53,15 @@ class PictureData(ImageData):
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
         self.skip_corrupt, self.num_workers = skip_corrupt, num_workers
 
-    def open_pictures(
-        self, root: Path, names: Sequence[str], labels: Tensor | None, held: Tensor, crop: int | None = None
+    def load_files(
+        self, root: Path, names: Sequence[str], labels: Tensor | None, heldout: Tensor, crop: int | None = None
     ) -> tuple[ImageSet, ImageSet | None]:
-        """The pictures `names` below `root`, those of the mask `held` (N,) apart."""
+        """Return the sets of training and held-out images `names` below `root`; `heldout` is a mask (N,)."""
         decoder = Decoder(self.resolution, self.channels, crop)
         paths = [root / name for name in names]
-        resident = self.resident
-        if resident is None:
-            resident = fits(len(names) * math.prod(self.sample_spec.shape), self.resident_limit_gib)
-        images, good = decode_all(paths, decoder) if resident else (None, check_headers(paths))
-        refuse_corrupt(names, good, self.skip_corrupt)
+        resident = self.is_resident(len(names) * math.prod(decoder.shape))
+        images, readable = decode_all(paths, decoder) if resident else (None, check_headers(paths))
+        refuse_corrupt(names, readable, self.skip_corrupt)
 
         def part(mask: Tensor) -> ImageSet:
             classes = None if labels is None else labels[mask]
@@ -71,15 +69,14 @@ class PictureData(ImageData):
                 return TensorSet(images if mask.all() else images[mask], classes)
             return FileSet(root, [names[i] for i in mask.nonzero().flatten().tolist()], decoder, classes)
 
-        heldout = good & held
-        return part(good & ~held), part(heldout) if heldout.any() else None
+        return part(readable & ~heldout), part(readable & heldout) if (readable & heldout).any() else None
 
 
-class ImageFolder(PictureData):
-    """The pictures below `root`, at any depth: the central square, resized to `resolution`.
+class ImageFolder(ImageFileData):
+    """The images below `root`, at any depth: the central square, resized to `resolution`.
 
-    labels: the class of a picture is the first-level folder that it lies in; classes count in sorted order.
-    heldout: the share of pictures that training never sees, evenly spaced over the sorted names.
+    labels: the class of an image is its first-level folder; classes are numbered in sorted order.
+    heldout: the share of images to hold out, evenly spaced over the sorted names.
     """
 
     def __init__(
@@ -89,9 +86,9 @@ class ImageFolder(PictureData):
         channels: Literal[1, 3] = 3,
         labels: bool = False,
         heldout: float = 0.0,
-        **pictures: Unpack[PictureOptions],
+        **files: Unpack[ImageFileOptions],
     ) -> None:
-        super().__init__(**pictures)
+        super().__init__(**files)
         self.root = Path(root).expanduser()
         self.name = self.root.absolute().name
         self.resolution, self.channels = resolution, channels
@@ -99,17 +96,17 @@ class ImageFolder(PictureData):
 
     @cached_property
     def names(self) -> list[str]:
-        """The pictures' paths below `root`, sorted."""
-        return find_pictures(self.root)
+        """The images' paths below `root`, sorted."""
+        return find_images(self.root)
 
     @cached_property
     def classes(self) -> list[str]:
-        """The first-level folders that hold pictures; none without `labels`."""
+        """The first-level folders that contain images; none without `labels`."""
         if not self.labels:
             return []
         if loose := [name for name in self.names if "/" not in name]:
             raise UserError(
-                f"{len(loose)} pictures lie directly in {self.root.absolute()} and have no class ({loose[0]}): "
+                f"{len(loose)} images are directly in {self.root.absolute()} and have no class ({loose[0]}): "
                 "move them into the folder of a class, or set data.labels=false"
             )
         return sorted({name.split("/")[0] for name in self.names})
@@ -123,29 +120,23 @@ class ImageFolder(PictureData):
         if self.labels:
             number = {name: i for i, name in enumerate(self.classes)}
             labels = torch.tensor([number[name.split("/")[0]] for name in self.names])
-        return self.open_pictures(self.root, self.names, labels, held_out(len(self.names), self.heldout_fraction))
+        return self.load_files(self.root, self.names, labels, held_out(len(self.names), self.heldout_fraction))
 
 
 def read_folder(root: Path, skip_corrupt: bool = False, resident_limit_gib: float = 2.0) -> tuple[ImageSet, int]:
-    """Every picture below `root` in the order of the names, as it is; and how many were skipped as they can't be read.
+    """Return the images below `root`, sorted by name, unchanged; and how many were skipped as unreadable.
 
-    They are decoded once into memory where they take no more than `resident_limit_gib`. Raises a UserError where they
-    aren't all of one size and all grey (8 bits, or 1) or all in colour (RGB, or a palette).
+    They are decoded into memory once if they take no more than `resident_limit_gib`. Raises a UserError unless they
+    have one size and are all grey (8 bits, or 1) or all in colour (RGB, or a palette).
     """
-    names = find_pictures(root, remedy="give a folder of pictures")
+    names = find_images(root, remedy="give a folder of images")
     paths = [root / name for name in names]
-    shape = common_shape(paths)
-    decoder = AsItIs(shape or (1, 1, 1))
-    resident = fits(len(names) * math.prod(decoder.shape), resident_limit_gib)
-    images, good = decode_all(paths, decoder) if resident else (None, check_pictures(paths, decoder))
-    refuse_corrupt(names, good, skip_corrupt, way="leave them out by --skip-corrupt")
-    readable = good.nonzero().flatten().tolist()
-    skipped = len(names) - len(readable)
+    decoder = AsItIs(common_shape(paths) or (1, 1, 1))
+    resident = len(names) * math.prod(decoder.shape) <= resident_limit_gib * 2**30
+    images, readable = decode_all(paths, decoder) if resident else (None, check_images(paths, decoder))
+    refuse_corrupt(names, readable, skip_corrupt, way="leave them out by --skip-corrupt")
+    kept = readable.nonzero().flatten().tolist()
+    skipped = len(names) - len(kept)
     if images is not None:
-        return TensorSet(images[good] if skipped else images), skipped
-    return FileSet(root, [names[i] for i in readable], decoder), skipped
-
-
-def fits(size: int, limit_gib: float) -> bool:
-    """Whether `size` bytes are within the limit."""
-    return size <= limit_gib * 2**30
+        return TensorSet(images[readable] if skipped else images), skipped
+    return FileSet(root, [names[i] for i in kept], decoder), skipped

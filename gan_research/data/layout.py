@@ -11,8 +11,7 @@ from gan_research.utils.errors import UserError
 class RoundLayout:
     """The place of one rank in a round of `discriminator_steps` minibatches, each of `accumulation` micro-batches.
 
-    Of each micro-batch a rank holds one block, so that several ranks train on what one would, micro-batch by
-    micro-batch.
+    A rank holds one block of each micro-batch, so that several ranks train on the same micro-batches as one.
     """
 
     discriminator_steps: int = 1
@@ -39,14 +38,11 @@ class RoundLayout:
             )
 
     def block(self, part: int, size: int) -> tuple[int, int, int]:
-        """Return a minibatch's size, and the first row and the end of this rank's block of micro-batch `part`.
-
-        size: samples of a block.
-        """
+        """Return (minibatch size, start, stop) of this rank's block, of `size` samples, in micro-batch `part`."""
         start = (part * self.world_size + self.rank) * size
         return self.parts * size, start, start + size
 
-    def own(self, values: Tensor) -> Tensor:
+    def shard(self, values: Tensor) -> Tensor:
         """Return this rank's blocks of a whole round: (k * batch_size, ...) -> (k * batch_size / world_size, ...)."""
         if self.world_size == 1:
             return values

@@ -1,7 +1,4 @@
-"""The order of the real pictures: an infinite stream of indices that is a function of (seed, position) only.
-
-It knows nothing of ranks, workers or resuming: whoever asks for the same positions gets the same pictures.
-"""
+"""The order of real images: indices by (seed, position), for any ranks, workers or resuming."""
 
 import torch
 from torch import Tensor
@@ -10,33 +7,29 @@ from gan_research.utils.rng import generator_for
 
 
 class Order:
-    """An endless shuffle of `size` samples: pass p over the set is the permutation of `stream(seed, "shuffle", p)`.
+    """An endless shuffle of `size` samples: epoch p is the permutation drawn from (seed, "shuffle", p).
 
-    The permutations of the current and the last pass are kept, on `device`.
+    The permutations of the current and the last epoch are kept, on `device`.
     """
 
     def __init__(self, size: int, seed: int, device: torch.device | str = "cpu") -> None:
         if size < 1:
             raise ValueError(f"an order needs at least one sample, not {size}")
         self.size, self.seed, self.device = size, seed, torch.device(device)
-        self._passes: dict[int, Tensor] = {}
+        self._epochs: dict[int, Tensor] = {}
 
-    def permutation(self, number: int) -> Tensor:
-        """The permutation of pass `number`: int64 (size,)."""
-        if number not in self._passes:
-            shuffled = torch.randperm(self.size, generator=generator_for(self.seed, "shuffle", number))
-            kept = {p: v for p, v in self._passes.items() if p == number - 1}
-            self._passes = {**kept, number: shuffled.to(self.device)}
-        return self._passes[number]
+    def permutation(self, epoch: int) -> Tensor:
+        """Return the permutation of an epoch: int64 (size,)."""
+        if epoch not in self._epochs:
+            shuffled = torch.randperm(self.size, generator=generator_for(self.seed, "shuffle", epoch))
+            kept = {p: v for p, v in self._epochs.items() if p == epoch - 1}
+            self._epochs = {**kept, epoch: shuffled.to(self.device)}
+        return self._epochs[epoch]
 
     def indices(self, start: int, stop: int) -> Tensor:
-        """The samples at the positions [start, stop): int64 (stop - start,), a view where one pass holds them."""
-        number, at = divmod(start, self.size)
-        end = at + stop - start
-        if end <= self.size:
-            return self.permutation(number)[at:end]
+        """Return the indices at positions [start, stop): int64 (stop - start,), a view within one epoch."""
         parts = []
-        while end > 0:
-            parts.append(self.permutation(number)[at : min(end, self.size)])
-            number, at, end = number + 1, 0, end - self.size
-        return torch.cat(parts)
+        for epoch in range(start // self.size, max(stop - 1, start) // self.size + 1):
+            first = epoch * self.size
+            parts.append(self.permutation(epoch)[max(start - first, 0) : stop - first])
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

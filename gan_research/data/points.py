@@ -1,4 +1,4 @@
-"""Points of a known density, in place of pictures: drawn afresh, on the training device, for as long as it takes."""
+"""Points of a known density, in place of images: fresh ones for each round, drawn on the training device."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from gan_research.data.base import Data
 from gan_research.data.densities import Density
 from gan_research.data.loading import Batch, ImageRounds, Rounds
 from gan_research.data.sets import Read, SampleSet
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, require
 from gan_research.utils.rng import generator_for
 
 
@@ -39,33 +39,32 @@ class PointSet(SampleSet):
         return self.points[torch.as_tensor(indices)], None
 
     def content_hash(self) -> str:
-        """Of the density and the draw; not of the values, whose last bits may differ between machines."""
+        """Return a hash of the density and the draw: the last bits of values may differ between machines."""
         draw = [describe(self.density), self.part, len(self), *([self.seed] if self.seed else [])]
-        content = json.dumps(draw, sort_keys=True)
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(json.dumps(draw, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 class PointRounds(Rounds):
-    """Round r is one draw from `stream(seed, "points", r)`, on the device."""
+    """Fresh points in each round r, drawn on the device from (seed, "points", r)."""
 
-    def __init__(self, density: Density, **share: Any) -> None:
-        super().__init__(**share)
+    def __init__(self, density: Density, *args: Any) -> None:
+        super().__init__(*args)
         self.density = density
 
-    def play(self, start: int) -> Iterator[Batch]:
+    def iterate(self, start: int) -> Iterator[Batch]:
         size = self.layout.discriminator_steps * self.batch_size
         for round in count(start):
             points = self.density.sample(size, generator_for(self.seed, "points", round, self.device))
-            yield Batch(self.layout.own(points), None, round)
+            yield Batch(self.layout.shard(points), None, round)
 
 
 class FixedPointRounds(ImageRounds):
-    """Rounds of `train_size` points, drawn from `stream(seed, "training points")`, in the endless order of pictures."""
+    """Rounds of `train_size` points drawn from (seed, "training points"), in an endless random order."""
 
-    def __init__(self, density: Density, train_size: int, **share: Any) -> None:
-        super().__init__(PointSet(density, train_size, "training", share["seed"]), **share)
+    def __init__(self, density: Density, train_size: int, seed: int, *args: Any) -> None:
+        super().__init__(PointSet(density, train_size, "training", seed), seed, *args)
 
-    def play(self, start: int) -> Iterator[Batch]:
+    def iterate(self, start: int) -> Iterator[Batch]:
         points = self.images.take(len(self.images)).to(self.device)
         for round, indices in enumerate(self.indices(start, self.device), start):
             yield Batch(points.index_select(0, indices), None, round)
@@ -74,10 +73,10 @@ class FixedPointRounds(ImageRounds):
 class Points(Data):
     """Fresh samples of `density`, each seen once: float32 (N, dim), unscaled, without labels.
 
-    Round r is a function of (seed, r), whatever the number of ranks. `train` and `heldout` are two fixed draws of
+    Round r is a function of (seed, r), for any number of ranks. `train` and `heldout` are two fixed draws of
     `reference` points each, for evaluation and the log.
 
-    train_size: train on so many points, drawn once from the seed, in place of fresh ones.
+    train_size: the number of points, drawn once from the seed, to train on instead of fresh ones.
     """
 
     resolution = None
@@ -95,14 +94,13 @@ class Points(Data):
         super().__init__(batch_size, seed)
         if train_size is not None and train_size < batch_size:
             raise UserError(f"data.train_size={train_size} is less than batch_size={batch_size}: raise it")
-        if reference < 2:
-            raise UserError(f"data.reference={reference} must be at least 2")
+        require(2, **{"data.reference": reference})
         self.density, self.reference, self.train_size = density, reference, train_size
         self.name, self.channels = density.name, density.dim
 
     @classmethod
     def suited_metrics(cls, node: dict[str, Any]) -> str:
-        """That of the density's class."""
+        """Return the choice that suits the density's class."""
         target = (node.get("density") or {}).get("_target_")
         try:
             return resolve_name(str(target)).metrics
@@ -112,10 +110,10 @@ class Points(Data):
     def load(self, download: bool) -> tuple[PointSet, PointSet]:
         return PointSet(self.density, self.reference, "train"), PointSet(self.density, self.reference, "held-out")
 
-    def make_rounds(self, **share: Any) -> Rounds:
+    def make_rounds(self, *args: Any) -> Rounds:
         if self.train_size is None:
-            return PointRounds(self.density, **share)
-        return FixedPointRounds(self.density, self.train_size, **share)
+            return PointRounds(self.density, *args)
+        return FixedPointRounds(self.density, self.train_size, *args)
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "density": describe(self.density)}

@@ -1,9 +1,9 @@
-"""Sets of real samples; of pictures, whole in memory (`TensorSet`) or decoded from files when wanted (`FileSet`)."""
+"""Sets of real samples: images in memory (`TensorSet`), or decoded from files on access (`FileSet`)."""
 
 import hashlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_research.data.pictures import PictureDecoder
-from gan_research.utils.errors import UserError
+from gan_research.data.image_files import ImageDecoder
+from gan_research.utils.errors import UserError, one_line
 
 Read = tuple[Tensor, Tensor | None]
 
@@ -30,32 +30,49 @@ class SampleSet(ABC):
 
     @abstractmethod
     def read(self, start: int, stop: int) -> Read:
-        """The samples [start, stop), on the CPU: (n, *sample_shape), and their labels (n,) or None."""
+        """Return the samples [start, stop), on the CPU: (n, *sample_shape), and their labels (n,) or None."""
 
     @abstractmethod
     def gather(self, indices: Sequence[int]) -> Read:
-        """The samples at `indices`, and their labels, as `read` gives them."""
+        """Return the samples at `indices` and their labels, as `read` does."""
 
     @abstractmethod
     def content_hash(self) -> str:
-        """A name for what the set holds: statistics are kept under it, never under the set's name."""
+        """Return a hash of the content, under which statistics are cached; the set's name is not used."""
 
     def batches(self, batch_size: int) -> Iterator[Read]:
-        """Every sample once, in the set's order, `batch_size` at a time; the last batch may be smaller."""
+        """Yield every sample once, in the set's order; the last batch may be smaller."""
         for start in range(0, len(self), batch_size):
             yield self.read(start, min(start + batch_size, len(self)))
 
     def take(self, n: int) -> Tensor:
-        """The first n samples (or all, where there are fewer): (n, *sample_shape)."""
+        """Return the first n samples, or all if there are fewer: (n, *sample_shape)."""
         return self.read(0, min(n, len(self)))[0]
 
 
 class ImageSet(SampleSet):
-    """Real pictures: uint8 (C, H, W) each."""
+    """Real images: uint8 (C, H, W) each."""
+
+    def content_hash(self) -> str:
+        return self._content_hash
+
+    @cached_property
+    def _content_hash(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for part in self._content():
+            digest.update(part)
+        if self.labels is not None:
+            digest.update(b"labels")
+            digest.update(_bytes(self.labels))
+        return digest.hexdigest()
+
+    @abstractmethod
+    def _content(self) -> Iterable[bytes | memoryview]:
+        """Return the content to hash, without labels."""
 
 
 class TensorSet(ImageSet):
-    """Pictures held in memory; with `on_device` training keeps a copy on its device and indexes there."""
+    """Images in memory; if `on_device`, training keeps a copy on its device and indexes there."""
 
     def __init__(self, images: Tensor, labels: Tensor | None = None, on_device: bool = True) -> None:
         if images.dtype != torch.uint8 or images.dim() != 4:
@@ -75,33 +92,27 @@ class TensorSet(ImageSet):
         return self.images[start:stop], None if self.labels is None else self.labels[start:stop]
 
     def gather(self, indices: Sequence[int]) -> Read:
-        places = torch.as_tensor(indices)
-        return self.images[places], None if self.labels is None else self.labels[places]
+        rows = torch.as_tensor(indices)
+        return self.images[rows], None if self.labels is None else self.labels[rows]
 
     def on(self, device: torch.device) -> Read:
-        """Images and labels on `device`, copied there once."""
+        """Return images and labels on `device`, copied there once."""
         if device not in self._copies:
             labels = None if self.labels is None else self.labels.to(device)
             self._copies[device] = (self.images.to(device), labels)
         return self._copies[device]
 
-    def content_hash(self) -> str:
-        return self._content_hash
-
-    @cached_property
-    def _content_hash(self) -> str:
-        digest = hashlib.blake2b(f"{tuple(self.images.shape)}".encode(), digest_size=16)
-        digest.update(_bytes(self.images))
-        if self.labels is not None:
-            digest.update(b"labels")
-            digest.update(_bytes(self.labels))
-        return digest.hexdigest()
+    def _content(self) -> Iterable[bytes | memoryview]:
+        return f"{tuple(self.images.shape)}".encode(), _bytes(self.images)
 
 
 class FileSet(ImageSet):
-    """Picture files below `root`, decoded each time they are wanted."""
+    """Image files below `root`, decoded on each access.
 
-    def __init__(self, root: Path, names: Sequence[str], decoder: PictureDecoder, labels: Tensor | None = None) -> None:
+    Its content hash is of the files' bytes in order, the decoder, and labels; names don't matter.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], decoder: ImageDecoder, labels: Tensor | None = None) -> None:
         self.root, self.names, self.decoder = root, list(names), decoder
         self.labels = None if labels is None else labels.long()
         self.sample_shape = decoder.shape
@@ -110,41 +121,29 @@ class FileSet(ImageSet):
         return len(self.names)
 
     def decode(self, number: int) -> np.ndarray:
-        """Picture `number`: uint8 (C, H, W). `UserError` with the file's name where it cannot be read."""
+        """Decode one image: uint8 (C, H, W). Raises a UserError with the file's name if it can't be read."""
         path = self.root / self.names[number]
         try:
             return self.decoder(path)
-        except Exception as error:  # a damaged file can raise anything from within a decoder
-            reason = " ".join(str(error).split())
-            raise UserError(f"the picture {path} cannot be read ({reason}): remove or repair it") from None
+        except Exception as error:  # a decoder can raise anything for a damaged file
+            raise UserError(f"the image {path} cannot be read ({one_line(error)}): remove or repair it") from None
 
     def gather(self, indices: Sequence[int]) -> Read:
-        """The pictures at `indices`, one after the other in this process."""
-        images = torch.from_numpy(np.stack([self.decode(i) for i in indices]))
-        return images, None if self.labels is None else self.labels[torch.as_tensor(indices)]
+        """Decode the images at `indices`, one after the other in this process."""
+        return self._stack(map(self.decode, indices), torch.as_tensor(indices))
 
     def read(self, start: int, stop: int) -> Read:
-        if start >= stop:
-            none = torch.empty(0, *self.sample_shape, dtype=torch.uint8)
-            return none, None if self.labels is None else self.labels[:0]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            images = torch.from_numpy(np.stack(list(pool.map(self.decode, range(start, stop)))))
-        return images, None if self.labels is None else self.labels[start:stop]
+            return self._stack(pool.map(self.decode, range(start, stop)), slice(start, stop))
 
-    def content_hash(self) -> str:
-        """Over the bytes of the files in their order, how they are decoded, and labels; names don't matter."""
-        return self._content_hash
+    def _stack(self, images: Iterable[np.ndarray], rows: Tensor | slice) -> Read:
+        stacked = np.array(list(images), np.uint8).reshape(-1, *self.sample_shape)  # there may be none
+        return torch.from_numpy(stacked), None if self.labels is None else self.labels[rows]
 
-    @cached_property
-    def _content_hash(self) -> str:
-        digest = hashlib.blake2b(f"{self.decoder}".encode(), digest_size=16)
+    def _content(self) -> Iterable[bytes | memoryview]:
+        yield f"{self.decoder}".encode()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for file in pool.map(self._file_hash, self.names):
-                digest.update(file)
-        if self.labels is not None:
-            digest.update(b"labels")
-            digest.update(_bytes(self.labels))
-        return digest.hexdigest()
+            yield from pool.map(self._file_hash, self.names)
 
     def _file_hash(self, name: str) -> bytes:
         with (self.root / name).open("rb") as file:
@@ -156,20 +155,20 @@ def _bytes(values: Tensor) -> memoryview:
 
 
 def resize(images: Tensor, resolution: int) -> Tensor:
-    """uint8 (N, C, H, W) -> uint8 (N, C, resolution, resolution): antialiased bilinear, rounded."""
-    if tuple(images.shape[2:]) == (resolution, resolution):
-        return images
+    """Resize uint8 (N, C, H, W) to (N, C, resolution, resolution): antialiased bilinear, rounded."""
     size = (resolution, resolution)
+    if tuple(images.shape[2:]) == size:
+        return images
     chunks = (F.interpolate(chunk.float(), size, mode="bilinear", antialias=True) for chunk in images.split(1024))
     return torch.cat([chunk.round_().clamp_(0, 255).to(torch.uint8) for chunk in chunks])
 
 
 def held_out(count: int, fraction: float) -> Tensor:
-    """A mask (count,) of the pictures to hold out: `fraction` of them, evenly spaced (every n-th at 1/n)."""
+    """Return a mask (count,) of the images to hold out: `fraction` of them, evenly spaced (every n-th at 1/n)."""
     if not 0 <= fraction < 1:
         raise UserError(f"data.heldout={fraction} is no fraction: give one from 0 (hold nothing out) to below 1")
     steps = torch.floor(torch.arange(count + 1, dtype=torch.float64) * fraction)
     mask = steps[1:] > steps[:-1]
     if fraction > 0 and not mask.any():
-        raise UserError(f"data.heldout={fraction} of {count} pictures holds none out: raise it, or set it to 0")
+        raise UserError(f"data.heldout={fraction} of {count} images holds none out: raise it, or set it to 0")
     return mask

@@ -1,10 +1,11 @@
-"""The usual benchmark sets, in the files and splits of torchvision."""
+"""Benchmark sets, in the files and splits of torchvision."""
 
 import pickle
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ClassVar, TypeVar, Unpack
 
 import numpy as np
@@ -13,48 +14,43 @@ from torch import Tensor
 from torchvision import datasets
 
 from gan_research.data.base import ImageData, ImageOptions
-from gan_research.data.folder import PictureData, PictureOptions, fits
+from gan_research.data.folder import ImageFileData, ImageFileOptions
 from gan_research.data.sets import ImageSet, TensorSet, resize
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line, require
 from gan_research.utils.rng import generator_for
 
 T = TypeVar("T")
-# what torchvision raises for files that are missing, incomplete, damaged, or not to be had
+# what torchvision raises for files that are missing, incomplete, damaged or not available
 PROBLEMS = (RuntimeError, OSError, EOFError, ImportError, ValueError, AssertionError, KeyError, pickle.UnpicklingError)
 
 
-def open_files(name: str, place: Path, download: bool, allowed: bool, build: Callable[[bool], T]) -> T:
-    """`build(download)`: a torchvision set out of the files in `place`.
+def open_files(name: str, folder: Path, download: bool, allowed: bool, source: Callable[..., T], **options: Any) -> T:
+    """Return `source(**options)`, a torchvision set of the files in `folder`.
 
-    `UserError` where they are missing and fetching fails, or is not asked for (`allowed`: data.download is on).
+    Raises a UserError if they are missing, and downloading fails or is switched off (`allowed`: data.download).
     """
     try:
-        return build(False)
+        return source(download=False, **options)
     except PROBLEMS as error:
-        found = _one_line(error)
+        reason = shorten(one_line(error), 200)
     if not (download and allowed):
         remedy = "put its files there or set data.root to where they are"
         if not allowed:
             remedy = f"set data.download=true, or {remedy}"
-        raise UserError(f"{name} is not in {place.absolute()} ({found}): {remedy}")
+        raise UserError(f"{name} is not in {folder.absolute()} ({reason}): {remedy}")
     try:
         with _network_timeout(10):
-            return build(True)
+            return source(download=True, **options)
     except PROBLEMS as error:
         raise UserError(
-            f"{name} is not in {place.absolute()} and downloading it failed ({_one_line(error)}): "
+            f"{name} is not in {folder.absolute()} and downloading it failed ({shorten(one_line(error), 200)}): "
             "check the network, put its files there, or set data.root to where they are"
         ) from None
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:200] + "..."
-
-
 @contextmanager
 def _network_timeout(seconds: float) -> Iterator[None]:
-    """No connection made inside waits longer than this for an answer."""
+    """Limit how long connections made inside wait for an answer."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -64,7 +60,7 @@ def _network_timeout(seconds: float) -> Iterator[None]:
 
 
 class VisionOptions(ImageOptions, total=False):
-    """The arguments that every set of torchvision's takes, with the defaults of `VisionData`."""
+    """The arguments that every set of torchvision takes, with the defaults of `VisionData`."""
 
     root: str
     download: bool
@@ -72,14 +68,16 @@ class VisionOptions(ImageOptions, total=False):
 
 
 class VisionData(ImageData):
-    """Base of the sets that torchvision reads as a whole. A subclass says where they lie and how they are built.
+    """Base of the sets that torchvision's `source` reads as a whole, from `folder` in `root`.
 
-    root: the folder that holds torchvision's. download: whether missing files may be fetched.
-    resolution: to which images are resized; None: that of the files, `stored_resolution`.
+    root: torchvision's root. download: whether missing files may be downloaded.
+    resolution: of the resized images (None: that of the files, `stored_resolution`).
     """
 
     source: ClassVar[Any]
-    place: ClassVar[str]
+    folder: ClassVar[str]
+    splits: ClassVar[tuple[dict[str, Any], dict[str, Any]]] = {"train": True}, {"train": False}
+    """The arguments of `source` for the training and the held-out set."""
     stored_resolution: ClassVar[int]
 
     def __init__(
@@ -89,29 +87,19 @@ class VisionData(ImageData):
         self.root, self.download = Path(root).expanduser(), download
         self.resolution = resolution or self.stored_resolution
 
-    def split(self, heldout: bool) -> dict[str, Any]:
-        """The arguments with which `source` opens the training or the held-out split."""
-        return {"train": not heldout}
-
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
         return self._part(False, download), self._part(True, download)
 
     def _part(self, heldout: bool, download: bool) -> TensorSet:
-        def build(fetch: bool) -> Any:
-            return self.source(str(self.root), download=fetch, **self.split(heldout))
-
-        opened = open_files(self.name, self.root / self.place, download, self.download, build)
-        images = resize(channels_first(opened.data), self.resolution)
-        labels = torch.as_tensor(opened.targets) if self.num_classes else None
-        return TensorSet(images, labels, on_device=not heldout and self.on_device(images))
-
-    def on_device(self, images: Tensor) -> bool:
-        """Whether the training device keeps a copy of the training pictures."""
-        return True
+        options = {"root": str(self.root), **self.splits[heldout]}
+        stored = open_files(self.name, self.root / self.folder, download, self.download, self.source, **options)
+        images = resize(channels_first(stored.data), self.resolution)
+        labels = torch.as_tensor(stored.targets) if self.num_classes else None
+        return TensorSet(images, labels, on_device=not heldout and self.is_resident(images.numel()))
 
 
 def channels_first(data: Tensor | np.ndarray) -> Tensor:
-    """uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W) -> contiguous (N, C, H, W)."""
+    """Return uint8 (N, H, W), (N, H, W, 3) or (N, 3, H, W) as contiguous (N, C, H, W)."""
     images = torch.as_tensor(data)
     if images.dim() == 3:
         images = images[:, None]
@@ -123,12 +111,12 @@ def channels_first(data: Tensor | np.ndarray) -> Tensor:
 class MNIST(VisionData):
     """60 000 handwritten digits of 28x28 pixels (LeCun et al. 1998); 10 000 test digits are held out.
 
-    train_size: train on so many of the 60 000, the first ones (None: on all); 50 000 in Goodfellow et al. 2014.
+    train_size: train on the first so many of the 60 000 (None: all); 50 000 in Goodfellow et al. 2014.
     """
 
     name, channels, num_classes, stored_resolution = "mnist", 1, 10, 28
     metrics = "mnist"
-    source, place = datasets.MNIST, "MNIST/raw"
+    source, folder = datasets.MNIST, "MNIST/raw"
 
     def __init__(self, train_size: int | None = None, **files: Unpack[VisionOptions]) -> None:
         super().__init__(**files)
@@ -144,34 +132,29 @@ class MNIST(VisionData):
 
 
 class FashionMNIST(MNIST):
-    """60 000 articles of clothing of 28x28 pixels (Xiao et al. 2017); 10 000 test pictures are held out."""
+    """60 000 articles of clothing of 28x28 pixels (Xiao et al. 2017); 10 000 test images are held out."""
 
     name = "fashion_mnist"
     metrics = "inception"  # the classifier knows digits only
-    source, place = datasets.FashionMNIST, "FashionMNIST/raw"
+    source, folder = datasets.FashionMNIST, "FashionMNIST/raw"
 
 
 class StackedMNIST(MNIST):
-    """`size` pictures in 1000 classes: each three MNIST digits a, b, c drawn at random, as red, green and blue.
+    """Images in 1000 classes: three random MNIST digits a, b, c as red, green and blue.
 
-    The class is 100 a + 10 b + c (Metz et al. 2017; the default `size` is PacGAN's, Lin et al. 2018). Training digits
-    are stacked for training (PacGAN's code stacks test digits too), and test digits for `heldout_size` pictures that
-    are held out. `stacking_seed` draws the digits, so that runs of any `seed` share the set.
+    The class is 100 a + 10 b + c (Metz et al. 2017). `size` images are made of training digits (the default is
+    PacGAN's, Lin et al. 2018, whose code stacks test digits too), and `heldout_size` of test digits. The digits are
+    drawn from `stacking_seed`, so that runs of any `seed` share the set.
     """
 
     name, channels, num_classes = "stacked_mnist", 3, 1000
     metrics = "stacked_mnist"
 
     def __init__(
-        self,
-        size: int = 128_000,
-        heldout_size: int = 26_000,
-        stacking_seed: int = 0,
-        **files: Unpack[VisionOptions],
+        self, size: int = 128_000, heldout_size: int = 26_000, stacking_seed: int = 0, **files: Unpack[VisionOptions]
     ) -> None:
         super().__init__(**files)
-        if size < 1 or heldout_size < 1:
-            raise UserError(f"data.size={size} and data.heldout_size={heldout_size} must be at least 1")
+        require(1, **{"data.size": size, "data.heldout_size": heldout_size})
         self.sizes, self.stacking_seed = {False: size, True: heldout_size}, stacking_seed
 
     def _part(self, heldout: bool, download: bool) -> TensorSet:
@@ -188,26 +171,27 @@ class CIFAR10(VisionData):
 
     name, channels, num_classes, stored_resolution = "cifar10", 3, 10, 32
     flips = True
-    source, place = datasets.CIFAR10, datasets.CIFAR10.base_folder
+    source, folder = datasets.CIFAR10, datasets.CIFAR10.base_folder
 
 
 class CIFAR100(CIFAR10):
     """50 000 photos of 32x32 pixels in 100 classes (Krizhevsky 2009); 10 000 test photos are held out."""
 
     name, num_classes = "cifar100", 100
-    source, place = datasets.CIFAR100, datasets.CIFAR100.base_folder
+    source, folder = datasets.CIFAR100, datasets.CIFAR100.base_folder
 
 
 class STL10(VisionData):
-    """105 000 photos of 96x96 pixels, the train and unlabeled splits, so without labels (Coates et al. 2011).
+    """105 000 photos of 96x96 pixels without labels (Coates et al. 2011).
 
-    The 8 000 test photos are held out. resident: keep a copy on the training device (None: where it takes no more
-    than `resident_limit_gib`); without one the set stays in the host's memory.
+    They are the train and unlabeled splits; the 8 000 test photos are held out. resident: keep a copy on the training
+    device (None: if it takes no more than `resident_limit_gib`), not only in the host's memory.
     """
 
     name, channels, num_classes, stored_resolution = "stl10", 3, 0, 96
     flips = True
-    source, place = datasets.STL10, datasets.STL10.base_folder
+    source, folder = datasets.STL10, datasets.STL10.base_folder
+    splits = {"split": "train+unlabeled"}, {"split": "test"}
 
     def __init__(
         self, resident: bool | None = None, resident_limit_gib: float = 2.0, **files: Unpack[VisionOptions]
@@ -215,17 +199,12 @@ class STL10(VisionData):
         super().__init__(**files)
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
 
-    def split(self, heldout: bool) -> dict[str, Any]:
-        return {"split": "test" if heldout else "train+unlabeled"}
-
-    def on_device(self, images: Tensor) -> bool:
-        return self.resident if self.resident is not None else fits(images.numel(), self.resident_limit_gib)
 
 
-class CelebA(PictureData):
-    """162 770 faces (Liu et al. 2015): the central 148 pixels of the aligned pictures, resized; no labels.
+class CelebA(ImageFileData):
+    """162 770 faces (Liu et al. 2015): the central 148 pixels of the aligned images, resized; no labels.
 
-    The official validation split is held out. The arguments are those of torchvision's set and of `PictureData`.
+    The official validation split is held out. Takes the arguments of torchvision's set and of `ImageFileData`.
     """
 
     name, channels, num_classes = "celeba", 3, 0
@@ -233,20 +212,18 @@ class CelebA(PictureData):
     crop = 148
 
     def __init__(
-        self, root: str = "data", download: bool = True, resolution: int = 64, **pictures: Unpack[PictureOptions]
+        self, root: str = "data", download: bool = True, resolution: int = 64, **files: Unpack[ImageFileOptions]
     ) -> None:
-        super().__init__(**pictures)
+        super().__init__(**files)
         self.root, self.download, self.resolution = Path(root).expanduser(), download, resolution
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
         folder = self.root / datasets.CelebA.base_folder
 
         def names(split: str) -> list[str]:
-            def build(fetch: bool) -> Any:
-                return datasets.CelebA(str(self.root), split=split, target_type=[], download=fetch)
-
-            return open_files(self.name, folder, download, self.download, build).filename
+            options = {"root": str(self.root), "split": split, "target_type": []}
+            return open_files(self.name, folder, download, self.download, datasets.CelebA, **options).filename
 
         train, valid = names("train"), names("valid")
-        held = torch.arange(len(train) + len(valid)) >= len(train)
-        return self.open_pictures(folder / "img_align_celeba", train + valid, None, held, self.crop)
+        heldout = torch.arange(len(train) + len(valid)) >= len(train)
+        return self.load_files(folder / "img_align_celeba", train + valid, None, heldout, self.crop)

@@ -1,4 +1,4 @@
-"""Generators and discriminators of any resolution and channel count, their heads, and the layers they share."""
+"""Generators and discriminators of any resolution and channel count, their heads and layers."""
 
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings
 from gan_research.networks.cnn import CNNDiscriminator, CNNGenerator
@@ -10,22 +10,7 @@ from gan_research.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from gan_research.utils.sample_spec import SampleSpec
 
 __all__ = [
-    "CNNDiscriminator",
-    "CNNGenerator",
-    "DCGANDiscriminator",
-    "DCGANGenerator",
-    "Discriminator",
-    "Generator",
-    "Head",
-    "LinearHead",
-    "MLPDiscriminator",
-    "MLPGenerator",
-    "ProjectionHead",
-    "ResNetDiscriminator",
-    "ResNetGenerator",
-    "SampleSpec",
-    "TFDCGANDiscriminator",
-    "TFDCGANGenerator",
-    "base_and_doublings",
-    "make_head",
-]
+    "CNNDiscriminator", "CNNGenerator", "DCGANDiscriminator", "DCGANGenerator", "Discriminator", "Generator", "Head",
+    "LinearHead", "MLPDiscriminator", "MLPGenerator", "ProjectionHead", "ResNetDiscriminator", "ResNetGenerator",
+    "SampleSpec", "TFDCGANDiscriminator", "TFDCGANGenerator", "base_and_doublings", "make_head",
+]  # fmt: skip

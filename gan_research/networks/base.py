@@ -1,4 +1,4 @@
-"""What every generator and discriminator is: its contract, its recorded arguments, and checks of what it is asked."""
+"""The base classes of generators and discriminators, and checks of their arguments."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ BASES = (4, 6, 7)
 class DOutput(NamedTuple):
     """The output of a discriminator for images (N, C, H, W), or points (N, dim).
 
-    logits: (N,), or (N/m,) of packs of m. features: (N, F), what the head saw. extras: the head's other outputs by
+    logits: (N,), or (N/m,) for packs of m. features: (N, F), the head's input. extras: the head's other outputs by
     name, each (N, ...), such as "class_logits".
     """
 
@@ -27,10 +27,9 @@ class DOutput(NamedTuple):
 
 
 class Network(Rebuildable, nn.Module, ABC):
-    """A network that knows the arguments it was built with, and whether it wants labels.
+    """A network with its recorded constructor arguments and a check of labels.
 
-    (torch can deep-copy spectrally normalised layers, but not pickle them: such a network travels between processes as
-    `describe(network)` and its `state_dict()`.)
+    (torch can't pickle spectrally normalised layers: send `describe(network)` and its `state_dict()` to processes.)
     """
 
     def __init__(self, samples: SampleSpec) -> None:
@@ -38,20 +37,20 @@ class Network(Rebuildable, nn.Module, ABC):
         self.samples, self.resolution, self.num_classes = samples, samples.resolution, samples.num_classes
 
     def check_labels(self, labels: Tensor | None) -> None:
-        """Raise a UserError where labels are missing or not wanted. Looks at no value, so it costs no sync."""
+        """Raise a UserError if labels are missing or unexpected. It reads no value, so it needs no sync."""
         if (labels is not None) == (self.num_classes > 0):
             return
         name = type(self).__name__
         if labels is None:
-            wanted = "pass int64 labels of shape (N,), or build it with num_classes=0"
-            raise UserError(f"{name} is conditional (num_classes={self.num_classes}) and got no labels: {wanted}")
+            remedy = "pass int64 labels of shape (N,), or build it with num_classes=0"
+            raise UserError(f"{name} is conditional (num_classes={self.num_classes}) and got no labels: {remedy}")
         raise UserError(f"{name} is unconditional and got labels: pass none, or build it with num_classes >= 1")
 
 
 class Generator(Network):
-    """Latents (N, latent_dim) to images or points (N, *samples.shape); labels (N,) int64 if it is conditional.
+    """Base of generators: latents (N, latent_dim) to images or points (N, *samples.shape) in `samples.value_range`.
 
-    Values lie inside `samples.value_range`. A subclass implements `generate`.
+    A conditional one takes labels (N,) int64. A subclass implements `generate`.
     """
 
     def __init__(self, latent_dim: int, samples: SampleSpec) -> None:
@@ -70,19 +69,19 @@ class Generator(Network):
         return images
 
     def prepare(self, mean: Callable[[], Tensor]) -> None:
-        """Before the game begins: what follows from the data. `mean()` is their mean sample, of `samples.shape`."""
+        """Initialize from the data before training. `mean()` returns their mean sample, of `samples.shape`."""
 
     @abstractmethod
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Images or points (N, *samples.shape); labels are there exactly if num_classes > 0."""
+        """Generate images or points (N, *samples.shape); `labels` is None exactly if num_classes is 0."""
 
 
 class Discriminator(Network):
-    """Images or points (N, *samples.shape) to `DOutput`; labels (N,) int64 if it is conditional.
+    """Base of discriminators and critics: images or points (N, *samples.shape) to `DOutput`.
 
-    With `packing` = m, m samples in a row are judged together, one logit for them all: (N / m,). They are laid on top
-    of each other as channels (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
-    `packed_channels`, and sets `head`; a critic is one too.
+    A conditional one takes labels (N,) int64. With `packing` = m, m consecutive samples are concatenated as channels
+    and get one logit: (N / m,) (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
+    `packed_channels`, and sets `head`.
     """
 
     head: Head
@@ -91,7 +90,7 @@ class Discriminator(Network):
         super().__init__(samples)
         require(1, packing=packing)
         if packing > 1 and samples.num_classes:
-            raise UserError(f"packing={packing} samples judged together can't have a class each: set conditional=false")
+            raise UserError(f"packing={packing} samples with one logit can't have a class each: set conditional=false")
         self.packing = packing
         self.packed_channels = packing * samples.channels
 
@@ -112,7 +111,7 @@ class Discriminator(Network):
         return DOutput(logits, features, extras)
 
     def pack(self, images: Tensor) -> Tensor:
-        """(N, channels, ...) -> (N / packing, packed_channels, ...). UserError where packs don't come out even."""
+        """Pack (N, channels, ...) to (N / packing, packed_channels, ...); UserError if N isn't divisible."""
         if self.packing == 1:
             return images
         if len(images) % self.packing:
@@ -124,34 +123,34 @@ class Discriminator(Network):
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
-        """What the head sees of (packed) samples: (N, F), with F = head.num_features."""
+        """Return the features (N, F) of (packed) samples, with F = head.num_features."""
 
 
 def base_and_doublings(resolution: int | None, base: int | None = None) -> tuple[int, int]:
-    """(b, n) with resolution = b * 2^n and n >= 1, b in {4, 6, 7}, or the given one; UserError if there is none."""
-    resolution = require_pictures(resolution)
+    """Return (b, n): resolution = b * 2^n, n >= 1, b in {4, 6, 7} or `base`. UserError if there is none."""
+    resolution = require_resolution(resolution)
     bases = BASES if base is None else (base,)
     require(1, base=bases[0])
     for base in bases:
         quotient, remainder = divmod(resolution, base)
         if remainder == 0 and quotient >= 2 and quotient & (quotient - 1) == 0:
             return base, quotient.bit_length() - 1
-    makeable = [base * 2**n for base in bases for n in range(1, max(resolution, 2 * bases[0]).bit_length())]
-    near = [max((r for r in makeable if r < resolution), default=None), min(r for r in makeable if r > resolution)]
-    nearest = " or ".join(str(r) for r in near if r is not None)
-    wanted = "4, 6 or 7" if len(bases) > 1 else str(bases[0])
-    raise UserError(f"resolution {resolution} is not {wanted} doubled at least once: take {nearest}, or an MLP")
+    valid = [base * 2**n for base in bases for n in range(1, max(resolution, 2 * bases[0]).bit_length())]
+    nearest = [*sorted(r for r in valid if r < resolution)[-1:], min(r for r in valid if r > resolution)]
+    names = "4, 6 or 7" if len(bases) > 1 else str(bases[0])
+    advice = f"take {' or '.join(map(str, nearest))}, or an MLP"
+    raise UserError(f"resolution {resolution} is not {names} doubled at least once: {advice}")
 
 
-def require_pictures(resolution: int | None) -> int:
-    """The resolution; UserError where there is none, as samples are points."""
+def require_resolution(resolution: int | None) -> int:
+    """Return the resolution; UserError if it is None, as samples are points."""
     if resolution is None:
-        raise UserError("convolutions want pictures, and these data are points: take generator=mlp discriminator=mlp")
+        raise UserError("convolutions need images, and these data are points: take generator=mlp discriminator=mlp")
     return resolution
 
 
 def doubling_widths(width: int, max_width: int, count: int) -> list[int]:
-    """`count` channel numbers from the image inwards: width, 2 width, 4 width, ..., none above max_width."""
+    """Return `count` channel numbers from the image inwards: width, 2 width, 4 width, ..., at most max_width."""
     require(1, width=width)
     if max_width < width:
         raise UserError(f"max_width {max_width} is below width {width}: raise max_width, or lower width")

@@ -1,6 +1,5 @@
-"""Batch normalisation over the samples of all processes, and its running statistics where it isn't."""
+"""Batch normalisation over the samples of all processes, and averaging of running statistics without it."""
 
-from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -11,10 +10,10 @@ from gan_research.distributed import all_reduce_mean, broadcast_tensors, collect
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Normalises by the mean and variance over the samples of all processes: what one process would do with them all.
+    """Batch normalisation by the mean and variance over the samples of all processes.
 
-    Any number of dimensions, (N, C, ...); every process brings as many samples. On any device and twice
-    differentiable, which torch's own is not. In evaluation mode, and alone, it is plain batch normalisation.
+    Takes (N, C, ...) with any number of dimensions, and the same N in all processes. Unlike torch's own it runs on any
+    device and is twice differentiable. In evaluation mode and in a single process it is plain batch normalisation.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -33,15 +32,14 @@ class SyncBatchNorm(_BatchNorm):
         mean = all_reduce_mean(values.mean(axes))
         centred = values - mean.view(shape)
         variance = all_reduce_mean(centred.square().mean(axes))  # E x^2 - (E x)^2 would lose digits
-        self._follow(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        self._update_running_statistics(mean.detach(), variance.detach() * count / max(count - 1, 1))
         normal = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             normal = normal * self.weight.to(normal.dtype).view(shape) + self.bias.to(normal.dtype).view(shape)
         return normal.to(input.dtype)
 
     @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics; the variance is the unbiased one, as in torch's."""
+    def _update_running_statistics(self, mean: Tensor, unbiased_variance: Tensor) -> None:
         if not self.track_running_stats:
             return
         assert self.running_mean is not None
@@ -50,11 +48,11 @@ class SyncBatchNorm(_BatchNorm):
         self.num_batches_tracked.add_(1)
         momentum = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+        self.running_var.lerp_(unbiased_variance.to(self.running_var.dtype), momentum)
 
 
-def synchronised(network: nn.Module) -> None:
-    """Every batch normalisation inside `network` becomes a `SyncBatchNorm`, of the same parameters and buffers."""
+def convert_sync_batch_norm(network: nn.Module) -> None:
+    """Replace each batch normalisation inside `network` by a `SyncBatchNorm` with the same parameters and buffers."""
     for parent in list(network.modules()):
         for name, layer in parent.named_children():
             if isinstance(layer, _BatchNorm) and not isinstance(layer, SyncBatchNorm):
@@ -70,24 +68,19 @@ def _converted(layer: _BatchNorm) -> SyncBatchNorm:
     return cast(SyncBatchNorm, new.train(layer.training))
 
 
-def agree_on_buffers(module: nn.Module) -> None:
-    """All processes get the same buffers: the mean of their running statistics, and of all else what the first has."""
+def synchronize_buffers(module: nn.Module) -> None:
+    """Average running statistics over all processes, and broadcast all other buffers from rank zero."""
     size = rank_and_world_size()[1]
     if size == 1:
         return
-    statistics = list(_running_statistics(module))
-    ours = {id(tensor) for tensor in statistics}
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    buffers = (buffer for layer in layers for buffer in (layer.running_mean, layer.running_var))
+    statistics = [buffer for buffer in buffers if buffer is not None]
     if statistics:
         flat = torch.cat([tensor.flatten() for tensor in statistics])
         with collective("the mean of the running statistics"):
             distributed.all_reduce(flat)
         for tensor, mean in zip(statistics, flat.div_(size).split([t.numel() for t in statistics]), strict=True):
             tensor.copy_(mean.view_as(tensor))
-    broadcast_tensors(buffer for buffer in module.buffers() if id(buffer) not in ours)
-
-
-def _running_statistics(module: nn.Module) -> Iterator[Tensor]:
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm) and layer.running_mean is not None:
-            assert layer.running_var is not None
-            yield from (layer.running_mean, layer.running_var)
+    averaged = {id(tensor) for tensor in statistics}
+    broadcast_tensors(buffer for buffer in module.buffers() if id(buffer) not in averaged)

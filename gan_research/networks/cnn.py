@@ -1,6 +1,6 @@
 """The plain convolutional networks of SNGAN: Miyato et al. 2018, "Spectral normalization for GANs", appendix B.
 
-In the widths of w86763777/pytorch-gan-collections, source/models/sngan.py, which plays WGAN and WGAN-GP by them too.
+The widths are those in w86763777/pytorch-gan-collections, source/models/sngan.py, also used for WGAN and WGAN-GP.
 """
 
 from itertools import pairwise
@@ -11,25 +11,19 @@ from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
 from gan_research.networks.heads import HeadFactory, make_head
-from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, output_range, spectral
+from gan_research.networks.layers import WEIGHTED, ConditionalBatchNorm2d, initialize_weights, output_range, spectral
 from gan_research.utils.sample_spec import SampleSpec
 
 
 class CNNGenerator(Generator):
-    """Latents to b x b by a linear layer, n transposed convolutions (4, stride 2), then a convolution 3; size b * 2^n.
+    """A linear layer to b x b, n transposed convolutions, then a convolution.
 
-    Batch norm and ReLU precede each convolution. `width` counts the channels before the last; they double towards the
-    latents, up to `max_width`: 512, 256, 128, 64 at 32 x 32. If conditional, the batch norms are. UserError if there
-    are no such b in {4, 6, 7} and n.
+    The resolution is b * 2^n with b in {4, 6, 7}, or a UserError is raised. Transposed convolutions are 4 x 4 of stride
+    2, the last one is 3 x 3. Batch norm, conditional if there are classes, and ReLU precede each. `width`: channels
+    before the last; they double towards the latents, up to `max_width`: 512, 256, 128, 64 at 32 x 32.
     """
 
-    def __init__(
-        self,
-        latent_dim: int,
-        samples: SampleSpec,
-        width: int = 64,
-        max_width: int = 512,
-    ) -> None:
+    def __init__(self, latent_dim: int, samples: SampleSpec, width: int = 64, max_width: int = 512) -> None:
         super().__init__(latent_dim, samples)
         base, doublings = base_and_doublings(samples.resolution)
         widths = doubling_widths(width, max_width, doublings + 1)[::-1]
@@ -39,7 +33,7 @@ class CNNGenerator(Generator):
         ups = [nn.ConvTranspose2d(i, o, 4, stride=2, padding=1) for i, o in pairwise(widths)]
         self.convs = nn.ModuleList([*ups, nn.Conv2d(widths[-1], samples.channels, 3, padding=1)])
         self.output = output_range(samples.value_range)
-        self.apply(initialize)
+        initialize_weights(self, "normal", 0.02, WEIGHTED)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         images = self.linear(latents).view(-1, *self.shape)
@@ -49,11 +43,11 @@ class CNNGenerator(Generator):
 
 
 class CNNDiscriminator(Discriminator):
-    """n times convolution 3 and convolution 4 of stride 2, and convolution 3, each with LeakyReLU 0.1, down to b x b.
+    """n pairs of convolutions, then one more, down to b x b features.
 
-    The strided ones double the channels, from `width` up to `max_width`: 64, 128, 256, 512 at 32 x 32; the values at
-    the end are features. `norm="spectral"` normalises every weight, the head's too; there is no batch norm. UserError
-    if the resolution is not b * 2^n with b in {4, 6, 7} and n >= 1.
+    The resolution is b * 2^n with b in {4, 6, 7}, or a UserError is raised. A pair is 3 x 3, then 4 x 4 of stride 2;
+    the last one is 3 x 3. LeakyReLU 0.1 follows each. The strided ones double the channels, from `width` up to
+    `max_width`: 64, 128, 256, 512 at 32 x 32. `norm="spectral"` normalises every weight, including the head's.
     """
 
     def __init__(
@@ -75,17 +69,9 @@ class CNNDiscriminator(Discriminator):
             layers += [nn.Conv2d(outer, outer, 3, padding=1), nn.LeakyReLU(0.1)]
         self.body = nn.Sequential(*layers)
         self.head = make_head(widths[-1] * base**2, samples.num_classes, head=head)
-        self.apply(initialize)
+        initialize_weights(self, "normal", 0.02, WEIGHTED)
         if norm == "spectral":
             spectral(self)
 
     def features(self, images: Tensor) -> Tensor:
         return self.body(images).flatten(1)
-
-
-def initialize(module: nn.Module) -> None:
-    """Weights from N(0, 0.02^2), biases 0; batch norms as torch has them."""
-    if isinstance(module, WEIGHTED):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-        if isinstance(bias := getattr(module, "bias", None), Tensor):
-            nn.init.zeros_(bias)

@@ -16,13 +16,13 @@ Init = Literal["normal", "torch"]
 
 
 class DCGANGenerator(Generator):
-    """Latents to b x b by a transposed convolution, then n of them of stride 2, 4 x 4; resolution = b * 2^n.
+    """n + 1 transposed convolutions: to b x b, then 4 x 4 of stride 2.
 
-    Batch norm and ReLU follow each but the last. `width` counts the channels before the last; they double towards the
-    latents, up to `max_width`: 512, 256, 128, 64 at 64 x 64. (Figure 1 of the paper is width=128, max_width=1024.)
-    `base` gives b; None takes what fits of 4, 6 and 7. `last_bias`: whether the last convolution has a bias, the others
-    have none. `init`: "normal" is the paper's, "torch" leaves torch's own. If conditional, the batch norms
-    are. UserError if there are no such b and n.
+    The resolution is b * 2^n, or a UserError is raised; `base` sets b (None: 4, 6 or 7, whichever fits). Batch norm,
+    conditional if there are classes, and ReLU follow each but the last. `width`: channels before the last; they double
+    towards the latents, up to `max_width`: 512, 256, 128, 64 at 64 x 64. (Figure 1 of the paper is width=128,
+    max_width=1024.) `last_bias`: the last convolution has a bias; the others have none. `init`: "normal", as in the
+    paper, or "torch", torch's defaults.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class DCGANGenerator(Generator):
 
 
 class DCGANDiscriminator(Discriminator):
-    """The generator's mirror: n convolutions of stride 2, 4 x 4, with LeakyReLU 0.2; the b x b values are features.
+    """The generator's mirror: n convolutions of stride 2, 4 x 4, with LeakyReLU 0.2, to b x b features.
 
-    `width` counts the channels after the first; they double up to `max_width`: 64, 128, 256, 512 at 64 x 64.
-    `norm="batch"` is the paper's, on all layers but the first; "spectral" normalises every weight, the head's too.
-    `base`, `init`: as the generator's. `kernel`: 5 pads by 2. `norm_first`: batch norm before LeakyReLU, or
-    after it. `bias`: whether convolutions without batch norm have one. UserError if the resolution is not b * 2^n.
+    `width`: channels after the first; they double up to `max_width`: 64, 128, 256, 512 at 64 x 64. `norm="batch"` is
+    the paper's, on all layers but the first; "spectral" normalises every weight, including the head's. `base`, `init`:
+    as in the generator. `kernel`: 5 pads by 2. `norm_first`: batch norm before or after LeakyReLU. `bias`: convolutions
+    without batch norm have a bias.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class DCGANDiscriminator(Discriminator):
 
 
 def initialize_all(network: nn.Module, init: Init) -> None:
-    """`initialize` every layer, or leave torch's own weights; UserError if it is neither "normal" nor "torch"."""
+    """Initialize every layer if `init` is "normal"; "torch" leaves torch's weights."""
     require_one_of(("normal", "torch"), init=init)
     if init == "normal":
         network.apply(initialize)
 
 
 def initialize(module: nn.Module) -> None:
-    """Weights from N(0, 0.02^2) (section 4 of the paper), batch norm gains from N(1, 0.02^2) (its code), biases 0."""
+    """Set weights N(0, 0.02^2) (section 4 of the paper), batch norm gains N(1, 0.02^2) (its code), biases 0."""
     if isinstance(module, WEIGHTED):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d) and module.affine:

@@ -1,14 +1,14 @@
-"""The DCGAN of carpedm20/DCGAN-tensorflow (model.py, ops.py), which PacGAN and others took over: TensorFlow's padding.
+"""The DCGAN of carpedm20/DCGAN-tensorflow (model.py, ops.py), used by PacGAN and others.
 
-Four layers of stride 2 and 5 x 5, padding="SAME", whatever the resolution: 28, 14, 7, 4, 2 at 28 x 28.
+Four 5 x 5 layers of stride 2 with TensorFlow's padding="SAME" at any resolution: 28, 14, 7, 4, 2 at 28 x 28.
 """
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_research.networks.base import Discriminator, Generator, require_pictures
+from gan_research.networks.base import Discriminator, Generator, require_resolution
 from gan_research.networks.heads import HeadFactory, make_head
-from gan_research.networks.layers import ConditionalBatchNorm2d, output_range
+from gan_research.networks.layers import ConditionalBatchNorm2d, initialize_weights, output_range
 from gan_research.utils.errors import require
 from gan_research.utils.sample_spec import SampleSpec
 
@@ -16,10 +16,10 @@ KERNEL, STD = 5, 0.02
 
 
 class SameConv2d(nn.Conv2d):
-    """Stride 2, as TensorFlow's padding="SAME" has it: (N, inner, size, size) -> (N, outer, ceil(size/2), ...).
+    """A convolution of stride 2 with padding="SAME": (N, inner, size, size) -> (N, outer, ceil(size/2), ...).
 
-    An odd number of zeros in all puts one more behind than before. Weights from N(0, 0.02^2), drawn anew where they
-    are beyond two standard deviations; biases 0.
+    If the number of zeros is odd, one more is appended than prepended. Weights are from N(0, 0.02^2), truncated at two
+    standard deviations; biases are 0.
     """
 
     def __init__(self, inner: int, outer: int, size: int) -> None:
@@ -35,7 +35,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class SameConvTranspose2d(nn.ConvTranspose2d):
-    """The transpose of `SameConv2d`: (N, inner, ceil(size/2), ...) -> (N, outer, size, size). Weights N(0, 0.02^2)."""
+    """The transpose of `SameConv2d`: (N, inner, ceil(size/2), ...) -> (N, outer, size, size); weights N(0, 0.02^2)."""
 
     def __init__(self, inner: int, outer: int, size: int) -> None:
         super().__init__(inner, outer, KERNEL, stride=2, padding=same_padding(size)[0])
@@ -49,26 +49,21 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
 
 
 class TFDCGANGenerator(Generator):
-    """Latents to s x s by a linear layer, then four transposed convolutions; batch norm and ReLU before each.
+    """A linear layer to s x s, then four transposed convolutions.
 
-    `width` counts the channels before the last; towards the latents they double three times. If conditional, the batch
-    norms are. `tanh`: the output is one whatever the value range, as in PacGAN's code, whose pictures are in [0, 1];
-    pictures that are stored are clamped to the range.
+    Batch norm, conditional if there are classes, and ReLU precede each. `width`: channels before the last; they double
+    three times towards the latents. `tanh`: the output is tanh for any value range, as in PacGAN's code, whose images
+    are in [0, 1]; stored images are clamped to the range.
     """
 
-    def __init__(
-        self,
-        latent_dim: int,
-        samples: SampleSpec,
-        width: int = 64,
-        tanh: bool = False,
-    ) -> None:
+    def __init__(self, latent_dim: int, samples: SampleSpec, width: int = 64, tanh: bool = False) -> None:
         super().__init__(latent_dim, samples)
         require(1, width=width)
         sizes = halved(samples.resolution)[::-1]
         widths = [8 * width, 4 * width, 2 * width, width]
         self.shape = (widths[0], sizes[0], sizes[0])
-        self.linear = linear(nn.Linear(latent_dim, widths[0] * sizes[0] ** 2))
+        self.linear = nn.Linear(latent_dim, widths[0] * sizes[0] ** 2)
+        initialize_weights(self.linear, "normal", STD)
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, samples.num_classes) for w in widths)
         outer = [*widths[1:], samples.channels]
         self.convs = nn.ModuleList(SameConvTranspose2d(*io) for io in zip(widths, outer, sizes[1:], strict=True))
@@ -84,13 +79,7 @@ class TFDCGANGenerator(Generator):
 class TFDCGANDiscriminator(Discriminator):
     """The generator's mirror, with LeakyReLU 0.2, and batch norm on all convolutions but the first."""
 
-    def __init__(
-        self,
-        samples: SampleSpec,
-        width: int = 64,
-        packing: int = 1,
-        head: HeadFactory | None = None,
-    ) -> None:
+    def __init__(self, samples: SampleSpec, width: int = 64, packing: int = 1, head: HeadFactory | None = None) -> None:
         super().__init__(samples, packing)
         require(1, width=width)
         sizes = halved(samples.resolution)
@@ -103,30 +92,21 @@ class TFDCGANDiscriminator(Discriminator):
             layers.append(nn.LeakyReLU(0.2))
         self.body = nn.Sequential(*layers)
         self.head = make_head(widths[-1] * sizes[-1] ** 2, samples.num_classes, head=head)
-        for layer in self.head.modules():
-            if isinstance(layer, nn.Linear):
-                linear(layer)
+        initialize_weights(self.head, "normal", STD)
 
     def features(self, images: Tensor) -> Tensor:
         return self.body(images).flatten(1)
 
 
 def same_padding(size: int) -> tuple[int, int]:
-    """Zeros before and behind: max((ceil(size/2) - 1) 2 + kernel - size, 0) in all, the odd one behind."""
+    """Return the zeros before and after: max((ceil(size/2) - 1) 2 + kernel - size, 0) in total, an odd one after."""
     total = max((-(-size // 2) - 1) * 2 + KERNEL - size, 0)
     return total // 2, total - total // 2
 
 
 def halved(resolution: int | None) -> list[int]:
-    """The resolution, halved four times, rounded up: 28, 14, 7, 4, 2."""
-    sizes = [require_pictures(resolution)]
+    """Return the resolution and its four halves, rounded up: 28, 14, 7, 4, 2."""
+    sizes = [require_resolution(resolution)]
     for _ in range(4):
         sizes.append(-(-sizes[-1] // 2))
     return sizes
-
-
-def linear(layer: nn.Linear) -> nn.Linear:
-    """The layer, its weights from N(0, 0.02^2), its bias 0."""
-    nn.init.normal_(layer.weight, 0.0, STD)
-    nn.init.zeros_(layer.bias)
-    return layer

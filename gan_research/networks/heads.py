@@ -1,7 +1,8 @@
-"""Heads: what turns a discriminator's features, and labels, into logits and named extras."""
+"""Heads: the last layer of a discriminator, from features and labels to logits and named extras."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -11,15 +12,18 @@ from gan_research.utils.errors import UserError
 class Head(nn.Module, ABC):
     """Maps features (N, num_features), and labels (N,) int64 or None, to logits (N,).
 
-    A subclass implements `forward`. One that also says something else of an image names it in `provides` and returns
-    it from `extras`; a regularizer that `needs_extras` of that name turns it into a loss.
+    A subclass implements `forward`. One with further outputs names them in `provides` and returns them from `extras`; a
+    regularizer that `needs_extras` of that name turns them into a loss.
     """
 
     provides: tuple[str, ...] = ()
     """The keys of `extras`."""
+    needs_classes: ClassVar[bool] = False
 
     def __init__(self, num_features: int, num_classes: int = 0, bias: bool = True) -> None:
         super().__init__()
+        if self.needs_classes and num_classes < 1:
+            raise UserError(f"{type(self).__name__} needs classes: set conditional=true, with data that have labels")
         self.num_features, self.num_classes = num_features, num_classes
 
     @abstractmethod
@@ -36,7 +40,7 @@ HeadFactory = Callable[..., Head]
 
 
 class LinearHead(Head):
-    """logit = <w, h> + c, or without c. Labels play no part."""
+    """The head logit = <w, h> + c, or without c. Labels are ignored."""
 
     def __init__(self, num_features: int, num_classes: int = 0, bias: bool = True) -> None:
         super().__init__(num_features, num_classes, bias)
@@ -47,14 +51,16 @@ class LinearHead(Head):
 
 
 class ProjectionHead(LinearHead):
-    """logit = <w, h> + c + <embed(y), h> (Miyato & Koyama 2018, "cGANs with projection discriminator", section 3).
+    """The head logit = <w, h> + c + <embed(y), h>.
 
-    The embedding starts Xavier uniform: with torch's N(0, 1) the label term would drown the rest.
+    Miyato & Koyama 2018, "cGANs with projection discriminator", section 3. The embedding is initialized Xavier uniform:
+    with torch's N(0, 1) the label term would dominate.
     """
+
+    needs_classes = True
 
     def __init__(self, num_features: int, num_classes: int, bias: bool = True) -> None:
         super().__init__(num_features, num_classes, bias)
-        require_classes(self)
         self.embed = nn.Embedding(num_classes, num_features)
         nn.init.xavier_uniform_(self.embed.weight)
 
@@ -63,29 +69,22 @@ class ProjectionHead(LinearHead):
 
 
 class ClassifierHead(LinearHead):
-    """logit = <w, h> + c, and as an extra the classifier's logits A h + b (ACGAN, Odena et al. 2017).
+    """The linear head with a classifier A h + b (ACGAN, Odena et al. 2017).
 
-    "class_logits": (N, num_classes), for `AuxiliaryClassifier`.
+    Its extra is "class_logits" (N, num_classes), for `AuxiliaryClassifier`.
     """
 
-    provides = ("class_logits",)
+    provides, needs_classes = ("class_logits",), True
 
     def __init__(self, num_features: int, num_classes: int, bias: bool = True) -> None:
         super().__init__(num_features, num_classes, bias)
-        require_classes(self)
         self.classify = nn.Linear(num_features, num_classes)
 
     def extras(self, features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
         return {"class_logits": self.classify(features)}
 
 
-def require_classes(head: Head) -> None:
-    """Raise a UserError if the head, which needs classes, has none."""
-    if head.num_classes < 1:
-        raise UserError(f"{type(head).__name__} needs classes: set conditional=true, with data that have labels")
-
-
 def make_head(num_features: int, num_classes: int, bias: bool = True, head: HeadFactory | None = None) -> Head:
-    """Return a head made by `head`; by default the projection head if there are classes, else the linear one."""
+    """Build `head`; by default the projection head if there are classes, else the linear one."""
     default = ProjectionHead if num_classes > 0 else LinearHead
     return (head or default)(num_features=num_features, num_classes=num_classes, bias=bias)

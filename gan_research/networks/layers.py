@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn, ones, zeros
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.networks.base import require_one_of
+from gan_research.utils.errors import UserError
 
 Init = Literal["torch", "uniform", "normal", "orthogonal"]
 
@@ -25,8 +26,7 @@ class ConditionalBatchNorm2d(nn.Module):
     """Batch normalisation with a gain and a bias for each class (Dumoulin et al. 2017, equation 5).
 
     Images (N, channels, H, W) and labels (N,) int64 -> the same shape. With num_classes = 0 it is plain batch
-    normalisation, one gain and one bias, so that a generator has one kind of norm whether it is conditional or not.
-    All classes start alike: gain 1, bias 0.
+    normalisation. Gains are initialized to 1, biases to 0.
     """
 
     def __init__(self, channels: int, num_classes: int = 0) -> None:
@@ -41,16 +41,16 @@ class ConditionalBatchNorm2d(nn.Module):
         normal = self.normalize(images)
         if not self.conditional:
             return normal
-        assert labels is not None  # the generator has checked
+        assert labels is not None  # checked by the generator
         gain = F.embedding(labels, self.gain).to(normal.dtype)
         bias = F.embedding(labels, self.bias).to(normal.dtype)
         return normal * gain[:, :, None, None] + bias[:, :, None, None]
 
 
 class Maxout(nn.Module):
-    """h_j = max over k of (W_jk x + b_jk), k = 1 ... pieces (Goodfellow et al. 2013, "Maxout networks", section 3).
+    """The layer h_j = max over k of (W_jk x + b_jk), k = 1 ... pieces: (N, in_features) -> (N, out_features).
 
-    (N, in_features) -> (N, out_features). It is affine and activation in one.
+    Goodfellow et al. 2013, "Maxout networks", section 3.
     """
 
     def __init__(self, in_features: int, out_features: int, pieces: int) -> None:
@@ -63,7 +63,7 @@ class Maxout(nn.Module):
 
 
 class OutputRange(nn.Module):
-    """The real line onto (low, high): tanh if the range is symmetric about 0, else a sigmoid, scaled and shifted."""
+    """A map of the real line onto (low, high): a scaled tanh if symmetric about 0, else a scaled sigmoid."""
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
@@ -76,9 +76,9 @@ class OutputRange(nn.Module):
 
 
 def output_range(value_range: tuple[float, float]) -> nn.Module:
-    """The last layer of a generator whose values lie in `value_range`: the plain torch layer where there is one.
+    """Return the last layer of a generator with values in `value_range`: torch's own layer if there is one.
 
-    (-inf, inf) puts no bounds, for data that are not images. UserError if it is neither that nor finite, low < high.
+    (-inf, inf) is for data that are not images. Raises a UserError unless it is that, or finite with low < high.
     """
     low, high = (float(bound) for bound in value_range)
     plain = {(-1.0, 1.0): nn.Tanh, (0.0, 1.0): nn.Sigmoid, (-math.inf, math.inf): nn.Identity}
@@ -90,7 +90,7 @@ def output_range(value_range: tuple[float, float]) -> nn.Module:
 
 
 def inverse_output(values: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """What `output_range` makes `values` of; values are kept 1e-7 of the range away from its ends, as in pylearn2."""
+    """Invert `output_range`; values are kept 1e-7 of the range away from its ends, as in pylearn2."""
     low, high = value_range
     if math.isinf(low) and math.isinf(high):
         return values
@@ -98,29 +98,27 @@ def inverse_output(values: Tensor, value_range: tuple[float, float]) -> Tensor:
     return logits / 2 if low == -high else logits  # tanh(x / 2) = 2 sigmoid(x) - 1
 
 
-def initialize_weights(network: nn.Module, init: Init, scale: float) -> None:
-    """Start the linear layers inside `network`: weights as `init` says, biases at 0.
+def initialize_weights(network: nn.Module, init: Init, scale: float, kinds: tuple[type, ...] = (nn.Linear,)) -> None:
+    """Initialize layers of the classes `kinds` inside `network`: weights by `init`, biases 0.
 
-    "torch": all as torch has it. "uniform": within +-scale. "normal": of standard deviation `scale`. "orthogonal":
+    "torch": torch's defaults. "uniform": within +-scale. "normal": of standard deviation `scale`. "orthogonal":
     orthogonal matrices times `scale` (Saxe et al. 2014).
     """
+    require_one_of(("torch", *INITS), init=init)
     if init == "torch":
         return
-    if init not in INITS:
-        raise UserError(f"init '{init}' is unknown: {did_you_mean(init, ['torch', *INITS])}")
     for layer in network.modules():
-        if isinstance(layer, nn.Linear):
+        if isinstance(layer, kinds):
             INITS[init](layer.weight, scale)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            if isinstance(bias := getattr(layer, "bias", None), Tensor):
+                nn.init.zeros_(bias)
 
 
 def spectral(module: nn.Module) -> None:
-    """Divide every linear, embedding and convolution weight inside `module`, or itself, by its largest singular value.
+    """Divide each linear, embedding and convolution weight inside `module` by its largest singular value.
 
-    Miyato et al. 2018, "Spectral normalization for GANs", algorithm 1: one power iteration a forward pass in training
-    mode, none in evaluation mode. Initialise the weights first: afterwards `weight` is computed, and writing to it
-    changes nothing.
+    Miyato et al. 2018, "Spectral normalization for GANs", algorithm 1: one power iteration per forward pass in training
+    mode, none in evaluation mode. Initialize the weights first: afterwards writing to `weight` has no effect.
     """
     for layer in [layer for layer in module.modules() if isinstance(layer, WEIGHTED)]:
         spectral_norm(layer)

@@ -24,15 +24,14 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class MLPGenerator(Generator):
-    """`depth` hidden layers of `width` units, then one unit a value; depth = 0 is an affine map.
+    """`depth` hidden layers of `width` units, then one unit per value; depth = 0 is an affine map.
 
-    If conditional, the labels join the latents one-hot (Mirza & Osindero 2014).
-    Makes any resolution, and points (`resolution` None).
+    Generates images of any resolution, and points (`resolution` None). If it is conditional, one-hot labels are
+    concatenated to the latents (Mirza & Osindero 2014).
 
-    norm: "batch": batch norm, of `norm_eps` and `norm_momentum` (torch's: the weight of the new), after each hidden
-        layer, which then has no bias.
-    init: how weights start, see `initialize_weights`; `init_scale` goes with it.
-    mean_of_data: the output's bias starts where the mean training sample comes of it (the `init_bias` of Goodfellow's).
+    norm: "batch": batch norm with `norm_eps` and `norm_momentum` after each hidden layer, which then has no bias.
+    init, init_scale: see `initialize_weights`.
+    mean_of_data: initialize the output's bias to give the mean training sample (Goodfellow's `init_bias`).
     """
 
     def __init__(
@@ -79,11 +78,11 @@ class MLPGenerator(Generator):
 
 
 class MLPDiscriminator(Discriminator):
-    """`depth` hidden layers of `width` units over the flat image or point, then the head; depth = 0 is the head alone.
+    """`depth` hidden layers of `width` units on the flat image or point, then the head; depth = 0 is the head alone.
 
-    `activation="maxout"` with dropout is Goodfellow's; there each unit is the largest of `maxout_pieces` affine maps.
-    The others are the usual choices since. `dropout` is the probability of losing a hidden unit, `input_dropout` an
-    input. `init`: how weights start, see `initialize_weights`; `init_scale` goes with it.
+    `activation="maxout"` with dropout is Goodfellow's: each unit is the maximum of `maxout_pieces` affine maps.
+    `dropout`: the probability of dropping a hidden unit; `input_dropout`: an input. `init`, `init_scale`: see
+    `initialize_weights`.
     """
 
     def __init__(

@@ -8,9 +8,9 @@ for GANs", appendix B.4, whose tables 4 to 6 are, in the arguments of this file:
     5, STL-10 at 48           64        512        64       1024            4             1
     6, ImageNet at 128        64       1024        64       1024            5             1
 
-The other arguments are where public code goes ways of its own: kwotsin/mimicry (torch_mimicry/modules/resblocks.py,
-nets/) upsamples bilinearly; its ReLU in place rectifies what the shortcuts of D carry too; its WGAN-GP takes the mean
-over positions. w86763777/pytorch-gan-collections (source/models/sngan.py) has no bias in SNGAN's head.
+The other arguments reproduce public code: kwotsin/mimicry (torch_mimicry/modules/resblocks.py, nets/) upsamples
+bilinearly; its in-place ReLU also rectifies the shortcuts of D; its WGAN-GP takes the mean over positions.
+w86763777/pytorch-gan-collections (source/models/sngan.py) has no bias in SNGAN's head.
 """
 
 from itertools import pairwise
@@ -25,7 +25,7 @@ from gan_research.networks.base import (
     base_and_doublings,
     doubling_widths,
     require_one_of,
-    require_pictures,
+    require_resolution,
 )
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range, spectral
@@ -39,14 +39,14 @@ Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 class NoNorm(nn.Module):
-    """In the place of a norm."""
+    """The identity, with the signature of `ConditionalBatchNorm2d`."""
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return images
 
 
 class UpBlock(nn.Module):
-    """norm-ReLU-upsample-conv3-norm-ReLU-conv3, plus upsample-conv1: (N, inner, H, W) -> (N, outer, 2H, 2W)."""
+    """A block norm-ReLU-upsample-conv3-norm-ReLU-conv3 + upsample-conv1: (N, inner, H, W) -> (N, outer, 2H, 2W)."""
 
     def __init__(
         self, inner: int, outer: int, num_classes: int, upsampling: Upsampling = "nearest", batch_norm: bool = True
@@ -62,15 +62,15 @@ class UpBlock(nn.Module):
     def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
         hidden = self.conv1(self.upsample(F.relu(self.norm1(images, labels))))
         hidden = self.conv2(F.relu(self.norm2(hidden, labels)))
-        return hidden + self.upsample(self.shortcut(images))  # conv1 and it commute: this order is four times cheaper
+        return hidden + self.upsample(self.shortcut(images))  # they commute: this order is four times cheaper
 
     def upsample(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 2H, 2W)."""
+        """Upsample (N, C, H, W) to (N, C, 2H, 2W)."""
         return F.interpolate(images, scale_factor=2, mode=self.upsampling)
 
 
 class FirstBlock(nn.Module):
-    """conv3-ReLU-conv3-pool, plus pool-conv1: (N, inner, H, W) -> (N, outer, H/2, W/2). No ReLU on pixels, no norm."""
+    """A block conv3-ReLU-conv3-pool + pool-conv1: (N, inner, H, W) -> (N, outer, H/2, W/2). No ReLU on pixels."""
 
     def __init__(self, inner: int, outer: int) -> None:
         super().__init__()
@@ -84,10 +84,10 @@ class FirstBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """norm-ReLU-conv3-norm-ReLU-conv3-pool, plus conv1-pool: (N, inner, H, W) -> (N, outer, H/2, W/2).
+    """A block norm-ReLU-conv3-norm-ReLU-conv3-pool + conv1-pool: (N, inner, H, W) -> (N, outer, H/2, W/2).
 
-    Without `downsample` it keeps the size, and its shortcut is the identity if it keeps the channels too. `rectified`:
-    the shortcut, too, starts from ReLU.
+    Without `downsample` it keeps the size, and if it keeps the channels too, its shortcut is the identity. `rectified`:
+    the shortcut starts with ReLU.
     """
 
     def __init__(self, inner: int, outer: int, downsample: bool, batch_norm: bool, rectified: bool = False) -> None:
@@ -110,12 +110,12 @@ class DownBlock(nn.Module):
 
 
 class ResNetGenerator(Generator):
-    """Latents to b x b by a linear layer, n up-blocks, then norm-ReLU-conv3; resolution = b * 2^n.
+    """A linear layer to b x b, n up-blocks, then norm-ReLU-conv3.
 
-    `width` counts the channels after the last block; they double towards the latents, up to `max_width`. The defaults
-    are SNGAN's for CIFAR-10. If conditional, the batch norms are (Miyato & Koyama 2018). `norm="none"` leaves them out,
-    and then labels have no way in. `init`: "xavier" is SNGAN's; see `leave_to_torch` for the others.
-    UserError if there are no such b in {4, 6, 7} and n.
+    The resolution is b * 2^n with b in {4, 6, 7}, or a UserError is raised. `width`: channels after the last block;
+    they double towards the latents, up to `max_width`. The defaults are SNGAN's for CIFAR-10. Batch norms are
+    conditional if there are classes (Miyato & Koyama 2018); `norm="none"` allows no classes. `init`: "xavier" is
+    SNGAN's; see `reset_to_torch_init` for the others.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class ResNetGenerator(Generator):
         require_one_of(("nearest", "bilinear"), upsampling=upsampling)
         require_one_of(("batch", "none"), norm=norm)
         if norm == "none" and samples.num_classes:
-            raise UserError("labels reach this generator by its batch norms: set generator.norm=batch")
+            raise UserError("only the batch norms of this generator use labels: set generator.norm=batch")
         batch_norm = norm == "batch"
         base, doublings = base_and_doublings(samples.resolution)
         widths = doubling_widths(width, max_width, doublings + 1)[::-1]
@@ -144,7 +144,7 @@ class ResNetGenerator(Generator):
         self.norm = ConditionalBatchNorm2d(width, samples.num_classes) if batch_norm else NoNorm()
         self.to_image = convolution(width, samples.channels, 3)
         self.output = output_range(samples.value_range)
-        leave_to_torch(self, init)
+        reset_to_torch_init(self, init)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         images = self.linear(latents).view(-1, *self.shape)
@@ -154,14 +154,13 @@ class ResNetGenerator(Generator):
 
 
 class ResNetDiscriminator(Discriminator):
-    """`downsamples` blocks that halve the size, `plain_blocks` that keep it, then ReLU, and the sum over all positions.
+    """`downsamples` blocks that halve the size, `plain_blocks` others, ReLU, and a sum over positions.
 
     Channels start at `width` and double each block up to `max_width`. `downsamples=None` goes down to b x b, where
-    resolution = b * 2^n with b in {4, 6, 7}. `norm="batch"` normalises before both convolutions of every block but the
-    first; "spectral" normalises every weight, the head's too. SNGAN's for CIFAR-10 is downsamples=2, plain_blocks=2.
-    `pooling`: the sum, or the mean. `rectified_shortcuts`: those after the first block start from ReLU. `head_bias`:
-    whether the head has one. `init`: as the generator's. UserError if the resolution cannot be halved that
-    often.
+    resolution = b * 2^n with b in {4, 6, 7}; a UserError is raised if it can't be halved so often. `norm="batch"`
+    normalises before both convolutions of every block but the first; "spectral" normalises every weight, including the
+    head's. SNGAN's for CIFAR-10 is downsamples=2, plain_blocks=2. `pooling`: the sum or the mean over positions.
+    `rectified_shortcuts`: shortcuts after the first block start with ReLU. `init`: as in the generator.
     """
 
     def __init__(
@@ -180,7 +179,7 @@ class ResNetDiscriminator(Discriminator):
         head: HeadFactory | None = None,
     ) -> None:
         super().__init__(samples, packing)
-        resolution = require_pictures(samples.resolution)
+        resolution = require_resolution(samples.resolution)
         halvings = base_and_doublings(samples.resolution)[1] if downsamples is None else downsamples
         require(1, downsamples=halvings)
         require(0, plain_blocks=plain_blocks)
@@ -199,7 +198,7 @@ class ResNetDiscriminator(Discriminator):
         for layer in self.head.modules():
             if isinstance(layer, nn.Linear):
                 initialized(layer)
-        leave_to_torch(self, init)
+        reset_to_torch_init(self, init)
         if norm == "spectral":
             spectral(self)
 
@@ -209,23 +208,23 @@ class ResNetDiscriminator(Discriminator):
 
 
 def convolution(inner: int, outer: int, kernel: int, gain: float = 1.0) -> nn.Conv2d:
-    """A convolution, odd kernel, that keeps the size: Xavier uniform with `gain`, as in SNGAN's code, and bias 0."""
+    """Return a convolution that keeps the size (odd kernel), initialized as in SNGAN's code."""
     return initialized(nn.Conv2d(inner, outer, kernel, padding=kernel // 2), gain)
 
 
 def initialized(layer: Layer, gain: float = 1.0) -> Layer:
-    """The layer, its weight Xavier uniform with `gain` (sqrt 2 inside blocks, 1 elsewhere), its bias 0."""
+    """Initialize a layer: its weight Xavier uniform with `gain` (sqrt 2 inside blocks, 1 elsewhere), its bias 0."""
     nn.init.xavier_uniform_(layer.weight, gain)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
 
 
-def leave_to_torch(network: nn.Module, init: Init) -> None:
-    """Give some of what `initialized` has set back to torch's own uniform initialisation, +-1/sqrt(fan in).
+def reset_to_torch_init(network: nn.Module, init: Init) -> None:
+    """Reset some parameters to torch's own uniform initialization, +-1/sqrt(fan in).
 
-    "torch_biases": all biases, as in mimicry's SNGAN; "torch_shortcuts": besides, the weights of shortcuts and of the
-    last convolution of G, as in its WGAN-GP; "xavier": nothing.
+    "torch_biases": all biases, as in mimicry's SNGAN; "torch_shortcuts": all biases, and the weights of shortcuts and
+    of the last convolution of G, as in its WGAN-GP; "xavier": none.
     """
     require_one_of(("xavier", "torch_biases", "torch_shortcuts"), init=init)
     if init == "xavier":

@@ -172,9 +172,9 @@ def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]
         return isinstance(wanted, int)
     if not isinstance(interval, int) or wanted - trained >= interval:
         return False
-    from gan_research.checkpoints.io import rounds_played
+    from gan_research.checkpoints.io import saved_round
 
-    return rounds_played(folder) >= wanted
+    return saved_round(folder) >= wanted
 
 
 def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:

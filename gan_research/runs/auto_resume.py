@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from gan_research.checkpoints.io import has_checkpoint, rounds_played
+from gan_research.checkpoints.io import has_checkpoint, saved_round
 from gan_research.config.compose import Composition
 from gan_research.config.keys import GAME
 from gan_research.config.upgrade import upgraded
@@ -48,7 +48,7 @@ def own_run(config: dict[str, Any]) -> Run | None:
         if this is not None and run.job == this:
             return run
     for run in runs:
-        if rounds_played(run.folder) < min(run.config["rounds"], config["rounds"]):
+        if saved_round(run.folder) < min(run.config["rounds"], config["rounds"]):
             return run
     return None
 

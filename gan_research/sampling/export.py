@@ -1,4 +1,4 @@
-"""Exported generators: a folder of plain weights and JSON, without anything of the training."""
+"""Exported generators: folders of plain weights and JSON, without training state."""
 
 import hashlib
 import json
@@ -19,38 +19,41 @@ from gan_research.utils.renamed import renamed_targets
 CONFIG = "config.json"
 FORMAT = 1
 FORMAT_KEY = "gan_research_export"
-"""The key under which config.json says that it is one of ours, and of which format."""
+"""The key of config.json that marks an export and holds its format."""
 
 NETWORKS = ("generator", "discriminator")
 
 
 def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write the weights of `networks`, by name, each as NAME.safetensors, and config.json, into `folder`.
+    """Write config.json, and NAME.safetensors for each of `networks` by name, into `folder`.
 
-    config.json is first, with a digest of each of the others: what a kill leaves behind is known not to be whole.
+    config.json is written first, with a digest of each other file, so that an interrupted export is detected.
     """
-    require_own(folder)
-    files = {f"{name}.safetensors": _as_bytes(weights) for name, weights in networks.items()}
+    require_export_folder(folder)
+    files = {
+        f"{name}.safetensors": tensors_as_bytes({k: v.detach().cpu().contiguous().clone() for k, v in weights.items()})
+        for name, weights in networks.items()
+    }  # clones, as safetensors refuses shared tensors
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     plain = as_json({FORMAT_KEY: FORMAT, **config, "files": digests})
     write_atomically(folder / CONFIG, json.dumps(plain, indent=2, allow_nan=False).encode())
     for name, content in files.items():
         write_atomically(folder / name, content)
     for name in NETWORKS:
-        if name not in networks:  # of an export that was here before
+        if name not in networks:  # from a previous export
             (folder / f"{name}.safetensors").unlink(missing_ok=True)
 
 
-def require_own(folder: Path) -> None:
-    """Raise where something else than an export would be overwritten."""
+def require_export_folder(folder: Path) -> None:
+    """Raise a UserError if anything but an export would be overwritten."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give a folder")
     if folder.is_dir() and any(folder.iterdir()) and not is_export(folder):
-        raise UserError(f"{folder} holds something else than an export: give a new folder")
+        raise UserError(f"{folder} is neither empty nor an export: give a new folder")
 
 
 def is_export(path: str | Path) -> bool:
-    """Whether `path` is the folder of an export, whole or not."""
+    """Return whether `path` is the folder of an export, complete or not."""
     try:
         return FORMAT_KEY in json.loads((Path(path) / CONFIG).read_text())
     except (OSError, ValueError, TypeError):
@@ -58,7 +61,7 @@ def is_export(path: str | Path) -> bool:
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """What the config.json of an export says."""
+    """Read the config.json of an export."""
     config: dict[str, Any] = renamed_targets(json.loads((Path(folder) / CONFIG).read_text()))
     if config[FORMAT_KEY] > FORMAT:
         raise UserError(f"{folder} was exported by a newer gan_research ({config['version']}): update to read it")
@@ -69,15 +72,15 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def load_export(folder: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
-    """A sampler from an export; the arguments are those of `gan_research.load`."""
+    """Load a sampler from an export; see `gan_research.load`."""
     config = read_config(folder)
     if raw and config["averaged"]:
-        raise UserError(f"{folder} holds the generator's average alone: export the generator itself with --raw")
+        raise UserError(f"{folder} has only the generator's average: export the generator itself with --raw")
     return make_sampler(config, read_weights(Path(folder), "generator", config), allow)
 
 
 def read_weights(folder: Path, network: str, config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state of one network of an export, found to be what was written."""
+    """Read the state dict of one network of an export, and verify its digest."""
     name = f"{network}.safetensors"
     try:
         content = (folder / name).read_bytes()
@@ -89,7 +92,7 @@ def read_weights(folder: Path, network: str, config: Mapping[str, Any]) -> dict[
 
 
 def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> Sampler:
-    """The sampler of a generator and a prior, each described in `game`, and of the generator's state."""
+    """Build the sampler of the generator and prior described in `game`, with these weights."""
     generator = rebuild(game["generator"], allow)
     prior = rebuild(game["prior"], allow)
     dtype = next(tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
@@ -98,8 +101,3 @@ def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: 
     generator.load_state_dict(weights)
     generator.requires_grad_(False).eval()
     return Sampler(generator, prior, generator.num_classes, generator.value_range)
-
-
-def _as_bytes(weights: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file of all of a network's state; what two names share is written twice."""
-    return tensors_as_bytes({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()})

@@ -1,4 +1,4 @@
-"""Samplers of generators that were trained: from a checkpoint, a run's folder or an export."""
+"""Samplers of trained generators, from a checkpoint, a run's folder or an export."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,10 +9,10 @@ from gan_research.sampling.sampler import Sampler
 
 
 def load(path: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
-    """A sampler from a checkpoint, a run's folder or an exported one: `load(path).sample(64, seed=0)`.
+    """Load a sampler from a checkpoint, a run's folder or an export: `load(path).sample(64, seed=0)`.
 
     raw: the generator itself instead of its average.
-    allow: modules, besides the project's own, whose generators and priors may be built from what is named there.
+    allow: modules, in addition to the project's own, whose generators and priors may be built.
     """
     if is_export(path):
         return load_export(path, raw, allow)

@@ -1,4 +1,4 @@
-"""Priors of the latents: what the generator is fed."""
+"""Priors: distributions of the generator's latents."""
 
 import math
 
@@ -6,40 +6,39 @@ import torch
 from torch import Tensor
 
 from gan_research.checkpoints.rebuild import Rebuildable
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import require, require_positive
 
 
 class Prior(Rebuildable):
     """A distribution over latents of `latent_dim` numbers."""
 
     def __init__(self, latent_dim: int):
-        if latent_dim < 1:
-            raise UserError(f"prior.latent_dim={latent_dim}: give at least 1")
+        require(1, **{"prior.latent_dim": latent_dim})
         self.latent_dim = latent_dim
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """(n, latent_dim) float32 on the generator's device."""
+        """Draw latents: (n, latent_dim) float32 on the generator's device."""
         raise NotImplementedError
 
     def cdf(self, latents: Tensor) -> Tensor:
-        """P(Z <= z) of each coordinate, in the dtype of `latents`."""
+        """Return P(Z <= z) of each coordinate, in the dtype of `latents`."""
         raise NotImplementedError
 
     def quantile(self, probabilities: Tensor) -> Tensor:
-        """The inverse of `cdf`."""
+        """Return the inverse of `cdf`."""
         raise NotImplementedError
 
     def log_prob(self, latents: Tensor) -> Tensor:
-        """The log-density of each coordinate in nats, -inf outside of the support."""
+        """Return the log-density of each coordinate in nats, -inf outside of the support."""
         raise NotImplementedError
 
     def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
-        """Latents the share t of the way from a to b, both (..., latent_dim), along a path that suits the prior."""
+        """Interpolate from a (t = 0) to b (t = 1), both (..., latent_dim), inside the prior's mass."""
         raise NotImplementedError
 
 
 class GaussianPrior(Prior):
-    """z ~ N(0, I)."""
+    """The Gaussian prior z ~ N(0, I)."""
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         return torch.randn(n, self.latent_dim, generator=generator, device=generator.device)
@@ -54,9 +53,9 @@ class GaussianPrior(Prior):
         return -0.5 * latents.square() - 0.5 * math.log(2 * math.pi)
 
     def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
-        """(sin((1 - t) w) a + sin(t w) b) / sin w, at the angle w between a and b; straight where they are parallel.
+        """Return the spherical (sin((1 - t) w) a + sin(t w) b) / sin w, w the angle; linear if parallel.
 
-        Almost all of the prior's mass is on a sphere, which straight lines would leave. Shoemake 1985, "Animating
+        Almost all of the prior's mass is near a sphere, which straight lines would leave. Shoemake 1985, "Animating
         rotation with quaternion curves".
         """
         x, y = a.double(), b.double()
@@ -67,15 +66,14 @@ class GaussianPrior(Prior):
 
 
 class UniformPrior(Prior):
-    """z ~ U[-bound, bound)^latent_dim.
+    """The uniform prior z ~ U[-bound, bound)^latent_dim.
 
     `bound` is 1 in Radford et al. 2015, and sqrt(3), of unit variance, in the code of Goodfellow et al. 2014.
     """
 
     def __init__(self, latent_dim: int, bound: float = 1.0):
         super().__init__(latent_dim)
-        if not 0 < bound < math.inf:
-            raise UserError(f"prior.bound={bound}: give a positive one")
+        require_positive(**{"prior.bound": bound})
         self.bound = bound
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -92,5 +90,5 @@ class UniformPrior(Prior):
         return torch.full_like(latents, -math.log(2 * self.bound)).where(latents.abs() <= self.bound, -math.inf)
 
     def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
-        """a + t (b - a)."""
+        """Return a + t (b - a)."""
         return a.double().lerp(b.double(), t).to(a.dtype)

@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_research.data import Data, Density, Points
 from gan_research.losses import AdversarialLoss
 from gan_research.losses.divergences import jsd
-from gan_research.sampling.sampler import evaluating
+from gan_research.sampling.sampler import eval_mode
 from gan_research.theory.analysis import Analysis
 from gan_research.theory.generator_density import TAIL, bin_masses, data_masses
 from gan_research.training.gan import GAN
@@ -95,7 +95,7 @@ class Phases(Analysis[Frame]):
         bins = bin_masses(gan.generator, gan.prior, self.edges)
         fake = bins.all
         logits = gan.objective.forward.probe(self.points[:, None].float().to(gan.device), None).cpu().double()
-        with torch.no_grad(), evaluating(gan.generator):
+        with torch.no_grad(), eval_mode(gan.generator):
             mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
         finite(p_g=fake, D=logits, G=mapped)
         known = (fake > 0) | (self.real > TAIL)  # where G's tails are cut, a KL isn't infinite

@@ -16,7 +16,7 @@ from gan_research.distributed import rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy
 from gan_research.losses.base import PLAYERS, AdversarialLoss, Player
 from gan_research.networks import Discriminator, Generator
-from gan_research.networks.batch_norm import agree_on_buffers, synchronised
+from gan_research.networks.batch_norm import convert_sync_batch_norm, synchronize_buffers
 from gan_research.regularizers import Progress, Regularizer
 from gan_research.sampling.priors import Prior
 from gan_research.sampling.sampler import Sampler
@@ -184,11 +184,11 @@ class GAN(pl.LightningModule):
         g = self.generator
         return Sampler(self.objective.forward.sampled, self.prior, g.num_classes, g.value_range)
 
-    def agree_on_buffers(self) -> None:
+    def synchronize_buffers(self) -> None:
         """Make buffers equal on all ranks, before any of them shows or saves the networks; once a round."""
         if self._agreed_at != self.round:
             self._agreed_at = self.round
-            agree_on_buffers(self)
+            synchronize_buffers(self)
 
     # --- Lightning -----------------------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class GAN(pl.LightningModule):
         require_precision(self.precision, self.device if has_trainer(self) else None)
         self.layout = self._layout()
         if self.sync_batch_norm and self.layout.world_size > 1:
-            synchronised(nn.ModuleList([self.generator, self.discriminator]))
+            convert_sync_batch_norm(nn.ModuleList([self.generator, self.discriminator]))
         self.objective.forward = self._forward_passes()
         self._take_gradients = self._gradients
         self.progress = Progress.zeros(self.device)

@@ -3,8 +3,8 @@
 from typing import Any
 
 from gan_research._version import __version__
-from gan_research.checkpoints.io import FORMAT, MARK, differences, game_of
-from gan_research.checkpoints.rebuild import completed, describe
+from gan_research.checkpoints.io import FORMAT, MARK, differences, saved_game
+from gan_research.checkpoints.rebuild import describe, with_defaults
 from gan_research.utils.errors import UserError
 
 MOVED_STATE = {"regularizers.instance_noise.": "augmentations.instance_noise."}
@@ -26,7 +26,7 @@ def save_game(gan: Any, checkpoint: dict[str, Any]) -> None:
 
 def load_game(gan: Any, checkpoint: dict[str, Any]) -> None:
     """Restore a game from a checkpoint; UserError with the differences if it is another game's."""
-    saved = game_of(checkpoint)
+    saved = saved_game(checkpoint)
     refuse_other_game(gan, saved)
     gan.round, gan.images_seen = saved["round"], saved["images_seen"]
     gan.updates.update(saved["updates"])
@@ -55,7 +55,7 @@ def describe_game(gan: Any) -> dict[str, Any]:
 def refuse_other_game(gan: Any, saved: dict[str, Any]) -> None:
     """Raise a UserError with the differences if a checkpoint's networks aren't those that resume from it."""
     parts = {"generator": gan.generator, "discriminator": gan.discriminator, "prior": gan.prior}
-    before = {name: completed(saved[name], part) for name, part in parts.items()} | {"ema": saved["ema"]}
+    before = {name: with_defaults(saved[name], part) for name, part in parts.items()} | {"ema": saved["ema"]}
     after = {name: describe(part) for name, part in parts.items()} | {"ema": gan.ema is not None}
     if changes := differences(before, after):
         raise UserError("the checkpoint holds another game: " + "; ".join(changes))

@@ -1,6 +1,7 @@
 """Errors that a user can mend: one clear line that says what to do, no traceback."""
 
 import difflib
+import math
 from collections.abc import Iterable
 
 RESUME = 75
@@ -32,3 +33,15 @@ def require(least: int, **values: float) -> None:
     for name, value in values.items():
         if value < least:
             raise UserError(f"{name} is {value}: it has to be at least {least}")
+
+
+def require_positive(**values: float) -> None:
+    """Raise a UserError naming the first of `values` that isn't positive and finite."""
+    for name, value in values.items():
+        if not 0 < value < math.inf:
+            raise UserError(f"{name} is {value}: it has to be a positive number")
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error on one line, or its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

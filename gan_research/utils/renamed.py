@@ -5,6 +5,8 @@ from typing import Any
 RENAMED = {
     "gan_research.cli.build": "gan_research.config.build",
     "gan_research.crash": "gan_research.callbacks.crash_report",
+    "gan_research.data.folder.PictureData": "gan_research.data.folder.ImageFileData",
+    "gan_research.data.pictures": "gan_research.data.image_files",
     "gan_research.description": "gan_research.checkpoints.rebuild",
     "gan_research.divergences": "gan_research.losses.divergences",
     "gan_research.ema": "gan_research.training.ema",

@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from gan_research.checkpoints.io import AtomicCheckpointIO, Damaged, read_checkpoint
+from gan_research.checkpoints.io import AtomicCheckpointIO, DamagedCheckpoint, read_checkpoint
 from gan_research.data import Digits
 from gan_research.networks import (
     DCGANDiscriminator,
@@ -161,7 +161,7 @@ def test_each_flipped_bit_of_a_tensor_is_found(saved):
     for at in random.sample(range(start, start + len(numbers)), 50):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << random.randrange(8)]) + whole[at + 1 :])
         silent += torch.load(path, weights_only=True).keys() == content.keys()
-        with pytest.raises(Damaged, match=r"isn't what was written|Bad CRC"):
+        with pytest.raises(DamagedCheckpoint, match=r"isn't what was written|Bad CRC"):
             read_checkpoint(path)
     assert silent == 50
 
@@ -216,7 +216,7 @@ def test_a_checkpoint_builds_only_what_is_allowed(part, target, saved):
     checkpoint = read_checkpoint(path)
     checkpoint["gan_research"][part]["_target_"] = target
     torch.save(checkpoint, path)
-    with pytest.raises(UserError, match=rf"the checkpoint wants .*{target}, which isn't allowed"):
+    with pytest.raises(UserError, match=rf"the checkpoint names .*{target}, which isn't allowed"):
         load(path)
 
 
@@ -227,7 +227,7 @@ class MyGenerator(MLPGenerator):
 def test_the_users_own_generator_is_built_if_allowed(play, tmp_path):
     path = tmp_path / "own.ckpt"
     play(rounds=1, generator=partial(MyGenerator, width=8), callbacks=[Save(path)])
-    with pytest.raises(UserError, match=f"wants {__name__}.MyGenerator, which isn't allowed: add --allow {__name__} "):
+    with pytest.raises(UserError, match=f"names {__name__}.MyGenerator, which isn't allowed: add --allow {__name__} "):
         load(path)
     assert type(load(path, allow=(__name__,)).generator) is MyGenerator
 
@@ -285,7 +285,7 @@ def test_lightnings_writer_says_that_the_old_checkpoint_is_unharmed(tmp_path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="was not written: No space left on device; what it held before is unharmed"):
+    with pytest.raises(UserError, match="was not written: No space left on device; the previous one is unharmed"):
         writer.save_checkpoint({"round": 2}, path)
     assert torch.load(path, weights_only=True) == {"round": 1}
     assert list(tmp_path.iterdir()) == [path]

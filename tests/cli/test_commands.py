@@ -65,7 +65,7 @@ def test_classes(conditional, finished, gan, one_line, nothing_around):
     difference = np.abs(one["images"].astype(int) - turns["images"].astype(int)).max(axis=(1, 2, 3))
     assert difference[same].max() <= 1 < difference[~same].min()
     one_line(gan("sample", conditional, "--class", "10"), "classes run from 0 to 9")
-    one_line(gan("sample", finished, "--class", "3"), "not class-conditional")
+    one_line(gan("sample", finished, "--class", "3"), "is unconditional")
     assert not (nothing_around / "samples.png").exists()
 
 

@@ -76,7 +76,7 @@ def test_a_run_goes_on_from_the_one_before_to_the_very_same_end(
     assert (result.status, result.error) == (0, "")
     (warning,) = caplog.messages
     assert str(last) in warning
-    assert f"the one before is used, {previous}, of round 10" in warning
+    assert f"the previous one is used, {previous}, of round 10" in warning
     assert "\n" not in warning
     assert train(tmp_path / "whole").status == 0
     whole = the_run(tmp_path / "whole")

@@ -77,8 +77,8 @@ def test_it_is_measured_as_the_run_is(finished, exported, gan, tmp_path):
 
 def test_what_an_export_cannot_say(exported, gan, one_line, tmp_path):
     one_line(gan("evaluate", exported, "--metrics", "digits"), "doesn't say what it was trained on", "REFERENCE")
-    one_line(gan("sample", exported, "--raw", "-o", tmp_path / "s.png"), "the generator's average alone", "--raw")
-    one_line(gan("evaluate", exported, "digits", "--metrics", "digits", "--raw"), "the generator's average alone")
+    one_line(gan("sample", exported, "--raw", "-o", tmp_path / "s.png"), "only the generator's average", "--raw")
+    one_line(gan("evaluate", exported, "digits", "--metrics", "digits", "--raw"), "only the generator's average")
     one_line(
         gan("evaluate", "digits", exported, "--metrics", "digits"), str(exported), "holds a generator, not samples"
     )
@@ -93,8 +93,8 @@ def test_a_folder_that_holds_something_else_is_refused(finished, exported, gan, 
     before = contents(tmp_path)
     one_line(gan("export", finished, "-o", tmp_path / "file"), "is a file: give a folder")
     for folder in ("full", "theirs"):
-        one_line(gan("export", finished, "-o", tmp_path / folder), "holds something else than an export")
-    one_line(gan("export", finished, "-o", finished), "holds something else than an export")
+        one_line(gan("export", finished, "-o", tmp_path / folder), "neither empty nor an export")
+    one_line(gan("export", finished, "-o", finished), "neither empty nor an export")
     assert contents(tmp_path) == before
     (tmp_path / "empty").mkdir()
     assert gan("export", finished, "-o", tmp_path / "empty").status == 0
@@ -157,7 +157,7 @@ def test_a_conditional_generator_and_points(conditional, gan, train, the_run, tm
         json.loads((tmp_path / "out" / "config.json").read_text(), parse_constant=strict)
         sampler, expected = load(tmp_path / "out"), load(run)
         assert sampler.value_range == tuple(expected.value_range)
-        assert sampler.makes_points is expected.makes_points is (labels is None)
+        assert sampler.generates_points is expected.generates_points is (labels is None)
         assert torch.equal(sampler.sample(9, labels=labels), expected.sample(9, labels=labels))
 
 

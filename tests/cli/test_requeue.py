@@ -202,7 +202,7 @@ def test_damage_is_found_on_the_way(auto, stopped, tmp_path, the_run, state, cap
     assert state(run)["gan_research"]["round"] == 20
     assert segments(run) == 2
     (warning,) = caplog.messages
-    assert "the one before is used" in warning
+    assert "the previous one is used" in warning
 
 
 def test_the_config_of_auto_can_be_printed(gan, tmp_path):

@@ -99,7 +99,7 @@ def test_setup_twice_loads_once():
     assert data.train is train
 
 
-def test_batches_read_every_picture_once_in_order():
+def test_batches_read_every_image_once_in_order():
     train = Digits().train
     batches = list(train.batches(500))
     assert [len(images) for images, _ in batches] == [500, 500, 500, 97]
@@ -148,13 +148,13 @@ def test_held_out_is_every_nth():
     assert not held_out(5, 0.0).any()
     with pytest.raises(UserError, match=r"data.heldout=1.0 is no fraction"):
         held_out(5, 1.0)
-    with pytest.raises(UserError, match=r"data.heldout=0.1 of 5 pictures holds none out: raise it, or set it to 0"):
+    with pytest.raises(UserError, match=r"data.heldout=0.1 of 5 images holds none out: raise it, or set it to 0"):
         held_out(5, 0.1)
 
 
 def test_a_minibatch_cannot_exceed_the_set():
     assert refused(Digits(batch_size=1598)) == (
-        "batch_size=1598 is more than the 1597 training pictures of digits: set batch_size to 1597 or less"
+        "batch_size=1598 is more than the 1597 training images of digits: set batch_size to 1597 or less"
     )
 
 
@@ -191,7 +191,7 @@ def write_mnist(root, seed=0):
     return [(images[:20], labels[:20]), (images[20:], labels[20:])]
 
 
-def test_stacked_mnist_is_three_digits_a_picture(tmp_path):
+def test_stacked_mnist_is_three_digits_a_image(tmp_path):
     parts = write_mnist(tmp_path)
     data = StackedMNIST(root=str(tmp_path), download=False, size=500, heldout_size=200, batch_size=10)
     assert (data.name, data.sample_spec.shape, data.num_classes, data.metrics) == (
@@ -200,7 +200,7 @@ def test_stacked_mnist_is_three_digits_a_picture(tmp_path):
     assert (len(data.train), len(data.heldout)) == (500, 200)
     for stacked, (images, labels) in zip((data.train, data.heldout), parts, strict=True):
         number = {image.tobytes(): i for i, image in enumerate(images)}
-        chosen = [[number[plane.tobytes()] for plane in picture.numpy()] for picture in stacked.images]
+        chosen = [[number[plane.tobytes()] for plane in image.numpy()] for image in stacked.images]
         expected = labels[np.array(chosen)] @ [100, 10, 1]
         assert stacked.labels.tolist() == expected.tolist()
         uses = np.bincount(np.array(chosen).ravel(), minlength=len(images))
@@ -220,10 +220,10 @@ def test_stacked_mnist_depends_on_its_own_seed_only(tmp_path):
     assert first.train.content_hash() == stacked(seed=1).train.content_hash()
     assert first.train.content_hash() != stacked(stacking_seed=1).train.content_hash()
     digits = MNIST(root=str(tmp_path), download=False, resolution=32, batch_size=5).train
-    enlarged = {picture.numpy().tobytes() for picture in digits.images}
+    enlarged = {image.numpy().tobytes() for image in digits.images}
     assert stacked(resolution=32).sample_spec.shape == (3, 32, 32)
     assert all(plane.numpy().tobytes() in enlarged for plane in stacked(resolution=32).train.images.flatten(0, 1))
-    with pytest.raises(UserError, match=r"data.size=0 and data.heldout_size=26000 must be at least 1"):
+    with pytest.raises(UserError, match=r"data.size is 0: it has to be at least 1"):
         StackedMNIST(size=0)
 
 
@@ -311,7 +311,7 @@ def test_the_real_cifar10_as_arrays(real):
 
 
 @pytest.mark.parametrize(
-    ("cls", "place"),
+    ("cls", "folder"),
     [
         (MNIST, "MNIST/raw"),
         (StackedMNIST, "MNIST/raw"),
@@ -322,9 +322,9 @@ def test_the_real_cifar10_as_arrays(real):
         (CelebA, "celeba"),
     ],
 )
-def test_missing_files_without_download(tmp_path, cls, place):
+def test_missing_files_without_download(tmp_path, cls, folder):
     message = refused(cls(root=str(tmp_path), download=False))
-    assert message.startswith(f"{cls.name} is not in {tmp_path / place} (Dataset not found")
+    assert message.startswith(f"{cls.name} is not in {tmp_path / folder} (Dataset not found")
     assert message.endswith("set data.download=true, or put its files there or set data.root to where they are")
 
 
@@ -350,26 +350,26 @@ def test_damaged_files_are_one_line(tmp_path):
     assert "mnist is not in" in refused(MNIST(root=str(tmp_path), download=False))
 
 
-# --- folders of pictures -----------------------------------------------------------------------------------------
+# --- folders of images -----------------------------------------------------------------------------------------
 
 
-def write_pictures(root, names, size=(10, 8), seed=0):
-    pictures = {}
+def write_images(root, names, size=(10, 8), seed=0):
+    images = {}
     for i, name in enumerate(names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        pictures[name] = noise(size[1], size[0], 3, seed=seed + i)
-        Image.fromarray(pictures[name]).save(root / name)
-    return pictures
+        images[name] = noise(size[1], size[0], 3, seed=seed + i)
+        Image.fromarray(images[name]).save(root / name)
+    return images
 
 
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_folder_of_any_nesting(tmp_path, resident):
-    pictures = write_pictures(tmp_path, ["b.png", "a/z/y/1.png", "a/2.bmp", "c/3.PNG"])
-    (tmp_path / "notes.txt").write_text("no picture")
+    images = write_images(tmp_path, ["b.png", "a/z/y/1.png", "a/2.bmp", "c/3.PNG"])
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "a" / "._2.png").write_bytes(b"hidden")
     data = ImageFolder(str(tmp_path), 8, batch_size=2, resident=resident)
     assert data.names == ["a/2.bmp", "a/z/y/1.png", "b.png", "c/3.PNG"]
-    expected = np.stack([pictures[name][:, 1:9].transpose(2, 0, 1) for name in data.names])
+    expected = np.stack([images[name][:, 1:9].transpose(2, 0, 1) for name in data.names])
     assert np.array_equal(data.train.take(9).numpy(), expected)  # the central 8x8 of 10x8
     assert data.num_classes == 0
     assert data.train.labels is None
@@ -380,34 +380,34 @@ def test_a_folder_of_any_nesting(tmp_path, resident):
 
 
 def test_the_limit_decides_what_is_resident(tmp_path):
-    write_pictures(tmp_path, ["a.png", "b.png"])  # 2 * 3 * 8 * 8 = 384 bytes
+    write_images(tmp_path, ["a.png", "b.png"])  # 2 * 3 * 8 * 8 = 384 bytes
     for limit, kind in [(384 / 2**30, TensorSet), (383 / 2**30, FileSet)]:
         data = ImageFolder(str(tmp_path), 8, batch_size=1, resident_limit_gib=limit)
         assert isinstance(data.train, kind)
 
 
 def test_labels_are_the_first_level_folders(tmp_path):
-    write_pictures(tmp_path, ["dog/1.png", "cat/x/1.png", "cat/2.png", "emu/1.png"])
+    write_images(tmp_path, ["dog/1.png", "cat/x/1.png", "cat/2.png", "emu/1.png"])
     data = ImageFolder(str(tmp_path), 8, labels=True, batch_size=1)
     assert data.num_classes == 3  # before set-up: networks are built from it
     assert data.classes == ["cat", "dog", "emu"]
     assert data.train.labels.tolist() == [0, 0, 1, 2]
-    write_pictures(tmp_path, ["loose.png"])
+    write_images(tmp_path, ["loose.png"])
     assert refused(ImageFolder(str(tmp_path), 8, labels=True)).startswith(
-        f"1 pictures lie directly in {tmp_path} and have no class (loose.png): move them"
+        f"1 images are directly in {tmp_path} and have no class (loose.png): move them"
     )
 
 
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_share_of_a_folder_is_held_out(tmp_path, resident):
-    write_pictures(tmp_path, [f"{i}.png" for i in range(8)])
+    write_images(tmp_path, [f"{i}.png" for i in range(8)])
     whole = ImageFolder(str(tmp_path), 8, batch_size=1).train.take(8)
     data = ImageFolder(str(tmp_path), 8, heldout=0.25, batch_size=1, resident=resident)
     assert torch.equal(data.heldout.take(8), whole[[3, 7]])
     assert torch.equal(data.train.take(8), whole[[0, 1, 2, 4, 5, 6]])
 
 
-def test_modes_and_sizes_of_pictures(tmp_path):
+def test_modes_and_sizes_of_images(tmp_path):
     Image.fromarray(noise(20, 30)).save(tmp_path / "grey.png")
     Image.fromarray(noise(20, 30, 4)).save(tmp_path / "alpha.png")
     Image.fromarray(np.full((20, 30), 40000, np.uint16)).save(tmp_path / "deep.png")
@@ -422,7 +422,7 @@ def test_modes_and_sizes_of_pictures(tmp_path):
 
 
 def test_the_hash_of_streamed_files(tmp_path):
-    write_pictures(tmp_path, ["a.bmp", "b.bmp"])
+    write_images(tmp_path, ["a.bmp", "b.bmp"])
 
     def streamed(resolution=8):
         return ImageFolder(str(tmp_path), resolution, batch_size=1, resident=False).train.content_hash()
@@ -430,26 +430,26 @@ def test_the_hash_of_streamed_files(tmp_path):
     first = streamed()
     assert first == streamed()
     assert first != streamed(4)
-    write_pictures(tmp_path, ["b.bmp"], size=(12, 8))
+    write_images(tmp_path, ["b.bmp"], size=(12, 8))
     assert first != streamed()
 
 
 def test_missing_and_empty_folders(tmp_path):
     missing = tmp_path / "nowhere"
-    assert refused(ImageFolder(str(missing), 8)) == f"no folder {missing}: set data.root to a folder of pictures"
+    assert refused(ImageFolder(str(missing), 8)) == f"no folder {missing}: set data.root to a folder of images"
     (tmp_path / "readme.txt").write_text("")
     message = refused(ImageFolder(str(tmp_path), 8))
-    assert message.startswith(f"no pictures in {tmp_path} or below (looked for .png .jpg .jpeg .webp")
+    assert message.startswith(f"no images in {tmp_path} or below (looked for .png .jpg .jpeg .webp")
 
 
 @pytest.mark.parametrize("resident", [True, False])
-def test_corrupt_pictures_are_counted_and_named_or_skipped(tmp_path, resident):
-    write_pictures(tmp_path, [f"{i:02}.png" for i in range(10)])
+def test_corrupt_images_are_counted_and_named_or_skipped(tmp_path, resident):
+    write_images(tmp_path, [f"{i:02}.png" for i in range(10)])
     good = ImageFolder(str(tmp_path), 8, batch_size=1).train.take(10)
     for i in (1, 4, 6, 8):
         (tmp_path / f"{i:02}.png").write_bytes(b"nothing")
     assert refused(ImageFolder(str(tmp_path), 8, resident=resident)) == (
-        "4 of 10 pictures cannot be read: 01.png, 04.png, 06.png, ...: remove them or set data.skip_corrupt=true"
+        "4 of 10 images cannot be read: 01.png, 04.png, 06.png, ...: remove them or set data.skip_corrupt=true"
     )
     data = ImageFolder(str(tmp_path), 8, resident=resident, skip_corrupt=True, heldout=0.2, batch_size=1)
     assert torch.equal(data.train.take(10), good[[0, 2, 3, 5, 7]])
@@ -457,14 +457,14 @@ def test_corrupt_pictures_are_counted_and_named_or_skipped(tmp_path, resident):
     for i in range(10):
         (tmp_path / f"{i:02}.png").write_bytes(b"nothing")
     assert refused(ImageFolder(str(tmp_path), 8, resident=resident, skip_corrupt=True)) == (
-        "10 of 10 pictures cannot be read: 00.png, 01.png, 02.png, ...: remove them"
+        "10 of 10 images cannot be read: 00.png, 01.png, 02.png, ...: remove them"
     )
 
 
-def test_a_resident_folder_finds_truncated_pictures_at_once(tmp_path):
-    write_pictures(tmp_path, ["a.png", "b.png"], size=(16, 16))
+def test_a_resident_folder_finds_truncated_images_at_once(tmp_path):
+    write_images(tmp_path, ["a.png", "b.png"], size=(16, 16))
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:200])
-    assert refused(ImageFolder(str(tmp_path), 8)).startswith("1 of 2 pictures cannot be read: b.png: remove them")
+    assert refused(ImageFolder(str(tmp_path), 8)).startswith("1 of 2 images cannot be read: b.png: remove them")
 
 
 # --- arrays ------------------------------------------------------------------------------------------------------
@@ -534,9 +534,9 @@ def test_arrays_that_do_not_match(tmp_path):
     np.savez(tmp_path / "b.npz", x=noise(4, 6, 6))
     np.savez(tmp_path / "c.npz", x=noise(4, 8, 8), y=np.arange(4) + 3)
     a, b, c = (str(tmp_path / f"{n}.npz") for n in "abc")
-    assert f"{b} holds pictures of 1x6x6, {a} of 1x8x8: both must be of one size" in refused(Arrays(a, b))
+    assert f"{b} has images of 1x6x6, {a} of 1x8x8: both must be of one size" in refused(Arrays(a, b))
     assert "has a label 6" in refused(Arrays(a, c))
-    assert "holds pictures of 8 pixels, not of data.resolution=16: set data.resolution=8" in refused(
+    assert "has images of 8 pixels, not of data.resolution=16: set data.resolution=8" in refused(
         Arrays(a, resolution=16)
     )
     with pytest.raises(UserError, match="exclude each other: give only one"):

@@ -229,11 +229,11 @@ def test_on_a_gpu(density):
         (lambda: Mixture1D(std=[1.0, 1.0, 1.0]), "std=[1.0, 1.0, 1.0]: give one above 0 for all of the 2 means, or"),
         (lambda: Mixture1D(weights=[1.0]), "weights=[1.0]: give one above 0 for each of the 2 means"),
         (lambda: Mixture1D(weights=[1.0, 0.0]), "weights=[1.0, 0.0]: give one above 0"),
-        (lambda: Ring(modes=0), "modes=0 must be at least 1"),
-        (lambda: Grid(side=0), "side=0 must be at least 1"),
+        (lambda: Ring(modes=0), "modes is 0: it has to be at least 1"),
+        (lambda: Grid(side=0), "side is 0: it has to be at least 1"),
         (lambda: SwissRoll(start=2.0, stop=1.0), "start=2.0 and stop=1.0: give turns, 0 or more, the smaller"),
-        (lambda: SwissRoll(std=-1.0), "std=-1.0 must be above 0"),
-        (lambda: Checkerboard(0.0), "half_width=0.0 must be above 0"),
+        (lambda: SwissRoll(std=-1.0), "std is -1.0: it has to be a positive number"),
+        (lambda: Checkerboard(0.0), "half_width is 0.0: it has to be a positive number"),
     ],
 )
 def test_what_is_no_density_is_refused_in_one_line(make, message):

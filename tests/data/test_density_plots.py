@@ -9,15 +9,15 @@ import torch
 from PIL import Image
 
 from gan_research.data import Gaussian, Ring
-from gan_research.data.density_plots import draw_points, image_of, points_png, widened
+from gan_research.data.density_plots import draw_points, density_image, points_png, widen
 from gan_research.utils.plotting import DATA, GENERATOR, PIXELS_PER_INCH, panels, png
 
 
 def decoded(content):
     """A PNG's content as (height, width, 3) integers."""
-    picture = Image.open(io.BytesIO(content))
-    assert picture.mode == "RGB"
-    return np.asarray(picture).astype(int)
+    image = Image.open(io.BytesIO(content))
+    assert image.mode == "RGB"
+    return np.asarray(image).astype(int)
 
 
 def has(pixels, color, tolerance=12):
@@ -87,17 +87,17 @@ def test_points_that_are_all_alike_and_a_single_one_can_be_drawn():
 
 
 def test_the_image_of_a_density_is_its_shape():
-    picture = image_of(Ring(modes=1, radius=0.0, std=1.0), size=101)
-    assert picture.shape == (101, 101)
-    assert picture.max().item() == picture[50, 50].item() == 1
-    torch.testing.assert_close(picture, picture.T, rtol=0, atol=1e-5)
+    image = density_image(Ring(modes=1, radius=0.0, std=1.0), size=101)
+    assert image.shape == (101, 101)
+    assert image.max().item() == image[50, 50].item() == 1
+    torch.testing.assert_close(image, image.T, rtol=0, atol=1e-5)
     low, high = Ring(modes=1, radius=0.0, std=1.0).bounds[0]
     x = low + (high - low) * 0.6
-    assert picture[50, 60].item() == pytest.approx(math.exp(-(x**2) / 2), abs=1e-4)
+    assert image[50, 60].item() == pytest.approx(math.exp(-(x**2) / 2), abs=1e-4)
 
 
 def test_limits_are_widened_on_both_sides():
-    (limits,) = widened([(0.0, 2.0)], 0.1)
+    (limits,) = widen([(0.0, 2.0)], 0.1)
     assert limits == pytest.approx((-0.2, 2.2), abs=1e-5)
-    ((low, high),) = widened([(1.0, 1.0)], 0.1)
+    ((low, high),) = widen([(1.0, 1.0)], 0.1)
     assert low < 1 < high

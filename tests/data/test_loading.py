@@ -17,13 +17,13 @@ def folder(tmp_path):
     """25 random PNGs of 12x16 pixels in nested folders."""
     generator = np.random.default_rng(0)
     for i in range(25):
-        place = tmp_path / "pictures" / f"class{i % 2}" / f"part{i % 3}"
+        place = tmp_path / "images" / f"class{i % 2}" / f"part{i % 3}"
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)).save(place / f"{i:03}.png")
-    return tmp_path / "pictures"
+    return tmp_path / "images"
 
 
-def played(rounds, count):
+def take(rounds, count):
     iterator = iter(rounds)
     return [next(iterator) for _ in range(count)]
 
@@ -58,7 +58,7 @@ def test_to_uint8_rounds_clamps_and_leaves_its_input_alone():
 def test_an_empty_range_and_no_images_are_refused():
     with pytest.raises(UserError, match=r"data.value_range=\[1.0, -1.0\] is empty: give the lower end first"):
         Digits(value_range=(1.0, -1.0))
-    with pytest.raises(UserError, match="batch_size=0 must be at least 1"):
+    with pytest.raises(UserError, match="batch_size is 0: it has to be at least 1"):
         Digits(batch_size=0)
 
 
@@ -117,7 +117,7 @@ def test_nothing_is_dequantised_unless_it_is_asked_for():
     assert torch.equal(data.ready(batch).images, data.to_float(batch.images))
 
 
-def test_flips_mirror_half_of_the_pictures_and_change_with_round_and_seed():
+def test_flips_mirror_half_of_the_images_and_change_with_round_and_seed():
     data = Digits(batch_size=1000, flip=True)
     images = torch.arange(4, dtype=torch.uint8).view(1, 1, 1, 4).expand(1000, 1, 1, 4)
     masks = []
@@ -139,7 +139,7 @@ def test_streaming_yields_what_resident_does(folder, workers):
         data = ImageFolder(
             str(folder), 8, labels=True, heldout=0.2, resident=resident, num_workers=workers, batch_size=6, seed=2
         )
-        return played(data.rounds(discriminator_steps=2, start=3, rank=1, world_size=2), 6)  # crosses passes
+        return take(data.rounds(discriminator_steps=2, start=3, rank=1, world_size=2), 6)  # crosses passes
 
     for streamed, resident in zip(rounds(False), rounds(True), strict=True):
         assert same(streamed, resident)
@@ -147,12 +147,12 @@ def test_streaming_yields_what_resident_does(folder, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_truncated_after_its_header_is_named_when_it_is_read(folder, workers):
+def test_a_image_truncated_after_its_header_is_named_when_it_is_read(folder, workers):
     bad = folder / "class0" / "part0" / "000.png"
     bad.write_bytes(bad.read_bytes()[:200])
     data = ImageFolder(str(folder), 8, resident=False, num_workers=workers, batch_size=25)
     with pytest.raises(
-        UserError, match=r"the picture .*class0/part0/000.png cannot be read \(.*\): remove or repair"
+        UserError, match=r"the image .*class0/part0/000.png cannot be read \(.*\): remove or repair"
     ) as e:
         next(iter(data.rounds()))
     assert "\n" not in str(e.value)
@@ -195,7 +195,7 @@ def fit(module, data, **arguments):
 
 def test_lightning_gets_the_rounds_from_where_the_module_stands(tmp_path):
     data = Digits(batch_size=32, flip=True)
-    expected = [data.ready(b) for b in played(data.rounds(2, start=5), 6)]
+    expected = [data.ready(b) for b in take(data.rounds(2, start=5), 6)]
     # two epochs: the second goes on where the first ended
     seen = fit(Analysis(5), Digits(batch_size=32, flip=True), max_epochs=2, limit_train_batches=3)
     assert len(seen) == 6
@@ -203,7 +203,7 @@ def test_lightning_gets_the_rounds_from_where_the_module_stands(tmp_path):
     assert all(same(a, b) for a, b in zip(seen, expected, strict=True))
 
 
-def test_lightning_plays_streamed_pictures(folder):
+def test_lightning_trains_on_streamed_images(folder):
     data = ImageFolder(str(folder), 8, resident=False, num_workers=0, batch_size=5)
     seen = fit(Analysis(), data, max_epochs=1, limit_train_batches=2)
     assert [b.round for b in seen] == [0, 1]

@@ -1,4 +1,4 @@
-"""The order of real pictures is a function of (seed, position) only."""
+"""The order of real images is a function of (seed, position) only."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from gan_research.utils.errors import UserError
 
 
 def numbered(count):
-    """A set whose picture i holds i in two pixels, so that a batch tells which samples it is made of."""
+    """A set whose image i holds i in two pixels, so that a batch tells which samples it is made of."""
     numbers = torch.arange(count)
     images = torch.stack([numbers // 256, numbers % 256], dim=1).to(torch.uint8).view(count, 1, 1, 2)
     return TensorSet(images, numbers)
@@ -21,7 +21,7 @@ def samples(batch):
     return batch.labels.tolist()
 
 
-def played(rounds, count):
+def take(rounds, count):
     iterator = iter(rounds)
     return [next(iterator) for _ in range(count)]
 
@@ -53,8 +53,8 @@ def test_an_order_needs_samples():
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_the_ranks_blocks_together_are_the_one_ranks_minibatches(k, world_size):
     images, size = numbered(30), 8
-    alone = played(ImageRounds(images, 5, size, RoundLayout(k)), 9)
-    ranks = [played(ImageRounds(images, 5, size, RoundLayout(k, 1, r, world_size)), 9) for r in range(world_size)]
+    alone = take(ImageRounds(images, 5, size, RoundLayout(k)), 9)
+    ranks = [take(ImageRounds(images, 5, size, RoundLayout(k, 1, r, world_size)), 9) for r in range(world_size)]
     for round, whole in enumerate(alone):
         assert whole.round == round
         for u in range(k):
@@ -65,8 +65,8 @@ def test_the_ranks_blocks_together_are_the_one_ranks_minibatches(k, world_size):
 
 def test_positions_do_not_depend_on_the_number_of_discriminator_steps():
     images = numbered(30)
-    by_one = [s for b in played(ImageRounds(images, 5, 8), 12) for s in samples(b)]
-    by_three = [s for b in played(ImageRounds(images, 5, 8, RoundLayout(3)), 4) for s in samples(b)]
+    by_one = [s for b in take(ImageRounds(images, 5, 8), 12) for s in samples(b)]
+    by_three = [s for b in take(ImageRounds(images, 5, 8, RoundLayout(3)), 4) for s in samples(b)]
     assert by_one == by_three == Order(30, 5).indices(0, 96).tolist()
 
 
@@ -74,8 +74,8 @@ def test_positions_do_not_depend_on_the_number_of_discriminator_steps():
 @pytest.mark.parametrize(("k", "world_size"), [(1, 1), (3, 2)])
 def test_starting_late_is_skipping_rounds(start, k, world_size):
     images = numbered(30)  # 8 a minibatch: rounds cross the ends of passes
-    skipped = played(ImageRounds(images, 5, 8, RoundLayout(k, 1, world_size - 1, world_size)), start + 4)[start:]
-    late = played(ImageRounds(images, 5, 8, RoundLayout(k, 1, world_size - 1, world_size), start), 4)
+    skipped = take(ImageRounds(images, 5, 8, RoundLayout(k, 1, world_size - 1, world_size)), start + 4)[start:]
+    late = take(ImageRounds(images, 5, 8, RoundLayout(k, 1, world_size - 1, world_size), start), 4)
     assert [b.round for b in late] == [start, start + 1, start + 2, start + 3]
     assert [samples(b) for b in late] == [samples(b) for b in skipped]
 
@@ -90,7 +90,7 @@ def test_the_start_is_asked_for_at_each_iteration():
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_all_minibatches_of_an_epoch_are_disjoint(k):
-    batches = played(ImageRounds(numbered(48), 0, 8, RoundLayout(k)), 6 // k)
+    batches = take(ImageRounds(numbered(48), 0, 8, RoundLayout(k)), 6 // k)
     seen = [s for b in batches for s in samples(b)]
     assert sorted(seen) == list(range(48))
 
@@ -102,10 +102,10 @@ def test_seeds_differ_and_zero_is_one_of_them():
 
 
 def test_a_rank_holds_a_block_of_each_minibatch():
-    assert RoundLayout(2, 1, 1, 2).own(torch.arange(8)).tolist() == [2, 3, 6, 7]
-    assert RoundLayout(2).own(torch.arange(8)).tolist() == list(range(8))
+    assert RoundLayout(2, 1, 1, 2).shard(torch.arange(8)).tolist() == [2, 3, 6, 7]
+    assert RoundLayout(2).shard(torch.arange(8)).tolist() == list(range(8))
     points = torch.arange(8.0).view(8, 1).expand(8, 3)
-    assert torch.equal(RoundLayout(2, 1, 1, 2).own(points), points[[2, 3, 6, 7]])
+    assert torch.equal(RoundLayout(2, 1, 1, 2).shard(points), points[[2, 3, 6, 7]])
 
 
 def test_a_minibatch_must_divide_among_the_ranks():

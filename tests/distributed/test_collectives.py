@@ -18,7 +18,7 @@ from gan_research.distributed import (
 )
 from gan_research.distributed.group import all_gather_object, on_rank_zero, raise_on_all_ranks, shard
 from gan_research.losses import NonSaturating, RelativisticAverage
-from gan_research.networks.batch_norm import agree_on_buffers, synchronised
+from gan_research.networks.batch_norm import convert_sync_batch_norm, synchronize_buffers
 from gan_research.regularizers.gradient import standard_deviation
 from gan_research.utils.errors import UserError
 
@@ -58,7 +58,7 @@ def network_of(*layers):
     torch.manual_seed(0)
     network = nn.Sequential(*[layer() for layer in layers]).double()
     if rank_and_world_size()[1] > 1:
-        synchronised(network)
+        convert_sync_batch_norm(network)
     return network
 
 
@@ -175,7 +175,7 @@ def drifted():
     network["own"].register_buffer("count", torch.tensor(rank))
     network["norm"].running_mean.fill_(rank)
     network["norm"].running_var.fill_(1 + 2 * rank)
-    agree_on_buffers(network)
+    synchronize_buffers(network)
     return {name: buffer.clone() for name, buffer in network.named_buffers()}
 
 

@@ -546,7 +546,7 @@ def test_a_generator_of_numbers_that_are_not_finite_gets_no_number(classifier, d
     next(generator.parameters()).data.fill_(float("nan"))
     evaluation = Evaluation(classifier, ["fid"], 20)
     evaluation.prepare(as_set(digits[0]))
-    with pytest.raises(UserError, match=r"makes numbers that aren't finite \(samples 0 to 19\)"):
+    with pytest.raises(UserError, match=r"makes values that aren't finite \(samples 0 to 19\)"):
         evaluation(Sampler(generator, GaussianPrior(2), 0, (-1.0, 1.0)).source(0))
 
 

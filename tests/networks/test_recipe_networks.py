@@ -202,7 +202,7 @@ def test_means_at_the_ends_are_clipped_as_in_pylearn2():
     assert generator.body[-2].bias.tolist() == pytest.approx([end, -end, 0, 0], rel=1e-6)
 
 
-def test_the_game_starts_at_the_mean_of_its_training_pictures():
+def test_the_game_starts_at_the_mean_of_its_training_images():
     words = ["data=digits", "data.value_range=[0.0,1.0]", "generator.width=8", "generator.mean_of_data=true"]
     config = compose_train(words).config
     data = make(config["data"])
@@ -241,11 +241,11 @@ def test_a_convolution_of_one_weight_picks_every_second_pixel(size, before, tap)
     layer = SameConv2d(1, 1, size)
     layer.weight.data.zero_()
     layer.weight.data[0, 0, tap, tap] = 1
-    picture = torch.randn(1, 1, size, size)
+    image = torch.randn(1, 1, size, size)
     places = [2 * i + tap - before for i in range(math.ceil(size / 2))]
     inside = torch.tensor([0 <= place < size for place in places])
-    picked = picture[0, 0][torch.tensor(places).clamp(0, size - 1)][:, torch.tensor(places).clamp(0, size - 1)]
-    assert torch.equal(layer(picture)[0, 0], picked * inside[:, None] * inside)
+    picked = image[0, 0][torch.tensor(places).clamp(0, size - 1)][:, torch.tensor(places).clamp(0, size - 1)]
+    assert torch.equal(layer(image)[0, 0], picked * inside[:, None] * inside)
 
 
 @pytest.mark.parametrize("size", [28, 14, 7, 4])
@@ -258,7 +258,7 @@ def test_a_transposed_convolution_is_the_convolutions_adjoint(size):
     assert ((down(x) * y).sum() / (x * up(y)).sum()).item() == pytest.approx(1, rel=1e-10)
 
 
-def test_pacgans_dcgan_makes_a_tanh_of_pictures_in_0_1():
+def test_pacgans_dcgan_makes_a_tanh_of_images_in_0_1():
     generator = players("stacked_mnist_dcgan", "generator.width=4")[0]
     assert generator.value_range == (0, 1)
     assert generator(torch.randn(8, 100)).min() < 0

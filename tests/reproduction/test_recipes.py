@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.checkpoints.io import rounds_played
+from gan_research.checkpoints.io import saved_round
 from gan_research.cli.reproduce import changes, claims
 from gan_research.config.build import build_evaluation, make
 from gan_research.config.compose import compose_train
@@ -97,7 +97,7 @@ def test_its_smoke_budget(recipe, tmp_path, monkeypatch):
         pytest.skip(f"no {FOLDERS[kind]}")
     status, run = fit.start(composition, words, None)
     assert status == 0
-    assert rounds_played(run.folder) == composition.config["rounds"] < CLAIMS[recipe][1]
+    assert saved_round(run.folder) == composition.config["rounds"] < CLAIMS[recipe][1]
     if composition.config["metrics"] and measured_by(composition.config)[1]:  # the extractor's weights are here
         measured = [row for row in read_history(run.folder / "history.jsonl") if "protocol" in row]
         assert {f"metrics/{column}" for column in Published.of(CLAIMS[recipe][0]).columns} <= set(measured[-1])

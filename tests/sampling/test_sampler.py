@@ -68,12 +68,12 @@ def test_without_classes_they_come_in_turn():
 def test_classes_that_are_not_there_are_refused(labels):
     with pytest.raises(UserError, match="classes run from 0 to 2"):
         sampler(num_classes=3).sample(3, labels=labels)
-    with pytest.raises(UserError, match="not class-conditional: sample without classes"):
+    with pytest.raises(UserError, match="is unconditional: sample without classes"):
         sampler().sample(3, labels=labels)
 
 
 class Constant(torch.nn.Module):
-    """Pictures of one row: the values given."""
+    """Images of one row: the values given."""
 
     value_range = (-1.0, 1.0)
 
@@ -91,19 +91,19 @@ class Constant(torch.nn.Module):
 )
 def test_bytes_are_rounded_and_clamped(value_range, values):
     source = Sampler(Constant(values), GaussianPrior(3), 0, value_range)
-    pictures = source.sample_uint8(2)
-    assert pictures.dtype == torch.uint8
-    assert pictures[1].flatten().tolist() == [0, 255, 128, 1, 255, 0]
+    images = source.sample_uint8(2)
+    assert images.dtype == torch.uint8
+    assert images[1].flatten().tolist() == [0, 255, 128, 1, 255, 0]
 
 
 def test_an_evaluation_is_given_bytes_or_points_as_they_are():
-    pictures = sampler()
-    assert not pictures.makes_points
-    drawn = pictures.source(5)(3, 10)
+    images = sampler()
+    assert not images.generates_points
+    drawn = images.source(5)(3, 10)
     assert drawn.dtype == torch.uint8
-    assert torch.equal(drawn, pictures.sample_uint8(7, seed=5, start=3))
+    assert torch.equal(drawn, images.sample_uint8(7, seed=5, start=3))
     points = sampler(lambda **_: MLPGenerator(3, SampleSpec(None, 2, value_range=(-math.inf, math.inf)), width=8))
-    assert points.makes_points
+    assert points.generates_points
     drawn = points.source(5)(3, 10)
     assert drawn.shape == (7, 2)
     assert torch.equal(drawn, points.sample(7, seed=5, start=3))

@@ -4,7 +4,7 @@ import pkgutil
 
 import pytest
 
-from gan_research.checkpoints.allowlist import allowed
+from gan_research.checkpoints.allowlist import resolve_allowed
 from gan_research.training.ema import EMA
 from gan_research.utils.renamed import RENAMED, renamed, renamed_targets
 
@@ -61,4 +61,4 @@ def test_targets_are_renamed_however_deep_and_nothing_else():
 
 
 def test_an_old_name_may_be_built():
-    assert allowed("gan_research.ema.EMA") is EMA
+    assert resolve_allowed("gan_research.ema.EMA") is EMA

@@ -109,5 +109,5 @@ def test_the_uniform_prior_s_distribution_function_and_density():
     assert prior.cdf(points).tolist() == [0, 0, 0.25, 0.5, 1, 1]
     assert prior.quantile(torch.tensor([0.0, 0.25, 1.0])).tolist() == [-2, -1, 2]
     assert prior.log_prob(points).exp().tolist() == pytest.approx([0, 0.25, 0.25, 0.25, 0.25, 0])
-    with pytest.raises(UserError, match=r"prior\.bound=0\.0"):
+    with pytest.raises(UserError, match=r"prior\.bound is 0\.0"):
         UniformPrior(1, bound=0.0)
