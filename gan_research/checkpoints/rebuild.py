@@ -11,13 +11,14 @@ from gan_research.checkpoints.allowlist import resolve_allowed
 from gan_research.utils.sample_spec import SampleSpec
 
 SPEC, SPEC_FIELDS = "samples", tuple(field.name for field in dataclasses.fields(SampleSpec))
-"""The constructor argument that is a `SampleSpec`, and its fields, under whose names it is recorded."""
+"""The constructor argument of type `SampleSpec`, and its fields, which are recorded in its place."""
 
 
 class Rebuildable:
-    """A component that records its constructor arguments as plain JSON values in `init_args`.
+    """A component that records its constructor arguments in `init_args`.
 
-    Defaults are included. They are recorded in `__new__`, so that subclasses need no call; copies keep them.
+    They are plain JSON values, including defaults. `__new__` records them, so that subclasses need no call; copies and
+    unpickled objects keep them.
     """
 
     init_args: dict[str, Any]
@@ -39,7 +40,7 @@ def describe(component: Rebuildable) -> dict[str, Any]:
 
 
 def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
-    """Build the object of a description if its class is allowed, or in one of `allow`."""
+    """Build the object of a description if its class is allowed or in `allow`."""
     arguments = dict(description)
     cls = resolve_allowed(arguments.pop("_target_", None), allow)
     if SPEC in inspect.signature(cls).parameters:

@@ -44,7 +44,7 @@ class DCGANGenerator(Generator):
         self.norms = nn.ModuleList(ConditionalBatchNorm2d(w, samples.num_classes) for w in widths)
         self.to_image = nn.ConvTranspose2d(widths[-1], samples.channels, 4, stride=2, padding=1, bias=last_bias)
         self.output = output_range(samples.value_range)
-        initialize_all(self, init)
+        initialize(self, init)
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         images = latents[:, :, None, None]
@@ -90,7 +90,7 @@ class DCGANDiscriminator(Discriminator):
             layers += after if norm_first else after[::-1]
         self.body = nn.Sequential(*layers)
         self.head = make_head(widths[-1] * base**2, samples.num_classes, head=head)
-        initialize_all(self, init)
+        initialize(self, init)
         if norm == "spectral":
             spectral(self)
 
@@ -98,20 +98,20 @@ class DCGANDiscriminator(Discriminator):
         return self.body(images).flatten(1)
 
 
-def initialize_all(network: nn.Module, init: Init) -> None:
-    """Initialize every layer if `init` is "normal"; "torch" leaves torch's weights."""
+def initialize(network: nn.Module, init: Init) -> None:
+    """Initialize every layer if `init` is "normal"; "torch" leaves torch's weights.
+
+    Weights are from N(0, 0.02^2) (section 4 of the paper), batch norm gains from N(1, 0.02^2) (its code), biases are 0.
+    """
     require_one_of(("normal", "torch"), init=init)
-    if init == "normal":
-        network.apply(initialize)
-
-
-def initialize(module: nn.Module) -> None:
-    """Set weights N(0, 0.02^2) (section 4 of the paper), batch norm gains N(1, 0.02^2) (its code), biases 0."""
-    if isinstance(module, WEIGHTED):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d) and module.affine:
-        nn.init.normal_(module.weight, 1.0, 0.02)
-    elif isinstance(module, ConditionalBatchNorm2d) and module.conditional:
-        nn.init.normal_(module.gain, 1.0, 0.02)
-    if isinstance(bias := getattr(module, "bias", None), Tensor):
-        nn.init.zeros_(bias)
+    if init == "torch":
+        return
+    for module in network.modules():
+        if isinstance(module, WEIGHTED):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d) and module.affine:
+            nn.init.normal_(module.weight, 1.0, 0.02)
+        elif isinstance(module, ConditionalBatchNorm2d) and module.conditional:
+            nn.init.normal_(module.gain, 1.0, 0.02)
+        if isinstance(bias := getattr(module, "bias", None), Tensor):
+            nn.init.zeros_(bias)

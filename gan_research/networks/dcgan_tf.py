@@ -40,9 +40,7 @@ class SameConvTranspose2d(nn.ConvTranspose2d):
     def __init__(self, inner: int, outer: int, size: int) -> None:
         super().__init__(inner, outer, KERNEL, stride=2, padding=same_padding(size)[0])
         self.size = size
-        nn.init.normal_(self.weight, 0.0, STD)
-        assert self.bias is not None
-        nn.init.zeros_(self.bias)
+        initialize_weights(self, "normal", STD, (nn.ConvTranspose2d,))
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         return super().forward(input, output_size)[:, :, : self.size, : self.size]

@@ -72,7 +72,7 @@ def test_classes(conditional, finished, gan, one_line, nothing_around):
 def test_sampling_what_cannot_be(finished, gan, one_line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
-    one_line(gan("sample", finished, "-n", "0"), "-n 0", "at least 1")
+    one_line(gan("sample", finished, "-n", "0"), "-n is 0", "at least 1")
     one_line(gan("sample", finished, "-o", "s.jpg"), "s.jpg", ".png or .npz")
     one_line(gan("sample", finished, "-o", "file"), "file")
     one_line(gan("sample", finished, "-o", "file/s.png"), "file")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from gan_research.data import Gaussian, Ring
-from gan_research.data.density_plots import draw_points, density_image, points_png, widen
+from gan_research.data.density_plots import density_image, draw_points, points_png, widen
 from gan_research.utils.plotting import DATA, GENERATOR, PIXELS_PER_INCH, panels, png
 
 

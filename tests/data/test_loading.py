@@ -1,5 +1,7 @@
 """From the set to what the players see: range, flips, dequantisation, streaming, Lightning."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -21,11 +23,6 @@ def folder(tmp_path):
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)).save(place / f"{i:03}.png")
     return tmp_path / "images"
-
-
-def take(rounds, count):
-    iterator = iter(rounds)
-    return [next(iterator) for _ in range(count)]
 
 
 def same(first, second):
@@ -139,7 +136,7 @@ def test_streaming_yields_what_resident_does(folder, workers):
         data = ImageFolder(
             str(folder), 8, labels=True, heldout=0.2, resident=resident, num_workers=workers, batch_size=6, seed=2
         )
-        return take(data.rounds(discriminator_steps=2, start=3, rank=1, world_size=2), 6)  # crosses passes
+        return list(islice(data.rounds(discriminator_steps=2, start=3, rank=1, world_size=2), 6))  # crosses passes
 
     for streamed, resident in zip(rounds(False), rounds(True), strict=True):
         assert same(streamed, resident)
@@ -195,7 +192,7 @@ def fit(module, data, **arguments):
 
 def test_lightning_gets_the_rounds_from_where_the_module_stands(tmp_path):
     data = Digits(batch_size=32, flip=True)
-    expected = [data.ready(b) for b in take(data.rounds(2, start=5), 6)]
+    expected = [data.ready(b) for b in list(islice(data.rounds(2, start=5), 6))]
     # two epochs: the second goes on where the first ended
     seen = fit(Analysis(5), Digits(batch_size=32, flip=True), max_epochs=2, limit_train_batches=3)
     assert len(seen) == 6

@@ -1,5 +1,7 @@
 """The order of real images is a function of (seed, position) only."""
 
+from itertools import islice
+
 import pytest
 import torch
 
@@ -19,11 +21,6 @@ def samples(batch):
     high, low = batch.images.view(-1, 2).long().unbind(1)
     assert torch.equal(high * 256 + low, batch.labels)
     return batch.labels.tolist()
-
-
-def take(rounds, count):
-    iterator = iter(rounds)
-    return [next(iterator) for _ in range(count)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 300])
@@ -53,8 +50,8 @@ def test_an_order_needs_samples():
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_the_ranks_blocks_together_are_the_one_ranks_minibatches(k, world_size):
     images, size = numbered(30), 8
-    alone = take(ImageRounds(images, 5, size, RoundLayout(k)), 9)
-    ranks = [take(ImageRounds(images, 5, size, RoundLayout(k, 1, r, world_size)), 9) for r in range(world_size)]
+    alone = list(islice(ImageRounds(images, 5, size, RoundLayout(k)), 9))
+    ranks = [list(islice(ImageRounds(images, 5, size, RoundLayout(k, 1, r, world_size)), 9)) for r in range(world_size)]
     for round, whole in enumerate(alone):
         assert whole.round == round
         for u in range(k):
@@ -65,8 +62,8 @@ def test_the_ranks_blocks_together_are_the_one_ranks_minibatches(k, world_size):
 
 def test_positions_do_not_depend_on_the_number_of_discriminator_steps():
     images = numbered(30)
-    by_one = [s for b in take(ImageRounds(images, 5, 8), 12) for s in samples(b)]
-    by_three = [s for b in take(ImageRounds(images, 5, 8, RoundLayout(3)), 4) for s in samples(b)]
+    by_one = [s for b in list(islice(ImageRounds(images, 5, 8), 12)) for s in samples(b)]
+    by_three = [s for b in list(islice(ImageRounds(images, 5, 8, RoundLayout(3)), 4)) for s in samples(b)]
     assert by_one == by_three == Order(30, 5).indices(0, 96).tolist()
 
 
@@ -74,8 +71,8 @@ def test_positions_do_not_depend_on_the_number_of_discriminator_steps():
 @pytest.mark.parametrize(("k", "world_size"), [(1, 1), (3, 2)])
 def test_starting_late_is_skipping_rounds(start, k, world_size):
     images = numbered(30)  # 8 a minibatch: rounds cross the ends of passes
-    skipped = take(ImageRounds(images, 5, 8, RoundLayout(k, 1, world_size - 1, world_size)), start + 4)[start:]
-    late = take(ImageRounds(images, 5, 8, RoundLayout(k, 1, world_size - 1, world_size), start), 4)
+    skipped = list(islice(ImageRounds(images, 5, 8, RoundLayout(k, 1, world_size - 1, world_size)), start + 4))[start:]
+    late = list(islice(ImageRounds(images, 5, 8, RoundLayout(k, 1, world_size - 1, world_size), start), 4))
     assert [b.round for b in late] == [start, start + 1, start + 2, start + 3]
     assert [samples(b) for b in late] == [samples(b) for b in skipped]
 
@@ -90,7 +87,7 @@ def test_the_start_is_asked_for_at_each_iteration():
 
 @pytest.mark.parametrize("k", [1, 3])
 def test_all_minibatches_of_an_epoch_are_disjoint(k):
-    batches = take(ImageRounds(numbered(48), 0, 8, RoundLayout(k)), 6 // k)
+    batches = list(islice(ImageRounds(numbered(48), 0, 8, RoundLayout(k)), 6 // k))
     seen = [s for b in batches for s in samples(b)]
     assert sorted(seen) == list(range(48))
 

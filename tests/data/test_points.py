@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import islice
 
 import pytest
 import pytorch_lightning as pl
@@ -19,11 +20,6 @@ from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import generator_for
 from gan_research.utils.sample_spec import SampleSpec
-
-
-def take(rounds, count):
-    iterator = iter(rounds)
-    return [next(iterator) for _ in range(count)]
 
 
 def test_what_points_are():
@@ -44,15 +40,15 @@ def test_what_points_are():
 
 def test_a_round_is_fresh_and_a_function_of_seed_and_round():
     data = Points(Ring(), batch_size=16, seed=3)
-    batches = take(data.rounds(discriminator_steps=2), 4)
+    batches = list(islice(data.rounds(discriminator_steps=2), 4))
     assert all(isinstance(b, Batch) and b.labels is None for b in batches)
     assert [b.round for b in batches] == [0, 1, 2, 3]
     assert torch.equal(batches[2].images, Ring().sample(32, generator_for(3, "points", 2)))
-    assert torch.equal(take(data.rounds(discriminator_steps=2, start=3), 1)[0].images, batches[3].images)
+    assert torch.equal(next(iter(data.rounds(discriminator_steps=2, start=3))).images, batches[3].images)
     drawn = torch.cat([b.images for b in batches])
     assert drawn.dtype == torch.float32
     assert len(drawn.unique(dim=0)) == 128
-    assert not torch.equal(take(Points(Ring(), batch_size=16, seed=4).rounds(2), 1)[0].images, batches[0].images)
+    assert not torch.equal(next(iter(Points(Ring(), batch_size=16, seed=4).rounds(2))).images, batches[0].images)
     ready = data.ready(batches[0])
     assert ready.images is batches[0].images
 
@@ -61,8 +57,8 @@ def test_a_round_is_fresh_and_a_function_of_seed_and_round():
 @pytest.mark.parametrize("world_size", [2, 4])
 def test_the_ranks_blocks_together_are_the_one_ranks_minibatches(k, world_size):
     data, b = Points(Checkerboard(), batch_size=8), 8 // world_size
-    alone = take(data.rounds(k, start=5), 1)[0].images
-    ranks = [take(data.rounds(k, 5, r, world_size), 1)[0].images for r in range(world_size)]
+    alone = next(iter(data.rounds(k, start=5))).images
+    ranks = [next(iter(data.rounds(k, 5, r, world_size))).images for r in range(world_size)]
     assert torch.equal(torch.cat([r[u * b : (u + 1) * b] for u in range(k) for r in ranks]), alone)
     with pytest.raises(UserError, match="batch_size=8 can't be divided into 3 parts"):
         data.rounds(world_size=3)
@@ -96,7 +92,7 @@ def test_what_cannot_be_asked_for():
         Points(Ring(), reference=1)
     with pytest.raises(UserError, match="batch_size is 0: it has to be at least 1"):
         Points(Ring(), batch_size=0)
-    assert len(take(Points(Ring(), reference=10, batch_size=50).rounds(), 1)[0].images) == 50
+    assert len(next(iter(Points(Ring(), reference=10, batch_size=50).rounds())).images) == 50
 
 
 def node(name, **arguments):
@@ -158,7 +154,7 @@ def test_a_game_on_points_goes_on_bit_for_bit_where_it_stopped(density, k, play,
     play(gan=whole, data=data(), callbacks=[save, log])
     assert whole.round == 5
     assert whole.images_seen == 5 * 16 * k
-    expected = take(data().rounds(k), 5)
+    expected = list(islice(data().rounds(k), 5))
     assert all(torch.equal(real, b.images) for real, b in zip(save.real, expected, strict=True))
     assert {"logits/heldout", "logits/train"} <= set(log.board.row)
     resumed = play(gan=game(density.dim, k=k), data=data(), checkpoint=tmp_path / "cut.ckpt")
@@ -171,14 +167,14 @@ def test_a_game_on_points_goes_on_bit_for_bit_where_it_stopped(density, k, play,
 
 def test_a_fixed_set_is_seen_once_an_epoch_and_is_a_function_of_the_seed():
     data = Points(Ring(), batch_size=6, seed=3, train_size=24)
-    epochs = [torch.cat([b.images for b in take(data.rounds(start=start), 4)]) for start in (0, 4)]
+    epochs = [torch.cat([b.images for b in islice(data.rounds(start=start), 4)]) for start in (0, 4)]
     points = Ring().sample(24, generator_for(3, "training points"))
     for epoch in epochs:
         assert torch.equal(epoch.sort(0).values, points.sort(0).values)
     assert not torch.equal(*epochs)
     again = Points(Ring(), batch_size=6, seed=3, train_size=24)
-    assert torch.equal(take(again.rounds(start=5), 1)[0].images, epochs[1][6:12])
-    other = take(Points(Ring(), batch_size=6, seed=4, train_size=24).rounds(), 4)
+    assert torch.equal(next(iter(again.rounds(start=5))).images, epochs[1][6:12])
+    other = list(islice(Points(Ring(), batch_size=6, seed=4, train_size=24).rounds(), 4))
     assert not torch.equal(torch.cat([b.images for b in other]).sort(0).values, points.sort(0).values)
     assert again.train.content_hash() == Points(Ring(), seed=4).train.content_hash()  # evaluation knows nothing of it
     with pytest.raises(UserError, match="train_size=5 is less than batch_size=6"):
@@ -187,8 +183,8 @@ def test_a_fixed_set_is_seen_once_an_epoch_and_is_a_function_of_the_seed():
 
 def test_ranks_share_the_rounds_of_a_fixed_set():
     data = Points(Ring(), batch_size=8, seed=1, train_size=20)
-    alone = take(data.rounds(discriminator_steps=2), 6)  # over the end of a pass
-    ranks = [take(data.rounds(discriminator_steps=2, rank=rank, world_size=2), 6) for rank in range(2)]
+    alone = list(islice(data.rounds(discriminator_steps=2), 6))  # over the end of a pass
+    ranks = [list(islice(data.rounds(discriminator_steps=2, rank=rank, world_size=2), 6)) for rank in range(2)]
     for whole, parts in zip(alone, zip(*ranks, strict=True), strict=True):
         steps = [part.images.split(4) for part in parts]
         assert torch.equal(whole.images, torch.cat([steps[0][0], steps[1][0], steps[0][1], steps[1][1]]))
