@@ -23,7 +23,7 @@ from gan_research.data.layout import RoundLayout
 from gan_research.distributed import raise_on_all_ranks, rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy, refuse
 from gan_research.metrics import Evaluation
-from gan_research.training.checks import refuse_precision, require_contract
+from gan_research.training.checks import check_trainer_precision, require_contract
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.utils.lightning_compat import skip_prepare_data
@@ -141,7 +141,7 @@ def build_trainer(node: dict[str, Any]) -> pl.Trainer:
     if isinstance(strategy := node.get("strategy", "auto"), str):
         refuse(strategy)
     if (precision := node.get("precision", "32-true")) not in (32, "32", "32-true"):
-        refuse_precision(precision)
+        check_trainer_precision(precision)
     try:
         trainer = make(
             node,

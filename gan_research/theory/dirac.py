@@ -87,10 +87,10 @@ class DiracObjective(Objective):
     collects = False
     """Whether components collect statistics; not in the field, which is evaluated at many states."""
 
-    def fakes(self, latents: Tensor, condition: Any) -> Tensor:
+    def generate(self, latents: Tensor, condition: Any) -> Tensor:
         return self.networks["generator"](latents)
 
-    def judge(self, images: Tensor, condition: Any) -> DOutput:
+    def discriminate(self, images: Tensor, condition: Any) -> DOutput:
         return DOutput(self.networks["discriminator"](images).flatten(), images)
 
     def collect(self, step: Step, due: Penalties) -> None:

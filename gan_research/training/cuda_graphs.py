@@ -1,14 +1,14 @@
-"""CUDA graphs: an update's gradients are taken by one launch instead of hundreds, which small networks wait for.
+"""CUDA graphs of updates: one launch replaces hundreds, which dominate the time of small networks.
 
-What is captured runs from the latents to the gradients: forward passes, losses, penalties, backward. Clipping, the
-optimizer's step, learning rate schedules and averages stay as they are, and so does the arithmetic.
+A graph contains the forward passes, losses, penalties and backward of an update. Clipping, optimizer steps, learning
+rate schedules and averages run as usual. The results are the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Size, Tensor, nn
@@ -22,51 +22,39 @@ from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Noise
 
 WARM_UP = 3
-"""How often a kind of update runs before it is captured; in these runs libraries set themselves up."""
+"""Runs of an update before it is captured, in which libraries initialize themselves."""
 
 Sample = Callable[[int, torch.Generator], Tensor]
 
 
-def require_capturable(
-    precision: str = "32", compile: bool = False, accumulation: int = 1, world_size: int = 1
-) -> None:
-    """Raise a UserError with the first setting that a captured update can't follow."""
-    misfits = {
+def check_cuda_graphs(precision: str = "32", compile: bool = False, accumulation: int = 1, world_size: int = 1) -> None:
+    """Raise a UserError with the first setting that CUDA graphs don't support."""
+    unsupported = {
         f"accumulation={accumulation}": accumulation > 1,
-        f"precision={precision}": precision == "fp16",  # its scale is found while training
+        f"precision={precision}": precision == "fp16",  # the gradient scale changes during training
         "compile=true": compile,
         f"{world_size} processes": world_size > 1,
     }
-    for misfit, there in misfits.items():
-        if there:
-            raise UserError(f"cuda_graphs=true and {misfit} don't go together: set cuda_graphs=false, or change that")
-
-
-class Capture(Protocol):
-    """Keeps what a function launches."""
-
-    def warm_up(self, function: Callable[[], None]) -> None:
-        """Run the function as a capture would."""
-
-    def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Return what launches again all that `function` would launch now, at the same addresses; run nothing yet."""
+    for setting, is_set in unsupported.items():
+        if is_set:
+            raise UserError(f"cuda_graphs=true and {setting} don't go together: set cuda_graphs=false, or change that")
 
 
 class CudaGraphCapture:
-    """Captures what a function launches on a CUDA GPU.
+    """Capture of a function's kernels in a CUDA graph.
 
-    Layers such as dropout draw what they would draw anyway: a graph takes seed and offset from the default generator
-    when it is replayed, and moves its offset on (torch's Note [CUDA Graph-safe RNG states]). Each graph has memory of
-    its own: in a shared pool the temporaries of one may lie where another keeps its gradients.
+    Layers such as dropout draw the same numbers as without graphs: a replay reads seed and offset from the default
+    generator and advances its offset (torch's Note [CUDA Graph-safe RNG states]). Each graph has its own memory pool:
+    in a shared one the temporaries of one graph may overwrite the gradients of another.
     """
 
     def __init__(self, device: torch.device) -> None:
         if device.type != "cuda":
-            raise UserError("cuda_graphs=true needs a CUDA GPU, and this training runs on the CPU: set it to false")
+            raise UserError("cuda_graphs=true needs a CUDA GPU, and this run is on the CPU: set it to false")
         self.stream = torch.cuda.Stream(device)
 
     def warm_up(self, function: Callable[[], None]) -> None:
-        """Run the function on the stream of the captures: autograd and cuBLAS keep state for each stream."""
+        """Run the function on the capture stream: autograd and cuBLAS keep state for each stream."""
         current = torch.cuda.current_stream(self.stream.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
@@ -74,15 +62,16 @@ class CudaGraphCapture:
         current.wait_stream(self.stream)
 
     def __call__(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Capture the function without running it; return a function that replays it at the same addresses."""
         graph = torch.cuda.CUDAGraph()
-        # thread_local: the threads of others, such as a tracker's, may talk to the GPU meanwhile
+        # thread_local: other threads, such as a logger's, may use the GPU meanwhile
         with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             function()
         return graph.replay
 
 
-class Drawn(NamedTuple):
-    """Random numbers, with what they were drawn for and how."""
+class Draw(NamedTuple):
+    """Random numbers with their purpose and the function that drew them."""
 
     purpose: str
     sample: Sample
@@ -91,56 +80,44 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class StaticNoise(Noise):
-    """Noise at fixed addresses: the first run of a kind of update draws it, later ones find it refilled."""
+    """Noise at fixed addresses: the first run of an update draws it, later runs read it."""
 
-    drawn: list[Drawn] = field(default_factory=list)
-    first: bool = True
-    numbers: Iterator[int] = field(default_factory=count)
+    draws: list[Draw] = field(default_factory=list)
+    first_run: bool = True
+    index: Iterator[int] = field(default_factory=count)
 
     def sample(self, purpose: str, sample: Sample) -> Tensor:
-        number = next(self.numbers)
-        if self.first:
-            self.drawn.append(Drawn(purpose, sample, super().sample(purpose, sample).clone()))
-        if number >= len(self.drawn) or self.drawn[number].purpose != purpose:
+        index = next(self.index)
+        if self.first_run:
+            self.draws.append(Draw(purpose, sample, super().sample(purpose, sample).clone()))
+        if index >= len(self.draws) or self.draws[index].purpose != purpose:
             raise UserError(f"{purpose} isn't drawn in every update of its kind: set cuda_graphs=false")
-        return self.drawn[number].values
+        return self.draws[index].values
 
 
-class Term(NamedTuple):
-    name: str
-    shape: Size
-
-
+@dataclass
 class CapturedUpdate:
-    """One kind of update: all that its gradients read and write, always at the same addresses."""
+    """A captured update: its inputs and outputs, at fixed addresses.
 
-    def __init__(self, minibatch: Minibatch) -> None:
-        self.minibatch, self.drawn = minibatch.clone(), list[Drawn]()
-        self.runs = 0
-        self.replay: Callable[[], None] | None = None
-        self.gradients: list[tuple[nn.Parameter, Tensor | None]] = []
-        self.terms: list[Term] = []
-        self.values: Tensor
-        """All terms, flat: one copy serves them all."""
+    terms: (name, shape) of each logged term. values: those of all terms, flat, so that one copy is enough.
+    """
 
-    def refill(self, minibatch: Minibatch, noise: Noise) -> None:
-        """Copy the round's own samples and noise to where they are read."""
-        self.minibatch.copy_(minibatch)
-        for purpose, sample, values in self.drawn:
-            values.copy_(noise.sample(purpose, sample))
-
-    def static(self, noise: Noise) -> StaticNoise:
-        """Return the noise at the addresses of this kind."""
-        return StaticNoise(**vars(noise), drawn=self.drawn, first=self.runs == 0)
+    minibatch: Minibatch
+    draws: list[Draw] = field(default_factory=list)
+    runs: int = 0
+    replay: Callable[[], None] | None = None
+    gradients: list[tuple[nn.Parameter, Tensor | None]] = field(default_factory=list)
+    terms: list[tuple[str, Size]] = field(default_factory=list)
+    values: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class CapturedUpdates:
-    """Takes the gradients of updates; each kind is captured after `WARM_UP` runs, and replayed from then on.
+    """The captured updates of a game: each is captured after `WARM_UP` runs and then replayed.
 
-    A kind is whose update it is, the penalties that are due, whether the round ends a logging interval, and the shape
-    of the samples. All else that an update depends on (weights, buffers, samples, noise, progress) is read in place.
+    There is one for each combination of players, penalties that are due, whether the round is logged, and the shape of
+    the samples. Weights, buffers, samples, noise and progress are read in place.
 
-    gradients: (players, minibatch, noise) -> None; adds to gradients that are None before, and logs terms of
+    gradients: (players, minibatch, noise) -> None; computes gradients, which are None before, and logs the terms of
         `objective`.
     updates: optimizer steps of each player so far.
     """
@@ -152,49 +129,52 @@ class CapturedUpdates:
         updates: Mapping[Player, int],
         device: torch.device,
     ) -> None:
-        require_capturable(world_size=rank_and_world_size()[1])
+        check_cuda_graphs(world_size=rank_and_world_size()[1])
         self._gradients, self._objective, self._updates = gradients, objective, updates
         assert objective.log is not None
         self._log, self._capture = objective.log, CudaGraphCapture(device)
-        self._kinds: dict[Any, CapturedUpdate] = {}
+        self._captured: dict[Any, CapturedUpdate] = {}
 
-    def take(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:
-        """Take the gradients of `players`, and log the terms."""
+    def __call__(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:
+        """Compute the gradients of `players`, and log the terms."""
         due = tuple(name for p in players for name, _ in self._objective.due(p, self._updates[p]))
         key = (players, due, self._log.measuring, minibatch.images.shape)
-        if key not in self._kinds:
-            self._kinds[key] = CapturedUpdate(minibatch)
-        kind = self._kinds[key]
-        kind.refill(minibatch, noise)
-        if kind.replay is None and kind.runs < WARM_UP:
-            self._capture.warm_up(partial(self._gradients, players, kind.minibatch, kind.static(noise)))
-            kind.runs += 1
-            return
-        if kind.replay is None:
-            kind.replay = self._captured(kind, players, kind.static(noise))
-        kind.replay()
-        for parameter, gradient in kind.gradients:
+        if key not in self._captured:
+            self._captured[key] = CapturedUpdate(minibatch.clone())
+        update = self._captured[key]
+        update.minibatch.copy_(minibatch)
+        for purpose, sample, values in update.draws:
+            values.copy_(noise.sample(purpose, sample))
+        if update.replay is None:
+            static = StaticNoise(**vars(noise), draws=update.draws, first_run=update.runs == 0)
+            if update.runs < WARM_UP:
+                self._capture.warm_up(partial(self._gradients, players, update.minibatch, static))
+                update.runs += 1
+                return
+            update.replay = self._capture_update(update, players, static)
+        update.replay()
+        for parameter, gradient in update.gradients:
             parameter.grad = gradient
-        values = kind.values.clone().split([term.shape.numel() for term in kind.terms])
-        for (name, shape), value in zip(kind.terms, values, strict=True):
+        values = update.values.clone().split([shape.numel() for _, shape in update.terms])
+        for (name, shape), value in zip(update.terms, values, strict=True):
             self._log.add(name, value.view(shape))
 
-    def _captured(self, kind: CapturedUpdate, players: Update, noise: StaticNoise) -> Callable[[], None]:
-        """Capture the update; `kind` knows its gradients and terms afterwards."""
+    def _capture_update(self, update: CapturedUpdate, players: Update, noise: StaticNoise) -> Callable[[], None]:
+        """Capture the update and set its gradients and terms; return its replay."""
 
         def run() -> None:
             with self._log.capture() as terms:
-                self._gradients(players, kind.minibatch, noise)
-            kind.terms = [Term(name, value.shape) for name, _, value in terms]
-            kind.values = torch.cat([value.reshape(-1) for _, _, value in terms])
+                self._gradients(players, update.minibatch, noise)
+            update.terms = [(name, value.shape) for name, _, value in terms]
+            update.values = torch.cat([value.reshape(-1) for _, _, value in terms])
 
         try:
             replay = self._capture(run)
         except RuntimeError as error:
-            reason = str(error.__context__ or error).partition("\n")[0]  # ending a capture that failed fails as well
+            reason = str(error.__context__ or error).partition("\n")[0]  # the error of ending a failed capture hides it
             raise UserError(
                 f"the update of {' and '.join(players)} can't be captured: set cuda_graphs=false ({reason})"
             ) from error
         networks = self._objective.networks
-        kind.gradients = [(p, p.grad) for player in players for p in networks[player].parameters()]
+        update.gradients = [(p, p.grad) for player in players for p in networks[player].parameters()]
         return replay

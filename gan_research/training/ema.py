@@ -6,17 +6,20 @@ from torch import Tensor, nn
 from gan_research.utils.errors import UserError
 from gan_research.utils.lightning_compat import lerp_
 
+Tensors = tuple[list[Tensor], list[Tensor]]
+"""The parameters and the buffers of a network."""
 
-def tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the network's parameters, and its buffers."""
+
+def tensors(network: nn.Module) -> Tensors:
+    """Return the network's parameters and its buffers."""
     return list(network.parameters()), list(network.buffers())
 
 
 class EMA:
     """average <- decay * average + (1 - decay) * weights.
 
-    Give `decay` per round, or `half_life_kimg`: then decay = 0.5 ** (images of the round / half-life), which doesn't
-    depend on the batch size (Karras et al. 2020). `ramp_up` shortens the half-life to that share of the images seen so
+    Specify `decay` per round, or `half_life_kimg`: then decay = 0.5 ** (images of the round / half-life), which doesn't
+    depend on the batch size (Karras et al. 2020). `ramp_up` limits the half-life to this fraction of the images seen so
     far, so that the average forgets the initial weights (0.05 in StyleGAN2-ADA; needs `half_life_kimg`).
     Parameters are averaged; buffers (batch statistics, spectral-norm vectors) are copied.
     """
@@ -28,12 +31,10 @@ class EMA:
             raise UserError(f"ema.decay={decay}: give a number from 0 up to, not including, 1")
         if ramp_up is not None and half_life_kimg is None:
             raise UserError("ema.ramp_up needs ema.half_life_kimg")
-        self.decay = decay
-        self.half_life_kimg = half_life_kimg
-        self.ramp_up = ramp_up
+        self.decay, self.half_life_kimg, self.ramp_up = decay, half_life_kimg, ramp_up
 
     def decay_at(self, images: int, images_seen: int) -> float:
-        """The decay of a round of `images` real images that ends with `images_seen` of them seen."""
+        """Return the decay of a round of `images` real images, with `images_seen` at its end."""
         if self.half_life_kimg is None:
             assert self.decay is not None
             return self.decay
@@ -43,10 +44,8 @@ class EMA:
         return 0.5 ** (images / max(half_life, 1e-8))
 
     @torch.no_grad()
-    def update(
-        self, average: tuple[list[Tensor], list[Tensor]], network: tuple[list[Tensor], list[Tensor]], decay: float
-    ) -> None:
-        """Move the (parameters, buffers) of the average towards the network's by one round."""
+    def update(self, average: Tensors, network: Tensors, decay: float) -> None:
+        """Move the average towards the network by one round."""
         lerp_(average[0], network[0], 1 - decay)
-        for kept, new in zip(average[1], network[1], strict=True):
-            kept.copy_(new)
+        for averaged, current in zip(average[1], network[1], strict=True):
+            averaged.copy_(current)

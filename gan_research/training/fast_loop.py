@@ -1,7 +1,8 @@
-"""Lightning's loop over batches, without what a game that logs and steps by itself has no use for.
+"""A fast version of Lightning's loop over batches.
 
-Of each round Lightning takes a third of a millisecond to call every hook through its profiler, look up signatures,
-gather what `self.log` was told and ask whether to validate. The game, and when each callback acts, stay as they are.
+In each round Lightning takes a third of a millisecond to call every hook through its profiler, inspect signatures,
+collect the results of `self.log` and decide whether to validate, which a `GAN` doesn't need. The computation and the
+order of callbacks stay the same.
 """
 
 from typing import Any
@@ -13,22 +14,22 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from gan_research.data.base import Data
 from gan_research.utils.lightning_compat import count_step
 
-OURS = __name__.partition(".")[0]
+PACKAGE = __name__.partition(".")[0]
 
 
 def install_fast_loop(trainer: pl.Trainer, gan: pl.LightningModule) -> None:
-    """Let the trainer, which plays `gan`, take the short way through each round, where nobody can tell."""
-    if can_be_fast(trainer, gan):
+    """Replace the trainer's loop over batches by the fast one, if it makes no difference."""
+    if supports_fast_loop(trainer, gan):
         loop = trainer.fit_loop.epoch_loop
         loop.advance = FastBatchLoop(trainer, gan)  # type: ignore[assignment]
         loop.on_advance_end = lambda data_fetcher: count_step(loop)  # type: ignore[method-assign]
 
 
-def can_be_fast(trainer: pl.Trainer, gan: pl.LightningModule) -> bool:
-    """Whether all that takes part is this project's own, on one device: others may use whatever Lightning offers."""
+def supports_fast_loop(trainer: pl.Trainer, gan: pl.LightningModule) -> bool:
+    """Return True on one device if all callbacks and the data belong to this package."""
     parts = [gan, trainer.datamodule, *trainer.callbacks]  # type: ignore[attr-defined]
     return (
-        all(type(part).__module__.partition(".")[0] == OURS for part in parts)
+        all(type(part).__module__.partition(".")[0] == PACKAGE for part in parts)
         and isinstance(trainer.datamodule, Data)  # type: ignore[attr-defined]
         and type(trainer.strategy) is SingleDeviceStrategy
         and type(trainer.profiler) is PassThroughProfiler  # type: ignore[attr-defined]
@@ -43,8 +44,8 @@ class FastBatchLoop:
         self.trainer, self.gan = trainer, gan
         self.progress = trainer.fit_loop.epoch_loop.batch_progress
         self.data: Data = trainer.datamodule  # type: ignore[attr-defined]
-        self.starting = overriding(trainer, "on_train_batch_start")
-        self.ending = overriding(trainer, "on_train_batch_end")
+        self.start_hooks = overridden_hooks(trainer, "on_train_batch_start")
+        self.end_hooks = overridden_hooks(trainer, "on_train_batch_end")
 
     def __call__(self, fetcher: Any) -> None:
         trainer, gan, progress = self.trainer, self.gan, self.progress
@@ -54,17 +55,17 @@ class FastBatchLoop:
         batch = self.data.transfer_batch_to_device(batch, gan.device, 0)
         batch = self.data.on_after_batch_transfer(batch, 0)
         progress.increment_ready()
-        for hook in self.starting:
+        for hook in self.start_hooks:
             hook(trainer, gan, batch, number)
         progress.increment_started()
         gan.training_step(batch, number)
         progress.increment_processed()
-        for hook in self.ending:
+        for hook in self.end_hooks:
             hook(trainer, gan, {}, batch, number)
         progress.increment_completed()
 
 
-def overriding(trainer: pl.Trainer, name: str) -> list[Any]:
-    """That hook of each callback which has one."""
+def overridden_hooks(trainer: pl.Trainer, name: str) -> list[Any]:
+    """Return the hook of each callback that overrides it."""
     base = getattr(pl.Callback, name)
     return [getattr(c, name) for c in trainer.callbacks if getattr(type(c), name) is not base]  # type: ignore[attr-defined]

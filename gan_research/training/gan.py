@@ -1,8 +1,7 @@
-"""The game: a LightningModule that trains a generator and a discriminator, round by round."""
+"""The LightningModule that trains a generator against a discriminator."""
 
 import copy
 from contextlib import ExitStack, nullcontext
-from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -20,7 +19,7 @@ from gan_research.networks.batch_norm import convert_sync_batch_norm, synchroniz
 from gan_research.regularizers import Progress, Regularizer
 from gan_research.sampling.priors import Prior
 from gan_research.sampling.sampler import Sampler
-from gan_research.training.checks import check_arguments, check_objective, refuse_precision
+from gan_research.training.checks import check_arguments, check_objective, check_trainer_precision
 from gan_research.training.cuda_graphs import CapturedUpdates
 from gan_research.training.ema import EMA, tensors
 from gan_research.training.fast_loop import install_fast_loop
@@ -37,31 +36,31 @@ from gan_research.utils.rng import Noise, RunSeeds, seed_layers
 
 
 class GAN(pl.LightningModule):
-    """Trains `generator` against `discriminator` for `rounds` rounds (Goodfellow et al. 2014, Algorithm 1).
+    """A generator trained against a discriminator for `rounds` rounds (Goodfellow et al. 2014, Algorithm 1).
 
-    A batch holds the fresh real minibatches of one round. All random numbers of a round are a function of (`seed`,
+    A batch contains the real minibatches of one round. All random numbers of a round are a function of (`seed`,
     position), so that a resumed run repeats the uninterrupted one.
 
     loss: the adversarial loss of both players.
-    prior: the latents' distribution.
-    regularizers, augmentations: any number of them, by name; the names appear in the log.
-    reduction, refinement: of the losses of a micro-batch, and of latents.
+    prior: the distribution of latents.
+    regularizers, augmentations: by name; the names appear in the log.
+    reduction: losses of a micro-batch -> scalar. refinement: changes latents before the generator gets them.
     schedule: the updates of a round.
     generator_optimizer, discriminator_optimizer: parameters -> optimizer (two learning rates make TTUR).
     generator_lr_schedule, discriminator_lr_schedule: optimizer -> scheduler, stepped once a round.
     ema: averages the generator's weights; samples and evaluation then use the average.
-    accumulation: micro-batches per update, each batch_size / accumulation images.
+    accumulation: micro-batches per update, each of batch_size / accumulation images.
     precision: "bf16" and "fp16" run the networks under autocast, "tf32" in float32 with products in TF32; gradient
-        penalties stay in float32. "64" computes all in float64.
-    compile: torch.compile for the generator, its average, and D where no gradient penalty differentiates it.
-    cuda_graphs: on a GPU, the gradients of each kind of update are captured once and replayed: for small networks.
-    max_gradient_norm: a player's gradients of a larger L2 norm are scaled down to it.
-    sync_batch_norm: on several devices, batch normalization over the samples of all of them.
-    log_every: rounds between two entries of the log.
+        penalties stay in float32. "64" trains in float64.
+    compile: use torch.compile for the generator, its average, and D unless a gradient penalty differentiates it.
+    cuda_graphs: on a GPU, capture the gradients of each kind of update and replay them; faster for small networks.
+    max_gradient_norm: scale a player's gradients down to this L2 norm.
+    sync_batch_norm: normalize batches over the samples of all devices.
+    log_every: rounds between two log entries.
 
-    It counts completed rounds (`round`), the real images that the discriminator has seen, over all devices
-    (`images_seen`), the optimizer steps of each player (`updates`), and how often training went back to a checkpoint
-    because it had diverged (`roll_backs`). `resumed` says whether training continues from a checkpoint.
+    Attributes: completed rounds (`round`), real images that the discriminator has seen, over all devices
+    (`images_seen`), optimizer steps of each player (`updates`), returns to a checkpoint after divergence
+    (`roll_backs`), and whether the run was resumed from a checkpoint (`resumed`).
     """
 
     def __init__(
@@ -110,9 +109,10 @@ class GAN(pl.LightningModule):
         self._agreed_at = -1
         if precision == "64":
             self.double()
-        networks: dict[Player, nn.Module] = {"discriminator": discriminator, "generator": generator}
-        parts = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement, self.loss_log
-        self.objective = Objective(self._forward_passes(), networks, *parts)
+        components = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement, self.loss_log
+        self.objective = Objective(
+            self._forward_passes(), {"discriminator": discriminator, "generator": generator}, *components
+        )
         self._set_up()
         check_objective(self.objective, self.schedule.generator_batch_multiple, accumulation)
 
@@ -132,32 +132,32 @@ class GAN(pl.LightningModule):
         self._end_round(batch.images.shape[0])
 
     def _update(self, players: Update, minibatch: list[Minibatch]) -> None:
-        """Take one optimizer step for each of `players`, all gradients before the first step."""
+        """Take one optimizer step for each of `players`; all gradients are computed before the first step."""
         for player in players:
-            self.player_optimizers[player].zero_grad()
-        fakes = self.schedule.generator_batch_multiple if players == ("generator",) else 1
-        for part, micro in enumerate(minibatch):
-            micro = micro.repeated(fakes, self.discriminator.packing)
-            self._take_gradients(players, micro, self._noise(players[0], part, len(micro.images)))
+            self.player_optimizers[player].optimizer.zero_grad()
+        multiple = self.schedule.generator_batch_multiple if players == ("generator",) else 1
+        for part, micro_batch in enumerate(minibatch):
+            micro_batch = micro_batch.repeated(multiple, self.discriminator.packing)
+            self._compute_gradients(players, micro_batch, self._noise(players[0], part, len(micro_batch.images)))
         for player in players:
-            norm = self.player_optimizers[player].step(measured=self.loss_log.measuring)
+            norm = self.player_optimizers[player].step(return_norm=self.loss_log.measuring)
             if norm is not None and self.loss_log.measuring:
                 self.loss_log.add(f"gradient_norm/{player}", norm)
             self.updates[player] += 1
             self.objective.after_step(player)
 
-    def _gradients(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:
-        """Add the gradients of one micro-batch to the parameters of each of `players`."""
-        for player, loss in self.objective.losses(players, minibatch, noise, self.updates, self.progress):
+    def _eager_gradients(self, players: Update, micro_batch: Minibatch, noise: Noise) -> None:
+        """Accumulate the gradients of one micro-batch in the parameters of each of `players`."""
+        for player, loss in self.objective.losses(players, micro_batch, noise, self.updates, self.progress):
             penalized = bool(self.objective.due(player, self.updates[player]))
             with self.objective.forward.full_precision() if penalized else nullcontext():
-                share = loss if self.accumulation == 1 else loss / self.accumulation
-                self.player_optimizers[player].backward(share, only_own=self.objective.crosses_players[player])
+                scaled = loss if self.accumulation == 1 else loss / self.accumulation
+                self.player_optimizers[player].backward(scaled, only_own=self.objective.crosses_players[player])
 
     def _noise(self, player: Player, part: int, size: int) -> Noise:
-        """Return the random numbers of one micro-batch of the player's next update."""
+        """Return the noise of one micro-batch of the player's next update."""
         rows, dtype = self.layout.block(part, size), self.objective.forward.dtype
-        return Noise(self.seeds.of(player), self.updates[player], *rows, self.device, dtype)
+        return Noise(self._player_seeds[player], self.updates[player], *rows, self.device, dtype)
 
     def _end_round(self, local_images: int) -> None:
         images = local_images * self.layout.world_size
@@ -167,7 +167,7 @@ class GAN(pl.LightningModule):
             self.ema.update(*self._averaged, self.ema.decay_at(images, self.images_seen))
         for scheduler in self._schedulers:
             scheduler.step()
-        if self.device.type == "cpu" and self.layout.world_size == 1:  # else it would wait, and the next flush finds it
+        if self.device.type == "cpu" and self.layout.world_size == 1:  # else it would synchronize, and flush checks it
             self.loss_log.check(self.round)
         if self.round >= self.rounds:
             self.trainer.should_stop = True
@@ -180,12 +180,12 @@ class GAN(pl.LightningModule):
         return self.images_seen / 1000
 
     def sampler(self) -> Sampler:
-        """Return a sampler of the averaged generator, or of the generator itself where there is no average."""
+        """Return a sampler of the generator, or of its average if there is one."""
         g = self.generator
         return Sampler(self.objective.forward.sampled, self.prior, g.num_classes, g.value_range)
 
     def synchronize_buffers(self) -> None:
-        """Make buffers equal on all ranks, before any of them shows or saves the networks; once a round."""
+        """Make buffers equal on all ranks, once a round, before sampling and saving."""
         if self._agreed_at != self.round:
             self._agreed_at = self.round
             synchronize_buffers(self)
@@ -200,7 +200,7 @@ class GAN(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         strategy = averaging_strategy(self.trainer.strategy) if has_trainer(self) else None
-        return self.player_optimizers.make(self.objective.networks, strategy)
+        return self.player_optimizers.configure(self.objective.networks, strategy)
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
@@ -208,31 +208,32 @@ class GAN(pl.LightningModule):
             data.layout, data.completed_rounds = self._layout(), lambda: self.round
 
     def on_train_start(self) -> None:
-        refuse_precision(self.trainer.precision)
+        check_trainer_precision(self.trainer.precision)
         self._set_up()
         self.player_optimizers.attach(self, self.objective)
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         if self.cuda_graphs:
-            self._take_gradients = CapturedUpdates(self._gradients, self.objective, self.updates, self.device).take
-        self._training = ExitStack()
-        self._training.enter_context(self.objective.forward.training())
+            self._compute_gradients = CapturedUpdates(self._eager_gradients, self.objective, self.updates, self.device)
+        self._context = ExitStack()
+        self._context.enter_context(self.objective.forward.training())
         self.trainer.should_stop = self.round >= self.rounds
         install_fast_loop(self.trainer, self)
 
     def on_train_end(self) -> None:
-        self._take_gradients = self._gradients
-        self._training.close()
+        self._compute_gradients = self._eager_gradients
+        self._context.close()
 
     def _set_up(self) -> None:
-        """Make what follows from the networks and the device that they are on."""
+        """Set up the attributes that depend on the networks, their device and the ranks."""
         require_precision(self.precision, self.device if has_trainer(self) else None)
         self.layout = self._layout()
         if self.sync_batch_norm and self.layout.world_size > 1:
             convert_sync_batch_norm(nn.ModuleList([self.generator, self.discriminator]))
         self.objective.forward = self._forward_passes()
-        self._take_gradients = self._gradients
+        self._compute_gradients = self._eager_gradients
         self.progress = Progress.zeros(self.device)
         self.seeds = RunSeeds(self.seed, self.roll_backs, self.layout.rank)
+        self._player_seeds = {player: self.seeds.of(player) for player in PLAYERS}
         if self.generator_ema is not None:
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
 
@@ -243,8 +244,5 @@ class GAN(pl.LightningModule):
         networks = self.generator, self.discriminator, self.generator_ema
         return Forward(*networks, self.precision, self.device, self.compiled)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        save_game(self, checkpoint)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        load_game(self, checkpoint)
+    on_save_checkpoint = save_game
+    on_load_checkpoint = load_game

@@ -10,12 +10,12 @@ from gan_research.utils.errors import UserError
 
 
 class DecayWithMomentum(LRScheduler):
-    """The rate decays with each round while the momentum rises with the epochs, as in Goodfellow et al. 2014.
+    """Learning rate that decays per round, with a rising momentum (Goodfellow et al. 2014).
 
     In round t = 0, 1, ... the rate is max(lr / decay^t, min_lr). In epoch e = 1, 2, ..., of `epoch` rounds, the
-    momentum is m + a (final_momentum - m), where a = (e - start) / (saturate - start) within [0, 1]; m and lr are what
-    the optimizer was made with. Momentum is Adam's first beta where there is no other. (ExponentialDecay and
-    MomentumAdjustor of pylearn2, by which their mnist.yaml sets these numbers.)
+    momentum is m + a (final_momentum - m), where a = (e - start) / (saturate - start), clipped to [0, 1]; m and lr are
+    the optimizer's initial values. An optimizer without momentum, such as Adam, has its first beta scheduled.
+    (ExponentialDecay and MomentumAdjustor of pylearn2, as configured in the authors' mnist.yaml.)
     """
 
     def __init__(
@@ -39,28 +39,23 @@ class DecayWithMomentum(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float | Tensor]:
-        """The rate of each group in round `last_epoch`."""
+        """Return the learning rate of each parameter group in round `last_epoch`."""
         return [max(float(lr) / self.decay**self.last_epoch, self.min_lr) for lr in self.base_lrs]
 
     def get_momentum(self) -> list[float]:
-        """The momentum of each group in round `last_epoch`."""
+        """Return the momentum of each parameter group in round `last_epoch`."""
         epoch = 1 + self.last_epoch // self.epoch
-        share = min(max((epoch - self.start) / (self.saturate - self.start), 0.0), 1.0)
-        return [m + share * (self.final_momentum - m) for m in self.base_momenta]
+        fraction = min(max((epoch - self.start) / (self.saturate - self.start), 0.0), 1.0)
+        return [m + fraction * (self.final_momentum - m) for m in self.base_momenta]
 
     def step(self, epoch: int | None = None) -> None:
         super().step(epoch)
         for group, value in zip(self.optimizer.param_groups, self.get_momentum(), strict=True):
-            if "momentum" in group:
-                group["momentum"] = value
-            else:
-                group["betas"] = (value, *group["betas"][1:])
+            group.update({"momentum": value} if "momentum" in group else {"betas": (value, *group["betas"][1:])})
 
 
 def momentum(group: dict[str, Any]) -> float:
-    """The momentum of an optimizer's group of parameters."""
-    if "momentum" in group:
-        return group["momentum"]
-    if "betas" in group:
-        return group["betas"][0]
-    raise UserError("lr_schedule: the optimizer has no momentum to schedule: take optimizer=sgd, or adam")
+    """Return the momentum of a parameter group."""
+    if "momentum" not in group and "betas" not in group:
+        raise UserError("lr_schedule: the optimizer has no momentum to schedule: set optimizer=sgd or optimizer=adam")
+    return group["momentum"] if "momentum" in group else group["betas"][0]

@@ -12,7 +12,7 @@ from gan_research.utils.errors import UserError
 
 
 class Minibatch(NamedTuple):
-    """Real images (N, C, H, W) and, in class-conditional play, their labels (N,)."""
+    """Real images (N, C, H, W) and, if training is class-conditional, their labels (N,)."""
 
     images: Tensor
     labels: Tensor | None
@@ -21,8 +21,8 @@ class Minibatch(NamedTuple):
         """Return (times * N, C, H, W): each pack `times` in a row, so that any split in whole packs is one of N too."""
         if times == 1:
             return self
-        whole = torch.arange(len(self.images), device=self.images.device).view(-1, packing)
-        rows = whole.repeat_interleave(times, 0).flatten()
+        packs = torch.arange(len(self.images), device=self.images.device).view(-1, packing)
+        rows = packs.repeat_interleave(times, 0).flatten()
         return Minibatch(self.images[rows], None if self.labels is None else self.labels[rows])
 
     def clone(self) -> "Minibatch":
@@ -30,16 +30,15 @@ class Minibatch(NamedTuple):
 
     def copy_(self, other: "Minibatch") -> None:
         """Copy the other's values in place."""
-        self.images.copy_(other.images)
-        if self.labels is not None:
-            assert other.labels is not None
-            self.labels.copy_(other.labels)
+        for tensor, value in zip(self, other, strict=True):
+            if tensor is not None:
+                tensor.copy_(value)
 
 
 def minibatches_of(batch: Batch, layout: RoundLayout, dtype: torch.dtype, conditional: bool) -> list[list[Minibatch]]:
-    """Split this rank's share of a round into a minibatch for each update of D, in micro-batches of equal size.
+    """Return the micro-batches of each discriminator update from this rank's shard of a round.
 
-    conditional: whether labels are wanted.
+    All have the same size. conditional: whether the networks need labels.
     """
     updates, parts = layout.discriminator_steps, layout.accumulation
     images = batch.images.to(dtype).split(batch.images.shape[0] // (updates * parts))
@@ -48,5 +47,5 @@ def minibatches_of(batch: Batch, layout: RoundLayout, dtype: torch.dtype, condit
         if batch.labels is None:
             raise UserError("class-conditional training needs labels, and these data have none: set conditional=false")
         labels = batch.labels.split(len(images[0]))
-    micro = [Minibatch(x, y) for x, y in zip(images, labels, strict=True)]
-    return [micro[u * parts : (u + 1) * parts] for u in range(updates)]
+    micro_batches = [Minibatch(x, y) for x, y in zip(images, labels, strict=True)]
+    return [micro_batches[u * parts : (u + 1) * parts] for u in range(updates)]

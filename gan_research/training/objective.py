@@ -1,4 +1,4 @@
-"""The losses of one update: what both players minimize."""
+"""The losses that the players minimize in an update."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -26,16 +26,16 @@ Penalties = list[tuple[str, Regularizer]]
 
 
 class Objective:
-    """Turns a micro-batch into a loss for each player: the adversarial loss plus the penalties that are due.
+    """The players' losses on a micro-batch: the adversarial loss plus the penalties that are due.
 
-    A task other than from latents to images overrides `fakes` and `judge`.
+    For a task other than generating images from latents, override `generate` and `discriminate`.
 
-    forward: runs the networks in the precision of the training.
+    forward: runs the networks in the run's precision.
     networks: both networks, for their parameters.
     regularizers, augmentations: by name; the names appear in the log. Augmentations are applied in their order.
-    reduction: losses of a micro-batch (N,) -> their mean, or another scalar.
+    reduction: losses of a micro-batch (N,) -> scalar, the mean by default.
     refinement: changes latents before the generator gets them.
-    log: where loss terms go; None: nowhere.
+    log: the log of loss terms, if any.
     """
 
     def __init__(
@@ -53,23 +53,26 @@ class Objective:
         self.forward, self.networks, self.loss, self.prior = forward, networks, loss, prior
         self.regularizers, self.augmentations = dict(regularizers), dict(augmentations or {})
         self.reduction, self.refinement, self.log = reduction or Mean(), refinement, log
-        self.penalties: dict[Player, Penalties] = {p: labelled(self.regularizers, p) for p in PLAYERS}
-        """The regularizers of each player's loss, with the names under which they are logged."""
+        self.penalties: dict[Player, Penalties] = {
+            p: [(f"{n}/{p}" if len(r.players) > 1 else n, r) for n, r in self.regularizers.items() if p in r.players]
+            for p in PLAYERS
+        }
+        """The regularizers of each player's loss, with their names in the log."""
         self.crosses_players = {p: any(r.crosses_players for _, r in self.penalties[p]) for p in PLAYERS}
-        """Whether a penalty of that player takes gradients in the other's parameters too."""
+        """player -> True if one of its penalties differentiates the other player's parameters too."""
         self._frozen: dict[Player, list[nn.Parameter]] = {
             p: [] if self.crosses_players[p] else list(networks[OPPONENT[p]].parameters()) for p in PLAYERS
         }
-        """The parameters that take no gradient while a player's loss is made and differentiated."""
+        """The parameters without gradient while a player's loss is computed and differentiated."""
         self._calls = 0
 
     # --- the task ------------------------------------------------------------------------------------------------
 
-    def fakes(self, latents: Tensor, condition: Any) -> Tensor:
-        """Return the fakes of latents (N, latent_dim): (N, C, H, W), or points (N, dim)."""
+    def generate(self, latents: Tensor, condition: Any) -> Tensor:
+        """Return fakes (N, C, H, W), or points (N, dim), from latents (N, latent_dim)."""
         return self.forward.generate(latents, condition)
 
-    def judge(self, images: Tensor, condition: Any) -> DOutput:
+    def discriminate(self, images: Tensor, condition: Any) -> DOutput:
         """Return the discriminator's output for images (N, C, H, W), or points (N, dim)."""
         return self.forward.discriminate(images, condition)
 
@@ -83,20 +86,21 @@ class Objective:
         updates: Mapping[Player, int],
         progress: Progress,
     ) -> Iterator[tuple[Player, Tensor]]:
-        """Yield each of `players` with its loss, on the same fakes; run backward before asking for the next.
+        """Yield (player, loss) for each of `players`, on the same fakes.
 
-        While a loss is out, the other player's parameters are frozen, unless a penalty crosses players.
+        Call backward before the next one: until then, the other player's parameters are frozen, unless a penalty
+        crosses players.
 
-        updates: optimizer steps of each player so far, from which follows which penalties are due.
+        updates: optimizer steps of each player so far, which determine the penalties that are due.
         """
         self._calls = 0
         condition = minibatch.labels
         latents = noise.sample("latents", self.prior.sample)
         if self.refinement is not None:
-            score = lambda z: self.judge(self.fakes(z, condition), condition).logits  # noqa: E731
+            score = lambda z: self.discriminate(self.generate(z, condition), condition).logits  # noqa: E731
             latents = self.refinement(latents, score, noise, self._log)
         with nullcontext() if "generator" in players else torch.no_grad():
-            fakes = self.fakes(latents, condition)
+            fakes = self.generate(latents, condition)
         for player in players:
             with frozen(self._frozen[player]):
                 due = self.due(player, updates[player])
@@ -106,11 +110,11 @@ class Objective:
                 yield player, loss
 
     def due(self, player: Player, update: int) -> Penalties:
-        """Return the regularizers that penalize the player's update of that number, counted from 0."""
+        """Return the regularizers that penalize the player's update of this number, counted from 0."""
         return [(name, r) for name, r in self.penalties[player] if r.due(update)]
 
     def after_step(self, player: Player) -> None:
-        """Let regularizers and augmentations act after an optimizer step of `player`."""
+        """Call `after_step` of regularizers and augmentations after an optimizer step of `player`."""
         for regularizer in self.regularizers.values():
             regularizer.after_step(player, self.networks[player])
         for augmentation in self.augmentations.values():
@@ -126,12 +130,12 @@ class Objective:
         noise: Noise,
         progress: Progress,
     ) -> Step:
-        """Run the discriminator on both sides, and bind all that components may see."""
+        """Run the discriminator on both sides, and return the components' view of the update."""
         condition, reals = minibatch.labels, minibatch.images.detach()
         context = partial(AugmentationInput, noise, fakes=fakes.detach(), progress=progress)
 
-        def judge(images: Tensor, condition: Any = condition, side: SideName = "view") -> DOutput:
-            return self.judge(self._augmented(images, side, context), condition)
+        def D(images: Tensor, condition: Any = condition, side: SideName = "view") -> DOutput:
+            return self.discriminate(self._augment(images, side, context), condition)
 
         on_reals: DOutput | None
         if player == "discriminator":
@@ -139,20 +143,20 @@ class Objective:
             reals = reals.requires_grad_("real" in differentiated)
             fakes = fakes.detach().requires_grad_("fake" in differentiated)
             with self.forward.double_backward("real" in differentiated):
-                on_reals = judge(reals, side="real")
+                on_reals = D(reals, side="real")
             with self.forward.double_backward("fake" in differentiated):
-                on_fakes = judge(fakes, side="fake")
+                on_fakes = D(fakes, side="fake")
         else:
             with torch.no_grad():
-                on_reals = judge(reals, side="real") if self.loss.needs_real else None
-            on_fakes = judge(fakes, side="fake")
+                on_reals = D(reals, side="real") if self.loss.needs_real else None
+            on_fakes = D(fakes, side="fake")
         return Step(
             player=player,
             real=Side(reals, condition, on_reals),
             fake=Side(fakes, condition, on_fakes),
             latents=latents,
-            G=lambda latents, condition=condition: self.fakes(latents, condition),
-            D=judge,
+            G=lambda latents, condition=condition: self.generate(latents, condition),
+            D=D,
             networks=self.networks,
             loss=self.loss,
             noise=noise,
@@ -161,7 +165,7 @@ class Objective:
         )
 
     def _loss(self, step: Step, due: Penalties) -> Tensor:
-        """Return the reduced adversarial loss plus the weighted penalties, all of them logged."""
+        """Return the reduced adversarial loss plus the weighted penalties, and log all of them."""
         fake_logits, reals = step.fake.out.logits, step.real.out  # type: ignore[union-attr]
         if step.player == "discriminator":
             assert reals is not None
@@ -188,39 +192,30 @@ class Objective:
             with self.forward.full_precision() if regularizer.full_precision else nullcontext():
                 penalty = regularizer.penalty(step).mean()
             self._log(f"loss/{name}", penalty)
-            loss = loss + regularizer.weight * regularizer.every * penalty  # a lazy one counts for those it skips
+            loss = loss + regularizer.weight * regularizer.every * penalty  # a lazy one replaces those it skips
         return loss
 
     def collect(self, step: Step, due: Penalties) -> None:
-        """Let components collect their statistics of a micro-batch."""
+        """Update the components' statistics from a micro-batch."""
         for _, regularizer in due:
             regularizer.update(step)
         if step.player == "discriminator":
             for augmentation in self.augmentations.values():
                 augmentation.update(step)
 
-    def _augmented(self, images: Tensor, side: SideName, context: Any) -> Tensor:
-        """Return what the discriminator sees of images."""
+    def _augment(self, images: Tensor, side: SideName, context: Any) -> Tensor:
+        """Return the images after all augmentations."""
         for augmentation in self.augmentations.values():
-            seen = augmentation(images, side, context(self._calls))
-            if seen.shape != images.shape:
+            augmented = augmentation(images, side, context(self._calls))
+            if augmented.shape != images.shape:
                 raise UserError(
                     f"{type(augmentation).__name__} turned images of shape {tuple(images.shape)} into "
-                    f"{tuple(seen.shape)}: an augmentation returns as many images of the same shape"
+                    f"{tuple(augmented.shape)}: an augmentation returns as many images of the same shape"
                 )
-            images = seen
+            images = augmented
         self._calls += 1
         return images
 
     def _log(self, name: str, value: Tensor) -> None:
         if self.log is not None:
             self.log.add(name, value)
-
-
-def labelled(regularizers: Mapping[str, Regularizer], player: Player) -> Penalties:
-    """Return the regularizers that penalize `player`; the name of one that penalizes both has the player's in it."""
-    return [
-        (f"{name}/{player}" if len(r.players) > 1 else name, r)
-        for name, r in regularizers.items()
-        if player in r.players
-    ]

@@ -1,6 +1,7 @@
-"""One player's optimizer: gradients summed, averaged over ranks, clipped, and the step."""
+"""The players' optimizers: gradients are averaged over ranks and clipped before each step."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,48 +21,44 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
 
 
+@dataclass
 class PlayerOptimizer:
-    """Steps a player's optimizer: the gradients of any number of losses, then average -> unscale -> clip -> step.
+    """Optimizer of one player: backward of any number of losses, then average -> unscale -> clip -> step.
 
-    average: averages the gradients over the processes, in the place; None where there is nothing to average.
-    backward: how a loss is differentiated, where it isn't by torch's own `backward`.
-    max_norm: gradients whose L2 norm over all parameters is larger are scaled down to it (Pascanu et al. 2013).
-    scaler: in float16 a loss is scaled up, lest its gradients vanish; a step whose gradients overflow is left out. One
-        scaler for each player, as their losses differ in scale.
+    average: averages the gradients over ranks, in place; None in a single process.
+    differentiate: computes the gradients of a loss; torch's own `backward` by default.
+    max_norm: gradients with a larger L2 norm over all parameters are scaled down to it (Pascanu et al. 2013).
+    scaler: scales losses up in float16, so that gradients don't underflow; a step whose gradients overflow is skipped.
+        Each player has its own, as their losses differ in scale.
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        parameters: Sequence[nn.Parameter],
-        average: Callable[[], None] | None = None,
-        backward: Callable[..., None] | None = None,
-        max_norm: float | None = None,
-        scaler: torch.amp.GradScaler | None = None,
-    ) -> None:
-        self.optimizer, self.parameters = optimizer, list(parameters)
-        self.average, self.max_norm, self.scaler = average, max_norm, scaler
-        self._backward: Callable[..., None] = backward or Tensor.backward
-        if all(p.device.type == "cpu" for p in self.parameters):
-            skip_capture_check(optimizer)
+    optimizer: Optimizer
+    parameters: Sequence[nn.Parameter]
+    average: Callable[[], None] | None = None
+    differentiate: Callable[..., None] = Tensor.backward
+    max_norm: float | None = None
+    scaler: torch.amp.GradScaler | None = None
 
-    def zero_grad(self) -> None:
-        """Clear the gradients."""
-        self.optimizer.zero_grad()
+    def __post_init__(self) -> None:
+        if all(p.device.type == "cpu" for p in self.parameters):
+            skip_capture_check(self.optimizer)
 
     def backward(self, loss: Tensor, only_own: bool = False) -> None:
-        """Add the gradients of `loss`; with `only_own` to no other parameters than the player's."""
+        """Accumulate the gradients of `loss`; with `only_own` in the player's parameters alone."""
         inputs = [p for p in self.parameters if p.requires_grad] if only_own else None
-        self._backward(loss if self.scaler is None else self.scaler.scale(loss), inputs=inputs)
+        self.differentiate(loss if self.scaler is None else self.scaler.scale(loss), inputs=inputs)
 
-    def step(self, measured: bool = False) -> Tensor | None:
-        """Take the step; return the gradients' L2 norm before clipping, on their device, if it is `measured`."""
+    def step(self, return_norm: bool = False) -> Tensor | None:
+        """Take an optimizer step.
+
+        Returns the gradients' L2 norm before clipping, on their device, if `return_norm` or if they are clipped.
+        """
         if self.average is not None:
             self.average()
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         norm = None
-        if measured or self.max_norm is not None:
+        if return_norm or self.max_norm is not None:
             norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if self.max_norm is not None:
             assert norm is not None
@@ -71,27 +68,14 @@ class PlayerOptimizer:
             return norm
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return norm if norm is None else norm.nan_to_num(posinf=0.0)  # of a step that was left out
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the gradient scaler."""
-        return {} if self.scaler is None else self.scaler.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        if self.scaler is not None and state:
-            self.scaler.load_state_dict(state)
-
-    @property
-    def learning_rate(self) -> float:
-        """The current learning rate of the first parameter group."""
-        return self.optimizer.param_groups[0]["lr"]
+        return norm if norm is None else norm.nan_to_num(posinf=0.0)  # infinite where the step is skipped
 
 
 class PlayerOptimizers(dict[Player, PlayerOptimizer]):
-    """Both players' optimizers by player, once training has begun.
+    """The optimizer of each player; empty before training starts.
 
-    factories: parameters -> optimizer and optimizer -> scheduler, or None, of each player.
-    max_norm: as in `PlayerOptimizer`. scaled: whether losses are scaled up, as float16 needs.
+    factories: (parameters -> optimizer, optimizer -> scheduler or None) of each player.
+    max_norm: as in `PlayerOptimizer`. scaled: use gradient scalers, for float16.
     """
 
     def __init__(
@@ -104,48 +88,50 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
         self.factories, self.max_norm, self.scaled = {p: factories[p] for p in PLAYERS}, max_norm, scaled
         self._loaded: Mapping[Player, dict[str, Any]] = {}
 
-    def make(
+    def configure(
         self, networks: Mapping[Player, nn.Module], strategy: PlayerDDPStrategy | None
     ) -> tuple[list[Optimizer], list[LRScheduler]]:
-        """Return the optimizer of each player, and the learning rate schedulers that there are."""
+        """Return the players' optimizers and learning rate schedulers."""
         optimizers, schedulers = [], []
         for player, (make_optimizer, make_scheduler) in self.factories.items():
             make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
             try:
                 optimizers.append(make(networks[player].parameters()))
-            except ValueError as error:  # a setting that torch doesn't take
+            except ValueError as error:  # a setting that torch refuses
                 raise UserError(f"optimizer.{player}: {error}") from error
             if make_scheduler is not None:
                 schedulers.append(make_scheduler(optimizers[-1]))
         return optimizers, schedulers
 
     def attach(self, module: pl.LightningModule, objective: Objective) -> None:
-        """Take the optimizers of the module's trainer, and average gradients as its strategy does."""
+        """Wrap the trainer's optimizers; gradients are averaged by the trainer's strategy."""
         trainer = module.trainer
         strategy = averaging_strategy(trainer.strategy)
         wrapped = trainer.world_size > 1 and strategy is None  # Lightning's wrapper averages in each backward
         for player, optimizer in zip(PLAYERS, trainer.optimizers, strict=True):
             if wrapped and objective.crosses_players[player]:
-                raise UserError("trainer=ddp_lightning can't average gradients in both players: take trainer=ddp")
+                raise UserError("trainer=ddp_lightning can't average gradients in both players: set trainer=ddp")
+            scaler = torch.amp.GradScaler(module.device.type) if self.scaled else None
+            if scaler and (state := self._loaded.get(player)):
+                scaler.load_state_dict(state)
             parameters = list(objective.networks[player].parameters())
             self[player] = PlayerOptimizer(
                 optimizer,  # torch's own: Lightning's wrapper costs a sixth of a small round and only counts
                 parameters,
                 average=strategy.gradient_average(player, parameters) if strategy else None,
-                backward=module.manual_backward if wrapped else None,
+                differentiate=module.manual_backward if wrapped else Tensor.backward,
                 max_norm=self.max_norm,
-                scaler=torch.amp.GradScaler(module.device.type) if self.scaled else None,
+                scaler=scaler,
             )
-            self[player].load_state_dict(self._loaded.get(player, {}))
 
     def learning_rates(self) -> dict[Player, float]:
-        """Return the current learning rate of each player."""
-        return {player: optimizer.learning_rate for player, optimizer in self.items()}
+        """Return the current learning rate of each player's first parameter group."""
+        return {player: optimizer.optimizer.param_groups[0]["lr"] for player, optimizer in self.items()}
 
     def state_dict(self) -> dict[Player, dict[str, Any]]:
         """Return the states of the gradient scalers."""
-        return {player: optimizer.state_dict() for player, optimizer in self.items()}
+        return {player: o.scaler.state_dict() if o.scaler else {} for player, o in self.items()}
 
     def load_state_dict(self, state: Mapping[Player, dict[str, Any]]) -> None:
-        """Load the states of the gradient scalers when the optimizers are attached."""
+        """Keep the states of the gradient scalers for `attach`, which loads them."""
         self._loaded = state

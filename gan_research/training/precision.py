@@ -1,4 +1,4 @@
-"""Forward passes of both networks: their precision, and whether they are compiled."""
+"""Forward passes of both networks, with their precision and compilation."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,15 +21,15 @@ def require_precision(precision: str, device: torch.device | None = None) -> Non
     if precision not in get_args(Precision):
         raise UserError(f"precision={precision}: give 32, tf32, bf16, fp16 or 64")
     if precision == "tf32" and device is not None and device.type != "cuda":
-        raise UserError("precision=tf32 is a mode of CUDA GPUs, and this training runs on the CPU: take 32 or bf16")
+        raise UserError("precision=tf32 is a mode of CUDA GPUs, and this run is on the CPU: set precision=32 or bf16")
 
 
 class Forward:
     """Forward passes of both networks.
 
-    Inside `full_precision()` they run in float32 (or float64) without autocast, and never compiled: what gradient
-    penalties need, as compiled code has no second derivative, and half precision too few bits for it. Autocast is
-    entered for each pass: a region around several steps would serve weights from before a step.
+    Inside `full_precision()` they run in float32 (or float64), without autocast and uncompiled, as gradient penalties
+    require: compiled code has no second derivative, and half precision has too few bits for it. Autocast is entered for
+    each pass, since its cache of weights would be stale after an optimizer step.
     """
 
     def __init__(
@@ -48,24 +48,24 @@ class Forward:
         self._run_generator: Any = torch.compile(generator) if compiled else generator
         self._run_discriminator: Any = torch.compile(discriminator) if compiled else discriminator
         self.sampled: Any = self._run_generator
-        """The network that samples are drawn from: the averaged generator, or the generator if there is no average."""
+        """The network for sampling: the averaged generator, or the generator if there is no average."""
         if average is not None:
             self.sampled = torch.compile(average) if compiled else average
 
     @property
     def reduced_precision(self) -> bool:
-        """Return whether a plain forward pass can't serve a gradient penalty."""
+        """Return True if gradient penalties need a separate forward pass in full precision."""
         return self.precision in AUTOCAST or self.precision == "tf32"
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Return images of latents."""
+        """Return the images that G generates from latents."""
         if self._is_full:
             return self._generator(latents, labels)
         with self.autocast():
             return self._run_generator(latents, labels).to(self.dtype)
 
     def discriminate(self, images: Tensor, labels: Tensor | None) -> DOutput:
-        """Return D's output for images; logits and extras in the dtype of the losses."""
+        """Return D's output for images, with logits and extras in the dtype of the losses."""
         if self._is_full:
             return self._discriminator(images, labels)
         network = self._discriminator if self._is_differentiated_twice else self._run_discriminator
@@ -78,45 +78,35 @@ class Forward:
 
     @torch.no_grad()
     def probe(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Return D's logits of images, in its training mode, its buffers left as they are."""
+        """Return D's logits of images in training mode, without changing its buffers."""
         buffers = {name: buffer.clone() for name, buffer in self._discriminator.named_buffers()}
         with self.autocast():
             inputs = images.to(self.dtype), labels
             return torch.func.functional_call(self._discriminator, buffers, inputs).logits.float()
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Return the context of one pass."""
+        """Return the context manager of one forward pass."""
         if self.precision not in AUTOCAST:
             return nullcontext()
         return torch.autocast(self.device.type, AUTOCAST[self.precision])
 
-    @contextmanager
-    def full_precision(self) -> Iterator[None]:
-        """Run passes inside without autocast and uncompiled, and products, backward ones too, without TF32."""
-        before, self._is_full = self._is_full, True
-        try:
-            with temporarily(products(tf32=False)) if self.precision == "tf32" else nullcontext():
-                yield
-        finally:
-            self._is_full = before
+    def full_precision(self) -> AbstractContextManager[None]:
+        """Run forward passes without autocast and uncompiled, and all products without TF32."""
+        without_tf32 = products(tf32=False) if self.precision == "tf32" else []
+        return temporarily([(self, "_is_full", True), *without_tf32])
 
-    @contextmanager
-    def double_backward(self, wanted: bool) -> Iterator[None]:
-        """Run D's passes inside uncompiled if their gradient will be differentiated again."""
-        before, self._is_differentiated_twice = self._is_differentiated_twice, wanted
-        try:
-            yield
-        finally:
-            self._is_differentiated_twice = before
+    def double_backward(self, enabled: bool) -> AbstractContextManager[None]:
+        """Run D uncompiled if `enabled`, since its gradient will be differentiated again."""
+        return temporarily([(self, "_is_differentiated_twice", True)]) if enabled else nullcontext()
 
     def training(self) -> AbstractContextManager[Any]:
-        """Return the context of a whole training: on a GPU, TF32 where it was asked for, and nowhere else."""
+        """Return the context manager of a run: TF32 on a GPU only for precision=tf32."""
         return temporarily(products(self.precision == "tf32")) if self.device.type == "cuda" else nullcontext()
 
 
 @contextmanager
 def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
-    """Take no gradients for these parameters inside."""
+    """Disable gradients of these parameters."""
     parameters = [p for p in parameters if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)

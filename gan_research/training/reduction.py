@@ -1,4 +1,4 @@
-"""Reduction of the losses of a micro-batch to a scalar, and refinement of latents before they are used."""
+"""Reduction of losses to a scalar, and refinement of latents."""
 
 from collections.abc import Callable
 
@@ -24,12 +24,12 @@ class Mean(Reduction):
 
 
 class LatentRefinement:
-    """Changes latents before the generator gets them, in both players' updates (such as LOGAN, Wu et al. 2019)."""
+    """Refinement of latents before the generator gets them (such as LOGAN, Wu et al. 2019)."""
 
     def __call__(
         self, latents: Tensor, score: Callable[[Tensor], Tensor], noise: Noise, log: Callable[[str, Tensor], None]
     ) -> Tensor:
-        """Return latents of the same shape (N, latent_dim).
+        """Return latents of the same shape (N, latent_dim); called in both players' updates.
 
         score: latents -> D's logits of their images, differentiable under `torch.enable_grad()`.
         """

@@ -1,4 +1,4 @@
-"""The updates of a round: Algorithm 1 of Goodfellow et al. 2014, k discriminator updates and then the generator's."""
+"""The order of updates in a round: Algorithm 1 of Goodfellow et al. 2014 and variants."""
 
 from typing import Literal
 
@@ -6,17 +6,17 @@ from gan_research.losses.base import Player
 from gan_research.utils.errors import UserError
 
 Update = tuple[Player, ...]
-"""The players that take an optimizer step together, their gradients all taken before it."""
+"""The players that step together; all their gradients are computed before the first step."""
 
 
 class Schedule:
-    """One round: `discriminator_steps` updates (the paper's k), then `generator_steps`.
+    """A round of `discriminator_steps` updates (k in the paper), then `generator_steps`.
 
-    alternating: the generator's gradient is taken after the discriminator's last step (Algorithm 1).
-    simultaneous: the last discriminator update and the first generator update take their gradients at the same
+    alternating: the generator's gradient is computed after the discriminator's last step (Algorithm 1).
+    simultaneous: the last discriminator update and the first generator update compute their gradients at the same
     parameters and on the same fakes, then both step.
-    generator_batch_multiple: a generator update takes as many minibatches of fakes, in one pass (2 in the code of
-    Gulrajani et al. 2017, GEN_BS_MULTIPLE).
+    generator_batch_multiple: minibatches of fakes in a generator update, in one pass (2 in the code of Gulrajani et al.
+    2017, GEN_BS_MULTIPLE).
     """
 
     def __init__(
@@ -26,29 +26,26 @@ class Schedule:
         updates: Literal["alternating", "simultaneous"] = "alternating",
         generator_batch_multiple: int = 1,
     ):
-        if discriminator_steps < 1 or generator_steps < 1:
-            raise UserError(
-                f"a round needs at least one update of each player: discriminator_steps={discriminator_steps}, "
-                f"generator_steps={generator_steps}"
-            )
+        counts = {"discriminator_steps": discriminator_steps, "generator_steps": generator_steps}
+        for name, value in (counts | {"generator_batch_multiple": generator_batch_multiple}).items():
+            if value < 1:
+                raise UserError(f"schedule.{name}={value}: give at least 1")
         if updates not in ("alternating", "simultaneous"):
             raise UserError(f"schedule.updates={updates}: give alternating or simultaneous")
-        if generator_batch_multiple < 1:
-            raise UserError(f"schedule.generator_batch_multiple={generator_batch_multiple}: give at least 1")
         if generator_batch_multiple > 1 and updates == "simultaneous":
             raise UserError(
                 f"schedule.generator_batch_multiple={generator_batch_multiple}: in simultaneous updates both players "
-                "take the same fakes: set updates=alternating, or a multiple of 1"
+                "use the same fakes: set updates=alternating, or a multiple of 1"
             )
-        self.discriminator_steps = discriminator_steps
-        self.generator_steps = generator_steps
-        self.updates = updates
-        self.generator_batch_multiple = generator_batch_multiple
+        self.discriminator_steps, self.generator_steps = discriminator_steps, generator_steps
+        self.updates, self.generator_batch_multiple = updates, generator_batch_multiple
 
         d: Update = ("discriminator",)
         g: Update = ("generator",)
-        meeting = (d + g,) if updates == "simultaneous" else (d, g)
-        self._plan: tuple[Update, ...] = (d,) * (discriminator_steps - 1) + meeting + (g,) * (generator_steps - 1)
+        last_d_first_g = (d + g,) if updates == "simultaneous" else (d, g)
+        self._plan: tuple[Update, ...] = (
+            (d,) * (discriminator_steps - 1) + last_d_first_g + (g,) * (generator_steps - 1)
+        )
 
     def plan(self, round: int) -> tuple[Update, ...]:
         """Return the updates of `round`, in order."""

@@ -174,7 +174,7 @@ def test_what_cannot_be_captured_is_refused(arguments, misfit, game):
 
 
 def test_the_cpu_is_refused(play):
-    with pytest.raises(UserError, match="cuda_graphs=true needs a CUDA GPU, and this training runs on the CPU"):
+    with pytest.raises(UserError, match="cuda_graphs=true needs a CUDA GPU, and this run is on the CPU"):
         play(cuda_graphs=True)
 
 

@@ -202,8 +202,8 @@ def test_schedules(arguments, updates):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"discriminator_steps": 0}, "at least one update of each player: discriminator_steps=0"),
-        ({"generator_steps": 0}, "at least one update of each player.*generator_steps=0"),
+        ({"discriminator_steps": 0}, "^schedule.discriminator_steps=0: give at least 1"),
+        ({"generator_steps": 0}, "^schedule.generator_steps=0: give at least 1"),
         ({"updates": "simultanous"}, "updates=simultanous: give alternating or simultaneous"),
     ],
 )

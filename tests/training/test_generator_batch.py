@@ -85,6 +85,6 @@ def test_what_can_not_be_is_refused(game):
         Schedule(generator_batch_multiple=0)
     with pytest.raises(UserError, match=r"=2: in simultaneous updates both players take the same fakes: set updates="):
         Schedule(1, 1, "simultaneous", 2)
-    message = r"Relativistic judges each fake against a real one, and .*multiple=2 makes more fakes: set it to 1"
+    message = r"Relativistic compares each fake with a real sample, and .*multiple=2 generates more fakes: set it to 1"
     with pytest.raises(UserError, match=message):
         game(loss=Relativistic(NonSaturating()), schedule=Schedule(1, 1, "alternating", 2))

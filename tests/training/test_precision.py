@@ -176,7 +176,7 @@ def test_float32_is_tf32_only_where_it_was_asked_for(game):
 def test_other_precisions_are_refused(game, play):
     with pytest.raises(UserError, match="precision=16: give 32, tf32, bf16, fp16 or 64"):
         game(precision="16")
-    with pytest.raises(UserError, match=r"trainer\.precision=bf16-mixed would serve weights from before a step"):
+    with pytest.raises(UserError, match=r"trainer\.precision=bf16-mixed would reuse weights cached before a step"):
         play(rounds=1, trainer={"precision": "bf16-mixed"})
     with pytest.raises(UserError, match="max_gradient_norm=0: give a positive one"):
         game(max_gradient_norm=0)
