@@ -1,4 +1,4 @@
-"""What papers say comes out, what came out here, and whether that is the same."""
+"""Reproduction of published results: claims, records and verdicts."""
 
 from gan_research.reproduction.published import Published
 

@@ -1,4 +1,4 @@
-"""What came out of a recipe over some seeds: a small record that can be kept, and says if it was changed by hand."""
+"""The result of a recipe over seeds, and its record in a file."""
 
 import hashlib
 import json
@@ -18,14 +18,14 @@ from gan_research.utils.files import as_json, write_atomically
 State = Literal["finished", "diverged", "failed", "running", "stopped", "open"]
 
 POINTS = 40
-"""Of a curve that are kept, at most."""
+"""The largest number of points of a thinned curve."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """The rounds of a training that one device, commit and version of torch contributed.
+    """A part of a run, trained by one device, commit and version of torch.
 
-    rounds: from the one that it went on from to its last; None where a run of an older version doesn't say.
+    rounds: [first, last]; None if unknown, in runs of older versions.
     """
 
     device: str
@@ -36,10 +36,14 @@ class Part:
 
 @dataclass(frozen=True)
 class SeedResult:
-    """One training. `values`: column -> the number after the last round, of one that finished, measured by `protocol`.
+    """The result of one seed.
 
-    seconds: by the clock, from the process's start to its end; of one that was resumed, of its rounds alone.
-    device, commit, torch: of its last part. curves: column -> [round, number], by `protocol` alone.
+    seconds: wall-clock time of the process; of a resumed run, of its rounds only.
+    device, commit, torch: those of its last part.
+    parts: all parts, in order; empty in older records.
+    values: column -> number after the last round, measured by `protocol`; empty unless the run finished.
+    better: column -> "min" or "max".
+    curves: column -> [round, number], measured by `protocol`.
     """
 
     seed: int
@@ -52,20 +56,23 @@ class SeedResult:
     commit: str | None = None
     torch: str = ""
     parts: list[Part] = field(default_factory=list)
-    """What trained it, in order; empty in older records."""
     values: dict[str, float] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     better: dict[str, str] = field(default_factory=dict)
-    """column -> "min" or "max"."""
     curves: dict[str, list[list[float]]] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """True if the seed finished or diverged."""
+        return self.state in ("finished", "diverged")
 
 
 @dataclass(frozen=True)
 class Result:
-    """A recipe, played at a budget over seeds, beside what was published.
+    """The result of a recipe at a budget over seeds, with its claim.
 
-    overrides: what was changed in it. changes: what of the game isn't as in the recipe, "rounds: 400000 -> 4000".
-    rounds, paper_rounds: that are played here, and by the recipe.
+    overrides: those of the command line. changes: settings that differ from the recipe, "rounds: 400000 -> 4000".
+    rounds, paper_rounds: the rounds of these runs, and of the recipe.
     """
 
     recipe: str
@@ -81,7 +88,6 @@ class Result:
 
     @property
     def claim(self) -> Published:
-        """What was published."""
         return Published.of(self.published)
 
     @property
@@ -90,43 +96,40 @@ class Result:
 
     @property
     def unfinished(self) -> list[SeedResult]:
-        """Those that have yet to be played, or played on."""
-        return [seed for seed in self.seeds if seed.state not in ("finished", "diverged")]
+        return [seed for seed in self.seeds if not seed.is_over]
 
     def with_kept(self, kept: "Result | None") -> "Result":
-        """Return it with the seeds that are over in `kept` and not here, if that is a record of the same runs.
+        """Return the result with the finished seeds of a kept record of the same runs.
 
-        So seeds may be trained on several machines, or on one that doesn't stay for all of them.
+        So the seeds may be trained on several machines.
         """
         same = ("recipe", "budget", "overrides", "published", "rounds", "paper_rounds", "changes")
         if kept is None or any(as_json(getattr(kept, name)) != as_json(getattr(self, name)) for name in same):
             return self
-        open_here = {seed.seed for seed in self.unfinished}
-        over = {seed.seed: seed for seed in self.seeds if seed.seed not in open_here}
-        over = {seed.seed: seed for seed in kept.seeds if seed not in kept.unfinished} | over
-        seeds = {seed.seed: seed for seed in self.seeds} | over
+        seeds = {seed.seed: seed for seed in self.seeds}
+        seeds |= {seed.seed: seed for seed in [*kept.seeds, *self.seeds] if seed.is_over}
         return replace(self, seeds=[seeds[number] for number in sorted(seeds)])
 
     @property
     def better(self) -> dict[str, str]:
-        """column -> "min" or "max"."""
+        """The better direction of each column, "min" or "max"."""
         return {column: best for seed in self.seeds for column, best in seed.better.items()}
 
     def values(self, column: str) -> list[float]:
-        """A column over the seeds that finished with it."""
+        """Return the values of a column over the finished seeds."""
         return [seed.values[column] for seed in self.finished if column in seed.values]
 
     def interval(self, column: str) -> Interval | None:
-        """95 % of its mean over training seeds; None of fewer than 2."""
+        """Return the 95 % interval of the mean over seeds; None for fewer than 2."""
         return mean_interval(self.values(column))
 
     @property
     def file(self) -> str:
-        """The name of the file that it is kept in."""
+        """The name of the record's file."""
         return f"{self.recipe}-{self.budget}.json"
 
     def write(self, path: Path) -> None:
-        """Write it, with the hash of its content."""
+        """Write the record, with the hash of its content."""
         content = as_json(asdict(self))
         text = json.dumps(content | {"sha256": digest(content)}, indent=1)
         text = re.sub(r"\[\n\s+([^\s\[\]]+),\n\s+([^\s\[\]]+)\n\s+\]", r"[\1, \2]", text)  # a point of a curve
@@ -134,10 +137,10 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> "Result":
-        """The record at `path`. UserError where it can't be read, or isn't what was written."""
+        """Return the record at `path`; UserError if it can't be read or was edited."""
         try:
             content = json.loads(path.read_text())
-            found = content.pop("sha256")
+            sha256 = content.pop("sha256")
             seeds = [
                 SeedResult(**seed | {"parts": [Part(**part) for part in seed.get("parts", [])]})
                 for seed in content["seeds"]
@@ -147,20 +150,20 @@ class Result:
             raise UserError(f"{path} can't be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{path} is no record of a result: write it by gan reproduce ... --keep DIR") from error
-        if digest(content) != found:
+        if digest(content) != sha256:
             raise UserError(
-                f"{path} was changed after it was written (its SHA-256 isn't {found[:12]}...): "
-                "records aren't edited, get the old one back or run its command again"
+                f"{path} was changed after it was written (its SHA-256 isn't {sha256[:12]}...): restore it, or run its "
+                "command again"
             )
         return result
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """The SHA-256 of plain values."""
+    """Return the SHA-256 of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def thinned(points: Sequence[tuple[float, float]]) -> list[list[float]]:
-    """At most POINTS of a curve, with the first and the last; five digits."""
+def thin(points: Sequence[tuple[float, float]]) -> list[list[float]]:
+    """Return at most POINTS of a curve, including both ends, to five digits."""
     xs, ys = figures.thinned([x for x, _ in points], [y for _, y in points], most=POINTS)
     return [[x, figures.rounded_to(y)] for x, y in zip(xs, ys, strict=True)]

@@ -50,7 +50,7 @@ PATCH = """
 import os, signal
 from gan_research.training.gan import GAN
 
-play = GAN.training_step
+step = GAN.training_step
 
 
 def bad(self, *args):
@@ -61,7 +61,7 @@ def bad(self, *args):
         if width == 16:
             for weight in self.discriminator.parameters():
                 weight.data.fill_(float("nan"))
-    play(self, *args)
+    step(self, *args)
 
 
 GAN.training_step = bad
@@ -93,7 +93,7 @@ def test_seeds_that_were_lost_go_on_and_a_diverged_one_counts(recipes, server, t
     words = ["tiny", "wide", "--seeds", "2", "--config-dir", recipes, "--", f"output={runs}"]
     ended = server.start("reproduce", *words, patch=patch).ended(300)
     assert ended.status == 2, ended
-    assert "gan: error: 1 of 4 trainings failed" in ended.error
+    assert "gan: error: 1 of 4 runs failed" in ended.error
     assert "failed: wide, seed 1: ended by SIGKILL" in ended.output
     assert "diverged: tiny, seed 1: round 15: logits/real is NaN" in ended.output
     folder = runs / "reproduce-paper"
@@ -110,7 +110,7 @@ def test_seeds_that_were_lost_go_on_and_a_diverged_one_counts(recipes, server, t
     again = ["--keep", kept, "--json", tmp_path / "all.json", *words]
     ended = server.start("reproduce", *again, patch=patch).ended(300)
     assert ended.status == 0, ended
-    assert homes(folder) == before  # none was begun anew
+    assert homes(folder) == before  # none was restarted
     assert {trial: (before[trial] / "history.jsonl").stat().st_mtime_ns for trial in untouched} == untouched
     assert rounds(before["003"]) == rounds(before["000"])
     _, wide = json.loads((tmp_path / "all.json").read_text())
@@ -159,7 +159,7 @@ def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, se
     os.kill(started.pid, signal.SIGINT)
     ended = started.ended()
     assert ended.status == RESUME, ended
-    assert "stopped; the same command goes on" in ended.output
+    assert "stopped; run the same command to resume" in ended.output
     assert "0 of 1 (1 stopped)" in (tmp_path / next(tmp_path.glob("reproduce-*/results.md"))).read_text()
     (folder,) = tmp_path.glob("reproduce-smoke-*")  # named by what was changed
     assert json.loads((folder / "results.json").read_text())[0]["changes"] == ["rounds: 24 -> 30000"]
@@ -241,7 +241,7 @@ def test_a_claim_about_the_course_of_training(recipes, gan, tmp_path):
     assert gan("reproduce", *words).status == 0
     (found,) = json.loads((tmp_path / "reproduce-paper" / "results.json").read_text())
     assert [verdict["word"] for verdict in found["verdicts"]] == ["not comparable", "reproduced", "not reproduced"]
-    assert found["verdicts"][2]["reason"] == "not so with 1 of 1 seeds"
+    assert found["verdicts"][2]["reason"] == "violated by 1 of 1 seeds"
     for seed in found["seeds"]:
         assert [round for round, _ in seed["curves"]["largest_mode"]] == [0, 8, 16, 24]
         assert [round for round, _ in seed["curves"]["modes"]] == [0, 8, 16, 24]
@@ -258,7 +258,7 @@ def test_a_record_of_more_seeds_is_not_replaced(recipes, gan, tmp_path):
     before = (tmp_path / "kept/records/tiny-smoke.json").read_bytes()
     said = gan("reproduce", "tiny", "--seeds", "1", "--budget", "smoke", *words, "batch_size=20")
     assert said.status == 0
-    assert "tiny-smoke.json is left as it is: 2 of its seeds are over, and here 1" in said.output
+    assert "tiny-smoke.json is not replaced: it has 2 finished seeds, and this result 1" in said.output
     assert (tmp_path / "kept/records/tiny-smoke.json").read_bytes() == before
 
 
@@ -272,8 +272,8 @@ def test_the_list(recipes, gan, tmp_path):
     assert said.output.splitlines()[1:] == [
         "wide: a tiny net finds no mode",
         "  published: reverse_kl 2 ± 0.5; modes 0; better modes than tiny (Somebody 2020, table 1)",
-        "  budgets: paper 24 rounds, smoke 8",
-        "  a seed takes: unknown: estimate it here by gan cost wide",
+        "  budgets: paper 24, smoke 8 rounds",
+        "  a seed takes: unknown: estimate it by gan cost wide",
         "  verdict: not run",
     ]
 
@@ -283,13 +283,13 @@ def test_the_list(recipes, gan, tmp_path):
     [
         (["--list", "tinny"], "there is no recipe tinny: did you mean 'tiny'?"),
         (["--list", "--keep", "nowhere"], "--keep nowhere: there is no folder nowhere/records, and so no verdict"),
-        (["--list", "tiny", "--", "rounds=3"], "--list trains nothing: leave out rounds=3"),
+        (["--list", "tiny", "--", "rounds=3"], "--list trains nothing: remove rounds=3"),
         (["tinny"], "there is no recipe tinny: did you mean 'tiny'?"),
         (["modes"], "modes claims nothing"),
         (["tiny", "--seeds", "0"], "--seeds 0: give at least 1"),
         (["tiny", "--budget", "pilot"], "experiment=tiny has no budget pilot: it has paper, smoke"),
         (["tiny", "--", "generator.widht=3"], "there is no generator.widht: did you mean 'generator.width'?"),
-        (["tiny", "--", "sweep=optuna"], "sweep=optuna: gan reproduce plays recipes over seeds, and searches nothing"),
+        (["tiny", "--", "sweep=optuna"], "sweep=optuna: gan reproduce trains recipes over seeds, without a search"),
         ([], "give recipes: "),
     ],
 )

@@ -1,11 +1,11 @@
-"""The list of recipes, by what is kept of them."""
+"""The list of recipes with their records and costs."""
 
 import json
 
 import pytest
 from made_results import PUBLISHED, result, seed_result
 
-from gan_research.reproduction.listing import listing
+from gan_research.reproduction.results_page import listing
 from gan_research.utils.errors import UserError
 
 FILE = {"rounds": 25000, "budgets": {"smoke": ["rounds=2", "batch_size=8"], "pilot": ["rounds=1_000", "rounds=1000"]}}
@@ -17,18 +17,18 @@ def lines(kept, **files):
     return list(listing(files, kept))
 
 
-def test_a_recipe_of_which_nothing_is_known():
+def test_a_recipe_without_records():
     assert lines(None, ring=RING) == [
         "ring: seven modes are found",
         "  published: modes 7 ± 0.25; modes, max from round 5,000: at most 6; better modes than grid, other "
         "(Somebody 2020, table 1)",
-        "  budgets: paper 25,000 rounds, smoke 2, pilot 1,000",
-        "  a seed takes: unknown: estimate it here by gan cost ring",
+        "  budgets: paper 25,000, smoke 2, pilot 1,000 rounds",
+        "  a seed takes: unknown: estimate it by gan cost ring",
         "  verdict: not run",
     ]
 
 
-def test_what_is_kept_of_it(tmp_path):
+def test_a_recipe_with_records_and_costs(tmp_path):
     cost = {"flops_per_round": 1e12, "rounds": 5000, "seconds_total": 7200.0, "device": "a slow CPU"}
     (tmp_path / "costs").mkdir()
     (tmp_path / "costs" / "ring.json").write_text(json.dumps(cost))
@@ -47,7 +47,7 @@ def test_what_is_kept_of_it(tmp_path):
     assert found[9] == "  verdict: 1 not reproduced; seeds: 3"
 
 
-def test_what_can_not_be_read_is_told(tmp_path):
+def test_a_broken_record_is_an_error(tmp_path):
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "ring-paper.json").write_text("{}")
     with pytest.raises(UserError, match=r"ring-paper\.json is no record"):

@@ -1,4 +1,4 @@
-"""A recipe's claim: what it has to say, and what is refused."""
+"""A recipe's claim and its checks."""
 
 import pytest
 
@@ -35,11 +35,11 @@ def test_what_it_says():
         ({"trajectory": [RULE | {"why": " "}]}, r"trajectory\[0\] has no why"),
         ({"trajectory": [RULE | {"at_least": 1}]}, "give one of at_most and at_least"),
         ({"trajectory": [{k: v for k, v in RULE.items() if k != "at_most"}]}, "give one of at_most and at_least"),
-        ({"trajectory": [RULE | {"column": "largest_mode"}]}, "the number of a class, whose max says nothing"),
+        ({"trajectory": [RULE | {"column": "largest_mode"}]}, "the number of a class, whose max has no meaning"),
         ({"evaluation": {"num_fakes": 2500}}, "no published.evaluation.num_fakes: did you mean 'num_fake'"),
         ({"numbers": {"modes": {"spread": 1.0}}}, "modes has no value"),
-        ({"spread": None}, "has a spread: say in published.spread"),
-        ({"tolerance": None}, "has a tolerance: say in published.tolerance why"),
+        ({"spread": None}, "has a spread: state in published.spread"),
+        ({"tolerance": None}, "has a tolerance: give the reason in published.tolerance"),
     ],
 )
 def test_what_is_refused(change, message):
@@ -69,7 +69,7 @@ def test_how_many_verdicts_there_are_on_it():
 def test_a_rule_is_about_columns():
     moves = {"column": "largest_mode", "statistic": "changes", "at_least": 4, "why": "rotates"}
     published = Published(**CLAIM | {"trajectory": [moves, RULE, moves | {"statistic": "distinct"}]})
-    assert published.followed == ["largest_mode", "modes"]
+    assert published.tracked == ["largest_mode", "modes"]
     assert published.columns == ["modes", "largest_mode", "fid"]
     assert Published(**CLAIM | {"numbers": None, "better_than": None, "trajectory": [RULE]}).columns == ["modes"]
 

@@ -1,4 +1,4 @@
-"""Every recipe: it can be judged by what it measures, and plays its smoke budget."""
+"""Every recipe measures what it claims, and its smoke budget runs."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_its_claim_is_about_what_it_measures(recipe):
     assert composition.config["rounds"] == CLAIMS[recipe][1]
     config = composition.config
     measured, extractor = measured_by(config)
-    assert set(published.columns) - set(published.followed) <= measured
+    assert set(published.columns) - set(published.tracked) <= measured
     for others in published.better_than.values():
         assert set(others) < set(CLAIMS) - {recipe}
     asked = published.evaluation

@@ -1,4 +1,4 @@
-"""Records that are kept, and the page that is made of them."""
+"""Kept records, and the page of results."""
 
 import json
 from dataclasses import asdict
@@ -8,9 +8,9 @@ import pytest
 from made_results import PUBLISHED, result, seed_result
 
 from gan_research.cli.reproduce import claims
-from gan_research.reproduction.result import Result, digest, thinned
+from gan_research.reproduction.result import Result, digest, thin
 from gan_research.reproduction.results_page import results_page
-from gan_research.reproduction.table import duration
+from gan_research.reproduction.table import format_duration
 from gan_research.utils.errors import UserError
 
 RESULTS = Path(__file__).parents[2] / "docs/results"
@@ -45,19 +45,19 @@ def test_what_is_no_record_is_told(tmp_path, text):
 
 def test_a_kept_curve_has_its_ends():
     points = [(float(i), i / 3) for i in range(1000)]
-    kept = thinned(points)
+    kept = thin(points)
     assert len(kept) == 40
     assert kept[0] == [0.0, 0.0]
     assert kept[-1] == [999.0, 333.0]
-    assert thinned(points[:3]) == [[0.0, 0.0], [1.0, 0.33333], [2.0, 0.66667]]
-    assert thinned([]) == []
+    assert thin(points[:3]) == [[0.0, 0.0], [1.0, 0.33333], [2.0, 0.66667]]
+    assert thin([]) == []
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(48, "48 s"), (90, "1.5 min"), (720, "12 min"), (27_000, "7.5 h"), (1_036_800, "12 days")]
+    ("seconds", "text"), [(48, "48 s"), (90, "1.5 min"), (720, "12 min"), (27_000, "7.5 h"), (1_036_800, "12 days")]
 )
-def test_how_long(seconds, told):
-    assert duration(seconds) == told
+def test_durations(seconds, text):
+    assert format_duration(seconds) == text
 
 
 def test_an_older_record_is_read(tmp_path):
@@ -84,7 +84,7 @@ def test_the_page_shows_what_was_run_and_what_was_not(tmp_path):
     known = dict.fromkeys(("ring", "open", "grid", "other"), (PUBLISHED, 100)) | {"off": (PUBLISHED | MISSED, 100)}
     page = results_page(tmp_path, known)
     head = "**1 reproduced**, **0 better**, **1 not reproduced**, **1 not comparable**, **2 not run**."
-    assert f"Of 5 claims of 5 recipes, by runs of the whole budget: {head}" in page
+    assert f"5 claims of 5 recipes, judged by runs of the whole budget: {head}" in page
     assert "| not reproduced | 1 | off (1) |" in page
     assert "| not run | 2 | 2 recipes, see below |" in page
     assert "| ring | modes | 7 ± 0.25 | 7 [6.752, 7.248] | 3 | reproduced | 100 | 6 | 1.5 min | a CPU |" in page

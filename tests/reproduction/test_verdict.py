@@ -1,4 +1,4 @@
-"""The rule by which ours counts as what was published."""
+"""The rule of verdicts."""
 
 import pytest
 from made_results import PROTOCOL, result, seed_result
@@ -6,8 +6,8 @@ from made_results import PROTOCOL, result, seed_result
 from gan_research.reproduction.verdict import verdicts
 
 
-def told(found, **others):
-    return [verdict.told for verdict in verdicts(found, others)]
+def texts(found, **others):
+    return [verdict.text for verdict in verdicts(found, others)]
 
 
 LOWER = {"numbers": {"reverse_kl": {"value": 7.0, "tolerance": 0.5}}}
@@ -28,7 +28,7 @@ LOWER = {"numbers": {"reverse_kl": {"value": 7.0, "tolerance": 0.5}}}
     ],
 )
 def test_a_number_of_which_more_is_better(modes, expected):
-    assert told(result(*modes)) == [expected]
+    assert texts(result(*modes)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_number_of_which_more_is_better(modes, expected):
 )
 def test_a_number_of_which_less_is_better(values, expected):
     seeds = [seed_result(i, 0.0, values={"reverse_kl": value}) for i, value in enumerate(values)]
-    assert told(result(seeds=seeds, published=LOWER)) == [expected]
+    assert texts(result(seeds=seeds, published=LOWER)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -74,27 +74,27 @@ ORDER = {"numbers": {}, "better_than": {"modes": ["plain"]}}
     ],
 )
 def test_an_order(ours, other, expected):
-    assert told(result(*ours, published=ORDER), plain=result(*other, recipe="plain")) == [expected]
+    assert texts(result(*ours, published=ORDER), plain=result(*other, recipe="plain")) == [expected]
 
 
 def test_an_order_of_numbers_measured_differently_is_none():
     others = [seed_result(i, 6.0, protocol=PROTOCOL | {"extractor": "another"}) for i in range(2)]
     other = result(recipe="plain", seeds=others)
-    (said,) = told(result(8.0, 8.1, published=ORDER), plain=other)
-    assert said == "not comparable: another protocol than that of plain: extractor is modes, not another"
+    (text,) = texts(result(8.0, 8.1, published=ORDER), plain=other)
+    assert text == "not comparable: another protocol than that of plain: extractor is modes, not another"
     own = [seed_result(i, 6.0, protocol=PROTOCOL | {"batch_statistics": False}) for i in range(2)]
-    assert told(result(8.0, 8.1, published=ORDER), plain=result(recipe="plain", seeds=own)) == ["reproduced"]
+    assert texts(result(8.0, 8.1, published=ORDER), plain=result(recipe="plain", seeds=own)) == ["reproduced"]
 
 
 def test_an_order_without_the_other_is_none():
-    assert told(result(8.0, 8.1, published=ORDER)) == ["not comparable: plain wasn't played at this budget"]
+    assert texts(result(8.0, 8.1, published=ORDER)) == ["not comparable: plain wasn't run at this budget"]
 
 
 @pytest.mark.parametrize(
     ("modes", "expected"), [((None, None), "reproduced"), ((8.0, None), "not reproduced"), ((8.0,), "not reproduced")]
 )
 def test_a_published_failure(modes, expected):
-    assert told(result(*modes, published={"numbers": {}, "diverges": True})) == [expected]
+    assert texts(result(*modes, published={"numbers": {}, "diverges": True})) == [expected]
 
 
 def test_what_is_shown_of_a_number():

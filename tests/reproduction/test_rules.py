@@ -1,11 +1,11 @@
-"""Statistics of a history of evaluations, the bounds on them, and what a training's history is taken from."""
+"""Rules on the history of evaluations, and the curves that they judge."""
 
 import pytest
 from made_results import PROTOCOL, result, seed_result
 
 from gan_research.cli.reproduce import changes
+from gan_research.reproduction.published import format_bound, format_subject, rule_value, within_bound
 from gan_research.reproduction.result import POINTS
-from gan_research.reproduction.trajectory import bound, found, keeps, statistic, subject
 from gan_research.reproduction.verdict import verdicts
 
 VALUES = [3.0, 1.0, 1.0, 4.0, 1.0, 5.0]
@@ -17,25 +17,26 @@ RULE = {"column": "modes", "statistic": "max", "since": 20, "at_most": 6, "why":
     [("max", 5, 3), ("min", 1, 3), ("mean", 2.5, 3), ("last", 5, 3), ("changes", 4, 0), ("distinct", 4, 1)],
 )
 def test_statistics(name, value, of_one):
-    assert statistic(name, VALUES) == value
-    assert statistic(name, VALUES[:1]) == of_one
+    curve = list(enumerate(VALUES))
+    assert rule_value({"statistic": name}, curve) == value
+    assert rule_value({"statistic": name}, curve[:1]) == of_one
 
 
 def test_evaluations_before_its_first_round_do_not_count():
     curve = [[0, 7.0], [10, 7.0], [20, 5.0], [30, 2.0]]
-    assert found(RULE, curve) == 5
-    assert found(RULE | {"since": 21}, curve) == 2
-    assert found({**RULE, "since": 0}, curve) == 7
-    assert found(RULE, curve[:2]) is None
+    assert rule_value(RULE, curve) == 5
+    assert rule_value(RULE | {"since": 21}, curve) == 2
+    assert rule_value({**RULE, "since": 0}, curve) == 7
+    assert rule_value(RULE, curve[:2]) is None
 
 
 def test_bounds_include_their_ends():
     most, least = {"at_most": 6}, {"at_least": 0.5}
-    assert [keeps(most, value) for value in (5.0, 6.0, 6.001)] == [True, True, False]
-    assert [keeps(least, value) for value in (0.499, 0.5, 0.6)] == [False, True, True]
-    assert (bound(most), bound(least)) == ("at most 6", "at least 0.5")
-    assert subject(RULE) == "modes, max from round 20"
-    assert subject({"column": "modes", "statistic": "last"}) == "modes, last"
+    assert [within_bound(most, value) for value in (5.0, 6.0, 6.001)] == [True, True, False]
+    assert [within_bound(least, value) for value in (0.499, 0.5, 0.6)] == [False, True, True]
+    assert (format_bound(most), format_bound(least)) == ("at most 6", "at least 0.5")
+    assert format_subject(RULE) == "modes, max from round 20"
+    assert format_subject({"column": "modes", "statistic": "last"}) == "modes, last"
 
 
 def with_curves(*curves, **given):
@@ -46,17 +47,17 @@ def with_curves(*curves, **given):
 
 
 @pytest.mark.parametrize(
-    ("curves", "told", "ours"),
+    ("curves", "text", "ours"),
     [
         (([8, 8, 6, 2], [0, 0, 5, 6]), "reproduced", "6, 6"),
-        (([8, 8, 6, 2], [0, 0, 7, 1]), "not reproduced: not so with 1 of 2 seeds", "6, 7"),
-        (([8, 8, 7, 2], [0, 0, 7, 1]), "not reproduced: not so with 2 of 2 seeds", "7, 7"),
+        (([8, 8, 6, 2], [0, 0, 7, 1]), "not reproduced: violated by 1 of 2 seeds", "6, 7"),
+        (([8, 8, 7, 2], [0, 0, 7, 1]), "not reproduced: violated by 2 of 2 seeds", "7, 7"),
         (([8, 8], [0, 0, 7, 1]), "not comparable: modes isn't measured by one protocol at every evaluation", "7"),
     ],
 )
-def test_every_seed_is_judged_by_itself(curves, told, ours):
+def test_every_seed_is_judged_by_itself(curves, text, ours):
     (verdict,) = verdicts(with_curves(*curves), {})
-    assert (verdict.told, verdict.ours) == (told, ours)
+    assert (verdict.text, verdict.ours) == (text, ours)
     assert (verdict.what, verdict.published) == ("modes, max from round 20", "at most 6")
 
 
@@ -64,7 +65,7 @@ def test_a_seed_that_diverged_breaks_it():
     found = with_curves([8, 8, 6])
     found.seeds.append(seed_result(1))
     (verdict,) = verdicts(found, {})
-    assert verdict.told == "not reproduced: 1 of 2 seeds diverged"
+    assert verdict.text == "not reproduced: 1 of 2 seeds diverged"
 
 
 @pytest.mark.parametrize(
@@ -76,25 +77,25 @@ def test_a_seed_that_diverged_breaks_it():
 )
 def test_what_can_not_be_compared(given, reason):
     (verdict,) = verdicts(with_curves([8, 8, 6], **given), {})
-    assert verdict.told == f"not comparable: {reason}"
+    assert verdict.text == f"not comparable: {reason}"
 
 
 def test_another_protocol_is_not_comparable():
     seed = seed_result(0, 6.0, curves={"modes": [[20, 6.0]]}, protocol=PROTOCOL | {"num_fake": 10})
     (verdict,) = verdicts(result(seeds=[seed], published={"numbers": {}, "trajectory": [RULE]}), {})
-    assert verdict.told == "not comparable: another protocol: num_fake is 10, not 2500"
+    assert verdict.text == "not comparable: another protocol: num_fake is 10, not 2500"
 
 
-def test_a_followed_column_is_kept_whole(tmp_path):
+def test_a_tracked_column_is_kept_whole(tmp_path):
     from gan_research.report.records import Record
     from gan_research.reproduction.gathering import curve
 
     rows = [{"round": i, "metrics/modes": i / 3, "protocol": {}} for i in range(3 * POINTS)]
     run = Record("a", "a", "a", rows=rows)
-    assert curve(run, "metrics/modes", rows, ["modes"]) == [[i, i / 3] for i in range(3 * POINTS)]
-    assert len(curve(run, "metrics/modes", rows, [])) == POINTS
+    assert curve(run, "modes", rows, whole=True) == [[i, i / 3] for i in range(3 * POINTS)]
+    assert len(curve(run, "modes", rows, whole=False)) == POINTS
     del rows[7]["metrics/modes"]
-    assert curve(run, "metrics/modes", rows, ["modes"]) == []
+    assert curve(run, "modes", rows, whole=True) == []
 
 
 def test_other_evaluations_are_another_protocol_where_their_history_is_judged():
