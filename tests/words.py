@@ -119,9 +119,10 @@ def broken_rules(path: Path) -> list[str]:
 
 
 def banned_phrases(path: Path) -> list[str]:
-    """Return "file:line: phrase" for each banned phrase of a file; code in Markdown is exempt."""
+    """Return "file:line: phrase" for each banned phrase; claims are exempt, as kept records repeat their texts."""
     found = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    text = path.read_text().partition("\npublished:")[0] if path.suffix == ".yaml" else path.read_text()
+    for number, line in enumerate(text.splitlines(), 1):
         for pattern, instead in BANNED.items():
             if match := re.search(rf"\b(?:{pattern})\b", line, re.IGNORECASE):
                 found.append(f"{path.relative_to(ROOT)}:{number}: {match[0]!r}: write {instead}")

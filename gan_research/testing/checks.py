@@ -1,4 +1,4 @@
-"""The checks of `check_component`, each on a training of a few rounds with tiny networks on the CPU."""
+"""The checks of `check_component`, on short runs of tiny networks on the CPU."""
 
 import contextlib
 import copy
@@ -43,15 +43,15 @@ Component = Regularizer | Augmentation
 
 ROUNDS, BATCH_SIZE, RESOLUTION, LATENT_DIM = 6, 8, 4, 3
 CAPTURED_ROUNDS = 12
-"""Rounds of a captured training: each kind of update runs three times before it is captured."""
+"""Rounds of a captured run; each kind of update is captured after three of its own."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A tiny game with the components under test; each training begins with a copy of them.
+    """A tiny game with the components under test.
 
-    components: regularizers and augmentations, used together. head: the discriminator's head. num_classes: 0 for a
-    game without labels.
+    components: regularizers and augmentations, used together; each run starts with copies of them.
+    head: the discriminator's head. num_classes: 0 without labels.
     """
 
     components: tuple[Component, ...] = ()
@@ -61,7 +61,7 @@ class Case:
     schedule: Schedule = field(default_factory=lambda: Schedule(discriminator_steps=2))
 
     def game(self, rounds: int = ROUNDS, **arguments: Any) -> GAN:
-        """Return the game, before its first round."""
+        """Return the game before its first round."""
         torch.manual_seed(0)
         samples = SampleSpec(RESOLUTION, 1, self.num_classes)
         optimizer = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
@@ -88,15 +88,15 @@ def check_component(
     loss: AdversarialLoss | None = None,
     ranks: bool = True,
 ) -> None:
-    """Check the contract of regularizers and augmentations, used together, and of a head; AssertionError if it breaks.
+    """Check the contract of regularizers and augmentations, used together, and of a head.
 
-    Checked are: training resumes bit for bit in the middle; two ranks train as one; accumulation trains as none, or is
-    refused; no gradient reaches the other player; every extra that the head provides gets a gradient; all state is in
-    buffers; a captured training equals an eager one.
+    Raises an AssertionError unless a resumed run equals an uninterrupted one bit for bit; two ranks train as one;
+    accumulation changes nothing, or is refused; no gradient reaches the other player; each extra of the head gets a
+    gradient; all state is in buffers; and a captured run equals an eager one.
 
-    head: a head class, or a partial of one, that the components need. num_classes: labels of so many classes.
-    loss: the adversarial loss, non-saturating by default. ranks: whether to start two processes, which takes seconds;
-    in a script they need `if __name__ == "__main__":`.
+    head: a head class, or a partial of one, that the components need. num_classes: the number of classes of labels.
+    loss: the adversarial loss, non-saturating by default. ranks: also train in two processes, which takes seconds and
+    in a script requires `if __name__ == "__main__":`.
 
         check_component(R1(weight=0.1))
         check_component(AuxiliaryClassifier(), head=ClassifierHead, num_classes=3)
@@ -112,28 +112,29 @@ def check_component(
 
 
 def check_resume(case: Case) -> None:
-    """Training that is interrupted and resumed equals one that isn't, bit for bit."""
+    """Check that a resumed run equals an uninterrupted one, bit for bit."""
     whole = train(case.game())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "half.ckpt"
         half = case.game(rounds=ROUNDS // 2)
         train(half, save=path)
         resumed = train(case.game(), checkpoint=path)
-    require_equal(state_of(whole), state_of(resumed), f"{names(case)}: a resumed training", "an uninterrupted one")
+    require_equal(state_of(whole), state_of(resumed), f"{names(case)}: a resumed run", "an uninterrupted one")
 
 
 def check_accumulation(case: Case) -> None:
-    """Two micro-batches train as one batch, in float64, or are refused."""
+    """Check that two micro-batches train as one batch, in float64, or are refused."""
     try:
         game = case.game(precision="64", accumulation=2)
     except UserError:
         return
     one, two = train(case.game(precision="64")), train(game)
-    require_close(state_of(one), state_of(two), f"{names(case)}: accumulation=2", "accumulation=1 (set couples_batch?)")
+    without = "accumulation=1 (set couples_batch?)"
+    require_equal(state_of(one), state_of(two), f"{names(case)}: accumulation=2", without, 1e-9)
 
 
 def check_other_player(case: Case) -> None:
-    """A player's loss gives the other player's parameters no gradient, unless a penalty crosses players."""
+    """Check that no loss gives the other player a gradient, unless a penalty crosses players."""
     game = case.game()
     for players in (PLAYERS, PLAYERS[:1], PLAYERS[1:]):
         for player, loss in losses_of(game, players):
@@ -147,48 +148,48 @@ def check_other_player(case: Case) -> None:
 
 
 def check_extras(case: Case) -> None:
-    """Every extra that the head provides gets a gradient from some player's loss."""
+    """Check that each extra of the head gets a gradient from a player's loss."""
     game = case.game()
     head = game.discriminator.head
-    seen: dict[str, list[Tensor]] = {name: [] for name in head.provides}
-    provide = head.extras
+    recorded: dict[str, list[Tensor]] = {name: [] for name in head.provides}
+    compute_extras = head.extras
 
-    def recorded(features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
-        extras = provide(features, labels)
+    def record(features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
+        extras = compute_extras(features, labels)
         returned = tuple(extras)
         assert returned == head.provides, f"{type(head).__name__} provides {head.provides}, and returns {returned}"
         for name, extra in extras.items():
             if extra.requires_grad:
                 extra.retain_grad()
-                seen[name].append(extra)
+                recorded[name].append(extra)
         return extras
 
-    head.extras = recorded  # type: ignore[method-assign]
+    head.extras = record  # type: ignore[method-assign]
     for _, loss in losses_of(game, PLAYERS):
         loss.backward()
-    for name, extras in seen.items():
+    for name, extras in recorded.items():
         used = any(extra.grad is not None and bool(extra.grad.abs().sum() > 0) for extra in extras)
         assert used, f"{type(head).__name__}: no loss gives its extra '{name}' a gradient"
 
 
 def check_state(case: Case) -> None:
-    """Check that everything that changes while training lies in parameters and buffers."""
+    """Check that only parameters and buffers change during training."""
     game = case.game()
     parts = [*game.regularizers.values(), *game.augmentations.values(), game.discriminator.head]
     before = [attributes(part) for part in parts]
     train(game)
-    for part, earlier in zip(parts, before, strict=True):
-        later = attributes(part)
-        changed = [name for name in earlier.keys() | later.keys() if earlier.get(name) != later.get(name)]
-        assert not changed, f"{type(part).__name__}.{changed[0]} changes while training: keep it in a buffer, in place"
+    for part, old in zip(parts, before, strict=True):
+        new = attributes(part)
+        changed = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+        assert not changed, f"{type(part).__name__}.{changed[0]} changes in training: keep it in a buffer, in place"
 
 
 def check_capture(case: Case) -> None:
-    """Updates that are captured and replayed, as CUDA graphs do, train as eager ones do, bit for bit."""
+    """Check that captured and replayed updates equal eager ones, bit for bit."""
     eager = train(case.game(rounds=CAPTURED_ROUNDS))
     with captured():
         replayed = train(case.game(rounds=CAPTURED_ROUNDS, cuda_graphs=True))
-    require_equal(state_of(eager), state_of(replayed), f"{names(case)}: a captured training", "an eager one")
+    require_equal(state_of(eager), state_of(replayed), f"{names(case)}: a captured run", "an eager one")
 
 
 CHECKS: tuple[Callable[[Case], None], ...] = (
@@ -198,23 +199,25 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
 
 
 def check_ranks(cases: list[Case], world_size: int = 2) -> None:
-    """Every case trains on `world_size` ranks, in float64, as on one; all in one process group."""
+    """Check that each case trains on several ranks as on one, in float64."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
-        port = free_port()
-        start_processes(rank_of, (world_size, port, cases, path), nprocs=world_size, start_method="forkserver")
+        with socket.socket() as server:
+            server.bind(("127.0.0.1", 0))
+            port = int(server.getsockname()[1])
+        start_processes(train_rank, (world_size, port, cases, path), nprocs=world_size, start_method="forkserver")
         for number, case in enumerate(cases):
             one = state_of(train(case.game(precision="64")))
             for rank in range(world_size):
                 many = torch.load(path / f"{number}_{rank}.pt", weights_only=True)
-                require_close(one, many, f"{names(case)}: rank {rank} of {world_size}", "one process")
+                require_equal(one, many, f"{names(case)}: rank {rank} of {world_size}", "one process", 1e-9)
 
 
-# --- what they are made of -----------------------------------------------------------------------------------------
+# --- helpers -------------------------------------------------------------------------------------------------------
 
 
 def losses_of(game: GAN, players: tuple[Player, ...]) -> Iterator[tuple[Player, Tensor]]:
-    """Yield the losses of one random micro-batch."""
+    """Yield (player, loss) on one random micro-batch."""
     random = torch.Generator().manual_seed(0)
     reals = torch.rand(BATCH_SIZE, 1, RESOLUTION, RESOLUTION, generator=random) * 2 - 1
     classes = game.generator.num_classes
@@ -224,7 +227,7 @@ def losses_of(game: GAN, players: tuple[Player, ...]) -> Iterator[tuple[Player, 
 
 
 def train(game: GAN, checkpoint: Path | None = None, save: Path | None = None, world_size: int = 1) -> GAN:
-    """Train the rounds that are left, and save a checkpoint at the end if there is a place for it."""
+    """Train the game, resumed from `checkpoint`, and write a final checkpoint to `save`."""
     parallel: dict[str, Any] = (
         {} if world_size == 1 else {"strategy": PlayerDDPStrategy(), "plugins": [TorchElasticEnvironment()]}
     )
@@ -247,7 +250,7 @@ def train(game: GAN, checkpoint: Path | None = None, save: Path | None = None, w
 
 
 def images(folder: Path, game: GAN) -> Arrays:
-    """Return 48 random images, the same each time, with labels if the game has classes."""
+    """Return 48 random images from a fixed seed, with labels if the game has classes."""
     random = np.random.default_rng(0)
     content: dict[str, Any] = {"images": random.integers(0, 256, (48, RESOLUTION, RESOLUTION), dtype=np.uint8)}
     if game.generator.num_classes:
@@ -257,7 +260,7 @@ def images(folder: Path, game: GAN) -> Arrays:
 
 
 def state_of(game: GAN) -> dict[str, Tensor]:
-    """Return weights, buffers and optimizers' moments; buffers that a component keeps out of checkpoints too."""
+    """Return weights, optimizers' moments and all buffers, also those that aren't in checkpoints."""
     found = {name: value.detach().clone() for name, value in game.state_dict().items()}
     found |= {f"buffer {name}": value.detach().clone() for name, value in game.named_buffers()}
     for player, optimizer in game.player_optimizers.items():
@@ -267,16 +270,15 @@ def state_of(game: GAN) -> dict[str, Tensor]:
 
 
 def attributes(part: nn.Module) -> dict[str, bytes]:
-    """Return all attributes of a module and those inside it that are neither parameters nor buffers, pickled."""
-    kept = {"_parameters", "_buffers", "_modules", "training"}
+    """Return the pickled attributes of a module and its children, without parameters and buffers."""
     found = {}
     for prefix, module in part.named_modules():
-        for name, value in vars(module).items():
-            if name not in kept:
-                try:
-                    found[f"{prefix}.{name}".lstrip(".")] = pickle.dumps(value)
-                except Exception:  # a local function, for one
-                    found[f"{prefix}.{name}".lstrip(".")] = repr(value).encode()
+        for name in vars(module).keys() - {"_parameters", "_buffers", "_modules", "training"}:
+            value = vars(module)[name]
+            try:
+                found[f"{prefix}.{name}".lstrip(".")] = pickle.dumps(value)
+            except Exception:  # such as a local function
+                found[f"{prefix}.{name}".lstrip(".")] = repr(value).encode()
     return found
 
 
@@ -287,30 +289,26 @@ def names(case: Case) -> str:
     return ", ".join([*classes, *([head.__name__] if head is not None else [])]) or "the bare game"
 
 
-def require_equal(first: dict[str, Tensor], second: dict[str, Tensor], what: str, other: str) -> None:
-    """Raise an AssertionError unless both states are equal bit for bit."""
-    assert first.keys() == second.keys(), f"{what} has other state than {other}: {first.keys() ^ second.keys()}"
-    apart = [name for name in first if not torch.equal(first[name], second[name])]
-    assert not apart, f"{what} differs from {other}: {apart[0]}"
-
-
-def require_close(first: dict[str, Tensor], second: dict[str, Tensor], what: str, other: str) -> None:
-    """Raise an AssertionError unless both states are equal to 1e-9, in float64."""
+def require_equal(
+    first: dict[str, Tensor], second: dict[str, Tensor], what: str, other: str, tolerance: float = 0.0
+) -> None:
+    """Raise an AssertionError unless both states are equal, bit for bit or to a tolerance."""
     assert first.keys() == second.keys(), f"{what} has other state than {other}: {first.keys() ^ second.keys()}"
     for name, value in first.items():
-        distance = (value.double() - second[name].double()).abs().max().item()
-        assert distance < 1e-9, f"{what} differs from {other} by {distance:.3g}: {name}"
+        if not torch.equal(value, second[name]):
+            distance = (value.double() - second[name].double()).abs().max().item()
+            assert distance < tolerance, f"{what} differs from {other} by {distance:.3g}: {name}"
 
 
 @contextlib.contextmanager
 def captured() -> Iterator[None]:
-    """Capture updates on the CPU inside, as CUDA graphs would on a GPU."""
+    """Capture updates on the CPU, as CUDA graphs do on a GPU."""
 
-    def one_hot(labels: Tensor, num_classes: int) -> Tensor:  # torch's looks at the values on the CPU
+    def one_hot(labels: Tensor, num_classes: int) -> Tensor:  # torch's own reads the values on the CPU
         return torch.eye(num_classes, dtype=labels.dtype)[labels]
 
     with (
-        mock.patch("gan_research.training.cuda_graphs.CudaGraphCapture", RecordedCapture.on),
+        mock.patch("gan_research.training.cuda_graphs.CudaGraphCapture", RecordedCapture),
         mock.patch("torch.nn.functional.one_hot", one_hot),
     ):
         yield
@@ -318,27 +316,17 @@ def captured() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back what Lightning says of itself."""
-    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """Suppress warnings and messages of Lightning."""
+    with contextlib.ExitStack() as stack:
+        for logger in map(logging.getLogger, ("pytorch_lightning", "lightning_fabric")):
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
+        stack.enter_context(warnings.catch_warnings(action="ignore"))
         yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
 
 
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
-
-
-def rank_of(rank: int, world_size: int, port: int, cases: list[Case], folder: Path) -> None:
-    """Train each case as one of several ranks, and save its state in `folder`."""
+def train_rank(rank: int, world_size: int, port: int, cases: list[Case], folder: Path) -> None:
+    """Train each case on one of several ranks, and save its state in `folder`."""
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world_size),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),

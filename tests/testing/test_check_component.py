@@ -200,7 +200,7 @@ class Ignoring(Regularizer):
 @pytest.mark.parametrize(
     ("component", "head", "message"),
     [
-        (OnHost(), None, "a resumed training differs from an uninterrupted one"),
+        (OnHost(), None, "a resumed run differs from an uninterrupted one"),
         (Leaking(), None, "the discriminator's loss gives body.0.weight of its opponent a gradient"),
         (Squared(), None, "accumulation=2 differs from accumulation=1"),
         (Ignoring(), NoisyHead, "no loss gives its extra 'noise' a gradient"),

@@ -83,7 +83,7 @@ def test_a_penalty_of_both_players_sees_as_many_reals(play):
 def test_what_can_not_be_is_refused(game):
     with pytest.raises(UserError, match="generator_batch_multiple=0: give at least 1"):
         Schedule(generator_batch_multiple=0)
-    with pytest.raises(UserError, match=r"=2: in simultaneous updates both players take the same fakes: set updates="):
+    with pytest.raises(UserError, match=r"=2: in simultaneous updates both players use the same fakes: set updates="):
         Schedule(1, 1, "simultaneous", 2)
     message = r"Relativistic compares each fake with a real sample, and .*multiple=2 generates more fakes: set it to 1"
     with pytest.raises(UserError, match=message):

@@ -147,7 +147,7 @@ def test_small_gradients_are_not_clipped(play):
 
 
 def test_tf32_is_for_gpus(game, play):
-    with pytest.raises(UserError, match=r"precision=tf32 is a mode of CUDA GPUs.*take 32 or bf16"):
+    with pytest.raises(UserError, match=r"precision=tf32 is a mode of CUDA GPUs.*set precision=32 or bf16"):
         play(rounds=1, precision="tf32")
 
 
