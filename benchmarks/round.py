@@ -1,16 +1,17 @@
-"""A round of `gan train`, default logging on, against a hand-written loop over the same networks, data and updates.
+"""Benchmark of a round of `gan train` against a hand-written loop.
 
     python benchmarks/round.py digits_mlp
     python benchmarks/round.py goodfellow2014_mnist --rounds 200 --block 20
     python benchmarks/round.py cifar_dcgan --rounds 60 --block 5 --repeats 1
     python benchmarks/round.py ring_mlp --device cuda
 
-The two play in turn, a block of rounds each, within one process, so that both meet the same machine; a block of
-`log_every` rounds holds one log entry. Printed are the median time of a round of each, and the ratio of the medians,
-with the quartiles of the ratios of neighbouring blocks. Start-up, evaluation, grids and checkpoints are left out.
+Both train the same networks on the same data, with default logging in `gan train`. They alternate block by block in one
+process, so that the load of the machine is the same; a block of `log_every` rounds contains one log entry. Printed are
+the median times of a round, their ratio, and the quartiles of the ratios of neighbouring blocks. Start-up, evaluation,
+sample grids and checkpoints are excluded.
 
-With `--device cuda` it is `gan train` as it is against `gan train cuda_graphs=true`, on one GPU, one after the other in
-each repeat; a block is over when the GPU has done it, and those in which moves are captured are left out.
+`--device cuda` compares `gan train` with `gan train cuda_graphs=true` on one GPU, one after the other in each repeat.
+Blocks end with a synchronization, and those in which updates are captured are excluded.
 """
 
 import argparse
@@ -52,23 +53,23 @@ CASES = {
         "metrics=none",
     ],
 }
-"""The command line of `gan train` for each case, but for its pictures."""
+"""Case -> its overrides of `gan train`."""
 
-PICTURES = {"goodfellow2014_mnist": (50_000, 28, 28, 1), "cifar_dcgan": (50_000, 32, 32, 3)}
-"""Made up, of the size of the real ones."""
+RANDOM_IMAGES = {"goodfellow2014_mnist": (50_000, 28, 28, 1), "cifar_dcgan": (50_000, 32, 32, 3)}
+"""Case -> the shape of random images that replace the data set."""
 
 
 def overrides(case: str, folder: Path) -> list[str]:
-    """The command line of `gan train` for a case."""
-    if case not in PICTURES:
+    """Return the overrides of `gan train` for a case."""
+    if case not in RANDOM_IMAGES:
         return CASES[case]
-    file = folder / "pictures.npz"
-    np.savez(file, images=np.random.default_rng(0).integers(0, 256, PICTURES[case], np.uint8))
+    file = folder / "images.npz"
+    np.savez(file, images=np.random.default_rng(0).integers(0, 256, RANDOM_IMAGES[case], np.uint8))
     return [*CASES[case], "data=arrays", f"data.path={file}"]
 
 
 def reals(data: Data, size: int) -> Iterator[Tensor]:
-    """Minibatches of fresh points; or of a fixed set, in a new order in each epoch."""
+    """Yield minibatches of new points, or of a fixed set, shuffled in each epoch."""
     if isinstance(data, Points):
         while data.train_size is None:
             yield data.density.sample(size, torch.default_generator)
@@ -78,15 +79,15 @@ def reals(data: Data, size: int) -> Iterator[Tensor]:
         scale = (high - low) / 255
     while True:
         order = torch.randperm(len(whole))
-        for at in range(0, len(order) - size + 1, size):
-            chosen = whole[order[at : at + size]]
-            yield chosen if isinstance(data, Points) else chosen.float().mul_(scale).add_(low)
+        for start in range(0, len(order) - size + 1, size):
+            batch = whole[order[start : start + size]]
+            yield batch if isinstance(data, Points) else batch.float().mul_(scale).add_(low)
 
 
 def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] = lambda _: None) -> Iterator[None]:
-    """The same game, one round each time it is asked: the loop that somebody would write for it.
+    """Train the same game in a hand-written loop; each `next` is a round.
 
-    reduce: what is done to a player's gradients before its step, where several processes play.
+    reduce: averages a player's gradients over processes before its step.
     """
     config = compose_train(arguments).config
     data = build_data(config)
@@ -95,7 +96,7 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
     parameters_d, parameters_g = list(D.parameters()), list(G.parameters())
     (make_d, schedule_d), (make_g, schedule_g) = gan.player_optimizers.factories.values()
     optimizer_d, optimizer_g = make_d(parameters_d), make_g(parameters_g)
-    for optimizer in (optimizer_d, optimizer_g):  # costs nothing where Lightning, which the loop has no use for, isn't
+    for optimizer in (optimizer_d, optimizer_g):  # a cost of Lightning, which the loop doesn't use
         optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
     schedules = [make(o) for make, o in ((schedule_d, optimizer_d), (schedule_g, optimizer_g)) if make is not None]
     r1 = (config["regularizer"] or {}).get("r1", {}).get("weight", 0.0)
@@ -113,7 +114,7 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
         reduce(parameters_d)
         optimizer_d.step()
 
-    def move_g(fake: Tensor) -> None:
+    def step_g(fake: Tensor) -> None:
         for parameter in parameters_d:
             parameter.requires_grad_(False)
         optimizer_g.zero_grad()
@@ -137,18 +138,18 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
             if not both:
                 step_d()
         if simultaneous:
-            move_g(fake)
+            step_g(fake)
             step_d()
         else:
-            move_g(G(latents()))
+            step_g(G(latents()))
         optimizer_g.step()
         for schedule in schedules:
             schedule.step()
         if average is not None:
             with torch.no_grad():
                 torch._foreach_lerp_(averaged, parameters_g, 0.005)
-                for kept, new in buffers:
-                    kept.copy_(new)
+                for averaged_buffer, buffer in buffers:
+                    averaged_buffer.copy_(buffer)
         yield
 
 
@@ -159,36 +160,39 @@ def in_turn(
     folder: Path,
     reduce: Callable[[list[nn.Parameter]], None] = lambda _: None,
 ) -> tuple[list[float], list[float]]:
-    """Seconds a round, block by block: of `gan train`, and of the hand-written loop."""
+    """Return the seconds per round of each block, for `gan train` and the hand-written loop."""
     hand: list[float] = []
     loop = by_hand(arguments, reduce)
 
-    def play_by_hand() -> None:
-        since = time.perf_counter()
+    def train_by_hand() -> None:
+        start = time.perf_counter()
         for _ in range(block):
             next(loop)
-        hand.append((time.perf_counter() - since) / block)
+        hand.append((time.perf_counter() - start) / block)
 
-    ours = blocks(arguments, rounds + 2 * block, block, folder, play_by_hand)
+    ours = blocks(arguments, rounds + 2 * block, block, folder, train_by_hand)
     return ours[2:], hand[1:-1]  # the first block of each warms up
 
 
 def blocks(
     arguments: list[str], rounds: int, block: int, folder: Path, between: Callable[[], None] = lambda: None
 ) -> list[float]:
-    """Seconds a round of `gan train`, block by block, the first one with the start-up; `between` blocks: anything."""
+    """Return the seconds per round of `gan train` in each block.
+
+    The first block includes the start-up. between: called between blocks, and not timed.
+    """
     ours: list[float] = []
     original = GAN.training_step
-    since = 0.0
+    start = 0.0
 
     def timed(self: GAN, *args: Any) -> None:
-        nonlocal since
+        nonlocal start
         if self.round % block == 0:
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
-            ours.append((time.perf_counter() - since) / block)
+            ours.append((time.perf_counter() - start) / block)
             between()
-            since = time.perf_counter()
+            start = time.perf_counter()
         original(self, *args)
 
     never = [f"{what}_every=1000000" for what in ("evaluate", "sample", "checkpoint")]
@@ -202,8 +206,8 @@ def blocks(
 
 
 def eager_and_graphs(arguments: list[str], rounds: int, block: int, folder: Path) -> tuple[list[float], list[float]]:
-    """Seconds a round on a GPU, block by block: as it is, and with CUDA graphs."""
-    warm = WARM_UP + 2  # the moves of logged rounds, one round a block, are the last to be captured; and the start-up
+    """Return the seconds per round of each block on a GPU, eager and captured."""
+    warm = WARM_UP + 2  # updates of logged rounds, one in each block, are captured last; plus the start-up
     eager, graphs = (
         blocks([*arguments, "trainer=gpu", f"cuda_graphs={on}"], rounds + warm * block, block, folder)[warm:]
         for on in ("false", "true")

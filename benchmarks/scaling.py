@@ -1,13 +1,13 @@
-"""What several processes cost: rounds and images a second, the strategy beside a hand-written loop, bytes a round.
+"""Benchmark of training on several processes, and on one device over settings.
 
     OMP_NUM_THREADS=1 python benchmarks/scaling.py processes --rounds 40 --block 5
     OMP_NUM_THREADS=1 python benchmarks/scaling.py processes --strategies ddp_lightning ddp_zero
     python benchmarks/scaling.py device --output results.json
 
-`processes`: a DCGAN on 32x32 pictures (as `round.py cifar_dcgan`), each process on a core of its own, batch
-normalisation by its own samples. Under every strategy `gan train` and a hand-written loop, which averages a player's
-gradients by one flat all-reduce before its step, play in turn, a block of rounds each. `device`: one device, networks x
-batch sizes x precisions x compiled or not, each a run of `gan train`, written to a file with the device's name.
+`processes`: a DCGAN on 32x32 images (that of `round.py cifar_dcgan`), each process on its own core, batch normalization
+over its own samples. For each strategy, blocks of `gan train` alternate with blocks of a hand-written loop, which
+averages a player's gradients by one flat all-reduce before its step. `device`: a run of `gan train` for each network,
+batch size and precision, eager and compiled, written to a file with the device's name.
 """
 
 import argparse
@@ -40,33 +40,33 @@ from gan_research.training.gan import GAN
 
 
 def average_by_hand(parameters: list[nn.Parameter]) -> None:
-    """What somebody would write for it: one flat all-reduce."""
+    """Average the gradients by one flat all-reduce."""
     flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
     distributed.all_reduce(flat)
     flat.div_(rank_and_world_size()[1])
-    at = 0
+    start = 0
     for parameter in parameters:
         if parameter.grad is not None:
-            parameter.grad.copy_(flat[at : at + parameter.numel()].view_as(parameter))
-            at += parameter.numel()
+            parameter.grad.copy_(flat[start : start + parameter.numel()].view_as(parameter))
+            start += parameter.numel()
 
 
 class Traffic:
-    """Bytes of gradients that go into all-reduces while the game, and not the hand-written loop, is playing."""
+    """A counter of the bytes in all-reduces of `gan train`, without those of the hand-written loop."""
 
     def __init__(self) -> None:
         self.bytes, self.rounds = 0, 0
-        self._playing = False
+        self._training = False
         original, step, prepare = distributed.all_reduce, GAN.training_step, DistributedDataParallel.__init__
 
         def counted(tensor: torch.Tensor, *arguments: Any, **more: Any) -> Any:
-            self.bytes += tensor.numel() * tensor.element_size() * self._playing
+            self.bytes += tensor.numel() * tensor.element_size() * self._training
             return original(tensor, *arguments, **more)
 
-        def playing(gan: GAN, *arguments: Any) -> None:
-            self._playing = True
+        def training_step(gan: GAN, *arguments: Any) -> None:
+            self._training = True
             step(gan, *arguments)
-            self._playing = False
+            self._training = False
             self.rounds += 1
 
         def hook(state: Any, bucket: distributed.GradBucket) -> torch.futures.Future[torch.Tensor]:
@@ -78,12 +78,12 @@ class Traffic:
             self.register_comm_hook(None, hook)
 
         distributed.all_reduce = counted
-        GAN.training_step = playing  # type: ignore[method-assign]
+        GAN.training_step = training_step  # type: ignore[method-assign]
         DistributedDataParallel.__init__ = wrapped  # type: ignore[method-assign]
 
 
 def measure(rank: int, size: int, port: int, arguments: list[str], options: argparse.Namespace, folder: Path) -> None:
-    """What one of `size` processes does; the first writes what it measured."""
+    """Measure in one of `size` processes; rank zero writes the result."""
     if size > 1:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -99,7 +99,7 @@ def measure(rank: int, size: int, port: int, arguments: list[str], options: argp
 
 
 def processes(options: argparse.Namespace) -> None:
-    """A line for each strategy and number of processes."""
+    """Print a line for each strategy and number of processes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         arguments = [*overrides("cifar_dcgan", folder), "logger=none", "sync_batch_norm=false"]
@@ -125,21 +125,21 @@ def processes(options: argparse.Namespace) -> None:
 
 
 class Clock(pl.Callback):
-    """Seconds between the end of the warm-up rounds and the last one, with all work of the device done."""
+    """The seconds from the warm-up to the last round, synchronized with the device."""
 
     def __init__(self, warm_up: int) -> None:
-        self.warm_up, self.begun, self.seconds = warm_up, 0.0, 0.0
+        self.warm_up, self.start, self.seconds = warm_up, 0.0, 0.0
 
     def on_train_batch_end(self, trainer: pl.Trainer, gan: Any, *arguments: Any) -> None:
         if gan.round in (self.warm_up, gan.rounds):
             if gan.device.type == "cuda":
                 torch.cuda.synchronize()
             now = time.perf_counter()
-            self.begun, self.seconds = (now, 0.0) if gan.round == self.warm_up else (self.begun, now - self.begun)
+            self.start, self.seconds = (now, 0.0) if gan.round == self.warm_up else (self.start, now - self.start)
 
 
 def timed(arguments: list[str], rounds: int, warm_up: int) -> float:
-    """Images a second of one run, its warm-up (and compilation) left out."""
+    """Return the images per second of a run without its warm-up and compilation."""
     composition = compose_train([*arguments, f"rounds={rounds + warm_up}", f"log_every={rounds + warm_up}"])
     clock = Clock(warm_up)
     data, gan, trainer, *_ = fit.build(composition.config, optional_metrics=True)
@@ -149,7 +149,7 @@ def timed(arguments: list[str], rounds: int, warm_up: int) -> float:
 
 
 def device(options: argparse.Namespace) -> None:
-    """Every combination, each written down as soon as it is measured; those in the file already are left out."""
+    """Measure each combination that isn't in the file yet, and write it."""
     gpu = torch.cuda.is_available()
     found = json.loads(options.output.read_text()) if options.output.exists() else {}
     found |= {"device": torch.cuda.get_device_name() if gpu else platform.processor() or platform.machine()}
@@ -165,16 +165,12 @@ def device(options: argparse.Namespace) -> None:
             chosen = [f"generator={network}", f"discriminator={network}", f"batch_size={size}"]
             chosen += [f"precision={precision}", f"compile={str(compiled).lower()}"]
             try:
-                results[key] = round_to(timed([*base, *chosen], options.rounds, options.warm_up))
+                speed = timed([*base, *chosen], options.rounds, options.warm_up)
+                results[key] = float(f"{speed:.3g}")
             except torch.OutOfMemoryError:
                 results[key] = "out of memory"
             print(f"{key}: {results[key]}", flush=True)
             options.output.write_text(json.dumps(found, indent=2))
-
-
-def round_to(value: float) -> float:
-    """Three significant digits."""
-    return float(f"{value:.3g}")
 
 
 def main() -> None:

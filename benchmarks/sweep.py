@@ -1,8 +1,8 @@
-"""What a sweep of short runs costs: its runs forked from a process that has imported everything, or begun afresh.
+"""Benchmark of a sweep of short runs, forked from a process with all imports, or in new processes.
 
     OMP_NUM_THREADS=1 python benchmarks/sweep.py --seeds 8 --rounds 300
 
-The same sweep of games on digits is played in both ways in turn; its weights must agree.
+The same sweep on digits is run in both ways, one after the other; the weights have to be equal.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-AFRESH = "from gan_research.sweeps import run_process; run_process.Forked = run_process.fresh"
-PLAY = "; from gan_research.cli import main; raise SystemExit(main({words!r}))"
+NEW_PROCESS = "from gan_research.sweeps import run_process; run_process.Forked = run_process.fresh"
+COMMAND = "; from gan_research.cli import main; raise SystemExit(main({arguments!r}))"
 
 
 def main() -> None:
@@ -25,31 +25,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    seconds: dict[str, list[float]] = {"forked": [], "afresh": []}
+    seconds: dict[str, list[float]] = {"forked": [], "new": []}
     for _ in range(options.repeats):
         weights = {}
-        for how, setting in (("forked", "pass"), ("afresh", AFRESH)):
+        for how, setting in (("forked", "pass"), ("new", NEW_PROCESS)):
             with tempfile.TemporaryDirectory() as folder:
-                seconds[how].append(play(setting, options, folder))
-                weights[how] = final(Path(folder))
-        assert all(torch.equal(*pair) for pair in zip(weights["forked"], weights["afresh"], strict=True))
-    ratio = statistics.median(a / f for a, f in zip(seconds["afresh"], seconds["forked"], strict=True))
+                seconds[how].append(run_sweep(setting, options, folder))
+                weights[how] = final_weights(Path(folder))
+        assert all(torch.equal(*pair) for pair in zip(weights["forked"], weights["new"], strict=True))
+    ratio = statistics.median(new / forked for new, forked in zip(seconds["new"], seconds["forked"], strict=True))
     for how, found in seconds.items():
         print(f"{how}: {statistics.median(found):.1f} s for {options.seeds} runs of {options.rounds} rounds")
-    print(f"afresh takes {ratio:.2f} times as long")
+    print(f"new processes take {ratio:.2f} times as long")
 
 
-def play(setting: str, options: argparse.Namespace, folder: str) -> float:
-    """Seconds of the sweep."""
-    words = ["train", "-m", f"seed=range(0,{options.seeds})", f"rounds={options.rounds}", f"output={folder}"]
-    words += ["logger=none", "evaluate_every=100000", "sample_every=100000"]
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", setting + PLAY.format(words=words)], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began
+def run_sweep(setting: str, options: argparse.Namespace, folder: str) -> float:
+    """Return the seconds of the sweep."""
+    arguments = ["train", "-m", f"seed=range(0,{options.seeds})", f"rounds={options.rounds}", f"output={folder}"]
+    arguments += ["logger=none", "evaluate_every=100000", "sample_every=100000"]
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", setting + COMMAND.format(arguments=arguments)], check=True, stdout=subprocess.DEVNULL
+    )
+    return time.perf_counter() - start
 
 
-def final(folder: Path) -> list[torch.Tensor]:
-    """The weights of all runs."""
+def final_weights(folder: Path) -> list[torch.Tensor]:
+    """Return the weights of all runs."""
     paths = sorted(folder.glob("*/*/0/*/checkpoints/last.ckpt"))
     return [w for path in paths for w in torch.load(path, weights_only=True)["state_dict"].values()]
 
