@@ -118,7 +118,7 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
         for parameter in parameters_d:
             parameter.requires_grad_(False)
         optimizer_g.zero_grad()
-        softplus(-D(fake)).mean().backward()
+        softplus(-D(fake).logits).mean().backward()
         reduce(parameters_g)
         for parameter in parameters_d:
             parameter.requires_grad_(True)
@@ -128,7 +128,7 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
             real, both = next(data_reals).requires_grad_(r1 > 0), simultaneous and update == k
             with torch.set_grad_enabled(both):
                 fake = G(latents())
-            real_logits, fake_logits = D(real), D(fake.detach())
+            real_logits, fake_logits = D(real).logits, D(fake.detach()).logits
             loss = (softplus(-real_logits) + softplus(fake_logits)).mean()
             if r1 > 0:
                 (gradient,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)

@@ -1,4 +1,4 @@
-"""Benchmark of a sweep of short runs, forked from a process with all imports, or in new processes.
+"""Benchmark of a sweep of short runs, forked or in new processes.
 
     OMP_NUM_THREADS=1 python benchmarks/sweep.py --seeds 8 --rounds 300
 
