@@ -177,7 +177,7 @@ def listing(files: Mapping[str, dict[str, Any]], kept: Path | None) -> Iterator[
     """
     results = read_records(kept) if kept is not None else []
     whole = {result.recipe: result for result in results if result.budget == PAPER and is_run(result)}
-    words = [(result.recipe, verdict.word) for result, verdict in rows(list(whole.values()))]
+    words: list[tuple[str, str]] = [(result.recipe, verdict.word) for result, verdict in rows(list(whole.values()))]
     for name, file in files.items():
         claim, verdict = Published.of(file["published"]), "not run"
         if name in whole:

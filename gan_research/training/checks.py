@@ -79,7 +79,7 @@ def check_objective(objective: "Objective", fakes_per_real: int, accumulation: i
             f"schedule.generator_batch_multiple={fakes_per_real} generates more fakes: set it to 1"
         )
     if accumulation > 1:
-        components = [loss, *objective.regularizers.values()]
+        components: list[AdversarialLoss | Regularizer] = [loss, *objective.regularizers.values()]
         if coupling := [type(c).__name__ for c in components if c.couples_batch]:
             raise UserError(
                 f"{coupling[0]} needs the whole minibatch, which accumulation={accumulation} splits: set "

@@ -135,7 +135,7 @@ class CapturedUpdates:
         self._log, self._capture = objective.log, CudaGraphCapture(device)
         self._captured: dict[Any, CapturedUpdate] = {}
 
-    def __call__(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:
+    def run(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:
         """Compute the gradients of `players`, and log the terms."""
         due = tuple(name for p in players for name, _ in self._objective.due(p, self._updates[p]))
         key = (players, due, self._log.measuring, minibatch.images.shape)

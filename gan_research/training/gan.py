@@ -213,7 +213,9 @@ class GAN(pl.LightningModule):
         self.player_optimizers.attach(self, self.objective)
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         if self.cuda_graphs:
-            self._compute_gradients = CapturedUpdates(self._eager_gradients, self.objective, self.updates, self.device)
+            self._compute_gradients = CapturedUpdates(
+                self._eager_gradients, self.objective, self.updates, self.device
+            ).run
         self._context = ExitStack()
         self._context.enter_context(self.objective.forward.training())
         self.trainer.should_stop = self.round >= self.rounds

@@ -31,7 +31,7 @@ class Minibatch(NamedTuple):
     def copy_(self, other: "Minibatch") -> None:
         """Copy the other's values in place."""
         for tensor, value in zip(self, other, strict=True):
-            if tensor is not None:
+            if tensor is not None and value is not None:
                 tensor.copy_(value)
 
 
