@@ -1,14 +1,14 @@
 #!/bin/sh
-# Work off the queue of reproductions on one core, one thread: sh scripts/reproduce_cpu.sh [PIECE ...]
+# Train the queue of reproductions on one core, one thread: sh scripts/reproduce_cpu.sh [PIECE ...]
 #
-# The same command goes on where it was left, however it ended: seeds that are over stay, the others go on from their last
-# checkpoints (at most about 5 minutes back). As each piece ends, its records are kept in docs/results, to be committed.
-# Pieces, in their order: rings goodfellow pacgan_ring pacgan_grid; those that are given, or all.
+# The same command resumes the queue: finished seeds are kept, others are resumed from their last checkpoints (at most about
+# 5 minutes back). After each piece its records are written to docs/results, to be committed.
+# Pieces, in order: rings goodfellow pacgan_ring pacgan_grid; all by default.
 #
 #   CORE=1 sh scripts/reproduce_cpu.sh     on core 1 (Linux; else the first that it may use)
 #   KEEP=DIR, GAN=PROGRAM                  other places for the records, and of gan (.venv/bin/gan)
 #
-# Exit status: 0: the queue is worked off; 75: stopped, the same command goes on; 2: a training failed, or an argument is
+# Exit status: 0: the queue is finished; 75: stopped, run the same command to resume; 2: a run failed, or an argument is
 # wrong.
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -56,7 +56,7 @@ train() {
         0) ;;
         "$resume") stopped=1 ;;
         *)
-            [ -n "$stopped" ] || say "gan ended with exit status $status, on with the next piece"
+            [ -n "$stopped" ] || say "gan ended with exit status $status, next piece"
             failed=1
             ;;
     esac
@@ -92,7 +92,7 @@ for name in "$@"; do
     piece "$name" train
 done
 if [ -n "$stopped" ]; then
-    say "stopped; the same command goes on"
+    say "stopped; run the same command to resume"
     exit "$resume"
 fi
 [ -z "$failed" ] || exit 2

@@ -82,7 +82,7 @@ def test_a_piece_that_fails_does_not_hold_up_the_others(queue):
     status, said = ended(queue())
     assert status == 2
     assert queue.calls() == CALLS
-    assert "reproduce_cpu: gan ended with exit status 2, on with the next piece" in said
+    assert "reproduce_cpu: gan ended with exit status 2, next piece" in said
 
 
 def test_a_piece_that_was_stopped_ends_the_queue(queue):
@@ -90,7 +90,7 @@ def test_a_piece_that_was_stopped_ends_the_queue(queue):
     status, said = ended(queue())
     assert status == 75
     assert queue.calls() == CALLS[:2]
-    assert said[-1] == "reproduce_cpu: stopped; the same command goes on"
+    assert said[-1] == "reproduce_cpu: stopped; run the same command to resume"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
