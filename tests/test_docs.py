@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def test_the_table_of_losses_is_what_they_declare(name):
     theory = make(choice("loss", name)).theory()
     stated = [cell.strip().replace("\\|", "|") for cell in ROWS[name]]
-    assert stated == [theory.divergence_name or "", f"{theory.at_equality:.6g}", theory.descends_name or ""]
+    assert stated == [theory.divergence.name or "", f"{theory.at_equality:.6g}", theory.descends.name or ""]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,4 +1,4 @@
-"""Augmentations: what happens to images before the discriminator sees them."""
+"""Augmentations: transformations of the discriminator's input images."""
 
 from gan_research.augmentations.base import Augmentation, AugmentationInput
 from gan_research.augmentations.instance_noise import InstanceNoise

@@ -10,10 +10,10 @@ from gan_research.utils.rng import Noise
 
 
 class AugmentationInput(NamedTuple):
-    """The context of one forward pass of D that an augmentation gets beside the images.
+    """The context of one forward pass of D.
 
-    noise: random numbers of this micro-batch. call: the number of D's forward pass in it, from 0, so that each has
-    noise of its own. fakes: (N, C, H, W), without a graph. progress: how far the training is.
+    noise: random numbers of this micro-batch. call: the number of D's forward pass in it, from 0, so that each has its
+    own noise. fakes: (N, C, H, W), without a graph. progress: the progress of training.
     """
 
     noise: Noise
@@ -23,16 +23,16 @@ class AugmentationInput(NamedTuple):
 
 
 class Augmentation(nn.Module):
-    """Maps images to what the discriminator sees, the same way in both players' updates.
+    """A transformation of the discriminator's input images, the same in both players' updates.
 
     A subclass implements `forward`; one that adapts collects statistics in `update` and applies them in `after_step`.
-    Its state lives in buffers that are changed in place.
+    Its state is kept in buffers that are changed in place.
     """
 
     def forward(self, images: Tensor, side: SideName, context: AugmentationInput) -> Tensor:
         """Return images of the same shape (N, C, H, W), differentiable in `images`.
 
-        side: where the images come from: "real", "fake", "mixed" (between both) or "view" (a regularizer's own).
+        side: the source of the images: "real", "fake", "mixed" (between both) or "view" (a regularizer's own).
         """
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Gaussian noise on the images that the discriminator sees."""
+"""Gaussian noise on the discriminator's input images."""
 
 import torch
 from torch import Tensor
@@ -10,12 +10,12 @@ from gan_research.utils.errors import UserError
 
 
 class InstanceNoise(Augmentation):
-    """Adds std * N(0, 1) to every real and fake image, drawn anew for each forward pass of D.
+    """Gaussian noise std * N(0, 1) on all images, drawn for each forward pass of D.
 
-    Both densities are smoothed alike, so that they overlap and p/q exists (Sonderby et al. 2017, "Amortised MAP
+    It smooths both densities equally, so that they overlap and p/q exists (Sonderby et al. 2017, "Amortised MAP
     inference for image super-resolution"; Arjovsky & Bottou 2017, section 3).
 
-    anneal: D updates over which the standard deviation falls linearly to 0; None keeps it.
+    anneal: number of D updates over which the standard deviation falls linearly to 0; None keeps it constant.
     """
 
     updates: Tensor
@@ -23,9 +23,9 @@ class InstanceNoise(Augmentation):
     def __init__(self, std: float = 0.1, anneal: int | None = None):
         super().__init__()
         if std < 0:
-            raise UserError(f"instance_noise: std={std}: give at least 0")
+            raise UserError(f"instance_noise: std={std}: set it to at least 0")
         if anneal is not None and anneal < 1:
-            raise UserError(f"instance_noise: anneal={anneal}: give at least 1 update of D, or null")
+            raise UserError(f"instance_noise: anneal={anneal}: set it to at least 1 update of D, or null")
         self.std = std
         self.anneal = anneal
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))

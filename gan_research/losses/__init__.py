@@ -1,4 +1,4 @@
-"""The adversarial losses: one small class an equation, each with its theory."""
+"""Adversarial losses, a small class for each equation, with its theory."""
 
 from gan_research.losses.base import AdversarialLoss, Player, Separable
 from gan_research.losses.f_gan import (

@@ -1,4 +1,4 @@
-"""What every adversarial loss offers."""
+"""The contract of an adversarial loss."""
 
 from typing import Literal, get_args
 
@@ -16,48 +16,48 @@ OPPONENT: dict[Player, Player] = {"discriminator": "generator", "generator": "di
 
 
 class AdversarialLoss:
-    """Both players' losses as functions of the logits (N,), both minimised, unreduced: (N,)."""
+    """The losses of both players as functions of the logits (N,): minimized, unreduced (N,)."""
 
     needs_real = False
-    """Whether `generator` wants the logits of real images; where it doesn't, D(real) isn't computed for it."""
+    """True if `generator` requires the logits of real images, which are computed only then."""
 
     logits_are_log_odds = False
-    """Whether the logits are log-odds of being real, so that sigmoid(logits) is the probability D(x)."""
+    """True if the logits are log-odds of being real: sigmoid(logits) is D(x)."""
 
     couples_batch = False
-    """Whether a sample's loss depends on the rest of its minibatch: on several devices it is taken over all of it."""
+    """True if a sample's loss depends on its minibatch, the global one over all ranks."""
 
     relativistic_base = False
-    """Whether there is a `real_term` that is convex, bounded below and falling at 0: one that suits differences."""
+    """True if `real_term` is convex, bounded below and falling at 0, as relativistic losses require."""
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """What the discriminator minimises; minus its mean is the value of the game."""
+        """Return the discriminator's loss; minus its mean is the value of the game."""
         raise NotImplementedError
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-        """What the generator minimises."""
+        """Return the generator's loss."""
         raise NotImplementedError
 
     def theory(self) -> Theory:
-        """What is true of the game where the discriminator plays its best."""
+        """Return what is known about the game at the optimal discriminator."""
         raise UserError(f"{type(self).__name__} declares no theory: define theory(), or let it return unproved('why')")
 
     def expected(self, player: Player, logits: Tensor, p: Tensor, q: Tensor) -> Tensor:
-        """The mean of that player's loss over all pairs of a real state i ~ p and a fake state j ~ q; logits (S,)."""
+        """Return a player's expected loss for reals ~ p and fakes ~ q; logits (S,)."""
         real, fake = torch.cartesian_prod(logits, logits).unbind(1)
         pairs = self.discriminator(real, fake) if player == "discriminator" else self.generator(fake, real)
         return pairs @ torch.outer(p, q).flatten()
 
 
 class Separable(AdversarialLoss):
-    """A discriminator's loss of one term for reals and one for fakes."""
+    """A loss whose discriminator term is separate for reals and fakes."""
 
     def real_term(self, logits: Tensor) -> Tensor:
-        """What the discriminator pays for the logits (N,) of reals."""
+        """Return the discriminator's loss on the logits (N,) of reals."""
         raise NotImplementedError
 
     def fake_term(self, logits: Tensor) -> Tensor:
-        """What it pays for those of fakes: the mirror image, unless a loss has it otherwise."""
+        """Return the discriminator's loss on the logits (N,) of fakes; by default mirrored."""
         return self.real_term(-logits)
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ def squared_hellinger(p: Tensor, q: Tensor) -> Tensor:
 
 
 def triangular(p: Tensor, q: Tensor) -> Tensor:
-    """Triangular discrimination: sum (p - q)^2 / (p + q), at most 2."""
+    """The triangular discrimination: sum (p - q)^2 / (p + q), at most 2."""
     p, q = _present(p, q)
     return ((p - q) * ((p - q) / (p + q))).sum()
 
@@ -53,6 +53,6 @@ def wasserstein_1d(p: Tensor, q: Tensor, spacing: float = 1.0) -> Tensor:
 
 
 def _present(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """The masses of the states that either has."""
+    """Return the masses of the states that p or q has."""
     present = (p > 0) | (q > 0)
     return p[present], q[present]

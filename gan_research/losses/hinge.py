@@ -1,4 +1,4 @@
-"""The hinge loss of Lim & Ye 2017, "Geometric GAN", equations 16 and 17 of Miyato et al. 2018."""
+"""The hinge loss of Lim & Ye 2017, "Geometric GAN" (Miyato et al. 2018, equations 16 and 17)."""
 
 from torch import Tensor
 from torch.nn.functional import relu
@@ -22,7 +22,7 @@ class Hinge(Separable):
         return -fake_logits
 
     def theory(self) -> Theory:
-        """D's expected loss is sum 2 min(p, q) at its best; where p = q every logit in [-1, 1] attains that."""
+        # D's expected loss at its best is sum 2 min(p, q), attained by every logit in [-1, 1] where p = q.
         return Theory(
             kind="pointwise",
             at_equality=-2.0,

@@ -11,7 +11,7 @@ class LeastSquares(Separable):
     """Equation 2: D pulls fakes to the code `a` and reals to `b`; G pulls fakes to `c`.
 
     The defaults are the 0-1 code of equation 9. Section 3.2's Pearson chi-squared divergence (b - c = 1, b - a = 2) is
-    what G's loss comes to where D* follows G; what its gradient descends, D* held fixed, is in `theory`.
+    G's loss where D* follows G; `theory` has the functional that G descends at a fixed D*.
     """
 
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0):
@@ -28,7 +28,7 @@ class LeastSquares(Separable):
         return 0.5 * (fake_logits - self.c).square()
 
     def theory(self) -> Theory:
-        """D* is equation 5; with s = p / (p + q), G's loss at it is 1/2 ((b - a) s + a - c)^2."""
+        # D* is equation 5; with s = p / (p + q), G's loss at it is 1/2 ((b - a) s + a - c)^2.
         a, b, c = self.a, self.b, self.c
         gap, offset = b - a, (b - a) * (a - c)
         return Theory(

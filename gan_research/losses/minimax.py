@@ -16,10 +16,10 @@ KL_LESS_TWO_JSD = Functional("KL(q || p) - 2 JSD", lambda p, q: kl(q, p) - 2 * j
 
 
 class Minimax(Separable):
-    """The value function itself, equation 1: D ascends V and G descends it.
+    """The value function of equation 1: D ascends V and G descends it.
 
     V(D, G) = E[log D(x)] + E[log(1 - D(G(z)))]; in the logit l, log D = -softplus(-l), log(1 - D) = -softplus(l).
-    G's gradient in the logit is -D(G(z)): it vanishes where D is sure of a fake (saturating).
+    G's gradient in the logit is -D(G(z)), which vanishes where D rejects a fake (saturation).
     """
 
     logits_are_log_odds = True
@@ -32,7 +32,7 @@ class Minimax(Separable):
         return -self.fake_term(fake_logits)
 
     def theory(self) -> Theory:
-        """Proposition 1, D* = p / (p + q), and theorem 1."""
+        # proposition 1, D* = p / (p + q), and theorem 1
         return Theory(
             kind="pointwise", at_equality=-LOG_4, divergence=TWO_JSD, optimal_logit=LOG_RATIO, descends=TWO_JSD
         )
@@ -41,12 +41,11 @@ class Minimax(Separable):
 class NonSaturating(Minimax):
     """D as in `Minimax`; G ascends E[log D(G(z))] (section 3 of the paper).
 
-    G's gradient in the logit is D(G(z)) - 1: strongest where D is sure of a fake.
+    G's gradient in the logit is D(G(z)) - 1, which is largest where D rejects a fake.
     """
 
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         return self.real_term(fake_logits)
 
     def theory(self) -> Theory:
-        """What G descends is theorem 2.5 of Arjovsky & Bottou 2017."""
-        return replace(super().theory(), descends=KL_LESS_TWO_JSD)
+        return replace(super().theory(), descends=KL_LESS_TWO_JSD)  # theorem 2.5 of Arjovsky & Bottou 2017

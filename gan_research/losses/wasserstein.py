@@ -10,7 +10,7 @@ W1 = Functional("W1", wasserstein_1d)
 
 
 class Wasserstein(Separable):
-    """D: D(G(z)) - D(x); G: -D(G(z)). The discriminator is a critic and must be kept Lipschitz by a regulariser."""
+    """D: D(G(z)) - D(x); G: -D(G(z)). Requires a regularizer that keeps the discriminator Lipschitz."""
 
     def real_term(self, logits: Tensor) -> Tensor:
         return -logits
@@ -19,7 +19,7 @@ class Wasserstein(Separable):
         return -fake_logits
 
     def theory(self) -> Theory:
-        """Kantorovich-Rubinstein duality on the grid 0, 1, 2, ...; any constant may be added to the potential."""
+        # Kantorovich-Rubinstein duality on the grid 0, 1, 2, ...; any constant may be added to the potential.
         return Theory(
             kind="metric",
             at_equality=0.0,
@@ -31,6 +31,6 @@ class Wasserstein(Separable):
 
 
 def potential(p: Tensor, q: Tensor) -> Tensor:
-    """f(0) = 0 and f(i + 1) - f(i) = -sign(F_p(i) - F_q(i)): it rises where mass has to move up."""
+    """Return f with f(0) = 0 and f(i + 1) - f(i) = -sign(F_p(i) - F_q(i)): it rises where mass moves up."""
     steps = -(p - q).cumsum(0).sign()
     return steps.cumsum(0) - steps

@@ -1,4 +1,4 @@
-"""The contract of a regularizer: a term that is added to a player's loss."""
+"""The contract of a regularizer."""
 
 from typing import Any, ClassVar, Literal
 
@@ -10,41 +10,40 @@ from gan_research.utils.errors import UserError
 
 
 class Regularizer(nn.Module):
-    """A term that is added to a player's loss, or an action after its optimizer step.
+    """A term added to a player's loss, or an action after its optimizer step.
 
-    A subclass declares `players` and implements `penalty`. One that remembers collects statistics of the micro-batches
-    in `update` and applies them in `after_step`. Its state lives in buffers that are changed in place, so that training
+    A subclass declares `players` and implements `penalty`. One with state collects statistics of micro-batches in
+    `update` and applies them in `after_step`. The state is kept in buffers that are changed in place, so that training
     resumes bit for bit and CUDA graphs replay it.
 
     weight: factor of the penalty's mean.
-    every: interval in updates of the penalized player (lazy regularization, Karras et al. 2020, section 3.1); the
-        weight is then multiplied by `every`.
+    every: interval in updates of the penalized player (lazy regularization, Karras et al. 2020, section 3.1), by which
+        the weight is multiplied.
     """
 
     players: tuple[Player, ...] = ("discriminator",)
-    """The players to whose losses the penalty is added; () for an action after the step alone."""
+    """The players to whose losses the penalty is added; () if it only acts after steps."""
 
     needs_input_grad: tuple[Literal["real", "fake"], ...] = ()
-    """The sides whose `step.input_gradient` a discriminator penalty takes: it then reuses the loss's forward pass."""
+    """The sides whose `step.input_gradient` a discriminator penalty takes from the loss's forward pass."""
 
     needs_extras: tuple[str, ...] = ()
     """The names in `DOutput.extras` that the penalty reads; the discriminator's head must provide them."""
 
     full_precision: ClassVar[bool] = True
-    """Whether the penalty's own forward passes run in float32, uncompiled: what its second derivatives need."""
+    """True if the penalty's own forward passes run in float32, uncompiled, as second derivatives require."""
 
     couples_batch: bool = False
-    """Whether a sample's penalty depends on the whole minibatch: it gathers over ranks, and refuses accumulation."""
+    """True if a penalty depends on the whole minibatch: it gathers over ranks and allows no accumulation."""
 
     crosses_players: bool = False
-    """Whether the penalty takes gradients in both players' parameters: neither is then frozen."""
+    """True if the penalty takes gradients in both players' parameters, which are then not frozen."""
 
     def __init__(self, weight: float = 1.0, every: int = 1):
         super().__init__()
         if every < 1:
-            raise UserError(f"{type(self).__name__}: every={every}: give an interval of at least 1 update")
-        self.weight = weight
-        self.every = every
+            raise UserError(f"{type(self).__name__}: every={every}: set an interval of at least 1 update")
+        self.weight, self.every = weight, every
 
     def due(self, update: int) -> bool:
         """Return whether the penalty is applied in this update (counted from 0) of a player."""
@@ -55,10 +54,10 @@ class Regularizer(nn.Module):
         raise NotImplementedError
 
     def update(self, step: Step) -> None:
-        """Collect statistics of a micro-batch in which the penalty was due, without a copy to the host."""
+        """Collect statistics of a micro-batch with a penalty, without a copy to the host."""
 
     def after_step(self, player: Player, network: nn.Module) -> None:
         """Act after each optimizer step of `player`, on `network` or on buffers."""
 
     def check(self, objective: Any) -> None:
-        """Raise a UserError if the regularizer makes no sense in that `Objective`."""
+        """Raise a UserError if the regularizer doesn't support the `Objective`."""

@@ -1,4 +1,4 @@
-"""Consensus optimization: both players also seek a point at which neither wants to move."""
+"""Consensus optimization: both players also minimize the norm of their gradients."""
 
 import torch
 from torch import Tensor
@@ -14,8 +14,7 @@ class Consensus(Regularizer):
 
     v = (gradient of L_D in D's parameters, gradient of L_G in G's parameters) is the field that simultaneous descent
     follows; L_D and L_G are the adversarial losses of the minibatch, over all ranks, without regularizers. The penalty
-    has forward passes of its own, with a graph through both players, in float32. Weight 10 is that of the authors'
-    experiments.
+    has its own forward passes, with a graph through both players, in float32. The authors' experiments use weight 10.
     """
 
     players = ("discriminator", "generator")

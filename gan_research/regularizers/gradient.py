@@ -1,4 +1,4 @@
-"""Penalties on the gradient of the discriminator in its input: of each logit in its image, or its pack."""
+"""Penalties on the gradient of the discriminator in its input: each logit's in its image or pack."""
 
 from typing import Literal
 
@@ -13,29 +13,23 @@ from gan_research.utils.errors import UserError
 class R1(Regularizer):
     """weight / 2 * ||grad D(x)||^2 at real images (Mescheder et al. 2018, equation 9)."""
 
-    needs_input_grad = ("real",)
+    needs_input_grad: tuple[Literal["real", "fake"], ...] = ("real",)
 
     def __init__(self, weight: float = 10.0, every: int = 1):
         super().__init__(weight, every)
 
     def penalty(self, step: Step) -> Tensor:
-        return 0.5 * squared_norm(step.input_gradient("real"))
+        return 0.5 * squared_norm(step.input_gradient(self.needs_input_grad[0]))
 
 
-class R2(Regularizer):
+class R2(R1):
     """weight / 2 * ||grad D(G(z))||^2 at fake images (Mescheder et al. 2018, equation 10)."""
 
     needs_input_grad = ("fake",)
 
-    def __init__(self, weight: float = 10.0, every: int = 1):
-        super().__init__(weight, every)
-
-    def penalty(self, step: Step) -> Tensor:
-        return 0.5 * squared_norm(step.input_gradient("fake"))
-
 
 class GradientPenalty(Regularizer):
-    """WGAN-GP: weight * (||grad D(y)|| - 1)^2 at y between a real and a fake image (Gulrajani et al. 2017, eq. 3).
+    """WGAN-GP: weight * (||grad D(y)|| - 1)^2 at y between reals and fakes (Gulrajani et al. 2017, eq. 3).
 
     sided: "one" penalizes only norms above 1, max(0, ||grad D(y)|| - 1)^2 (their section 4; Petzka et al. 2018).
     """
@@ -43,7 +37,7 @@ class GradientPenalty(Regularizer):
     def __init__(self, weight: float = 10.0, every: int = 1, sided: Literal["two", "one"] = "two"):
         super().__init__(weight, every)
         if sided not in ("two", "one"):
-            raise UserError(f"gradient_penalty: sided={sided}: give two or one")
+            raise UserError(f"gradient_penalty: sided={sided}: set it to two or one")
         self.sided = sided
 
     def penalty(self, step: Step) -> Tensor:
@@ -52,7 +46,7 @@ class GradientPenalty(Regularizer):
 
 
 class ZeroCentered(Regularizer):
-    """weight * ||grad D(y)||^2 at y between a real and a fake image (Thanh-Tung et al. 2019, ICLR)."""
+    """weight * ||grad D(y)||^2 at y between real and fake images (Thanh-Tung et al. 2019, ICLR)."""
 
     def __init__(self, weight: float = 10.0, every: int = 1):
         super().__init__(weight, every)
@@ -64,8 +58,8 @@ class ZeroCentered(Regularizer):
 class DRAGAN(Regularizer):
     """weight * (||grad D(x + a * delta)|| - 1)^2 around real images (Kodali et al. 2017, section 2.3).
 
-    delta = spread * std(x) * u with u uniform on [0, 1) per pixel, a uniform per image, as the authors' code draws
-    them (the paper's text has Gaussian noise). std(x) is over all values of the minibatch, on all ranks.
+    delta = spread * std(x) * u with u uniform on [0, 1) per pixel, a uniform per image, as in the authors' code (the
+    paper's text has Gaussian noise). std(x) is over all values of the minibatch, on all ranks.
     """
 
     couples_batch = True
@@ -87,7 +81,7 @@ def interpolated(step: Step, purpose: str) -> Tensor:
 
 
 def standard_deviation(values: Tensor) -> Tensor:
-    """Return the standard deviation of all values over all ranks, which hold equally many; without a gradient."""
+    """Return the standard deviation over all ranks, which have equally many values; without gradient."""
     world_size = rank_and_world_size()[1]
     if world_size == 1:
         return values.std()

@@ -1,9 +1,10 @@
-"""Penalties on the discriminator's logits."""
+"""Penalties on the discriminator's logits, and on those of a classifier in it."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from gan_research.distributed import all_reduce_mean
 from gan_research.losses.base import Player
@@ -13,22 +14,22 @@ from gan_research.utils.errors import UserError
 
 
 class LabelSmoothing(Regularizer):
-    """One-sided: D's target for reals is 1 - smoothing (Salimans et al. 2016, section 3.4).
+    """One-sided smoothing: D's target for reals is 1 - smoothing (Salimans et al. 2016, section 3.4).
 
     In the logit l, (1 - s) softplus(-l) + s softplus(l) = softplus(-l) + s l: the penalty is l of reals, its weight s.
-    D's best is then (1 - s) p / (p + q), no longer p / (p + q), and -log 4 isn't the value of the game at p = q.
+    D* is then (1 - s) p / (p + q) instead of p / (p + q), and -log 4 isn't the value of the game at p = q.
     """
 
     def __init__(self, smoothing: float = 0.1):
         if not 0 <= smoothing < 1:
-            raise UserError(f"label_smoothing: smoothing={smoothing}: give at least 0 and less than 1")
+            raise UserError(f"label_smoothing: smoothing={smoothing}: set it to at least 0 and less than 1")
         super().__init__(weight=smoothing)
 
     def check(self, objective: Any) -> None:
         if not objective.loss.logits_are_log_odds:
             raise UserError(
-                f"label_smoothing wants logits that are log-odds, and those of {type(objective.loss).__name__} aren't: "
-                "take loss=non_saturating or loss=minimax, or leave it out"
+                f"label_smoothing requires logits that are log-odds, unlike those of {type(objective.loss).__name__}: "
+                "set loss=non_saturating or loss=minimax, or remove it"
             )
 
     def penalty(self, step: Step) -> Tensor:
@@ -37,22 +38,22 @@ class LabelSmoothing(Regularizer):
 
 
 class LeCam(Regularizer):
-    """weight * ((D(x) - alpha_F)^2 + (D(G(z)) - alpha_R)^2) (Tseng et al. 2021, equation 4).
+    """`weight * ((D(x) - alpha_F)^2 + (D(G(z)) - alpha_R)^2)` (Tseng et al. 2021, equation 4).
 
-    alpha_R and alpha_F are the moving averages of D's logits on reals and on fakes, as of the updates before this one;
-    they start from 0, where D's logits start. (The authors' code also clips both differences at 0.)
+    alpha_R and alpha_F, initially 0, are the moving averages of D's logits on reals and on fakes up to the last update.
+    (The authors' code also clips both differences at 0.)
     """
 
     alpha_real: Tensor
     alpha_fake: Tensor
     sums: Tensor
-    """The sums of the mean logits on reals and on fakes over the micro-batches since the last step."""
+    """The sums of mean logits on reals and on fakes over the micro-batches since the last step."""
     count: Tensor
 
     def __init__(self, weight: float = 0.3, decay: float = 0.99):
         super().__init__(weight)
         if not 0 <= decay < 1:
-            raise UserError(f"lecam: decay={decay}: give at least 0 and less than 1")
+            raise UserError(f"lecam: decay={decay}: set it to at least 0 and less than 1")
         self.decay = decay
         self.register_buffer("alpha_real", torch.zeros(()))
         self.register_buffer("alpha_fake", torch.zeros(()))
@@ -60,15 +61,11 @@ class LeCam(Regularizer):
         self.register_buffer("count", torch.zeros(()), persistent=False)
 
     def penalty(self, step: Step) -> Tensor:
-        assert step.real.out is not None
-        assert step.fake.out is not None
-        real, fake = step.real.out.logits, step.fake.out.logits
+        real, fake = both_logits(step)
         return (real - self.alpha_fake).square() + (fake - self.alpha_real).square()
 
     def update(self, step: Step) -> None:
-        assert step.real.out is not None
-        assert step.fake.out is not None
-        self.sums += torch.stack([step.real.out.logits.detach().mean(), step.fake.out.logits.detach().mean()])
+        self.sums += torch.stack([logits.detach().mean() for logits in both_logits(step)])
         self.count += 1
 
     def after_step(self, player: Player, network: nn.Module) -> None:
@@ -78,3 +75,34 @@ class LeCam(Regularizer):
             self.alpha_fake.lerp_(fake, 1 - self.decay)
             self.sums.zero_()
             self.count.zero_()
+
+
+def both_logits(step: Step) -> tuple[Tensor, Tensor]:
+    assert step.real.out is not None
+    assert step.fake.out is not None
+    return step.real.out.logits, step.fake.out.logits
+
+
+class AuxiliaryClassifier(Regularizer):
+    """weight * cross-entropy of the classifier's logits and the labels (ACGAN, Odena et al. 2017, section 3).
+
+    D is trained on reals and, as in the paper, on fakes; G is trained to make fakes that are classified as their
+    labels. Requires a head that provides "class_logits" (N, num_classes), such as `ClassifierHead`.
+
+    fakes: train D to classify fakes too; public code mostly uses reals only.
+    """
+
+    players = ("discriminator", "generator")
+    needs_extras = ("class_logits",)
+
+    def __init__(self, weight: float = 1.0, every: int = 1, fakes: bool = True):
+        super().__init__(weight, every)
+        self.fakes = fakes
+
+    def penalty(self, step: Step) -> Tensor:
+        sides = (step.real, step.fake) if step.player == "discriminator" and self.fakes else (step.own_side,)
+        losses = [
+            cross_entropy(side.out.extras["class_logits"], side.condition, reduction="none")  # type: ignore[union-attr]
+            for side in sides
+        ]
+        return sum(losses[1:], losses[0])

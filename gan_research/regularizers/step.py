@@ -1,4 +1,4 @@
-"""The view of one update that losses' companions get: regularizers, augmentations, reductions."""
+"""The view of one update that regularizers, augmentations and reductions get."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from gan_research.networks.base import DOutput
 from gan_research.utils.rng import Noise
 
 SideName = Literal["real", "fake", "mixed", "view"]
-"""Where images that D sees come from: the data, the generator, between both, or anything else."""
+"""The source of images: the data, the generator, between both, or anything else."""
 
 
 class Side(NamedTuple):
     """The real or the fake samples of an update.
 
-    images: (N, C, H, W), or points (N, dim). condition: labels (N,) int64, what else a task conditions on, or None.
-    out: D's output for them; None where it wasn't computed.
+    images: (N, C, H, W), or points (N, dim). condition: labels (N,) int64, another condition of a task, or None.
+    out: D's output for them; None if it wasn't computed.
     """
 
     images: Tensor
@@ -29,7 +29,7 @@ class Side(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """The progress of the training: float64 scalars on the device, updated in place, so that CUDA graphs read them.
+    """The progress of training: float64 scalars on the device, updated in place for CUDA graphs.
 
     round: rounds completed. images_seen: real images that the discriminator has seen. share: of all rounds, 0 to 1.
     """
@@ -40,21 +40,19 @@ class Progress(NamedTuple):
 
     @classmethod
     def zeros(cls, device: torch.device | str = "cpu") -> "Progress":
-        """Return the progress of a training that hasn't begun."""
+        """Return the progress before training."""
         return cls(*torch.zeros(3, dtype=torch.float64, device=device).unbind())
 
     def set(self, round: int, images_seen: int, rounds: int) -> None:
-        """Write the present values in place."""
-        values = (round, images_seen, round / rounds)
-        for scalar, value in zip(self, values, strict=True):
+        """Write the current values in place."""
+        for scalar, value in zip(self, (round, images_seen, round / rounds), strict=True):
             scalar.fill_(value)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One micro-batch of one player's update.
+    """A micro-batch of one player's update.
 
-    player: the player that is updated.
     real, fake: both sides. In the generator's update `real.out` is None unless the loss needs D(real).
     latents: (N, latent_dim), those of the fakes.
     G: (latents, condition) -> images; without a condition, that of the fakes.
@@ -62,7 +60,7 @@ class Step:
     networks: both networks, for their parameters.
     loss: the adversarial loss.
     noise: random numbers, a function of (seed, update, purpose).
-    progress: how far the training is.
+    progress: the progress of training.
     log: (name, tensor) -> None; logs the mean over the logging interval.
     """
 
@@ -80,7 +78,7 @@ class Step:
 
     @property
     def own_side(self) -> Side:
-        """The side that classification terms take: the reals in D's update, the fakes in G's."""
+        """The side of classification terms: the reals in D's update, the fakes in G's."""
         return self.real if self.player == "discriminator" else self.fake
 
     @property
@@ -100,7 +98,7 @@ class Step:
         return self.gradient_at(images, side)
 
     def gradient_at(self, points: Tensor, side: SideName = "mixed") -> Tensor:
-        """Return d logits / d points at any points, by one more forward pass: a row for each logit, differentiable."""
+        """Return d logits / d points by another forward pass: a row for each logit, differentiable."""
         points = points.detach().requires_grad_()
         return gradient(self.D(points, side=side).logits, points)
 
@@ -111,6 +109,6 @@ class Step:
 
 
 def gradient(logits: Tensor, images: Tensor) -> Tensor:
-    """Return each logit's gradient, with a graph, in its image (N, C, H, W) or its pack of m (N/m, m * C, H, W)."""
+    """Return each logit's gradient, with a graph: (N, C, H, W), or for packs of m (N/m, m * C, H, W)."""
     slope = torch.autograd.grad(logits.sum(), images, create_graph=True)[0]
     return slope if len(logits) == len(images) else slope.reshape(len(logits), -1, *images.shape[2:])

@@ -1,4 +1,4 @@
-"""The theory of the game made visible: exact generator densities, optimal discriminators, dynamics."""
+"""The theory of GANs in numbers and figures: generator densities, optimal discriminators, dynamics."""
 
 from gan_research.theory.modes import Modes
 from gan_research.theory.phases import Phases

@@ -1,4 +1,4 @@
-"""What the watchers of a game share: when they look, what they keep, and what they leave behind."""
+"""The base of callbacks that analyze a game while it is trained."""
 
 import math
 from abc import abstractmethod
@@ -17,27 +17,28 @@ from gan_research.utils.errors import UserError
 
 
 class Moment(Protocol):
-    """What a watcher keeps of one moment; a frame of its film."""
+    """The data that an analysis keeps of one round: a frame of its film."""
 
     @property
     def round(self) -> int:
-        """Rounds played."""
+        """Completed rounds."""
 
     @property
     def numbers(self) -> dict[str, float]:
-        """What is logged as theory/*; an infinite one is null in the JSON and a gap in the picture."""
+        """The numbers logged as theory/*; infinite ones are null in the JSON and a gap in the figure."""
 
 
 Frame = TypeVar("Frame", bound=Moment)
 
 
 class Analysis(Periodic, Generic[Frame]):
-    """Looks at a game in `frames` moments, and publishes numbers, a figure and a film when it ends.
+    """The base of analyses, which publish numbers, a figure and a film of `frames` rounds.
 
-    A subclass names itself, and implements `check`, `begin`, `look`, `figure` and `film`; the game isn't changed.
+    A subclass defines `name` and `frame_type`, and implements `check`, `begin`, `measure`, `figure` and `film`. It
+    doesn't change the game.
 
-    folder: where the files go; whoever makes the run's folder may set it later.
-    power: of the moments' spacing: 1, even; 2, the i-th of n at (i / n)^2, as most happens in the beginning.
+    folder: the folder of the files; it may be set later.
+    power: the exponent of the rounds' spacing: 1 is even; 2 puts the i-th of n at (i / n)^2, denser in the beginning.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Analysis(Periodic, Generic[Frame]):
     def __init__(self, folder: Path | None, frames: int, power: int, film: bool):
         super().__init__(1)
         if frames < 4:
-            raise UserError(f"watch.{self.name}: frames={frames}: give at least 4")
+            raise UserError(f"watch.{self.name}: frames={frames}: set at least 4")
         self.folder = None if folder is None else Path(folder)
         self.filmed = film
         self.frames: list[Frame] = []
@@ -55,23 +56,23 @@ class Analysis(Periodic, Generic[Frame]):
 
     @abstractmethod
     def check(self, gan: GAN, data: Data) -> None:
-        """Raise a UserError where this can't be watched: it says what can."""
+        """Raise a UserError if the game isn't supported, which names what is."""
 
     @abstractmethod
     def begin(self, gan: GAN, data: Data) -> None:
-        """Prepare for looking at this game."""
+        """Prepare the measurements of a game."""
 
     @abstractmethod
-    def look(self, gan: GAN) -> Frame:
-        """The game as it stands. Raises a UserError that names what isn't a number."""
+    def measure(self, gan: GAN) -> Frame:
+        """Measure the game in its current round; raise a UserError if a value isn't finite."""
 
     @abstractmethod
     def figure(self) -> Figure:
-        """All frames in one picture."""
+        """Draw all frames in one figure."""
 
     @abstractmethod
     def film(self) -> Iterator[Figure]:
-        """One figure a frame, all of one size."""
+        """Yield a figure for each frame, all of one size."""
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         assert isinstance(pl_module, GAN)
@@ -86,26 +87,29 @@ class Analysis(Periodic, Generic[Frame]):
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         try:
-            frame = self.look(gan)
+            frame = self.measure(gan)
         except UserError as error:
             raise UserError(f"round {gan.round}: {error}") from error
         self.frames.append(frame)
         finite = {f"theory/{name}": value for name, value in frame.numbers.items() if math.isfinite(value)}
         log_metrics(trainer, gan, finite)
         if gan.round == gan.rounds and trainer.is_global_zero:
-            self.publish(trainer.loggers)  # before the last checkpoint: a run killed here publishes when it goes on
+            self.publish(trainer.loggers)  # before the last checkpoint: a run killed here publishes when it is resumed
 
     def publish(self, loggers: Any = ()) -> list[Path]:
-        """Write the numbers, the figure and the film of the frames seen so far."""
-        assert self.folder is not None, "a watcher without a folder has nowhere to publish"
+        """Write the numbers, the figure and the film of the frames so far."""
+        assert self.folder is not None, "an analysis needs a folder to publish"
         film = self.film() if self.filmed else None
         return publish(
             self.folder, self.name, self.numbers(), self.figure(), film, loggers, round=self.frames[-1].round
         )
 
     def numbers(self) -> dict[str, Any]:
-        """Every frame's numbers by name, and those of the last one."""
-        series = {name: [plain(frame.numbers[name]) for frame in self.frames] for name in self.frames[0].numbers}
+        """Return the series of each number, and the final values; None where a number is infinite."""
+        series = {
+            name: [value if math.isfinite(value := frame.numbers[name]) else None for frame in self.frames]
+            for name in self.frames[0].numbers
+        }
         final = {name: values[-1] for name, values in series.items()}
         return {"title": self.title, "final": final, "round": [frame.round for frame in self.frames], **series}
 
@@ -114,8 +118,3 @@ class Analysis(Periodic, Generic[Frame]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.frames = [self.frame_type(**frame) for frame in state_dict["frames"]]
-
-
-def plain(value: float) -> float | None:
-    """A number as JSON has it: None where it is infinite."""
-    return value if math.isfinite(value) else None

@@ -1,7 +1,7 @@
-"""Dirac-GANs of all pairs of a loss and regularisers, played together: which of them converge."""
+"""The convergence of Dirac-GANs for all pairs of losses and regularizers."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,20 +10,21 @@ from torch import Tensor
 from gan_research.augmentations import Augmentation
 from gan_research.losses import AdversarialLoss, Player
 from gan_research.regularizers import Regularizer
-from gan_research.theory.dirac import STARTS, DiracGAN, Verdict, flow, gradient_descent, gradient_steps, verdict
+from gan_research.theory.dirac import DiracGAN
+from gan_research.theory.dirac_dynamics import STARTS, Verdict, flow, gradient_descent, gradient_steps, verdict
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
 STIFF = 25.0
-"""The stiffness above which games of a table are integrated apart from the others."""
+"""The stiffness above which games of a table are integrated separately."""
 
 
 class Tabulated:
-    """The fields of P Dirac-GANs on one grid each, interpolated: all are integrated together, states (P, S, 2).
+    """The interpolated fields of P Dirac-GANs, which are integrated together: states (P, S, 2).
 
-    The grid has 2 * half + 1 lines each way at spread * sinh(u), u evenly spaced: dense around (0, 0), and out to
-    `far`. Between them a cubic through 4 nodes each way, which moves a path by about 1e-5 in 50 units of time; a jump
-    is blurred over a cell or two, 0.05 wide at (0, 0). Farther out the field is 0.
+    Each has a grid of 2 * half + 1 lines each way at spread * sinh(u), u evenly spaced: dense around (0, 0), and out to
+    `far`, beyond which the field is 0. Interpolation is cubic, which moves a path by about 1e-5 in 50 units of time; a
+    jump is blurred over a cell or two, 0.05 wide at (0, 0).
     """
 
     def __init__(self, games: Sequence[DiracGAN], half: int = 48, far: float = 30.0, spread: float = 0.5):
@@ -58,16 +59,16 @@ class Tabulated:
 
     def after_step(self, player: Player, states: Tensor) -> Tensor:
         for number, game in enumerate(self.games):
-            if game.fieldless:
-                states = states.index_copy(
-                    0, torch.tensor([number]), game.after_step(player, states[number : number + 1])
+            if game.projections:
+                states = torch.cat(
+                    [states[:number], game.after_step(player, states[number, None]), states[number + 1 :]]
                 )
         return states
 
 
 @dataclass(frozen=True)
 class Row:
-    """One pair of the table; `radii` are the first start's last distances: of the flow, simultaneous, alternating."""
+    """A pair of the table; `radii` are the first start's final distances (flow, simultaneous, alternating)."""
 
     loss: str
     regularizer: str
@@ -87,9 +88,9 @@ def table(
     lr: float = 0.1,
     nodes: int = 32,
 ) -> list[Row]:
-    """Study every loss with every set of components: the flow over `time`, and as long in gradient steps of rate `lr`.
+    """Judge all pairs of losses and components by flow and gradient steps.
 
-    Pairs that a component doesn't allow are "refused". The trajectories follow the fields as tabulated (`Tabulated`).
+    Pairs that a component doesn't support are "refused". The fields are `Tabulated`.
     """
     games: dict[tuple[str, str], DiracGAN] = {}
     refused: dict[tuple[str, str], str] = {}
@@ -99,30 +100,28 @@ def table(
         except UserError as error:
             refused[pair] = str(error)
     rows = {pair: Row(*pair, None, "refused", "refused", "refused", None, (why,)) for pair, why in refused.items()}
-    for stiff in (False, True):  # apart: all that are integrated together take the steps of the stiffest
+    for stiff in (False, True):  # separately, as the stiffest game determines the step for all
         if alike := {pair: game for pair, game in games.items() if (game.stiffness > STIFF) is stiff}:
-            rows |= studied(alike, torch.tensor(starts, dtype=torch.float64), time, lr)
+            rows |= rows_of(alike, torch.tensor(starts, dtype=torch.float64), time, lr)
     return [rows[loss, regularizer] for loss in losses for regularizer in components]
 
 
-def studied(
+def rows_of(
     games: Mapping[tuple[str, str], DiracGAN], starts: Tensor, time: float, lr: float
 ) -> dict[tuple[str, str], Row]:
-    """The rows of these games."""
+    """Return the rows of these games."""
     dynamics = Tabulated(list(games.values()))
     states = starts.expand(len(games), -1, -1)
     descent = gradient_descent(lr)
     schedules = [Schedule(updates="simultaneous"), Schedule(updates="alternating")]
-    rates: list[Callable[[DiracGAN], float | None]] = [lambda game: game.rate]
     paths = [flow(dynamics, states, time)]
-    for schedule in schedules:
-        paths.append(gradient_steps(dynamics, states, round(time / lr), schedule, descent, descent))
-        rates.append(lambda game, schedule=schedule: game.played_rate(schedule, lr))  # type: ignore[misc]
+    paths += [gradient_steps(dynamics, states, round(time / lr), s, descent, descent) for s in schedules]
     radii = [path.norm(dim=-1) for path in paths]
     rows = {}
     for number, (pair, game) in enumerate(games.items()):
+        rates = [game.rate, *(game.step_rate(schedule, lr) for schedule in schedules)]
         flowing, simultaneous, alternating = (
-            verdict(r[:, number], rate(game), dynamics.far) for r, rate in zip(radii, rates, strict=True)
+            verdict(r[:, number], rate, dynamics.far) for r, rate in zip(radii, rates, strict=True)
         )
         last = [r[-1, number, 0].nan_to_num(nan=dynamics.far).clamp(max=dynamics.far).item() for r in radii]
         rows[pair] = Row(

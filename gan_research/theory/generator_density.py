@@ -1,8 +1,8 @@
-"""Exact p_g of a generator from one latent to one dimension; in two dimensions a histogram, and what it can show.
+"""Exact p_g of generators from one latent to one dimension; histograms in two dimensions.
 
-In one dimension the mass of a bin is a sum of differences of the prior's CDF between the latents where G passes the
-bin's edges, over all branches of G^-1. The masses sum to 1 whatever G does; a density summed over branches at the
-points of a grid does not (0.89 for G = z^2/2 on 500 points of [-2, 10]: it is infinite where G turns).
+In one dimension the mass of a bin is a sum of differences of the prior's CDF between the latents where G crosses the
+bin's edges, over all branches of G^-1. These masses always sum to 1, unlike a density evaluated on a grid (0.89 for
+G = z^2/2 on 500 points of [-2, 10]: it is infinite where G turns).
 """
 
 import copy
@@ -16,70 +16,43 @@ from torch import Tensor, nn
 from torch.distributions import Binomial
 
 from gan_research.data.densities import Bounds, GaussianMixture
-from gan_research.losses.divergences import jsd
 from gan_research.sampling.priors import Prior
 from gan_research.utils.errors import UserError
 
 TAIL = 1e-9
-"""Prior mass at either end in which G is taken to stay in the bin that it is in."""
+"""The prior mass at either end where G is assumed to stay in its bin."""
 FLAT = 1e-13
-"""Changes of G from one latent to the next that count as rounding, in units of max |G|."""
+"""The largest change of G between latents that is rounding, relative to max |G|."""
 LEAST_ATOM = 1e-5
-"""Prior mass from which a flat piece is an atom, and not a smooth turn."""
+"""The smallest prior mass of an atom; a smaller flat piece is a smooth turn."""
 MOST_CELLS = 512
-"""Cells that a refinement divides at most, those of most mass: a limit of time for functions that turn all the time."""
+"""The largest number of cells that a refinement divides, to limit the time."""
 
 
 @dataclass(frozen=True)
 class BinMasses:
-    """Masses of a distribution in the bins [e_i, e_i+1) of `edges` (B + 1,), all float64 on the CPU."""
+    """Masses in the bins [e_i, e_i+1) of `edges` (B + 1,), all float64 on the CPU."""
 
     edges: Tensor
     masses: Tensor
     below: float
     above: float
     atoms: tuple[tuple[float, float], ...] = ()
-    """(x, mass) of each value that G takes on a whole interval of latents; counted in its bin too."""
+    """The (x, mass) of each constant piece of G, included in its bin too."""
 
     @property
-    def centres(self) -> Tensor:
+    def centers(self) -> Tensor:
         return (self.edges[1:] + self.edges[:-1]) / 2
 
     @property
-    def heights(self) -> Tensor:
-        """Mean density of each bin (B,)."""
-        return self.masses / self.edges.diff()
-
-    @property
     def all(self) -> Tensor:
-        """(B + 2,): below, the bins, above; the sum is 1."""
+        """The masses below, in the bins and above (B + 2,), which sum to 1."""
         return torch.cat([self.masses.new_tensor([self.below]), self.masses, self.masses.new_tensor([self.above])])
 
 
 @dataclass(frozen=True)
-class Histogram2D:
-    """Masses (bx, by) of a distribution in even bins of `bounds` ((x0, x1), (y0, y1)), float64 on the CPU."""
-
-    bounds: Bounds
-    masses: Tensor
-    outside: float
-    n: int | None = None
-    """Number of samples that were counted; None where the masses are exact."""
-
-    @property
-    def errors(self) -> Tensor:
-        """Standard error of each mass, sqrt(m (1 - m) / n) with m its estimate: 0 where nothing was counted."""
-        return torch.zeros_like(self.masses) if self.n is None else (self.masses * (1 - self.masses) / self.n).sqrt()
-
-    @property
-    def all(self) -> Tensor:
-        """(bx by + 1,): the bins, and outside; the sum is 1."""
-        return torch.cat([self.masses.flatten(), self.masses.new_tensor([self.outside])])
-
-
-@dataclass(frozen=True)
 class Curve:
-    """G on a fine grid of latents: `values` (M,) at the increasing `latents` (M,), and `call` for those between."""
+    """G on a fine grid: `values` (M,) at increasing `latents` (M,), and `call` for other latents."""
 
     prior: Prior
     call: Callable[[Tensor], Tensor]
@@ -88,9 +61,9 @@ class Curve:
     atoms: tuple[tuple[float, float], ...]
 
     def crossings(self, levels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Each passage of G through one of the increasing `levels` (L,), in the order of travel.
+        """Find all crossings of the increasing `levels` (L,), in the order of latents.
 
-        The cell of the grid that it lies in, the number of the level, its latent, and whether G rises: (C,) each.
+        Returns the grid cell, the level's index, the latent and True where G rises, (C,) each.
         """
         under = torch.searchsorted(levels, self.values, right=True)  # how many levels are <= G
         steps = under.diff()
@@ -102,9 +75,9 @@ class Curve:
         return cell, level, self._solve(cell, levels[level]), rises
 
     def _solve(self, cell: Tensor, targets: Tensor, steps: int = 20) -> Tensor:
-        """The latent in each cell where G meets its target: the Illinois variant of regula falsi.
+        """Solve G(z) = target in each cell by the Illinois variant of regula falsi.
 
-        One step is exact where G is affine in the cell; a kink costs a few more.
+        One step is exact where G is affine in the cell; a kink takes a few more.
         """
         lo, hi, f_lo, f_hi = (t[i] for t in (self.latents, self.values) for i in (cell, cell + 1))
         f_lo, f_hi = f_lo - targets, f_hi - targets
@@ -124,18 +97,14 @@ class Curve:
 
 
 def bin_masses(generator: Callable[[Tensor], Tensor], prior: Prior, edges: Tensor) -> BinMasses:
-    """The masses of p_g in the bins between the increasing `edges` (B + 1,).
+    """Compute the masses of p_g in the bins between the increasing `edges` (B + 1,).
 
-    `generator` takes latents (N, 1) to points (N, 1); a module is copied to float64 and eval mode, and itself left
-    alone. Bins are right to some 1e-7, and the sum to rounding, unless G turns twice within one of 8,000 cells.
+    `generator` maps latents (N, 1) to points (N, 1); a module is copied to float64 and eval mode. The error is about
+    1e-7 per bin, and rounding in the sum, unless G turns twice within one of 8,000 cells.
     """
-    return _masses_of(trace(generator, prior), edges)
-
-
-def _masses_of(curve: Curve, edges: Tensor) -> BinMasses:
-    edges = edges.detach().to("cpu", torch.float64)
+    curve, edges = trace(generator, prior), edges.detach().to("cpu", torch.float64)
     cell, level, latents, rises = curve.crossings(edges)
-    # Breakpoints: each grid point, then the passages in its cell; and the bin that G is in from there on.
+    # Breakpoints: each grid point, then the crossings in its cell; and the bin of G from there on.
     order = torch.cat([torch.arange(len(curve.latents)), cell]).argsort(stable=True)
     latents = torch.cat([curve.latents, latents])[order].cummax(0).values
     bins = torch.cat([torch.searchsorted(edges, curve.values, right=True), level + rises])[order]
@@ -145,27 +114,12 @@ def _masses_of(curve: Curve, edges: Tensor) -> BinMasses:
     return BinMasses(edges, masses[1:-1], masses[0].item(), masses[-1].item(), curve.atoms)
 
 
-def density(generator: Callable[[Tensor], Tensor], prior: Prior, points: Tensor) -> Tensor:
-    """p_g at `points` (N,) or (N, 1), by change of variables: sum over branches of p_z(z_k) / |G'(z_k)|; (N,) float64.
-
-    It is infinite, and not only inexact, where G turns (G' = 0). Atoms are left out: they have no density.
-    """
-    with torch.inference_mode(False), torch.enable_grad():
-        points, order = points.detach().to("cpu", torch.float64, copy=True).flatten().sort()
-        curve = trace(generator, prior)
-        _, level, latents, _ = curve.crossings(points)
-        latents.requires_grad_()
-        (slopes,) = torch.autograd.grad(curve.call(latents).sum(), latents)
-        branches = prior.log_prob(latents.detach()).exp() / slopes.abs()
-        return torch.zeros_like(points).index_add_(0, order[level], branches)
-
-
 def trace(generator: Callable[[Tensor], Tensor], prior: Prior, points: int = 4096) -> Curve:
-    """G on latents that are dense both in z and in probability, and denser where G turns or starts to be flat."""
+    """Evaluate G on a grid of latents, refined where G turns."""
     if prior.latent_dim != 1:
         raise UserError(
             f"exact p_g needs one latent and a 1-D density, and prior.latent_dim={prior.latent_dim}: "
-            "take prior.latent_dim=1 data=gaussian_1d"
+            "set prior.latent_dim=1 data=gaussian_1d"
         )
     with torch.no_grad():
         call = _frozen(generator)
@@ -174,7 +128,7 @@ def trace(generator: Callable[[Tensor], Tensor], prior: Prior, points: int = 409
         latents = torch.cat([even, torch.lerp(even[0], even[-1], between)[1:-1]]).sort().values
         values = call(latents)
         if not values.isfinite().all():
-            raise UserError("the generator's points aren't finite, so p_g isn't defined: its training has diverged")
+            raise UserError("the generator's points aren't finite, so p_g is undefined: training has diverged")
         fractions = torch.arange(1, 32, dtype=torch.float64) / 32
         for _ in range(2):
             cells = _to_divide(prior, latents, values)
@@ -185,9 +139,9 @@ def trace(generator: Callable[[Tensor], Tensor], prior: Prior, points: int = 409
 
 
 def data_masses(log_prob: Callable[[Tensor], Tensor], edges: Tensor) -> BinMasses:
-    """The masses of a smooth 1-D density, given as log p of points (N, 1) -> (N,), by Gauss-Legendre quadrature.
+    """Integrate a smooth 1-D density over bins, given as log p of points (N, 1).
 
-    UserError where they don't sum to 1: the density is finer than the bins, or not normalised.
+    Raises a UserError if the masses don't sum to 1: the density is finer than the bins, or not normalized.
     """
     edges = edges.detach().to("cpu", torch.float64)
     shares = torch.linspace(0, 1, math.ceil(2000 / (len(edges) - 1)) + 1, dtype=torch.float64)[:-1]
@@ -202,62 +156,51 @@ def data_masses(log_prob: Callable[[Tensor], Tensor], edges: Tensor) -> BinMasse
         _exp_log_prob(log_prob, tail[:, None]).mul(weights).sum().item() for tail in (edges[0] - far, edges[-1] + far)
     )
     if abs((total := masses.sum().item() + below + above) - 1) > 1e-4:
-        raise UserError(f"the density's bins sum to {total:.6g}, not 1: take more bins, or edges that hold all of it")
+        raise UserError(f"the density's bins sum to {total:.6g}, not 1: set more bins, or wider edges")
     return BinMasses(edges, masses, below, above)
 
 
-def jsd_in_bins(p: BinMasses | Histogram2D, q: BinMasses | Histogram2D) -> float:
-    """The Jensen-Shannon divergence of the masses, in nats, what lies outside of the bins as bins of its own.
+def histogram_2d(points: Tensor, bounds: Bounds, bins: int) -> Tensor:
+    """Return the shares of samples (N, 2) in even cells of `bounds`, an estimate of p_g.
 
-    By the data processing inequality it is at most the JSD of the distributions, and rises to it as bins shrink. Of a
-    histogram of n samples it is biased upwards: see `expected_jsd`.
+    (bins^2 + 1,): the cells, row by row, and what is outside; the sum is 1.
     """
-    return jsd(p.all, q.all).item()
-
-
-def histogram_2d(points: Tensor, bounds: Bounds, bins: int) -> Histogram2D:
-    """Where the samples `points` (N, 2) lie, in bins x bins cells: an estimate of p_g, with its standard errors."""
     points = points.detach().to("cpu", torch.float64)
     edges = [torch.linspace(*bound, bins + 1, dtype=torch.float64) for bound in bounds]
     x, y = (torch.searchsorted(edge, points[:, i].contiguous(), right=True) - 1 for i, edge in enumerate(edges))
     inside = (x >= 0) & (x < bins) & (y >= 0) & (y < bins)
-    masses = torch.bincount((x * bins + y)[inside], minlength=bins**2).double().view(bins, bins) / len(points)
-    return Histogram2D(bounds, masses, 1 - inside.double().mean().item(), len(points))
+    masses = torch.bincount((x * bins + y)[inside], minlength=bins**2).double() / len(points)
+    return torch.cat([masses, 1 - inside.double().mean(0, keepdim=True)])
 
 
-def data_masses_2d(
-    log_prob: Callable[[Tensor], Tensor],
-    bounds: Bounds,
-    bins: int,
-    order: int = 8,
-) -> Histogram2D:
-    """The masses of a 2-D density, given as log p of points (N, 2) -> (N,), in the same cells.
+def data_masses_2d(log_prob: Callable[[Tensor], Tensor], bounds: Bounds, bins: int, order: int = 8) -> Tensor:
+    """Integrate a 2-D density over the same cells, given as log p of points (N, 2).
 
-    By quadrature: exact where p is smooth within cells, right to some 1e-4 in all where it jumps there.
+    The quadrature is exact where p is smooth within cells; the total error is about 1e-4 if it jumps there.
     """
     edges = (torch.linspace(*bound, bins + 1, dtype=torch.float64) for bound in bounds)
     (x, wx), (y, wy) = (gauss_legendre(along, order) for along in edges)
     cells = _exp_log_prob(log_prob, torch.cartesian_prod(x, y)).view(len(x), len(y)) * torch.outer(wx, wy)
-    masses = cells.view(bins, order, bins, order).sum((1, 3))
-    if (total := masses.sum().item()) > 1 + 1e-4:
-        raise UserError(f"the density's bins sum to {total:.6g}, more than 1: take more bins")
-    return Histogram2D(bounds, masses, max(0.0, 1 - total))
+    masses = cells.view(bins, order, bins, order).sum((1, 3)).flatten()
+    if (total := masses.sum(0, keepdim=True)) > 1 + 1e-4:
+        raise UserError(f"the density's bins sum to {total.item():.6g}, more than 1: set more bins")
+    return torch.cat([masses, (1 - total).clamp(min=0)])
 
 
-def mixture_masses_2d(mixture: GaussianMixture, bounds: Bounds, bins: int) -> Histogram2D:
-    """The exact masses of a 2-D mixture of Gaussians, however narrow, in the same cells: by their CDFs."""
+def mixture_masses_2d(mixture: GaussianMixture, bounds: Bounds, bins: int) -> Tensor:
+    """Compute the exact masses of a 2-D mixture of Gaussians in the same cells."""
     edges = torch.stack([torch.linspace(*bound, bins + 1, dtype=torch.float64) for bound in bounds], 1)
     z = (edges[:, None] - mixture.means) / mixture.stds  # (bins + 1, K, 2)
     x, y = torch.special.ndtr(z).diff(dim=0).unbind(2)
-    cells = torch.einsum("k,ik,jk->ij", mixture.weights, x, y)
-    return Histogram2D(bounds, cells, 1 - cells.sum().item())
+    cells = torch.einsum("k,ik,jk->ij", mixture.weights, x, y).flatten()
+    return torch.cat([cells, 1 - cells.sum(0, keepdim=True)])
 
 
 def expected_jsd(masses: Tensor, n: int, few: float = 60.0) -> float:
-    """What the JSD between `masses` and the frequencies of n samples *of them* is on average: read a JSD against it.
+    """Return the expected JSD between `masses` and the frequencies of n samples from them.
 
-    JSD is a sum over bins, and the count in a bin is binomial: sum_i E[f(p_i, k_i / n)], k_i ~ B(n, p_i). Where n p_i
-    is large f is (k / n - p)^2 / (8 p), so that B full bins give (B - 1) / (8 n); bins mostly empty give less.
+    The JSD is a sum over bins, and counts are binomial: sum_i E[f(p_i, k_i / n)], k_i ~ B(n, p_i). Where n p_i is large,
+    f is (k / n - p)^2 / (8 p), so that B full bins give (B - 1) / (8 n); mostly empty bins give less.
     """
     p = masses.flatten().double()
     p = p[p > 0, None]
@@ -272,7 +215,7 @@ def expected_jsd(masses: Tensor, n: int, few: float = 60.0) -> float:
 
 
 def gauss_legendre(edges: Tensor, order: int = 8) -> tuple[Tensor, Tensor]:
-    """Points and weights (B order,) of quadrature with `order` nodes in each bin: exact to degree 2 order - 1."""
+    """Return points and weights (B order,) of quadrature in bins, exact to degree `2 order - 1`."""
     nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(order))
     half = edges.diff()[:, None] / 2
     return (edges[:-1, None] + half * (1 + nodes)).flatten(), (half * weights).flatten()
@@ -284,7 +227,7 @@ def _exp_log_prob(log_prob: Callable[[Tensor], Tensor], points: Tensor) -> Tenso
 
 
 def _frozen(generator: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The generator as a function of float64 latents (N,) on the CPU, to points (N,)."""
+    """Return the generator as a float64 function from latents (N,) to points (N,)."""
     if isinstance(generator, nn.Module):
         generator = copy.deepcopy(generator).cpu().double().eval().requires_grad_(False)
 
@@ -293,8 +236,8 @@ def _frozen(generator: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
         if points.numel() != len(latents):
             shape = "x".join(str(size) for size in points.shape[1:])
             raise UserError(
-                f"exact p_g needs points of one dimension, and the generator makes {shape}: "
-                "take prior.latent_dim=1 data=gaussian_1d"
+                f"exact p_g needs points of one dimension, and the generator returns {shape}: "
+                "set prior.latent_dim=1 data=gaussian_1d"
             )
         return points.reshape(-1).double()
 
@@ -302,13 +245,13 @@ def _frozen(generator: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
 
 
 def _directions(values: Tensor) -> Tensor:
-    """Whether G rises (1), falls (-1) or stays (0) from each point of the grid to the next (M - 1,)."""
+    """Return 1, -1 or 0 (M - 1,) where G rises, falls or is constant."""
     steps = values.diff()
     return steps.sign() * (steps.abs() > FLAT * values.abs().max())
 
 
 def _to_divide(prior: Prior, latents: Tensor, values: Tensor) -> Tensor:
-    """The cells on both sides of a point where the direction changes; G might turn inside of either."""
+    """Return the cells on both sides of a change of direction; G may turn inside of either."""
     directions = _directions(values)
     changes = directions[1:] != directions[:-1]
     cells = torch.zeros_like(directions, dtype=torch.bool)
@@ -321,7 +264,7 @@ def _to_divide(prior: Prior, latents: Tensor, values: Tensor) -> Tensor:
 
 
 def _level(prior: Prior, latents: Tensor, values: Tensor) -> tuple[Tensor, tuple[tuple[float, float], ...]]:
-    """The values with each flat piece at one and the same value, and the atoms that these pieces are."""
+    """Set each flat piece to a single value; return the values and the pieces as atoms."""
     flat = torch.nn.functional.pad((_directions(values) == 0).int(), (1, 1))
     starts, ends = (flat.diff() == 1).nonzero()[:, 0], (flat.diff() == -1).nonzero()[:, 0]
     cdf = prior.cdf(latents)

@@ -1,4 +1,4 @@
-"""Mode coverage as it happens: samples on a known 2-D density while a game is played."""
+"""Mode coverage during training: samples on a known 2-D density."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,32 +10,27 @@ from torch import Tensor
 from gan_research.data import Data, Points
 from gan_research.data.densities import GaussianMixture
 from gan_research.data.density_plots import draw_points
+from gan_research.losses.divergences import jsd
 from gan_research.metrics import Evaluation, MixtureModes
 from gan_research.theory.analysis import Analysis
-from gan_research.theory.generator_density import (
-    data_masses_2d,
-    expected_jsd,
-    histogram_2d,
-    jsd_in_bins,
-    mixture_masses_2d,
-)
+from gan_research.theory.generator_density import data_masses_2d, expected_jsd, histogram_2d, mixture_masses_2d
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.utils.plotting import BOUND, SERIES, finite, mosaic, styled
 
 SHOWN = 1000
-"""Samples drawn in a panel."""
+"""The number of samples drawn in a panel."""
 
 COUNTED, BINS = 20_000, 40
-"""Samples, and bins each way, of the histogram that estimates the JSD."""
+"""The number of samples, and of bins each way, in the histogram for the JSD."""
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
-"""The parts of the game after which samples are drawn side by side."""
+"""The shares of training after which samples are drawn side by side."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Samples (N, 2) of one moment, and what they score."""
+    """Samples (N, 2) of a round, and their scores."""
 
     round: int
     samples: Tensor
@@ -43,15 +38,15 @@ class Frame:
 
 
 class Modes(Analysis[Frame]):
-    """Watches samples of fixed latents on a 2-D density; when the game ends, draws them and a film of them.
+    """An analysis of samples of fixed latents on a 2-D density.
 
-    Each frame's numbers are logged as theory/*, each beside that of a perfect sampler (NAME_perfect). jsd: of p_data
-    and a histogram of 20,000 samples, both in 40 x 40 bins, in nats; a perfect sampler's is the error of that estimate.
-    On a mixture the modes covered, the share of high-quality samples and the reverse KL (PacGAN's protocol, Lin et al.
+    The numbers are logged as theory/*, with those of a perfect sampler as NAME_perfect. jsd: between p_data and a
+    histogram of 20,000 samples, in 40 x 40 bins, in nats; a perfect sampler's is the error of that estimate. On
+    mixtures also the covered modes, the share of high-quality samples and the reverse KL (PacGAN's protocol, Lin et al.
     2018: 2,500 samples, within 3 standard deviations).
 
-    frames: how many moments are looked at, evenly spaced.
-    film: whether to draw it.
+    frames: number of rounds that are measured, evenly spaced.
+    film: draw a film.
     """
 
     name = "modes"
@@ -66,7 +61,7 @@ class Modes(Analysis[Frame]):
     def check(self, gan: GAN, data: Data) -> None:
         if not isinstance(data, Points) or data.density.dim != 2:
             raise UserError(
-                f"this wants a density in two dimensions, and {data.name} isn't one: set data=ring or data=grid "
+                f"modes requires a density in two dimensions, unlike {data.name}: set data=ring or data=grid "
                 "(for one dimension: gan theory phases)"
             )
 
@@ -80,20 +75,20 @@ class Modes(Analysis[Frame]):
             self._evaluation.prepare(data.train, gan.device)
         else:
             self._real = data_masses_2d(self.density.log_prob, self.density.bounds, BINS)
-        self._floor = expected_jsd(self._real.all, COUNTED)
+        self._floor = expected_jsd(self._real, COUNTED)
 
-    def look(self, gan: GAN) -> Frame:
-        drawing = gan.sampler().source(seed=0)  # as an evaluation does, whatever the seed of training
-        samples = drawing(0, COUNTED).cpu()
+    def measure(self, gan: GAN) -> Frame:
+        source = gan.sampler().source(seed=0)  # as in an evaluation, for any seed of training
+        samples = source(0, COUNTED).cpu()
         finite(samples=samples)
-        numbers = self._evaluation(drawing) if self._evaluation is not None else {}
-        numbers["jsd"] = jsd_in_bins(self._real, histogram_2d(samples, self.density.bounds, BINS))
+        numbers = self._evaluation(source) if self._evaluation is not None else {}
+        numbers["jsd"] = jsd(self._real, histogram_2d(samples, self.density.bounds, BINS)).item()
         numbers["jsd_perfect"] = self._floor
         return Frame(gan.round, samples[:SHOWN], numbers)
 
     @styled
     def figure(self) -> Figure:
-        """Samples of four moments above, the scores over the rounds below."""
+        """Draw samples of four rounds above, the scores over the rounds below."""
         last = len(self.frames) - 1
         moments = [self.frames[round(share * last)] for share in SHARES]
         names = [f"samples{i}" for i in range(len(moments))]
@@ -111,7 +106,7 @@ class Modes(Analysis[Frame]):
         return figure
 
     def film(self) -> Iterator[Figure]:
-        """The samples of one moment after another."""
+        """Draw the samples of each frame."""
         for frame in self.frames:
             figure, axes = mosaic([["samples"]], heights=[4.2], width=4.0, film=True)
             draw_points(axes["samples"], frame.samples, self.density)

@@ -1,4 +1,4 @@
-"""The best discriminator for a fixed generator: Goodfellow et al. 2014, proposition 1 and theorem 1, in numbers."""
+"""The optimal discriminator for a fixed generator: Goodfellow et al. 2014, proposition 1 and theorem 1."""
 
 import math
 from collections.abc import Callable
@@ -14,75 +14,66 @@ from gan_research.theory.generator_density import bin_masses, gauss_legendre, tr
 from gan_research.utils.errors import UserError
 
 LogProb = Callable[[Tensor], Tensor]
-"""log p of points (N, 1) -> (N,)."""
+"""A function from points (N, 1) to log p (N,)."""
 
 
 @dataclass(frozen=True)
 class Maximum:
-    """The curve a ln y + b ln(1 - y): `values` (N,) at the probabilities `ys` (N,), and where it is largest."""
+    """The curve a ln y + b ln(1 - y): `values` (N,) at `ys` (N,), and its maximum."""
 
     ys: Tensor
     values: Tensor
     found: float
+    """The numerical argmax."""
     predicted: float
-    """a / (a + b)."""
+    """The argmax a / (a + b)."""
 
 
 @dataclass(frozen=True)
 class GameValue:
-    """V(D*, G) for two densities, and what theorem 1 says that it is, each by a quadrature of its own integrand."""
+    """V(D*, G) and the JSD of two densities, each by a quadrature of its own integrand."""
 
     value: float
     jsd: float
 
     @property
     def predicted(self) -> float:
+        """The value by theorem 1."""
         return 2 * self.jsd - math.log(4)
 
 
 def proposition_1(a: float, b: float, points: int = 400) -> Maximum:
-    """The step of proposition 1: for a, b >= 0, not both 0, a ln y + b ln(1 - y) is largest at y = a / (a + b)."""
+    """Maximize `a ln y + b ln(1 - y)` for a, b >= 0, not both 0 (proposition 1)."""
     if min(a, b) < 0 or a + b <= 0:
-        raise UserError(f"a={a:g} b={b:g}: give masses of at least 0, not both 0")
+        raise UserError(f"a={a:g} b={b:g}: set masses of at least 0, not both 0")
 
     def curve(logits: Tensor) -> Tensor:
         return a * logsigmoid(logits) + b * logsigmoid(-logits)  # y = sigmoid(logit)
 
     ys = (torch.arange(points, dtype=torch.float64) + 0.5) / points
-    found = minimiser(lambda logits: -curve(logits), 1).sigmoid().item()
+    found = minimizer(lambda logits: -curve(logits), 1).sigmoid().item()
     return Maximum(ys, curve(ys.logit()), found, a / (a + b))
 
 
 def pointwise_optimum(loss: AdversarialLoss, p: Tensor, q: Tensor) -> Tensor:
-    """The logits (S,) that minimise p real_term + q fake_term, found numerically, for densities or masses p, q (S,).
+    """Minimize `p real_term + q fake_term` numerically, for densities or masses p, q (S,).
 
-    Where several are as good (`theory().unique` is false) it is one of them.
+    Returns logits (S,); if they aren't unique, one of the optima.
     """
-    real_term, fake_term = _terms(loss)
-    p, q = p.double(), q.double()
-    return minimiser(lambda logits: p * real_term(logits) + q * fake_term(logits), len(p))
-
-
-def expected_loss_curve(loss: AdversarialLoss, p: float, q: float, logits: Tensor) -> Tensor:
-    """What D pays at a point of densities p and q, p real_term + q fake_term, for each of the logits (N,)."""
-    real_term, fake_term = _terms(loss)
-    return p * real_term(logits) + q * fake_term(logits)
-
-
-def _terms(loss: AdversarialLoss) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     kind = loss.theory().kind
     if kind != "pointwise" or not isinstance(loss, Separable):
         raise UserError(
-            f"{type(loss).__name__} has no best logit point by point, as its theory is of kind {kind}: "
-            "take a loss of kind pointwise here, or see this one on whole distributions (convergence)"
+            f"{type(loss).__name__} has no pointwise optimal logit, as its theory is of kind {kind}: "
+            "choose a loss of kind pointwise, or use gan theory convergence"
         )
-    return loss.real_term, loss.fake_term
+    p, q = p.double(), q.double()
+    return minimizer(lambda logits: p * loss.real_term(logits) + q * loss.fake_term(logits), len(p))
 
 
-def minimiser(curve: Callable[[Tensor], Tensor], count: int, largest: float = 1e7, steps: int = 60) -> Tensor:
-    """Where `curve`, (..., count) logits to their values, is least for each of `count` columns: (count,) float64.
+def minimizer(curve: Callable[[Tensor], Tensor], count: int, largest: float = 1e7, steps: int = 60) -> Tensor:
+    """Minimize each column of `curve`, a function of logits (..., count): (count,) float64.
 
-    The best of a grid that is even in asinh(logit), then bisection on the sign of the derivative, by autograd.
+    Takes the best of a grid that is even in asinh(logit), then bisects on the sign of the derivative.
     """
     end = math.asinh(largest)
     grid = torch.linspace(-end, end, 2001, dtype=torch.float64).sinh()[:, None].expand(-1, count)
@@ -98,23 +89,20 @@ def minimiser(curve: Callable[[Tensor], Tensor], count: int, largest: float = 1e
 
 
 def value(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """V(D, G) = mean log D(x) + mean log(1 - D(G(z))), equation 1, over samples; D = sigmoid(logit)."""
+    """Return `V(D, G) = mean log D(x) + mean log(1 - D(G(z)))` (equation 1), D = sigmoid(logit)."""
     return logsigmoid(real_logits).mean() + logsigmoid(-fake_logits).mean()
 
 
 def value_from_cross_entropy(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """V as minus twice torch's mean binary cross-entropy of a batch, half real (label 1) and half fake (label 0).
-
-    D is a classifier of real against fake, and at its best where that is best trained. UserError for unequal halves.
-    """
+    """Return V as -2 times the mean cross-entropy of reals (1) and fakes (0)."""
     if len(real_logits) != len(fake_logits):
-        raise UserError(f"{len(real_logits)} real and {len(fake_logits)} fake logits: give as many of both")
+        raise UserError(f"{len(real_logits)} real and {len(fake_logits)} fake logits: equal numbers are required")
     labels = torch.cat([torch.ones_like(real_logits), torch.zeros_like(fake_logits)])
     return -2 * binary_cross_entropy_with_logits(torch.cat([real_logits, fake_logits]), labels)
 
 
 def value_of_densities(p: LogProb, q: LogProb, bounds: tuple[float, float], panels: int = 2000) -> GameValue:
-    """V(D*, G) and the JSD of two 1-D densities given as log p and log q, both all but 0 outside of `bounds`."""
+    """Integrate V(D*, G) and the JSD of 1-D densities log p and log q over `bounds`."""
     points, weights = gauss_legendre(torch.linspace(*bounds, panels + 1, dtype=torch.float64))
     log_p, log_q = p(points[:, None]).double(), q(points[:, None]).double()
     logit = log_p - log_q  # D* = p / (p + q)
@@ -132,10 +120,10 @@ def value_of_densities(p: LogProb, q: LogProb, bounds: tuple[float, float], pane
 def unconscious_statistician(
     generator: Callable[[Tensor], Tensor], prior: Prior, f: Callable[[Tensor], Tensor], edges: Tensor
 ) -> tuple[float, float]:
-    """E over z ~ prior of f(G(z)), and E over x ~ p_g of f(x), as equation 3 has it: the change of variables.
+    """Return `E f(G(z))` over the prior and `E f(x)` over p_g, which are equal (equation 3).
 
-    The first by quadrature in z; the second from the exact masses of p_g in bins that have to hold all of it, with f at
-    their centres: its error is at most max |f'| width / 2, and mostly far less. f takes (N,) to (N,).
+    The first is a quadrature in z; the second uses the exact masses of p_g in bins that contain all of it, with f at
+    their centers: its error is at most max |f'| width / 2, and mostly much less. f maps (N,) to (N,).
     """
     curve = trace(generator, prior)
     latents, weights = gauss_legendre(curve.latents, order=3)
@@ -143,5 +131,5 @@ def unconscious_statistician(
         over_latents = (weights * prior.log_prob(latents).exp() * f(curve.call(latents))).sum().item()
     bins = bin_masses(generator, prior, edges)
     if (outside := bins.below + bins.above) > 1e-6:
-        raise UserError(f"{outside:.2g} of p_g lies outside of the bins: widen the edges")
-    return over_latents, (bins.masses * f(bins.centres)).sum().item()
+        raise UserError(f"{outside:.2g} of p_g is outside of the bins: widen the edges")
+    return over_latents, (bins.masses * f(bins.centers)).sum().item()

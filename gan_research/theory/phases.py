@@ -1,4 +1,4 @@
-"""Figure 1 of Goodfellow et al. 2014 as it happens: p_data, p_g, D and the optimal D* while a game is played."""
+"""Figure 1 of Goodfellow et al. 2014 during training: p_data, p_g, D and the optimal D*."""
 
 import math
 from collections.abc import Iterator
@@ -32,35 +32,35 @@ from gan_research.utils.plotting import (
 )
 
 ARROWS = 25
-"""Latents, evenly spaced in probability, whose way from z to G(z) is drawn."""
+"""The number of latents, even in probability, whose mapping to G(z) is drawn."""
 
 PHASES = (1.0, 0.5, 0.1)
-"""The phases drawn: the first moments at which JSD(p_data, p_g) is at most this share of the first one; and the end."""
+"""The JSDs of the phases that are drawn, as shares of the initial JSD."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One moment of a game on a 1-D density, at the S points of its `Phases`."""
+    """A round of a game, at the S points of its `Phases`."""
 
     round: int
     fake: Tensor
-    """The masses of p_g, (S,)."""
+    """The masses of p_g (S,)."""
     logits: Tensor
-    """The discriminator's, (S,)."""
+    """The discriminator's logits (S,)."""
     mapped: Tensor
-    """G at evenly spaced quantiles of the prior, (ARROWS,)."""
+    """G at evenly spaced quantiles of the prior (ARROWS,)."""
     numbers: dict[str, float]
 
 
 class Phases(Analysis[Frame]):
-    """Watches a game on a 1-D density with a 1-D latent; when it ends, draws its phases and a film of it.
+    """An analysis of a game on a 1-D density with a 1-D latent.
 
-    All is exact up to the width of the bins: p_g by `bin_masses`, D at their centres, expectations as sums over them.
-    The numbers of each frame are logged as theory/*: those of `measure`, and `atoms`, the mass of p_g on single points.
+    It is exact up to the width of the bins: p_g by `bin_masses`, D at their centers, expectations as sums over them.
+    Logged as theory/* are the `game_numbers` and `atoms`, the mass of p_g on single points.
 
-    frames: how many are looked at, denser in the beginning.
-    bins: of the x axis, which spans twice the bounds of the density.
-    film: whether to draw it, which takes longer than all else.
+    frames: number of rounds that are measured, denser in the beginning.
+    bins: number of bins of the x axis, which spans twice the bounds of the density.
+    film: draw a film, which takes most of the time.
     """
 
     name = "phases"
@@ -69,48 +69,46 @@ class Phases(Analysis[Frame]):
     def __init__(self, folder: Path | None = None, frames: int = 80, bins: int = 400, film: bool = True):
         super().__init__(folder, frames, power=2, film=film)
         if bins < 10:
-            raise UserError(f"watch.phases: bins={bins}: give at least 10")
+            raise UserError(f"watch.phases: bins={bins}: set at least 10")
         self.bins = bins
 
     def check(self, gan: GAN, data: Data) -> None:
         require_line(data)
         if gan.prior.latent_dim != 1:
-            raise UserError(
-                f"p_g is exact for one latent, and there are {gan.prior.latent_dim}: set prior.latent_dim=1"
-            )
+            raise UserError(f"phases requires one latent, not {gan.prior.latent_dim}: set prior.latent_dim=1")
         if gan.discriminator.packing > 1:
-            raise UserError("phases are drawn of a discriminator that judges single samples: set packing=1")
+            raise UserError("phases requires a discriminator of single samples: set packing=1")
 
     def begin(self, gan: GAN, data: Data) -> None:
         density = require_line(data)
         low, high = density.bounds[0]
-        middle, reach = (low + high) / 2, high - low
-        self.edges = torch.linspace(middle - reach, middle + reach, self.bins + 1, dtype=torch.float64)
+        middle, half = (low + high) / 2, high - low
+        self.edges = torch.linspace(middle - half, middle + half, self.bins + 1, dtype=torch.float64)
         real = data_masses(density.log_prob, self.edges)
         self.real = real.all
-        self.points = torch.cat([self.edges[:1], real.centres, self.edges[-1:]])  # for what lies outside: the ends
+        self.points = torch.cat([self.edges[:1], real.centers, self.edges[-1:]])  # the ends stand for what is outside
         self.loss, self.prior = gan.loss, gan.prior
 
-    def look(self, gan: GAN) -> Frame:
+    def measure(self, gan: GAN) -> Frame:
         bins = bin_masses(gan.generator, gan.prior, self.edges)
         fake = bins.all
         logits = gan.objective.forward.probe(self.points[:, None].float().to(gan.device), None).cpu().double()
         with torch.no_grad(), eval_mode(gan.generator):
             mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
         finite(p_g=fake, D=logits, G=mapped)
-        known = (fake > 0) | (self.real > TAIL)  # where G's tails are cut, a KL isn't infinite
-        numbers = measure(gan.loss, logits[known], self.real[known], fake[known]) | {
+        known = (fake > 0) | (self.real > TAIL)  # no infinite KL where G's tails are cut
+        numbers = game_numbers(gan.loss, logits[known], self.real[known], fake[known]) | {
             "atoms": sum(mass for _, mass in bins.atoms)
         }
         return Frame(gan.round, fake, logits, mapped, numbers)
 
     @property
     def latents(self) -> Tensor:
-        """The latents whose mapping is drawn, (ARROWS,)."""
+        """The latents whose mapping is drawn (ARROWS,)."""
         return self.prior.quantile((torch.arange(ARROWS, dtype=torch.float64) + 0.5) / ARROWS)
 
     def phases(self) -> list[Frame]:
-        """The frames to draw side by side: where JSD has fallen to each share in `PHASES`, and the last one."""
+        """Return the first frame of each of the `PHASES`, and the last one."""
         first = self.frames[0].numbers["jsd"]
         reached = [
             next((f for f in self.frames if f.numbers["jsd"] <= share * first), self.frames[-1]) for share in PHASES
@@ -120,28 +118,28 @@ class Phases(Analysis[Frame]):
     # --- drawing -------------------------------------------------------------------------------------------------
 
     def figure(self) -> Figure:
-        """Four phases, the densities above and the mapping from z to x below; beside them what happens over rounds."""
+        """Draw densities and mappings of four phases, and the values over rounds."""
         phases = self.phases()
-        tops, bottoms = [f"density{i}" for i in range(4)], [f"mapping{i}" for i in range(4)]
-        rows = [tops, bottoms, ["value", "value", "probability", "probability"]]
+        rows = [[f"{part}{i}" for i in range(4)] for part in ("density", "mapping")]
+        rows.append(["value", "value", "probability", "probability"])
         figure, axes = mosaic(rows, heights=[3, 1.2, 2.6], width=3.1)
         for i, frame in enumerate(phases):
-            self._draw_moment(axes[tops[i]], axes[bottoms[i]], frame, legend=i == 0)
+            self._draw_frame(axes[f"density{i}"], axes[f"mapping{i}"], frame, legend=i == 0)
         self._draw_course(axes["value"], axes["probability"])
         figure.suptitle(self.title)
         return figure
 
     def film(self) -> Iterator[Figure]:
-        """The same for one moment after another."""
+        """Draw one frame after another."""
         for i, frame in enumerate(self.frames):
             rows = [["density", "value"], ["mapping", "probability"]]
             figure, axes = mosaic(rows, heights=[2.6, 2.0], width=4.2, film=True)
-            self._draw_moment(axes["density"], axes["mapping"], frame, legend=True)
+            self._draw_frame(axes["density"], axes["mapping"], frame, legend=True)
             self._draw_course(axes["value"], axes["probability"], until=i)
             yield figure
 
     @styled
-    def _draw_moment(self, density: Axes, mapping: Axes, frame: Frame, legend: bool) -> None:
+    def _draw_frame(self, density: Axes, mapping: Axes, frame: Frame, legend: bool) -> None:
         x, width = self.points, (self.edges[1] - self.edges[0]).item()
         density.plot(x, self.real / width, ":", color=DATA, label="$p_{data}$")
         density.plot(x, frame.fake / width, color=GENERATOR, label="$p_g$")
@@ -149,7 +147,7 @@ class Phases(Analysis[Frame]):
         density.set(ylim=(0, top), xlim=self.edges[[0, -1]].tolist(), title=f"round {frame.round:,}", yticks=[])
         judge = density.twinx()
         optimum = optimal_logit(self.loss, self.real, frame.fake)
-        seen = (self.real + frame.fake) / 2 > 1e-6  # D* where there is something to judge
+        seen = (self.real + frame.fake) / 2 > 1e-6  # D* only where there are samples
         if self.loss.logits_are_log_odds:
             judge.plot(x, frame.logits.sigmoid(), "--", color=DISCRIMINATOR, label="D")
             judge.set(ylim=(-0.02, 1.02), yticks=[0, 0.5, 1])
@@ -157,8 +155,8 @@ class Phases(Analysis[Frame]):
             judge.plot(x, frame.logits, "--", color=DISCRIMINATOR, label="logit of D")
             judge.margins(y=0.1)
         if optimum is not None:
-            shown = optimum.sigmoid() if self.loss.logits_are_log_odds else optimum
-            judge.plot(x, shown.where(seen, math.nan), color=OPTIMUM, alpha=0.8, label="D* of the loss")
+            best = optimum.sigmoid() if self.loss.logits_are_log_odds else optimum
+            judge.plot(x, best.where(seen, math.nan), color=OPTIMUM, alpha=0.8, label="D* of the loss")
         if legend:
             lines = [*density.get_lines(), *judge.get_lines()]
             density.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", fontsize=7)
@@ -168,9 +166,9 @@ class Phases(Analysis[Frame]):
         mapping.set(xlim=self.edges[[0, -1]].tolist(), ylim=(-0.05, 1.05), yticks=[0, 1], yticklabels=["x", "z"])
 
     def _on_axis(self, latents: Tensor) -> list[float]:
-        """Latents, scaled to the x axis, on which they are drawn."""
-        middle, reach = (self.edges[0] + self.edges[-1]) / 2, (self.edges[-1] - self.edges[0]) / 2
-        return (middle + 0.8 * reach * latents / self.latents.abs().max()).tolist()
+        """Scale latents to the x axis."""
+        middle, half = (self.edges[0] + self.edges[-1]) / 2, (self.edges[-1] - self.edges[0]) / 2
+        return (middle + 0.8 * half * latents / self.latents.abs().max()).tolist()
 
     @styled
     def _draw_course(self, value: Axes, probability: Axes, until: int | None = None) -> None:
@@ -191,29 +189,28 @@ class Phases(Analysis[Frame]):
             probability.plot(rounds, [f.numbers[name] for f in frames], color=color, label=label)
         if self.loss.logits_are_log_odds:
             probability.axhline(0.5, color=BOUND, lw=0.8)
-        over_rounds(
-            probability, self.frames[-1].round, ylabel="mean D" if self.loss.logits_are_log_odds else "mean logit"
-        )
+        label = "mean D" if self.loss.logits_are_log_odds else "mean logit"
+        over_rounds(probability, self.frames[-1].round, ylabel=label)
         probability.legend(loc="best")
 
 
 def require_line(data: Data) -> Density:
-    """The data's density in one dimension; a UserError where it has none."""
+    """Return the data's density in one dimension; raise a UserError if it has none."""
     if isinstance(data, Points) and data.density.dim == 1:
         return data.density
     raise UserError(
-        f"this wants a density in one dimension, and {data.name} isn't one: set data=gaussian_1d or data=mixture_1d "
+        f"a density in one dimension is required, unlike {data.name}: set data=gaussian_1d or data=mixture_1d "
         "(for two dimensions: gan theory modes)"
     )
 
 
-def measure(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -> dict[str, float]:
-    """What a discriminator makes of p_data and p_g, given as masses (S,), with its logits (S,) there.
+def game_numbers(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -> dict[str, float]:
+    """Evaluate a discriminator by its logits (S,) at the masses (S,) of p_data and p_g.
 
-    value: V(D, G), minus D's expected loss; value_optimal: V(D*, G), where the loss has a closed form of it; regret:
-    the difference; jsd: in nats; real, fake: the means of D(x) and D(G(z)), of the logits where those aren't log-odds;
-    deviation: the mean of |D - 1/2| over p_data and p_g alike. D* is the loss's own, whatever regularisers do to D. Of
-    a KL, value_optimal and regret may be infinite.
+    value: V(D, G), minus D's expected loss; value_optimal: V(D*, G), if the loss has it in closed form; regret: the
+    difference; jsd: in nats; real, fake: the means of D(x) and D(G(z)), or of logits that aren't log-odds; deviation:
+    the mean of |D - 1/2| over p_data and p_g. D* is the loss's, without regularizers. For a KL, value_optimal and
+    regret may be infinite.
     """
     numbers = {"value": -loss.expected("discriminator", logits, real, fake), "jsd": jsd(real, fake)}
     theory = loss.theory()
@@ -228,6 +225,6 @@ def measure(loss: AdversarialLoss, logits: Tensor, real: Tensor, fake: Tensor) -
 
 
 def optimal_logit(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> Tensor | None:
-    """D*'s logits (S,), None where the loss has no unique one in closed form."""
+    """Return the logits (S,) of D*, or None without a unique closed form."""
     theory = loss.theory()
     return theory.optimal_logit(real, fake) if theory.kind in ("pointwise", "shift") and theory.unique else None

@@ -1,4 +1,4 @@
-"""The figures of the studies: from the numbers of this package's other modules to pictures and films."""
+"""The figures and films of the studies."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from gan_research.theory.convergence import Convexity, Path
+from gan_research.theory.convergence import Path
 from gan_research.theory.dirac_table import Row
 from gan_research.theory.optimum import Maximum
 from gan_research.theory.saturation import Pull, TrainedDiscriminator
@@ -33,7 +33,7 @@ from gan_research.utils.plotting import (
 def draw_optimum(
     maxima: Mapping[str, Maximum], points: Tensor, real: Tensor, fake: Tensor, found: Tensor, predicted: Tensor | None
 ) -> Figure:
-    """Proposition 1's curves; two densities (S,) at `points`; and D's best logits there, found and predicted."""
+    """Draw proposition 1's curves, two densities (S,) at `points`, and D's optimal logits there."""
     figure, axes = panels(1, 3, width=3.6, height=2.9)
     curves, densities, logits = axes[0]
     for (name, maximum), color in zip(maxima.items(), SERIES, strict=False):
@@ -56,7 +56,7 @@ def draw_optimum(
 
 @styled
 def draw_divergences(means: Tensor, curves: Mapping[str, Tensor]) -> Figure:
-    """Each loss's divergence of N(0, 1) and N(mean, 1), against the mean; equal ones share a curve."""
+    """Draw the losses' divergences of N(0, 1) and N(mean, 1); equal ones share a curve."""
     distinct: dict[str, Tensor] = {}
     for name, curve in curves.items():
         same = next((label for label, other in distinct.items() if torch.allclose(curve, other, rtol=1e-6)), None)
@@ -75,7 +75,7 @@ def draw_divergences(means: Tensor, curves: Mapping[str, Tensor]) -> Figure:
 def draw_saturation(
     pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscriminator], highlighted: Sequence[str]
 ) -> Figure:
-    """The generator's gradient against D(G(z)), measured beside it, and in the logit for each of the losses."""
+    """Draw the generator's gradient against D(G(z)), measured, and in the logit for each loss."""
     columns = 5
     grid = [[f"loss{row * columns + i}" for i in range(columns)] for row in range(math.ceil(len(pulls) / columns))]
     head = ["probability", "probability", "measured", "measured", "measured"]
@@ -115,11 +115,11 @@ def draw_saturation(
 
 
 @styled
-def draw_convergence(p: Tensor, convexity: Convexity, paths: Mapping[str, Path], training: dict[str, Any]) -> Figure:
-    """Proposition 2: convexity, both descents, where they end; and D's regret in a game of networks."""
+def draw_convergence(p: Tensor, convexity: Tensor, paths: Mapping[str, Path], training: dict[str, Any]) -> Figure:
+    """Draw proposition 2: convexity, the descents and their ends; and D's regret in training."""
     figure, axes = mosaic([["convex", "descent", "states"], ["regret"] * 3], heights=[2.8, 2.4], width=3.6)
-    along = torch.linspace(0, 1, convexity.values.shape[1])
-    for values in convexity.values[:8]:
+    along = torch.linspace(0, 1, convexity.shape[1])
+    for values in convexity[:8]:
         axes["convex"].plot(along, values, lw=1)
     axes["convex"].set(title="V(D*, $p_g$) along random segments", xlabel="from one $p_g$ to another")
     colors = dict(zip(paths, SERIES, strict=False))
@@ -143,12 +143,12 @@ def draw_convergence(p: Tensor, convexity: Convexity, paths: Mapping[str, Path],
 
 
 def with_gaps(values: Sequence[float | None], least: float) -> Tensor:
-    """A series for a logarithmic axis: at least `least`, a gap where there is no number."""
+    """Clamp a series for a logarithmic axis to `least`; None becomes a gap."""
     return torch.tensor([math.nan if value is None else max(value, least) for value in values])
 
 
 def film_convergence(p: Tensor, path: Path, frames: int = 60) -> Iterator[Figure]:
-    """p_g on its way to p_data, on the states and as a value."""
+    """Draw the descent of p_g, on the states and as a value."""
     last = len(path.values) - 1
     for i in sorted({round(last * (k / (frames - 1)) ** 2) for k in range(frames)}):
         yield _convergence_frame(p, path, i)
@@ -170,28 +170,28 @@ def _convergence_frame(p: Tensor, path: Path, i: int) -> Figure:
 
 
 class Arrows(NamedTuple):
-    """A field's directions and lengths on a grid of states (theta, psi), each (points, points), up to `reach`."""
+    """A field on a grid of states (theta, psi), each (points, points), up to `extent`."""
 
     theta: Tensor
     psi: Tensor
     directions: Tensor
-    """(points, points, 2), of length 1."""
+    """The unit vectors (points, points, 2)."""
     lengths: Tensor
-    reach: float
+    extent: float
 
 
-def sampled_field(field: Callable[[Tensor], Tensor], reach: float = 1.5, points: int = 15) -> Arrows:
-    """The field, states (..., 2) -> (..., 2), on a grid."""
-    ticks = torch.linspace(-reach, reach, points, dtype=torch.float64)
+def sampled_field(field: Callable[[Tensor], Tensor], extent: float = 1.5, points: int = 15) -> Arrows:
+    """Evaluate a field, states (..., 2) -> (..., 2), on a grid."""
+    ticks = torch.linspace(-extent, extent, points, dtype=torch.float64)
     theta, psi = torch.meshgrid(ticks, ticks, indexing="xy")
     v = field(torch.stack([theta, psi], -1))
     lengths = v.norm(dim=-1)
-    return Arrows(theta, psi, v / lengths[..., None].clamp(min=1e-12), lengths, reach)
+    return Arrows(theta, psi, v / lengths[..., None].clamp(min=1e-12), lengths, extent)
 
 
 @styled
 def draw_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], time: float) -> Figure:
-    """The field under each of the paths (T, starts, 2), and how far from the equilibrium they are over time."""
+    """Draw the field with each path (T, starts, 2), and distances from the equilibrium."""
     figure, axes = panels(1, len(paths) + 1, width=3.1, height=3.2)
     radius = axes[0, -1]
     for axis, (name, path), color in zip(axes[0], paths.items(), SERIES, strict=False):
@@ -206,22 +206,22 @@ def draw_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], time: fl
 
 
 def draw_path(axes: Axes, arrows: Arrows, path: Tensor, until: int | None = None) -> None:
-    """The field, its length by colour; paths (T, starts, 2) with start (circle) and end (dot); the equilibrium."""
+    """Draw a field, its length by color, and a path (T, starts, 2) with start (circle) and end (dot)."""
     u, length = arrows.directions, arrows.lengths.log1p()
     axes.quiver(arrows.theta, arrows.psi, u[..., 0], u[..., 1], length, cmap="Blues", clim=(-0.5, 1), width=0.006)
-    shown = path if until is None else path[: until + 1]
+    path = path if until is None else path[: until + 1]
     for start, color in zip(range(path.shape[1]), SERIES[1:], strict=False):
-        axes.plot(*shown[:, start].T, color=color, lw=1)
-        axes.plot(*shown[0, start], "o", color=color, mfc="white", ms=5)
-        axes.plot(*shown[-1, start], "o", color=color, ms=5)
+        axes.plot(*path[:, start].T, color=color, lw=1)
+        axes.plot(*path[0, start], "o", color=color, mfc="white", ms=5)
+        axes.plot(*path[-1, start], "o", color=color, ms=5)
     axes.plot(0, 0, "+", color=DATA, ms=9)
-    reach = arrows.reach
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel=r"$\theta$ (generator)", aspect="equal")
+    limits = (-arrows.extent, arrows.extent)
+    axes.set(xlim=limits, ylim=limits, xlabel=r"$\theta$ (generator)", aspect="equal")
     axes.set_ylabel(r"$\psi$ (discriminator)")
 
 
 def film_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], frames: int = 40) -> Iterator[Figure]:
-    """The paths, of one length, side by side as they go on."""
+    """Draw the paths, of equal length, side by side over time."""
     last = len(next(iter(paths.values()))) - 1
     for i in sorted({round(last * k / (frames - 1)) for k in range(frames)}):
         yield _dirac_frame(title, arrows, paths, i)
@@ -245,12 +245,12 @@ VERDICTS = {
     "diverges": ("#D55E00", "d"),
     "refused": ("#DDDDDD", ""),
 }
-"""The colour and the letter of each verdict on a Dirac-GAN."""
+"""The color and the letter of each verdict on a Dirac-GAN."""
 
 
 @styled
 def draw_dirac_table(rows: Sequence[Row]) -> Figure:
-    """The verdict on each loss (down) with each regulariser (across): in the flow, and in both ways of playing."""
+    """Draw the verdicts on losses (rows) with regularizers (columns): flow and both kinds of steps."""
     losses, regularizers = (list(dict.fromkeys(getattr(row, kind) for row in rows)) for kind in ("loss", "regularizer"))
     kinds = list(VERDICTS)
     figure, axes = panels(1, 3, width=4.4, height=0.8 + 0.24 * len(losses), sharey=True)
@@ -273,7 +273,7 @@ def draw_dirac_table(rows: Sequence[Row]) -> Figure:
 
 @styled
 def draw_inner_steps(runs: Mapping[str, Mapping[int, dict[str, Any]]]) -> Figure:
-    """For each budget, a run for each k: how far D is from D*, and p_g from p_data, over the rounds."""
+    """Draw regret and JSD over the rounds, for each budget and each k."""
     figure, axes = panels(2, len(runs), width=4.4, height=2.6)
     for column, (budget, by_k) in enumerate(runs.items()):
         for (k, run), color in zip(by_k.items(), SERIES, strict=False):

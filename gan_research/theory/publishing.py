@@ -1,4 +1,4 @@
-"""What every study leaves behind: its numbers, a picture and perhaps a film, in a folder and in the loggers."""
+"""The output of a study: numbers, a figure and a film, in a folder and in the loggers."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -21,16 +21,16 @@ def publish(
     loggers: Sequence[Any] = (),
     round: int = 0,
 ) -> list[Path]:
-    """Write NAME.json, NAME.png and .svg, and NAME.gif where there is a film; show them in the loggers.
+    """Write NAME.json, NAME.png and .svg, and NAME.gif if there is a film; log the figure and the film.
 
-    The numbers are plain ones, all finite; anything else is an error. Returns the paths of what was written.
+    The numbers must be finite. Returns the paths of the files.
     """
     numbers_path = folder / f"{name}.json"
     write_atomically(numbers_path, json.dumps(numbers, indent=1, allow_nan=False).encode())
-    picture = write_figure(figure, folder / name)
+    image = write_figure(figure, folder / name)
     film_path = None if film is None else write_film(film, folder / f"{name}.gif")
-    log_picture(loggers, f"theory/{name}", picture, round)
+    log_picture(loggers, f"theory/{name}", image, round)
     for logger in loggers:
         if film_path is not None and hasattr(logger, "log_film"):
             logger.log_film(f"theory/{name}_film", film_path, round)
-    return [path for path in (numbers_path, picture, film_path) if path is not None]
+    return [path for path in (numbers_path, image, film_path) if path is not None]

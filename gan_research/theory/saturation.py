@@ -1,8 +1,8 @@
-"""How strongly the generator is pulled, by how sure the discriminator is: section 3 of Goodfellow et al. 2014.
+"""The generator's gradient against the discriminator's confidence: section 3 of Goodfellow et al. 2014.
 
-The gradient of log(1 - D(G(z))) in the logit is -D(G(z)): it vanishes where D rejects a fake. Arjovsky & Bottou 2017,
-"Towards principled methods for training generative adversarial networks", section 2.1: as D is trained to optimality
-against a fixed generator, what is left of the minimax gradient vanishes with it.
+The gradient of log(1 - D(G(z))) in the logit is -D(G(z)), which vanishes where D rejects a fake. As D is trained to
+optimality against a fixed generator, the minimax gradient vanishes (Arjovsky & Bottou 2017, "Towards principled methods
+for training generative adversarial networks", section 2.1).
 """
 
 from collections.abc import Callable, Mapping
@@ -23,36 +23,36 @@ class Pull:
 
     logits: Tensor
     gradients: Tensor
-    """(N,): dL_G / dlogit."""
+    """The gradients dL_G / dlogit (N,)."""
     probabilities: Tensor | None
-    """(N,): D(G(z)) = sigmoid(logit), for losses whose logits are log-odds."""
+    """D(G(z)) = sigmoid(logit) (N,), for losses whose logits are log-odds."""
     real_logit: float | None
-    """Where the loss compares fakes with reals: the logit that all reals have here."""
+    """The logit of all reals, for losses that compare fakes with reals."""
 
 
 @dataclass(frozen=True)
 class TrainedDiscriminator:
-    """One fresh generator under a discriminator that has had `steps` updates against it."""
+    """An untrained generator under a discriminator after `steps` updates against it."""
 
     steps: int
     value: float
-    """V(D, G) on fresh samples: 0 where D is perfect, -log 4 where it knows nothing."""
+    """V(D, G) on new samples: 0 if D is perfect, -log 4 if it can't discriminate."""
     rejection: float
-    """Mean of D(G(z))."""
+    """The mean of D(G(z))."""
     norms: dict[str, float]
-    """Norm of the gradient in the generator's parameters, for each loss, at the same D."""
+    """The gradient norm in the generator's parameters, for each loss, at the same D."""
 
 
 def pull(loss: AdversarialLoss, logits: Tensor, real_logit: float | None = None) -> Pull:
-    """dL_G / dlogit at the logits (N,) of fakes, each judged alone.
+    """Compute `dL_G / dlogit` at the logits (N,) of fakes, each in its own batch.
 
-    A loss that compares them with reals is given reals of `real_logit`, by default its best logit at p = q.
+    A loss that compares them with reals gets reals of `real_logit`, by default its optimal logit at p = q.
     """
     fakes = logits.detach().double().requires_grad_()
     at = None
     if loss.needs_real:
         at = loss.theory().logit_at_equality if real_logit is None else real_logit
-    # One row a fake: a loss that takes a mean over the batch sees just this one.
+    # a batch for each fake, for losses that average over the batch
     losses = [loss.generator(fake, None if at is None else torch.full_like(fake, at)).sum() for fake in fakes.split(1)]
     (gradients,) = torch.autograd.grad(torch.stack(losses).sum(), fakes)
     fakes = fakes.detach()
@@ -70,23 +70,23 @@ def measured(
     batch_size: int = 256,
     seed: int = 0,
 ) -> list[TrainedDiscriminator]:
-    """Gradient norms of a fresh generator as D trains against it, on cross-entropy; one row a checkpoint.
+    """Measure a fixed generator's gradient norms at checkpoints of D's training against it.
 
-    `sample` draws real points (n, dim). All losses are asked at the same D (whose logits are log-odds, whatever a loss
-    would make of them), the same latents and the same reals.
+    `sample` draws real points (n, dim). D is trained on cross-entropy, and all losses are evaluated at the same D (whose
+    logits are log-odds), latents and reals.
     """
     random, game = torch.Generator().manual_seed(seed), Minimax()
     steps = optimizer(discriminator.parameters())
 
-    def play(n: int) -> tuple[Tensor, Tensor]:
+    def logits(n: int) -> tuple[Tensor, Tensor]:
         real = discriminator(sample(n, random)).logits
         return real, discriminator(generator(prior.sample(n, random))).logits
 
     rows = []
     for step in range(max(checkpoints) + 1):
         if step in checkpoints:
-            rows.append(_measure(step, losses, generator, *play(8 * batch_size)))
-        real, fake = play(batch_size)
+            rows.append(_measure(step, losses, generator, *logits(8 * batch_size)))
+        real, fake = logits(batch_size)
         gradients = torch.autograd.grad(game.discriminator(real, fake).mean(), list(discriminator.parameters()))
         for parameter, gradient in zip(discriminator.parameters(), gradients, strict=True):
             parameter.grad = gradient

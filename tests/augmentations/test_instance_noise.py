@@ -101,7 +101,7 @@ def test_none_is_no_noise_and_probes_have_none(game, play):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [((-0.1,), "std=-0.1: give at least 0"), ((0.1, 0), "anneal=0: give at least 1 update")]
+    ("arguments", "message"), [((-0.1,), "std=-0.1: set it to at"), ((0.1, 0), "anneal=0: set it to at least 1 update")]
 )
 def test_senseless_noise_is_refused(arguments, message):
     with pytest.raises(UserError, match=message):

@@ -79,7 +79,7 @@ def test_other_strategies_play_the_same_game(strategy, together, cells_alone):
 def test_impossible_pairs_are_refused_on_one_device_too():
     with pytest.raises(UserError, match=r"RelativisticAverage needs the whole minibatch.* set accumulation=1"):
         play_game(overrides("ra_gan", "none", 1, 2, 1, "mlp"))
-    with pytest.raises(UserError, match="label_smoothing wants logits that are log-odds"):
+    with pytest.raises(UserError, match="label_smoothing requires logits that are log-odds"):
         play_game(overrides("wasserstein", "label_smoothing", 1, 1, 1, "mlp"))
     with pytest.raises(UserError, match="Consensus needs the whole minibatch"):
         play_game(overrides("minimax", "consensus", 1, 2, 1, "mlp"))

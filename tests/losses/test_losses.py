@@ -397,7 +397,7 @@ UNFIT = [Wasserstein(), KL(), PearsonChi2(), TotalVariation(), Alpha(2.0), Least
 @pytest.mark.parametrize("cls", [Relativistic, RelativisticAverage])
 @pytest.mark.parametrize("base", UNFIT, ids=lambda base: type(base).__name__)
 def test_relativistic_losses_refuse_an_unfit_base(cls, base):
-    wanted = f"^{cls.__name__} needs a base .* bounded below .* {type(base).__name__} isn't: take NonSaturating, .*$"
+    wanted = f"^{cls.__name__} needs a base .* bounded below .* {type(base).__name__} isn't: use NonSaturating, .*$"
     with pytest.raises(UserError, match=wanted):
         cls(base)
 
@@ -410,10 +410,10 @@ def test_the_average_refuses_a_base_that_is_lopsided(base):
 
 @pytest.mark.parametrize(("alpha", "instead"), [(0.0, "f_reverse_kl"), (1.0, "f_kl")])
 def test_alpha_refuses_its_limits(alpha, instead):
-    with pytest.raises(UserError, match=rf"^alpha={alpha:g} is a limit: take \w+ \(loss={instead}\)$"):
+    with pytest.raises(UserError, match=rf"^alpha={alpha:g} is a limit: use \w+ \(loss={instead}\)$"):
         Alpha(alpha)
 
 
 def test_an_unknown_objective_is_refused():
-    with pytest.raises(UserError, match=r"^generator_objective=saturating: give minimax or non_saturating$"):
+    with pytest.raises(UserError, match=r"^generator_objective=saturating: set it to minimax or non_saturating$"):
         KL("saturating")

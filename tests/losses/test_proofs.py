@@ -88,7 +88,7 @@ def prove_closed_form(loss, theory, p, q, minimise):
     assert -loss.expected("discriminator", equal, p, p).item() == pytest.approx(theory.at_equality, rel=0, abs=1e-9)
     assert theory.divergence(p, p).item() == pytest.approx(0, abs=1e-12)
     assert theory.divergence(p, q).item() > 1e-3
-    if theory.descends_name is not None:
+    if theory.descends.name is not None:
         prove_descent(loss, theory, p, q)
 
 
@@ -205,7 +205,7 @@ def test_the_expected_loss_is_the_mean_over_all_pairs(loss, player):
 def test_the_theory_is_named_and_what_it_lacks_is_one_line(loss):
     theory = loss.theory()
     p, q = next(distributions())
-    assert theory.kind == "numeric" or theory.divergence_name
+    assert theory.kind == "numeric" or theory.divergence.name
     for functional in (theory.divergence, theory.optimal_logit, theory.descends):
         if functional.name is None:
             with pytest.raises(UserError, match=r"^[^\n]{20,}$"):
@@ -293,7 +293,7 @@ def test_nothing_is_claimed_without_a_reason():
             return unproved("its optimum isn't known")
 
     prove(Claimless())
-    with pytest.raises(UserError, match=r"^this loss claims nothing: its optimum isn't known$"):
+    with pytest.raises(UserError, match=r"^this loss declares no theory: its optimum isn't known$"):
         Claimless().theory().value(*next(distributions()))
 
 

@@ -75,14 +75,14 @@ def test_in_a_game_the_discriminator_steps_on_the_smoothed_loss(game, play):
 @pytest.mark.parametrize("loss", [Hinge(), LeastSquares(), Wasserstein()])
 def test_losses_whose_logits_are_no_log_odds_are_refused(loss, game):
     with pytest.raises(
-        UserError, match=rf"^label_smoothing wants .* log-odds, and those of {type(loss).__name__} aren"
+        UserError, match=rf"^label_smoothing requires .* log-odds, unlike those of {type(loss).__name__}"
     ):
         game(loss=loss, regularizers={"label_smoothing": LabelSmoothing()})
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0])
 def test_impossible_smoothing_is_refused(smoothing):
-    with pytest.raises(UserError, match=f"label_smoothing: smoothing={smoothing}: give at least 0 and less than 1"):
+    with pytest.raises(UserError, match=f"label_smoothing: smoothing={smoothing}: set it to at least 0"):
         LabelSmoothing(smoothing)
 
 
@@ -136,5 +136,5 @@ def test_lecams_averages_in_a_game(play):
         for mean in values[name].view(4, 4).mean(1).tolist():
             average = 0.99 * average + 0.01 * mean
         assert alpha.item() == pytest.approx(average, rel=1e-5)
-    with pytest.raises(UserError, match=r"lecam: decay=1.0: give at least 0 and less than 1"):
+    with pytest.raises(UserError, match=r"lecam: decay=1.0: set it to at least 0 and less than 1"):
         LeCam(decay=1.0)

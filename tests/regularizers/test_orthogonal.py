@@ -77,5 +77,5 @@ def test_it_is_of_the_named_players_alone(players, play):
 def test_its_default_and_what_is_refused():
     assert Orthogonal().weight == 1e-4
     for players in (["critic"], []):
-        with pytest.raises(UserError, match=r"orthogonal: players=.*: give discriminator, generator or both"):
+        with pytest.raises(UserError, match=r"orthogonal: players=.*: set discriminator, generator or both"):
             Orthogonal(players=players)

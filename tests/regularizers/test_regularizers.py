@@ -154,7 +154,7 @@ def test_one_side_forgives_norms_below_1():
     )
     assert 0 < (norms < 1).sum() < N
     assert one.tolist() == pytest.approx([v if n > 1 else 0.0 for v, n in zip(two.tolist(), norms, strict=True)])
-    with pytest.raises(UserError, match="gradient_penalty: sided=left: give two or one"):
+    with pytest.raises(UserError, match="gradient_penalty: sided=left: set it to two or one"):
         GradientPenalty(sided="left")
 
 
@@ -162,7 +162,7 @@ def test_one_side_forgives_norms_below_1():
 def test_the_papers_weight_and_the_interval(penalty, closed_form, points):
     assert penalty.weight == 10
     assert [update for update in range(9) if type(penalty)(every=4).due(update)] == [0, 4, 8]
-    with pytest.raises(UserError, match="every=0: give an interval of at least 1"):
+    with pytest.raises(UserError, match="every=0: set an interval of at least 1"):
         type(penalty)(every=0)
 
 
@@ -356,7 +356,7 @@ def test_weight_clipping_acts_after_the_discriminators_step_alone():
     WeightClipping(0.02).after_step("discriminator", network)
     for old, new in zip(before, network.parameters(), strict=True):
         assert torch.equal(new, old.clamp(-0.02, 0.02))
-    with pytest.raises(UserError, match="limit=0: give a positive one"):
+    with pytest.raises(UserError, match="limit=0: set a positive limit"):
         WeightClipping(0)
 
 

@@ -1,4 +1,4 @@
-"""The Dirac-GAN against closed forms, and every loss and regulariser of the project through it."""
+"""The Dirac-GAN, compared with closed forms, for every loss and regularizer of the project."""
 
 import cmath
 import math
@@ -22,15 +22,8 @@ from gan_research.regularizers import (
     Regularizer,
     WeightClipping,
 )
-from gan_research.theory.dirac import (
-    STARTS,
-    DiracGAN,
-    Quadrature,
-    eigenvalues,
-    flow,
-    gradient_steps,
-    verdict,
-)
+from gan_research.theory.dirac import DiracGAN, Quadrature, eigenvalues
+from gan_research.theory.dirac_dynamics import STARTS, flow, gradient_steps, verdict
 from gan_research.theory.dirac_table import Tabulated, table
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
@@ -47,6 +40,12 @@ def close(values, expected, tolerance=1e-6):
     a, b = values
     c, d = expected
     assert min(max(abs(a - c), abs(b - d)), max(abs(a - d), abs(b - c))) < tolerance
+
+
+@cache
+def bare(name):
+    """A game without components, recorded once for all tests."""
+    return DiracGAN(BARE[name])
 
 
 # --- the field ---------------------------------------------------------------------------------------------------
@@ -108,7 +107,7 @@ def test_the_published_eigenvalues(loss, penalty, gamma, expected):
 def test_eigenvalues_without_and_with_consensus(name):
     """+- i f'(0) (lemma 2.2); consensus adds -weight f'(0)^2."""
     slope = SLOPE[name]
-    close(DiracGAN(BARE[name]).eigenvalues, (slope * 1j, -slope * 1j))
+    close(bare(name).eigenvalues, (slope * 1j, -slope * 1j))
     damped = -0.7 * slope**2
     close(DiracGAN(BARE[name], {"c": Consensus(0.7)}).eigenvalues, (damped + slope * 1j, damped - slope * 1j))
 
@@ -155,7 +154,7 @@ def test_a_pair_that_is_not_at_rest_at_the_equilibrium_is_said_so():
     game = DiracGAN(Minimax(), {"tilted": Tilted(0.2)})
     assert not game.at_rest
     assert game.notes() == ["(0, 0) is no equilibrium"]
-    assert DiracGAN(Minimax()).notes() == []
+    assert bare("minimax").notes() == []
 
 
 def test_the_users_regularizers_are_left_alone_and_refusals_passed_on():
@@ -174,26 +173,26 @@ START = torch.tensor([[0.6, -0.3]], dtype=torch.float64)
 
 
 def test_the_flow_of_wasserstein_turns_on_a_circle_and_that_of_minimax_keeps_its_distance():
-    path = flow(DiracGAN(Wasserstein()), START, time=5.0)
+    path = flow(bare("wasserstein"), START, time=5.0)
     assert path.shape == (51, 1, 2)
     cos, sin = math.cos(5.0), math.sin(5.0)
     torch.testing.assert_close(
         path[-1, 0], torch.tensor([[cos, sin], [-sin, cos]], dtype=torch.float64) @ START[0], rtol=0, atol=1e-5
     )
-    distances = flow(DiracGAN(Minimax()), START, time=10.0).norm(dim=-1)
+    distances = flow(bare("minimax"), START, time=10.0).norm(dim=-1)
     assert (distances / distances[0] - 1).abs().max() < 1e-6
 
 
 def test_the_flow_of_non_saturating_converges_sublinearly():
     """Averaged over a turn, d(r^2)/dt = -r^4 / 8, so that 1/r^2 grows by time / 8: no exponential."""
     start = torch.tensor([[[0.3, 0.0]]], dtype=torch.float64)
-    distances = flow(Tabulated([DiracGAN(NonSaturating())]), start, time=200.0)[:, 0, 0].norm(dim=-1)
+    distances = flow(Tabulated([bare("non_saturating")]), start, time=200.0)[:, 0, 0].norm(dim=-1)
     for time in (100, 200):
         assert distances[10 * time].item() == pytest.approx((1 / 0.09 + time / 8) ** -0.5, rel=0.02)
 
 
 def test_simultaneous_steps_of_wasserstein_spiral_out_and_alternating_ones_do_not():
-    game, h = DiracGAN(Wasserstein()), 0.1
+    game, h = bare("wasserstein"), 0.1
     out = gradient_steps(game, START, 60, Schedule(updates="simultaneous"))
     torch.testing.assert_close(out.norm(dim=-1)[-1], START.norm(dim=-1) * (1 + h**2) ** 30)
     x, y = gradient_steps(game, START, 60).unbind(-1)
@@ -202,12 +201,12 @@ def test_simultaneous_steps_of_wasserstein_spiral_out_and_alternating_ones_do_no
 
 
 @pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
-def test_played_rate_is_that_of_the_steps(updates):
+def test_step_rate_is_that_of_the_steps(updates):
     game = DiracGAN(Wasserstein(), {"r1": R1(1.0)})
     schedule = Schedule(discriminator_steps=2, updates=updates)
     round = gradient_steps(game, torch.eye(2), 1, schedule)[1]
     largest = torch.linalg.eigvals(round).abs().max().item()
-    assert game.played_rate(schedule, 0.1) == pytest.approx(math.log(largest) / 0.1, abs=1e-9)
+    assert game.step_rate(schedule, 0.1) == pytest.approx(math.log(largest) / 0.1, abs=1e-9)
 
 
 def test_gradient_steps_are_those_of_networks_losses_and_optimizers():
@@ -234,7 +233,7 @@ def test_gradient_steps_are_those_of_networks_losses_and_optimizers():
 
 def test_weight_clipping_projects_psi_in_play_and_in_the_flow():
     game = DiracGAN(KL(), {"clip": WeightClipping(0.2)})  # D's constant, 1, is no weight
-    assert game.fieldless == ["clip"]
+    assert list(game.projections) == ["clip"]
     assert game.notes() == ["clip has no field of its own: it projects after each step"]
     for path in (gradient_steps(game, START, 20), flow(game, START, time=2.0)):
         assert path[1:, 0, 1].abs().max().item() == pytest.approx(0.2)
@@ -327,20 +326,22 @@ def losses():
     return {name: make(choice("loss", name)) for name in current_choices("loss")}
 
 
-COMPONENTS = [(group, name) for group in ("regularizer", "augment") for name in current_choices(group)]
+COMPONENTS = [("regularizer", name) for name in current_choices("regularizer")]
+COMPONENTS += [("augment", name) for name in current_choices("augment") if name != "none"]
+FEW = ("non_saturating", "least_squares", "rp_gan")
+"""Losses with log-odds, with other logits, and with real logits in G's loss."""
 
 
-@pytest.mark.parametrize(("group", "name"), COMPONENTS)
-def test_every_loss_goes_with_every_component(group, name):
-    """The field recorded at one state is the one computed at others, and the Jacobian its derivative."""
+def studied(group, name, among):
+    """Test the recorded field at other states and the Jacobian; return the number of losses that aren't refused."""
     components = {name: node} if (node := make(choice(group, name))) is not None else {}
-    studied = 0
-    for loss in losses().values():
+    count = 0
+    for loss in among:
         try:
-            game = DiracGAN(loss, components, nodes=16)
+            game = DiracGAN(losses()[loss], components, nodes=16)
         except UserError:
             continue
-        studied += 1
+        count += 1
         torch.testing.assert_close(game.field(STATES[:2]), torch.stack([game._field_at(state) for state in STATES[:2]]))
         assert game.at_rest
         if game.differentiable:
@@ -349,4 +350,28 @@ def test_every_loss_goes_with_every_component(group, name):
             torch.testing.assert_close(game.jacobian, differences.T, rtol=1e-5, atol=1e-5)
         else:
             assert game.jump > 1
-    assert studied == {"label_smoothing": 4, "auxiliary_classifier": 0}.get(name, len(losses()))
+    return count
+
+
+@pytest.mark.parametrize(("group", "name"), COMPONENTS)
+def test_every_component_can_be_studied(group, name):
+    among = losses() if name == "none" else FEW
+    assert studied(group, name, among) == {"label_smoothing": 1, "auxiliary_classifier": 0}.get(name, len(among))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("group", "name"), COMPONENTS)
+def test_every_loss_goes_with_every_component(group, name):
+    accepted = studied(group, name, losses())
+    assert accepted == {"label_smoothing": 4, "auxiliary_classifier": 0}.get(name, len(losses()))
+
+
+class Branching(Regularizer):
+    def penalty(self, step):
+        logits = step.real.out.logits
+        return logits if logits.sum() > 0 else -logits
+
+
+def test_a_component_that_branches_on_values_is_refused():
+    with pytest.raises(UserError, match="NonSaturating, branching can't be studied, .* torch.where"):
+        DiracGAN(NonSaturating(), {"branching": Branching()})

@@ -197,5 +197,5 @@ def test_a_density_of_another_dimension_is_refused_with_advice():
 
 
 def test_too_few_frames_are_refused():
-    with pytest.raises(UserError, match="frames=3: give at least 4"):
+    with pytest.raises(UserError, match="frames=3: set at least 4"):
         Modes(".", frames=3)

@@ -25,7 +25,7 @@ from gan_research.losses import (
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.sampling.priors import GaussianPrior
 from gan_research.theory import Phases
-from gan_research.theory.phases import Frame, measure, optimal_logit
+from gan_research.theory.phases import Frame, game_numbers, optimal_logit
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
@@ -101,7 +101,7 @@ GAMES = {
 def test_the_numbers_are_those_of_quadrature(name):
     density, p, (a, b), (w, c) = GAMES[name]
     gan = make_gan(mapping=(a, b), logit=(w, c))
-    numbers = watching(gan, density).look(gan).numbers
+    numbers = watching(gan, density).measure(gan).numbers
     q, logit = normal(X, b, abs(a)), w * X + c
     d = 1 / (1 + np.exp(-logit))
     tiny = 1e-300
@@ -124,14 +124,14 @@ def test_the_numbers_are_those_of_quadrature(name):
 
 def test_a_generator_that_ignores_its_latent_is_one_atom():
     gan = make_gan(mapping=(0.0, 1.0), logit=(0.0, 0.0))
-    assert watching(gan, Gaussian(1.0, 0.5)).look(gan).numbers["atoms"] == pytest.approx(1, abs=1e-6)
+    assert watching(gan, Gaussian(1.0, 0.5)).measure(gan).numbers["atoms"] == pytest.approx(1, abs=1e-6)
 
 
 def test_at_the_exact_optimum_there_is_no_regret():
     """Of N(1, s^2) and N(0, s^2) the best logit is linear: (x - 1/2) / s^2."""
     gan = make_gan(mapping=(0.5, 0.0), logit=(4.0, -2.0))
     phases = watching(gan, Gaussian(1.0, 0.5))
-    frame = phases.look(gan)
+    frame = phases.measure(gan)
     assert 0 <= frame.numbers["regret"] < 1e-4
     inside = torch.minimum(phases.real, frame.fake) > 1e-6
     best = optimal_logit(gan.loss, phases.real, frame.fake)
@@ -140,7 +140,7 @@ def test_at_the_exact_optimum_there_is_no_regret():
 
 def test_at_equilibrium_the_value_is_minus_log_4_and_d_is_a_half():
     gan = make_gan(mapping=(-0.5, 1.0), logit=(0.0, 0.0))
-    numbers = watching(gan, Gaussian(1.0, 0.5)).look(gan).numbers
+    numbers = watching(gan, Gaussian(1.0, 0.5)).measure(gan).numbers
     expected = {"value": -math.log(4), "value_optimal": -math.log(4), "real": 0.5, "fake": 0.5}
     zero = dict.fromkeys(("jsd", "regret", "deviation", "atoms"), 0)
     assert numbers == pytest.approx(expected | zero, rel=0, abs=1e-6)
@@ -149,7 +149,7 @@ def test_at_equilibrium_the_value_is_minus_log_4_and_d_is_a_half():
 def test_the_masses_hold_all_and_the_mapping_is_that_of_g():
     gan = make_gan(mapping=(0.8, -0.5), logit=(1.0, 0.0))
     phases = watching(gan, Gaussian(1.0, 0.5), bins=50)
-    frame = phases.look(gan)
+    frame = phases.measure(gan)
     assert frame.round == 0
     assert len(frame.fake) == len(frame.logits) == len(phases.points) == len(phases.real) == 52
     assert frame.fake.sum().item() == pytest.approx(1, abs=1e-12)
@@ -169,18 +169,18 @@ def test_no_discriminator_is_better_than_the_best(loss):
         p, q = (torch.rand(30, generator=random, dtype=torch.float64) for _ in range(2))
         p, q = p / p.sum(), q / q.sum()
         logits = 3 * torch.randn(30, generator=random, dtype=torch.float64)
-        numbers = measure(loss, logits, p, q)
+        numbers = game_numbers(loss, logits, p, q)
         assert numbers["regret"] >= -1e-12
         assert numbers["regret"] == numbers["value_optimal"] - numbers["value"]
         assert numbers["value_optimal"] == pytest.approx(loss.theory().value(p, q).item(), abs=1e-12)
-        best = measure(loss, loss.theory().optimal_logit(p, q), p, q)
+        best = game_numbers(loss, loss.theory().optimal_logit(p, q), p, q)
         assert best["regret"] == pytest.approx(0, abs=1e-12)
         assert best["jsd"] == numbers["jsd"] > 0
 
 
 def test_without_log_odds_logits_are_averaged_as_they_are():
     p, q = torch.tensor([[0.7, 0.3], [0.2, 0.8]], dtype=torch.float64)
-    numbers = measure(Hinge(), torch.tensor([3.0, -0.5]).double(), p, q)
+    numbers = game_numbers(Hinge(), torch.tensor([3.0, -0.5]).double(), p, q)
     value = -(0.7 * 0 + 0.3 * 1.5 + 0.2 * 4 + 0.8 * 0.5)
     jsd = sum(a * math.log(a / m) for a, m in ((0.7, 0.45), (0.3, 0.55), (0.2, 0.45), (0.8, 0.55))) / 2
     expected = {"value": value, "value_optimal": 2 * 0.5 - 2, "real": 1.95, "fake": 0.2, "regret": -1 - value}
@@ -192,7 +192,7 @@ def test_without_log_odds_logits_are_averaged_as_they_are():
 def test_a_loss_without_a_closed_form_has_no_best_value(loss):
     p, q = torch.tensor([[0.7, 0.3], [0.2, 0.8]], dtype=torch.float64)
     logits = torch.tensor([3.0, -0.5]).double()
-    numbers = measure(loss, logits, p, q)
+    numbers = game_numbers(loss, logits, p, q)
     assert numbers.keys() == {"value", "jsd", "real", "fake"}
     assert numbers["value"] == pytest.approx(-loss.expected("discriminator", logits, p, q).item())
     assert optimal_logit(loss, p, q) is None
@@ -271,7 +271,7 @@ def test_frames_are_denser_at_the_beginning_survive_a_resume_and_watching_change
 def test_the_frames_travel_through_a_checkpoint_that_holds_plain_values_only(tmp_path):
     gan = make_gan()
     phases = watching(gan, Gaussian(1.0, 0.5), bins=20)
-    phases.frames = [phases.look(gan)]
+    phases.frames = [phases.measure(gan)]
     torch.save(phases.state_dict(), tmp_path / "state.pt")
     other = watching(gan, Gaussian(1.0, 0.5), bins=20)
     other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
@@ -373,7 +373,7 @@ def test_what_is_infinite_or_has_no_closed_form_is_a_gap_in_the_picture(loss, tm
     gan = make_gan(loss, mapping=(0.3, 0.0), logit=(1.0, 0.0))
     phases = watching(gan, Gaussian(1.0, 0.5), tmp_path, bins=40, film=False)
     for gan.round in (0, 8):
-        phases.frames.append(phases.look(gan))
+        phases.frames.append(phases.measure(gan))
     phases.publish()
     assert {path.name for path in tmp_path.iterdir()} == {"phases.json", "phases.png", "phases.svg"}
     numbers = json.loads((tmp_path / "phases.json").read_text())

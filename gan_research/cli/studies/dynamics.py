@@ -9,7 +9,8 @@ from gan_research.cli.arguments import Arguments
 from gan_research.cli.studies.run import all_choices, all_losses, publish
 from gan_research.config.build import make
 from gan_research.config.compose import compose_train
-from gan_research.theory import dirac as theory
+from gan_research.theory.dirac import DiracGAN
+from gan_research.theory.dirac_dynamics import STARTS, flow, gradient_steps, verdict
 from gan_research.theory.dirac_table import table
 from gan_research.theory.plots import draw_dirac, draw_dirac_table, film_dirac, sampled_field
 from gan_research.utils.errors import UserError
@@ -23,23 +24,23 @@ def dirac(given: Arguments) -> int:
     config = composition.config
     nodes = {**(config["regularizer"] or {}), **(config["augment"] or {})}
     components = {name: make(node) for name, node in nodes.items()}
-    game = theory.DiracGAN(make(config["loss"]), components)
-    starts = torch.tensor(theory.STARTS, dtype=torch.float64)
+    game = DiracGAN(make(config["loss"]), components)
+    starts = torch.tensor(STARTS, dtype=torch.float64)
     rounds, lr = config["rounds"], config["optimizer"]["generator"]["lr"]
     if rounds < 20:
         raise UserError(f"rounds={rounds} are too few to say what becomes of the game: give at least 20")
-    paths, rates = {"flow": theory.flow(game, starts, rounds * lr)}, {"flow": game.rate}
+    paths, rates = {"flow": flow(game, starts, rounds * lr)}, {"flow": game.rate}
     optimizers = {f"{player}_optimizer": make(node) for player, node in config["optimizer"].items()}
     for updates in ("simultaneous", "alternating"):
         schedule = make({**config["schedule"], "updates": updates})
-        paths[updates] = theory.gradient_steps(game, starts, rounds, schedule, **optimizers)
-        rates[updates] = game.played_rate(schedule, lr) if plain_descent(config["optimizer"]) else None
+        paths[updates] = gradient_steps(game, starts, rounds, schedule, **optimizers)
+        rates[updates] = game.step_rate(schedule, lr) if plain_descent(config["optimizer"]) else None
     notes = game.notes()
     if config["lr_schedule"]["generator"] or config["lr_schedule"]["discriminator"]:
         notes.append("the learning rates stay as they are: lr_schedule has no part in this")
     if rounds * lr < 25:
         notes.append(f"{rounds} steps of {lr:g} are {rounds * lr:g} units of time: under two turns of the game")
-    verdicts = {name: theory.verdict(path.norm(dim=-1), rates[name]) for name, path in paths.items()}
+    verdicts = {name: verdict(path.norm(dim=-1), rates[name]) for name, path in paths.items()}
     values = game.eigenvalues
     shown = "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
     numbers = {
@@ -52,7 +53,7 @@ def dirac(given: Arguments) -> int:
     }
     rows = [("eigenvalues", shown), *verdicts.items(), *(("note", note) for note in notes)]
     title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *components])
-    arrows = sampled_field(game.field, reach=1.1 * paths["flow"].abs().max().clamp(1.3, 2.7).item())
+    arrows = sampled_field(game.field, extent=1.1 * paths["flow"].abs().max().clamp(1.3, 2.7).item())
     figure = draw_dirac(f"{title} (eigenvalues {shown})", arrows, paths, rounds * lr)
     film = film_dirac(title, arrows, {name: thinned(path, rounds) for name, path in paths.items()})
     return publish(given, composition, "dirac", numbers, figure, rows, film)

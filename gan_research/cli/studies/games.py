@@ -82,7 +82,7 @@ def convergence(given: Arguments) -> int:
     random = torch.Generator().manual_seed(composition.config["seed"])
     p, q = (torch.rand(12, generator=random, dtype=torch.float64).add(0.05) for _ in range(2))
     p, q = p / p.sum(), q / q.sum()
-    convex, gradients = convexity(loss, p), envelope(loss, p, q)
+    convex, (total, partial) = convexity(loss, p), envelope(loss, p, q)
     paths = {"down V(D*, p_g)": descend(loss, p, q)}
     if loss.theory().unique:
         paths["down the generator's loss"] = descend(loss, p, q, follows="generator", step=0.2)
@@ -90,8 +90,8 @@ def convergence(given: Arguments) -> int:
         training = trained(given, study.run, "training")
         path = paths["down V(D*, p_g)"]
         numbers: dict[str, Any] = {
-            "least_second_difference": convex.second_differences.min().item(),
-            "envelope_error": gradients.error,
+            "least_second_difference": convex.diff(n=2, dim=1).min().item(),
+            "envelope_error": (total - partial).abs().max().item(),
             "least_value": path.at_equality,
             "paths": {
                 name: {
@@ -106,7 +106,7 @@ def convergence(given: Arguments) -> int:
         way_down = numbers["paths"]["down V(D*, p_g)"]
         rows: list[tuple[str, ...]] = [
             ("convexity: least second difference", f"{numbers['least_second_difference']:.3g}"),
-            ("envelope theorem: largest error", f"{gradients.error:.3g}"),
+            ("envelope theorem: largest error", f"{numbers['envelope_error']:.3g}"),
             ("rises of V(D*, p_g) on the way down it", rises(way_down["value"])),
             ("rises of KL(p_data || p_g) on that way", rises(way_down["kl_of_data"])),
             ("V(D*, p_g) at its end, and at p_data", f"{path.values[-1].item():.8f}, {path.at_equality:.8f}"),

@@ -35,8 +35,8 @@ def losses(given: Arguments) -> int:
             rows.append((name, "undeclared", "-", "-", "-"))
             declared[name] = {"undeclared": str(error)}
             continue
-        measured = theory.divergence_name
-        rows.append((name, theory.kind, measured or "-", f"{theory.at_equality:.6g}", theory.descends_name or "-"))
+        measured = theory.divergence.name
+        rows.append((name, theory.kind, measured or "-", f"{theory.at_equality:.6g}", theory.descends.name or "-"))
         declared[name] = dict(zip(("kind", "divergence", "at_equality", "descends"), rows[-1][1:], strict=True))
         if measured:
             unit = (edges[1] - edges[0]).item() if theory.kind == "metric" else 1.0  # W1's grid has steps of 1

@@ -1,12 +1,11 @@
-"""Penalties on weight matrices whose rows are not orthogonal."""
+"""Penalties and constraints on weights."""
 
 from collections.abc import Iterator
-from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from gan_research.losses.base import Player
+from gan_research.losses.base import PLAYERS, Player
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
 from gan_research.utils.errors import UserError
@@ -18,19 +17,19 @@ MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 class Orthogonal(Regularizer):
     """weight * sum over W of ||W W^T * (1 - I)||_F^2, * elementwise (Brock et al. 2019, BigGAN, equation 3).
 
-    W is the weight of a linear or convolution layer, a row for each output unit or channel: the rows shall be
-    orthogonal, of any length. (The paper writes W^T W; W W^T is what the authors' code takes.) Embeddings are left
-    out; under spectral normalisation W is the weight before it.
+    W is the weight of a linear or convolution layer, a row for each output unit or channel: rows are pulled towards
+    orthogonality, at any length. (W W^T is from the authors' code; the paper has W^T W.) Embeddings are excluded; under
+    spectral normalization W is the weight before it.
 
-    players: whose weights.
+    players: the players whose weights are penalized.
     """
 
     def __init__(
         self, weight: float = 1e-4, every: int = 1, players: tuple[Player, ...] = ("discriminator", "generator")
     ):
         super().__init__(weight, every)
-        if not players or not set(players) <= set(get_args(Player)):
-            raise UserError(f"orthogonal: players={list(players)}: give discriminator, generator or both")
+        if not players or not set(players) <= set(PLAYERS):
+            raise UserError(f"orthogonal: players={list(players)}: set discriminator, generator or both")
         self.players = tuple(players)
 
     def penalty(self, step: Step) -> Tensor:
@@ -51,3 +50,24 @@ def matrices(network: nn.Module) -> Iterator[Tensor]:
             weight = parameters.get("weight", parameters.get("parametrizations.weight.original"))
             assert weight is not None
             yield (weight.transpose(0, 1) if isinstance(layer, TRANSPOSED) else weight).flatten(1)
+
+
+class WeightClipping(Regularizer):
+    """A clamp of the discriminator's parameters to [-limit, limit] after each of its steps.
+
+    The Lipschitz constraint of Arjovsky et al. 2017, Algorithm 1.
+    """
+
+    players = ()
+
+    def __init__(self, limit: float = 0.01):
+        super().__init__()
+        if limit <= 0:
+            raise UserError(f"weight_clipping: limit={limit}: set a positive limit")
+        self.limit = limit
+
+    def after_step(self, player: Player, network: nn.Module) -> None:
+        if player == "discriminator":
+            with torch.no_grad():
+                for parameter in network.parameters():
+                    parameter.clamp_(-self.limit, self.limit)
