@@ -1,4 +1,4 @@
-"""`gan theory`: the theory of the game, of any loss, regulariser, schedule and optimiser of the config tree."""
+"""`gan theory`: studies of the theory of GANs, with any loss, regularizer, schedule and optimizer."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from gan_research.utils.errors import UserError, did_you_mean
 
 
 class Study(NamedTuple):
-    """The recipe that a study starts from, and a line of help."""
+    """The default experiment of a study, and a line of help."""
 
     experiment: str
     line: str
@@ -16,27 +16,27 @@ class Study(NamedTuple):
 
 STUDIES = {
     "phases": Study(
-        "phases", "Goodfellow 2014, figure 1, as it happens: p_data, p_g, D, D* and the mapping on a 1-D density"
+        "phases", "Goodfellow 2014, figure 1, during training: p_data, p_g, D, D* and the mapping on a 1-D density"
     ),
-    "losses": Study("phases", "what each loss measures, what its best D says, and what G descends, by its own theory"),
-    "optimum": Study("phases", "proposition 1: the best D, the value of the game, and E over z equal to E over p_g"),
-    "convergence": Study("phases", "proposition 2 on finite states, and D's regret in a game of networks"),
-    "saturation": Study("saturation", "the generator's gradient against D(G(z)), for every loss; also measured"),
-    "inner-steps": Study(
-        "inner_steps", "k = 1, 2, 5, 20 discriminator steps: how far D is from D*, and p_g from p_data"
+    "losses": Study("phases", "divergence, optimal value and descent of G for each loss, by its declared theory"),
+    "optimum": Study("phases", "proposition 1: the optimal D, the value of the game, and E over z equal to E over p_g"),
+    "convergence": Study("phases", "proposition 2 on finite states, and D's regret in training"),
+    "saturation": Study(
+        "saturation", "the generator's gradient against D(G(z)), for every loss, and measured in training"
     ),
+    "inner-steps": Study("inner_steps", "k = 1, 2, 5, 20 discriminator steps: regret of D, and JSD of p_g and p_data"),
     "dirac": Study(
-        "dirac", "the Dirac-GAN: field, flow, trajectories, eigenvalues; --all: every loss with every regulariser"
+        "dirac", "the Dirac-GAN: field, flow, trajectories, eigenvalues; --all: every loss with every regularizer"
     ),
-    "modes": Study("modes", "samples on a ring or grid as a film, modes covered, high-quality share, reverse KL"),
+    "modes": Study("modes", "samples on a ring or grid as a film, covered modes, high-quality share, reverse KL"),
 }
 
 USAGE = """usage: gan theory STUDY [--config-dir DIR] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
-Each study writes its numbers (JSON), a picture (PNG, SVG) and, where time matters, a film (GIF) into the folder of a
-run, and shows them in its loggers. It takes what gan train takes: any loss, regulariser, schedule, optimiser.
+Each study writes numbers (JSON), a figure (PNG, SVG) and, for some, a film (GIF) into the folder of a run, and logs
+them. It accepts the arguments of gan train: any loss, regularizer, schedule, optimizer.
 
-  gan theory phases                               # in under a minute on a CPU
+  gan theory phases                               # takes less than a minute on a CPU
   gan theory phases loss=hinge optimizer.discriminator.lr=1e-3
   gan theory dirac loss=non_saturating regularizer=r1 regularizer.r1.weight=0.3
   gan theory dirac --all                          # which pairs converge
@@ -44,7 +44,7 @@ run, and shows them in its loggers. It takes what gan train takes: any loss, reg
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan theory` with these arguments; the exit status."""
+    """Run `gan theory` and return the exit status."""
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
         print(USAGE)
@@ -57,9 +57,9 @@ def main(arguments: list[str]) -> int:
         print(f"gan theory {name}: {STUDIES[name].line}\n\n{USAGE}")
         return 0
     if "--all" in given.options and name != "dirac":
-        raise UserError("--all belongs to gan theory dirac")
+        raise UserError("--all is an option of gan theory dirac only")
     if any(override.lstrip("+~").startswith("launcher") for override in given.overrides):
-        raise UserError("gan theory has no launcher: its studies run here")
+        raise UserError("gan theory has no launcher: its studies run in this process")
     if not given.sets("experiment"):
         given.overrides.insert(0, f"experiment={STUDIES[name].experiment}")
     from gan_research.cli import studies

@@ -1,7 +1,7 @@
 """Goodfellow et al. 2014, proposition 2, on finitely many states: p_g itself is updated at the optimal D.
 
 U(q) = max over D of V(D, q) is convex in the generator's masses q (S,), as a maximum of functions that are linear in q;
-its gradient equals the gradient of V at a fixed D* (the envelope theorem). So small steps down U lead to its minimum, p.
+its gradient equals V's at a fixed D* (the envelope theorem). So small steps down U lead to its minimum, p.
 This holds for the value of each loss. G's own descent, where its loss isn't -V (non-saturating), is computed too.
 """
 
@@ -47,7 +47,7 @@ def convexity(loss: AdversarialLoss, p: Tensor, segments: int = 64, points: int 
 
 
 def envelope(loss: AdversarialLoss, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the centered gradients (S,) of U at q, and of V at a fixed D*."""
+    """Return the centered gradients (S,) of U and of V at a fixed D*."""
     theory, p, q = _proved(loss), _masses(p), _masses(q).requires_grad_()
     total = _gradient(theory.value(p, q), q)
     logits = theory.optimal_logit(p, q.detach())

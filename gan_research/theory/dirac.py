@@ -218,8 +218,8 @@ class DiracGAN:
     def differentiable(self) -> bool:
         """True if the field has that derivative J.
 
-        That is, (v(e u) - v(0)) / e - J u -> 0 as e -> 0, tested along 8 directions u, from e = 1e-3 to 1e-4: far above the 1e-6 within which a gradient's norm is
-        smoothed.
+        That is, (v(e u) - v(0)) / e - J u -> 0 as e -> 0, tested along 8 directions u, from e = 1e-3 to 1e-4: far above
+        the 1e-6 within which a gradient's norm is smoothed.
         """
         steps = torch.tensor([1e-3, 1e-4], dtype=torch.float64)[:, None, None]
         slopes = (self.field(steps * DIRECTIONS) - self.field(ORIGIN)) / steps
@@ -228,7 +228,7 @@ class DiracGAN:
 
     @cached_property
     def jump(self) -> float:
-        """The largest difference of v across (0, 0), from 1e-4 on one side to 1e-4 on the other."""
+        """The largest difference of v across (0, 0), between points at distance 1e-4."""
         return (self.field(1e-4 * DIRECTIONS) - self.field(-1e-4 * DIRECTIONS)).abs().max().item()
 
     @cached_property

@@ -29,19 +29,6 @@ class Maximum:
     """The argmax a / (a + b)."""
 
 
-@dataclass(frozen=True)
-class GameValue:
-    """V(D*, G) and the JSD of two densities, each by a quadrature of its own integrand."""
-
-    value: float
-    jsd: float
-
-    @property
-    def predicted(self) -> float:
-        """The value by theorem 1."""
-        return 2 * self.jsd - math.log(4)
-
-
 def proposition_1(a: float, b: float, points: int = 400) -> Maximum:
     """Maximize `a ln y + b ln(1 - y)` for a, b >= 0, not both 0 (proposition 1)."""
     if min(a, b) < 0 or a + b <= 0:
@@ -101,7 +88,7 @@ def value_from_cross_entropy(real_logits: Tensor, fake_logits: Tensor) -> Tensor
     return -2 * binary_cross_entropy_with_logits(torch.cat([real_logits, fake_logits]), labels)
 
 
-def value_of_densities(p: LogProb, q: LogProb, bounds: tuple[float, float], panels: int = 2000) -> GameValue:
+def value_of_densities(p: LogProb, q: LogProb, bounds: tuple[float, float], panels: int = 2000) -> tuple[float, float]:
     """Integrate V(D*, G) and the JSD of 1-D densities log p and log q over `bounds`."""
     points, weights = gauss_legendre(torch.linspace(*bounds, panels + 1, dtype=torch.float64))
     log_p, log_q = p(points[:, None]).double(), q(points[:, None]).double()
@@ -111,10 +98,8 @@ def value_of_densities(p: LogProb, q: LogProb, bounds: tuple[float, float], pane
     kl_p, kl_q = (f.exp() * (f - log_m) for f in (log_p, log_q))
     present = (log_p > -math.inf) & (log_q > -math.inf)  # elsewhere: log D* = 0 and KL's integrand is p log 2
     one_sided = (log_p.exp() + log_q.exp()) * math.log(2)
-    return GameValue(
-        value=(weights * torch.where(present, integrand, 0.0)).sum().item(),
-        jsd=(weights * torch.where(present, kl_p + kl_q, one_sided)).sum().item() / 2,
-    )
+    value = (weights * torch.where(present, integrand, 0.0)).sum().item()
+    return value, (weights * torch.where(present, kl_p + kl_q, one_sided)).sum().item() / 2
 
 
 def unconscious_statistician(

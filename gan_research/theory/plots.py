@@ -205,11 +205,10 @@ def draw_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], time: fl
     return figure
 
 
-def draw_path(axes: Axes, arrows: Arrows, path: Tensor, until: int | None = None) -> None:
-    """Draw a field, its length by color, and a path (T, starts, 2) with start (circle) and end (dot)."""
+def draw_path(axes: Axes, arrows: Arrows, path: Tensor) -> None:
+    """Draw a field, and a path (T, starts, 2) from circle to dot."""
     u, length = arrows.directions, arrows.lengths.log1p()
     axes.quiver(arrows.theta, arrows.psi, u[..., 0], u[..., 1], length, cmap="Blues", clim=(-0.5, 1), width=0.006)
-    path = path if until is None else path[: until + 1]
     for start, color in zip(range(path.shape[1]), SERIES[1:], strict=False):
         axes.plot(*path[:, start].T, color=color, lw=1)
         axes.plot(*path[0, start], "o", color=color, mfc="white", ms=5)
@@ -231,7 +230,7 @@ def film_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], frames: 
 def _dirac_frame(title: str, arrows: Arrows, paths: Mapping[str, Tensor], i: int) -> Figure:
     figure, axes = mosaic([list(paths)], heights=[3.8], width=3.6, film=True)
     for name, path in paths.items():
-        draw_path(axes[name], arrows, path, until=i)
+        draw_path(axes[name], arrows, path[: i + 1])
         axes[name].set_title(f"{name}, round {i:,}")
     figure.suptitle(title)
     return figure

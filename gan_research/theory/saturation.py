@@ -72,8 +72,8 @@ def measured(
 ) -> list[TrainedDiscriminator]:
     """Measure a fixed generator's gradient norms at checkpoints of D's training against it.
 
-    `sample` draws real points (n, dim). D is trained on cross-entropy, and all losses are evaluated at the same D (whose
-    logits are log-odds), latents and reals.
+    `sample` draws real points (n, dim). D is trained on cross-entropy, so that its logits are log-odds. All losses are
+    evaluated at the same D, latents and reals.
     """
     random, game = torch.Generator().manual_seed(seed), Minimax()
     steps = optimizer(discriminator.parameters())

@@ -8,7 +8,6 @@ import torch
 from gan_research import losses as L
 from gan_research.losses.divergences import kl
 from gan_research.theory.convergence import convexity, descend, envelope
-from gan_research.theory.optimum import value
 from gan_research.utils.errors import UserError
 
 SMOOTH = {

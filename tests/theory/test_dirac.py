@@ -328,8 +328,8 @@ def losses():
 
 COMPONENTS = [("regularizer", name) for name in current_choices("regularizer")]
 COMPONENTS += [("augment", name) for name in current_choices("augment") if name != "none"]
-FEW = ("non_saturating", "least_squares", "rp_gan")
-"""Losses with log-odds, with other logits, and with real logits in G's loss."""
+FEW = ("non_saturating", "rp_least_squares")
+"""A loss of log-odds, and one of other logits that takes reals in G's loss."""
 
 
 def studied(group, name, among):
@@ -373,5 +373,5 @@ class Branching(Regularizer):
 
 
 def test_a_component_that_branches_on_values_is_refused():
-    with pytest.raises(UserError, match="NonSaturating, branching can't be studied, .* torch.where"):
+    with pytest.raises(UserError, match=r"NonSaturating, branching can't be studied, .* torch.where"):
         DiracGAN(NonSaturating(), {"branching": Branching()})

@@ -1,4 +1,4 @@
-"""The studies of `gan theory`: each composes what it studies, computes, draws, and leaves a run's folder behind."""
+"""The studies of `gan theory`: each composes a config, computes, draws, and writes a run's folder."""
 
 from gan_research.cli.studies.dynamics import dirac
 from gan_research.cli.studies.games import convergence, inner_steps, modes, phases

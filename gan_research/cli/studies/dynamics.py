@@ -1,4 +1,4 @@
-"""The study of the Dirac-GAN: of one loss with its regularisers, or of all pairs."""
+"""The study of the Dirac-GAN: one loss with its regularizers, or all pairs."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ from gan_research.utils.errors import UserError
 
 
 def dirac(given: Arguments) -> int:
-    """The Dirac-GAN of one loss with its regularizers and augmentations, or the table of all pairs."""
+    """Study one loss with its regularizers and augmentations, or all pairs."""
     if "--all" in given.options:
         return dirac_table(given)
     composition = compose_train(given.overrides, given.config_dir)
@@ -28,7 +28,7 @@ def dirac(given: Arguments) -> int:
     starts = torch.tensor(STARTS, dtype=torch.float64)
     rounds, lr = config["rounds"], config["optimizer"]["generator"]["lr"]
     if rounds < 20:
-        raise UserError(f"rounds={rounds} are too few to say what becomes of the game: give at least 20")
+        raise UserError(f"rounds={rounds} are too few to judge convergence: set at least 20")
     paths, rates = {"flow": flow(game, starts, rounds * lr)}, {"flow": game.rate}
     optimizers = {f"{player}_optimizer": make(node) for player, node in config["optimizer"].items()}
     for updates in ("simultaneous", "alternating"):
@@ -37,12 +37,14 @@ def dirac(given: Arguments) -> int:
         rates[updates] = game.step_rate(schedule, lr) if plain_descent(config["optimizer"]) else None
     notes = game.notes()
     if config["lr_schedule"]["generator"] or config["lr_schedule"]["discriminator"]:
-        notes.append("the learning rates stay as they are: lr_schedule has no part in this")
+        notes.append("the learning rates are constant: lr_schedule is ignored")
     if rounds * lr < 25:
         notes.append(f"{rounds} steps of {lr:g} are {rounds * lr:g} units of time: under two turns of the game")
     verdicts = {name: verdict(path.norm(dim=-1), rates[name]) for name, path in paths.items()}
     values = game.eigenvalues
-    shown = "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
+    eigenvalues = (
+        "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
+    )
     numbers = {
         "loss": composition.choices["loss"],
         "regularizers": list(components),
@@ -51,29 +53,29 @@ def dirac(given: Arguments) -> int:
         "notes": notes,
         "trajectories": {name: plain(path) for name, path in paths.items()},
     }
-    rows = [("eigenvalues", shown), *verdicts.items(), *(("note", note) for note in notes)]
+    rows = [("eigenvalues", eigenvalues), *verdicts.items(), *(("note", note) for note in notes)]
     title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *components])
     arrows = sampled_field(game.field, extent=1.1 * paths["flow"].abs().max().clamp(1.3, 2.7).item())
-    figure = draw_dirac(f"{title} (eigenvalues {shown})", arrows, paths, rounds * lr)
+    figure = draw_dirac(f"{title} (eigenvalues {eigenvalues})", arrows, paths, rounds * lr)
     film = film_dirac(title, arrows, {name: thinned(path, rounds) for name, path in paths.items()})
     return publish(given, composition, "dirac", numbers, figure, rows, film)
 
 
 def dirac_table(given: Arguments) -> int:
-    """Which losses converge with which regularizers and augmentations, each of weight 1 where it has one.
+    """Study all losses with all regularizers (of weight 1) and augmentations.
 
-    What goes with no loss, as it needs more than the Dirac-GAN has, is left out.
+    Those that support no loss in the Dirac-GAN are left out.
     """
     composition = compose_train(given.overrides, given.config_dir)
     components: dict[str, dict[str, Any]] = {}
     for name, node in {**all_choices(given, "regularizer"), **all_choices(given, "augment")}.items():
         node = node | ({"weight": 1.0} if "weight" in node else {})
         components[name] = {name: make(node)} if node else {}
-    rates = composition.config["optimizer"]["generator"]["lr"], composition.config["rounds"]
-    rows = table(all_losses(given), components, time=rates[0] * rates[1], lr=rates[0])
+    lr = composition.config["optimizer"]["generator"]["lr"]
+    rows = table(all_losses(given), components, time=lr * composition.config["rounds"], lr=lr)
     studied = {row.regularizer for row in rows if row.flow != "refused"}
     rows = [row for row in rows if row.regularizer in studied]
-    numbers = {"rows": [plain_row(row) for row in rows]}
+    numbers = {"rows": [{**vars(row), "eigenvalues": complex_pairs(row.eigenvalues)} for row in rows]}
     ways = ("flow", "simultaneous", "alternating")
     alike: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
@@ -84,27 +86,21 @@ def dirac_table(given: Arguments) -> int:
 
 
 def plain_descent(optimizer: dict[str, Any]) -> bool:
-    """Whether both players take plain gradient steps of one rate: what the linearisation of a round is of."""
-    keys = ({k: v for k, v in node.items() if v} for node in optimizer.values())
-    first, second = keys
+    """Return whether both players use plain SGD of one rate, as `step_rate` assumes."""
+    first, second = ({k: v for k, v in node.items() if v} for node in optimizer.values())
     return first == second and set(first) == {"_target_", "_partial_", "lr"} and first["_target_"] == "torch.optim.SGD"
 
 
 def thinned(path: torch.Tensor, rounds: int) -> torch.Tensor:
-    """rounds + 1 states of a path (T, ...), evenly spaced."""
+    """Return rounds + 1 evenly spaced states of a path (T, ...)."""
     return path[torch.linspace(0, len(path) - 1, rounds + 1).round().long()]
 
 
 def plain(path: torch.Tensor, most: int = 200) -> list[Any]:
-    """A path (T, starts, 2) as lists, thinned; what left for infinity is held at 1e6."""
+    """Return a path (T, starts, 2) as lists, thinned, with divergent values clamped to 1e6."""
     return thinned(path, min(most, len(path) - 1)).nan_to_num(1e6).clamp(-1e6, 1e6).tolist()
 
 
-def plain_row(row: Any) -> dict[str, Any]:
-    """A row of the table as plain values."""
-    return {**vars(row), "eigenvalues": complex_pairs(row.eigenvalues)}
-
-
 def complex_pairs(values: Iterable[complex] | None) -> list[list[float]] | None:
-    """Complex numbers as [real, imaginary]."""
+    """Return complex numbers as [real, imaginary]."""
     return None if values is None else [[value.real, value.imag] for value in values]

@@ -1,16 +1,15 @@
-"""The studies of trainings: what happens while networks play."""
+"""The studies of runs: networks while they are trained."""
 
 import json
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 
 from gan_research.cli.arguments import Arguments
-from gan_research.cli.studies.run import StudyRun, report, shown
+from gan_research.cli.studies.run import StudyRun, format_value, report
 from gan_research.config.build import build_data, make
 from gan_research.config.compose import compose_train
 from gan_research.losses.divergences import kl
@@ -21,36 +20,26 @@ from gan_research.theory.phases import require_line
 from gan_research.theory.plots import draw_convergence, draw_inner_steps, film_convergence
 from gan_research.utils.errors import UserError
 
-QUIET = ["logger=none", "metrics=none"]
-"""Overrides of a training that is only a part of a study."""
 
-
-def phases(given: Arguments) -> int:
-    """Goodfellow et al. 2014, figure 1, of one training."""
-    return watched(given, "phases")
-
-
-def modes(given: Arguments) -> int:
-    """Samples on a 2-D density, of one training."""
-    return watched(given, "modes")
-
-
-def watched(given: Arguments, watch: str) -> int:
-    """A training with a watcher, whose last numbers are shown."""
+def analyzed(given: Arguments, name: str) -> int:
+    """Train a run with an analysis, and print its final numbers."""
     if not given.sets("watch"):
-        given.overrides.append(f"watch={watch}")
+        given.overrides.append(f"watch={name}")
     composition = compose_train(given.overrides, given.config_dir)
-    if watch not in (composition.config["watch"] or {}):
-        raise UserError(f"gan theory {watch} needs its watcher: leave watch=... out, or add {watch} to it")
+    if name not in (composition.config["watch"] or {}):
+        raise UserError(f"gan theory {name} needs its analysis: remove watch=..., or add {name} to it")
     status, run = fit.start(composition, given.overrides, given.config_dir)
     if status == 0:
-        folder = run.folder / "theory"
-        report(watch, [(name, shown(value)) for name, value in read_numbers(folder, watch)["final"].items()], folder)
+        rows = [(key, format_value(value)) for key, value in read_numbers(run, name)["final"].items()]
+        report(name, rows, run.folder / "theory")
     return status
 
 
+phases, modes = partial(analyzed, name="phases"), partial(analyzed, name="modes")
+
+
 def inner_steps(given: Arguments) -> int:
-    """k discriminator steps a round, at as many generator updates, and at as many updates in all."""
+    """Compare numbers of discriminator steps, at equal generator updates and at equal updates."""
     composition = compose_train(given.overrides, given.config_dir)
     rounds = composition.config["rounds"]
     require_line(build_data(composition.config))
@@ -67,7 +56,7 @@ def inner_steps(given: Arguments) -> int:
 
         runs = {budget: {k: run(k, rounds_of(k)) for k in (1, 2, 5, 20)} for budget, rounds_of in budgets.items()}
         rows = [
-            (f"{budget}, k = {k}", *(shown(numbers["final"].get(name)) for name in ("regret", "jsd")))
+            (f"{budget}, k = {k}", *(format_value(numbers["final"].get(name)) for name in ("regret", "jsd")))
             for budget, by_k in runs.items()
             for k, numbers in by_k.items()
         ]
@@ -75,7 +64,7 @@ def inner_steps(given: Arguments) -> int:
 
 
 def convergence(given: Arguments) -> int:
-    """Proposition 2 on finite states, and the regret of D in a game of networks."""
+    """Study proposition 2 on finite states, and the regret of D in training."""
     composition = compose_train(given.overrides, given.config_dir)
     require_line(build_data(composition.config))
     loss = make(composition.config["loss"])
@@ -95,48 +84,42 @@ def convergence(given: Arguments) -> int:
             "least_value": path.at_equality,
             "paths": {
                 name: {
-                    "value": way.values.tolist(),
-                    "jsd": way.jsds.tolist(),
-                    "kl_of_data": [kl(p, state).item() for state in way.q],
+                    "value": descent.values.tolist(),
+                    "jsd": descent.jsds.tolist(),
+                    "kl_of_data": [kl(p, state).item() for state in descent.q],
                 }
-                for name, way in paths.items()
+                for name, descent in paths.items()
             },
             "training": training,
         }
-        way_down = numbers["paths"]["down V(D*, p_g)"]
+        down = numbers["paths"]["down V(D*, p_g)"]
         rows: list[tuple[str, ...]] = [
             ("convexity: least second difference", f"{numbers['least_second_difference']:.3g}"),
             ("envelope theorem: largest error", f"{numbers['envelope_error']:.3g}"),
-            ("rises of V(D*, p_g) on the way down it", rises(way_down["value"])),
-            ("rises of KL(p_data || p_g) on that way", rises(way_down["kl_of_data"])),
+            ("rises of V(D*, p_g) on the way down it", rises(down["value"])),
+            ("rises of KL(p_data || p_g) on that way", rises(down["kl_of_data"])),
             ("V(D*, p_g) at its end, and at p_data", f"{path.values[-1].item():.8f}, {path.at_equality:.8f}"),
-            *((f"networks: {name} at the end", shown(value)) for name, value in training["final"].items()),
+            *((f"networks: {name} at the end", format_value(value)) for name, value in training["final"].items()),
         ]
         figure = draw_convergence(p, convex, paths, training)
         return study.publish(numbers, figure, rows, film_convergence(p, path))
 
 
 def rises(values: list[float]) -> str:
-    """How often a series rises, by more than rounding."""
+    """Count the rises of a series, ignoring rounding."""
     return str(sum(after > before + 1e-12 for before, after in pairwise(values)))
 
 
 def trained(given: Arguments, run: Run, name: str, *overrides: str) -> dict[str, Any]:
-    """The numbers of a watched training that is a part of a study, in a folder of its own below the run's."""
-    overrides = (
-        *given.overrides,
-        *QUIET,
-        f"output={run.folder / name}",
-        "watch=phases",
-        "watch.phases.film=false",
-        *overrides,
-    )
-    composition = compose_train(list(overrides), given.config_dir)
-    status, part = fit.start(composition, list(overrides), given.config_dir, Console(quiet=True))
+    """Train a part of a study below the run's folder, and return its numbers."""
+    fixed = ("logger=none", "metrics=none", f"output={run.folder / name}", "watch=phases", "watch.phases.film=false")
+    arguments = [*given.overrides, *fixed, *overrides]
+    composition = compose_train(arguments, given.config_dir)
+    status, part = fit.start(composition, arguments, given.config_dir, Console(quiet=True))
     if status:
         raise KeyboardInterrupt
-    return read_numbers(part.folder / "theory", "phases")
+    return read_numbers(part, "phases")
 
 
-def read_numbers(folder: Path, name: str) -> dict[str, Any]:
-    return json.loads((folder / f"{name}.json").read_text())
+def read_numbers(run: Run, name: str) -> dict[str, Any]:
+    return json.loads((run.folder / "theory" / f"{name}.json").read_text())

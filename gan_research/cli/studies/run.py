@@ -1,4 +1,4 @@
-"""What all studies share: the run that they leave behind, its loggers, and the table of what came of it."""
+"""The run of a study, its loggers, and the table of its results."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,14 +17,15 @@ from gan_research.theory.publishing import publish as write_study
 
 
 class StudyRun:
-    """The run of a study: its folder and loggers, which are finished whatever happens inside."""
+    """The run of a study: its folder and loggers, a context manager that finalizes them."""
 
     def __init__(self, given: Arguments, composition: Composition, name: str):
         config = composition.config
-        of = "+".join([composition.choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})])
-        every_loss = name == "losses" or name == "dirac-all" or (name == "saturation" and not given.sets("loss"))
-        stem = f"theory-{name}" if every_loss else f"theory-{name}-{of}"
-        self.name = name
+        self.name, stem = name, f"theory-{name}"
+        every_loss = name in ("losses", "dirac-all") or (name == "saturation" and not given.sets("loss"))
+        if not every_loss:
+            parts = [composition.choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})]
+            stem += "-" + "+".join(parts)
         self.run = Run.create(
             Path(config["output"]), f"{stem}-s{config['seed']}", stem, config["tags"], given.overrides, given.config_dir
         )
@@ -42,7 +43,7 @@ class StudyRun:
         film: Iterable[Any] | None = None,
         header: tuple[str, ...] = (),
     ) -> int:
-        """Write and show what came of it; the exit status."""
+        """Write, log and print the results, and return exit status 0."""
         folder = self.run.folder / "theory"
         write_study(folder, self.name, numbers, figure, film, self.loggers)
         report(self.name, rows, folder, header)
@@ -54,13 +55,13 @@ class StudyRun:
 
 
 def publish(given: Arguments, composition: Composition, name: str, *result: Any) -> int:
-    """A study that was computed in one go: its run, with all that came of it."""
+    """Publish the results of a study that needs no run while it is computed."""
     with StudyRun(given, composition, name) as study:
         return study.publish(*result)
 
 
 def report(name: str, rows: Iterable[tuple[str, ...]], folder: Path, header: tuple[str, ...] = ()) -> None:
-    """The numbers as a table, and where the files are."""
+    """Print the numbers as a table, and the paths of the files."""
     console = Console()
     columns = [Column(heading, overflow="fold") for heading in header]
     table = Table(*columns, title=f"theory: {name}", show_header=bool(header), title_justify="left")
@@ -71,13 +72,13 @@ def report(name: str, rows: Iterable[tuple[str, ...]], folder: Path, header: tup
         console.print(str(path), highlight=False, soft_wrap=True)
 
 
-def shown(value: float | None) -> str:
-    """A number in a table; None where it is infinite or isn't known."""
+def format_value(value: float | None) -> str:
+    """Format a number in a table; None is infinite or unknown."""
     return "-" if value is None else f"{value:.6g}"
 
 
 def all_losses(given: Arguments) -> dict[str, AdversarialLoss]:
-    """Every choice of the group, the user's own as well."""
+    """Build all losses of the config tree, those of the user included."""
     return {name: make(node) for name, node in all_choices(given, "loss").items()}
 
 

@@ -1,5 +1,6 @@
 """The studies of the losses and of the value of the game."""
 
+import math
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ UNIT = Gaussian(0.0, 1.0)
 
 
 def losses(given: Arguments) -> int:
-    """What each loss declares, and its divergence of two Gaussians that move apart."""
+    """Study the theory of each loss, and its divergence of two Gaussians."""
     composition = compose_train(given.overrides, given.config_dir)
     chosen = all_losses(given)
     edges = torch.linspace(-8, 14, 441, dtype=torch.float64)
@@ -47,7 +48,7 @@ def losses(given: Arguments) -> int:
 
 
 def optimum(given: Arguments) -> int:
-    """Proposition 1, theorem 1 and equation 3; D's best logits between the data and N(0, 1)."""
+    """Study proposition 1, theorem 1, equation 3, and D* between the data and N(0, 1)."""
     composition = compose_train(given.overrides, given.config_dir)
     data = build_data(composition.config)
     game = build_game(composition.config, data)
@@ -69,16 +70,16 @@ def optimum(given: Arguments) -> int:
 
 
 def value_of_shift(mean: float) -> dict[str, float]:
-    """Theorem 1 for N(0, 1) and N(mean, 1), each side by a quadrature of its own."""
-    found = best.value_of_densities(UNIT.log_prob, Gaussian(mean, 1.0).log_prob, (-40.0, 40.0))
-    return {"V(D*, G)": found.value, "2 JSD - log 4": found.predicted, "jsd": found.jsd}
+    """Compute both sides of theorem 1 for N(0, 1) and N(mean, 1)."""
+    value, jsd = best.value_of_densities(UNIT.log_prob, Gaussian(mean, 1.0).log_prob, (-40.0, 40.0))
+    return {"V(D*, G)": value, "2 JSD - log 4": 2 * jsd - math.log(4), "jsd": jsd}
 
 
 def identities(game: GAN) -> dict[str, dict[str, float]]:
-    """V as cross-entropy, for some logits; and an expectation of the game's fresh G over z and over p_g."""
+    """Compute V as a cross-entropy, and an expectation over z and over p_g."""
     logits = torch.linspace(-3, 3, 64, dtype=torch.float64)
-    reached = trace(game.generator, game.prior).values
-    low, high = reached.min().item(), reached.max().item()
+    values = trace(game.generator, game.prior).values
+    low, high = values.min().item(), values.max().item()
     margin = 0.1 * (high - low) + 1e-6
     edges = torch.linspace(low - margin, high + margin, 6001, dtype=torch.float64)
     over_z, over_x = best.unconscious_statistician(game.generator, game.prior, torch.cos, edges)
@@ -92,7 +93,7 @@ def identities(game: GAN) -> dict[str, dict[str, float]]:
 
 
 def lines(numbers: dict[str, Any], name: str = "") -> list[tuple[str, ...]]:
-    """Nested numbers as the rows of a table, the innermost in one line."""
+    """Return nested numbers as the rows of a table, the innermost in one line."""
     if all(isinstance(value, float) for value in numbers.values()):
         return [(name.replace("_", " "), ", ".join(f"{key} = {value:.9g}" for key, value in numbers.items()))]
     parts = ((f"{name}: {key}" if name else key, part) for key, part in numbers.items())
@@ -100,9 +101,9 @@ def lines(numbers: dict[str, Any], name: str = "") -> list[tuple[str, ...]]:
 
 
 def saturation(given: Arguments) -> int:
-    """The generator's gradient, of every loss, or of the chosen one beside Goodfellow's two.
+    """Study the generator's gradient for every loss, or for the chosen one and Goodfellow's two.
 
-    The measured one is of the game's players, fresh, on its data.
+    It is also measured, with the game's untrained networks on its data.
     """
     composition = compose_train(given.overrides, given.config_dir)
     config = composition.config
