@@ -1,21 +1,21 @@
 #!/bin/sh
-# Draws the pictures of docs/theory.md anew, by the commands that stand beside them there: some minutes on a CPU.
+# Draws the figures of docs/theory.md by its commands, in some minutes on a CPU.
 set -eu
 cd "$(dirname "$0")/.."
 runs=$(mktemp -d)
-pictures=docs/images/theory
-mkdir -p "$pictures"
+figures=docs/images/theory
+mkdir -p "$figures"
 
-# draw NAME ARGUMENTS...: runs `gan theory ARGUMENTS` and keeps its picture as NAME.png
+# draw NAME ARGUMENTS...: runs `gan theory ARGUMENTS` and copies its figure to NAME.png
 draw() {
     name=$1
     shift
     .venv/bin/gan theory "$@" logger=none "output=$runs/$name"
-    for made in "$runs/$name"/*/theory/*.png; do cp "$made" "$pictures/$name.png"; done
+    for made in "$runs/$name"/*/theory/*.png; do cp "$made" "$figures/$name.png"; done
 }
 
 draw phases phases
-cp "$runs"/phases/*/theory/phases.gif "$pictures/phases.gif"
+cp "$runs"/phases/*/theory/phases.gif "$figures/phases.gif"
 draw lagging phases optimizer.discriminator.lr=1e-4 rounds=1000
 draw far_modes phases "data=mixture_1d" "data.density.means=[-3.0,3.0]"
 draw losses losses
@@ -29,5 +29,5 @@ draw dirac_r1 dirac regularizer=r1 regularizer.r1.weight=1.0
 draw dirac_gradient_penalty dirac loss=wasserstein regularizer=gradient_penalty regularizer.gradient_penalty.weight=1.0
 draw dirac_all dirac --all
 draw modes modes
-cp "$runs"/modes/*/theory/modes.gif "$pictures/modes.gif"
+cp "$runs"/modes/*/theory/modes.gif "$figures/modes.gif"
 rm -r "$runs"

@@ -199,7 +199,7 @@ def mixture_masses_2d(mixture: GaussianMixture, bounds: Bounds, bins: int) -> Te
 def expected_jsd(masses: Tensor, n: int, few: float = 60.0) -> float:
     """Return the expected JSD between `masses` and the frequencies of n samples from them.
 
-    The JSD is a sum over bins with binomial counts: sum_i E[f(p_i, k_i / n)], k_i ~ B(n, p_i). Where n p_i is large, f is
+    The JSD is a sum over bins with binomial counts: sum_i E[f(p_i, k_i / n)], k_i ~ B(n, p_i). For large n p_i, f is
     (k / n - p)^2 / (8 p), so that B full bins give (B - 1) / (8 n); mostly empty bins give less.
     """
     p = masses.flatten().double()
