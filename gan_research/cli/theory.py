@@ -16,7 +16,7 @@ class Study(NamedTuple):
 
 STUDIES = {
     "phases": Study(
-        "phases", "Goodfellow 2014, figure 1, during training: p_data, p_g, D, D* and the mapping on a 1-D density"
+        "phases", "Goodfellow 2014, figure 1, during training on a 1-D density: p_data, p_g, D, D*, z to x"
     ),
     "losses": Study("phases", "divergence, optimal value and descent of G for each loss, by its declared theory"),
     "optimum": Study("phases", "proposition 1: the optimal D, the value of the game, and E over z equal to E over p_g"),
@@ -25,9 +25,7 @@ STUDIES = {
         "saturation", "the generator's gradient against D(G(z)), for every loss, and measured in training"
     ),
     "inner-steps": Study("inner_steps", "k = 1, 2, 5, 20 discriminator steps: regret of D, and JSD of p_g and p_data"),
-    "dirac": Study(
-        "dirac", "the Dirac-GAN: field, flow, trajectories, eigenvalues; --all: every loss with every regularizer"
-    ),
+    "dirac": Study("dirac", "the Dirac-GAN: field, flow, steps, eigenvalues; --all: every loss with every regularizer"),
     "modes": Study("modes", "samples on a ring or grid as a film, covered modes, high-quality share, reverse KL"),
 }
 
@@ -52,17 +50,17 @@ def main(arguments: list[str]) -> int:
         return 0
     if name not in STUDIES:
         raise UserError(f"there is no study '{name}': {did_you_mean(name, STUDIES)}")
-    given = parse(rest, "gan theory", options=("--all",))
-    if given.help:
+    parsed = parse(rest, "gan theory", options=("--all",))
+    if parsed.help:
         print(f"gan theory {name}: {STUDIES[name].line}\n\n{USAGE}")
         return 0
-    if "--all" in given.options and name != "dirac":
+    if "--all" in parsed.options and name != "dirac":
         raise UserError("--all is an option of gan theory dirac only")
-    if any(override.lstrip("+~").startswith("launcher") for override in given.overrides):
+    if any(override.lstrip("+~").startswith("launcher") for override in parsed.overrides):
         raise UserError("gan theory has no launcher: its studies run in this process")
-    if not given.sets("experiment"):
-        given.overrides.insert(0, f"experiment={STUDIES[name].experiment}")
+    if not parsed.sets("experiment"):
+        parsed.overrides.insert(0, f"experiment={STUDIES[name].experiment}")
     from gan_research.cli import studies
 
     make: Callable[..., int] = getattr(studies, name.replace("-", "_"))
-    return make(given)
+    return make(parsed)

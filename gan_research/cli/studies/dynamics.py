@@ -16,11 +16,11 @@ from gan_research.theory.plots import draw_dirac, draw_dirac_table, film_dirac, 
 from gan_research.utils.errors import UserError
 
 
-def dirac(given: Arguments) -> int:
+def dirac(arguments: Arguments) -> int:
     """Study one loss with its regularizers and augmentations, or all pairs."""
-    if "--all" in given.options:
-        return dirac_table(given)
-    composition = compose_train(given.overrides, given.config_dir)
+    if "--all" in arguments.options:
+        return dirac_table(arguments)
+    composition = compose_train(arguments.overrides, arguments.config_dir)
     config = composition.config
     nodes = {**(config["regularizer"] or {}), **(config["augment"] or {})}
     components = {name: make(node) for name, node in nodes.items()}
@@ -58,21 +58,21 @@ def dirac(given: Arguments) -> int:
     arrows = sampled_field(game.field, extent=1.1 * paths["flow"].abs().max().clamp(1.3, 2.7).item())
     figure = draw_dirac(f"{title} (eigenvalues {eigenvalues})", arrows, paths, rounds * lr)
     film = film_dirac(title, arrows, {name: thinned(path, rounds) for name, path in paths.items()})
-    return publish(given, composition, "dirac", numbers, figure, rows, film)
+    return publish(arguments, composition, "dirac", numbers, figure, rows, film)
 
 
-def dirac_table(given: Arguments) -> int:
+def dirac_table(arguments: Arguments) -> int:
     """Study all losses with all regularizers (of weight 1) and augmentations.
 
     Those that support no loss in the Dirac-GAN are left out.
     """
-    composition = compose_train(given.overrides, given.config_dir)
+    composition = compose_train(arguments.overrides, arguments.config_dir)
     components: dict[str, dict[str, Any]] = {}
-    for name, node in {**all_choices(given, "regularizer"), **all_choices(given, "augment")}.items():
+    for name, node in {**all_choices(arguments, "regularizer"), **all_choices(arguments, "augment")}.items():
         node = node | ({"weight": 1.0} if "weight" in node else {})
         components[name] = {name: make(node)} if node else {}
     lr = composition.config["optimizer"]["generator"]["lr"]
-    rows = table(all_losses(given), components, time=lr * composition.config["rounds"], lr=lr)
+    rows = table(all_losses(arguments), components, time=lr * composition.config["rounds"], lr=lr)
     studied = {row.regularizer for row in rows if row.flow != "refused"}
     rows = [row for row in rows if row.regularizer in studied]
     numbers = {"rows": [{**vars(row), "eigenvalues": complex_pairs(row.eigenvalues)} for row in rows]}
@@ -82,7 +82,7 @@ def dirac_table(given: Arguments) -> int:
         alike.setdefault((row.regularizer, *(getattr(row, way) for way in ways)), []).append(row.loss)
     found = [(*key, " ".join(names)) for key, names in sorted(alike.items())]
     header = ("regularizer", *ways, "losses")
-    return publish(given, composition, "dirac-all", numbers, draw_dirac_table(rows), found, None, header)
+    return publish(arguments, composition, "dirac-all", numbers, draw_dirac_table(rows), found, None, header)
 
 
 def plain_descent(optimizer: dict[str, Any]) -> bool:

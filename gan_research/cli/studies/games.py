@@ -21,14 +21,14 @@ from gan_research.theory.plots import draw_convergence, draw_inner_steps, film_c
 from gan_research.utils.errors import UserError
 
 
-def analyzed(given: Arguments, name: str) -> int:
+def analyzed(arguments: Arguments, name: str) -> int:
     """Train a run with an analysis, and print its final numbers."""
-    if not given.sets("watch"):
-        given.overrides.append(f"watch={name}")
-    composition = compose_train(given.overrides, given.config_dir)
+    if not arguments.sets("watch"):
+        arguments.overrides.append(f"watch={name}")
+    composition = compose_train(arguments.overrides, arguments.config_dir)
     if name not in (composition.config["watch"] or {}):
         raise UserError(f"gan theory {name} needs its analysis: remove watch=..., or add {name} to it")
-    status, run = fit.start(composition, given.overrides, given.config_dir)
+    status, run = fit.start(composition, arguments.overrides, arguments.config_dir)
     if status == 0:
         rows = [(key, format_value(value)) for key, value in read_numbers(run, name)["final"].items()]
         report(name, rows, run.folder / "theory")
@@ -38,12 +38,12 @@ def analyzed(given: Arguments, name: str) -> int:
 phases, modes = partial(analyzed, name="phases"), partial(analyzed, name="modes")
 
 
-def inner_steps(given: Arguments) -> int:
+def inner_steps(arguments: Arguments) -> int:
     """Compare numbers of discriminator steps, at equal generator updates and at equal updates."""
-    composition = compose_train(given.overrides, given.config_dir)
+    composition = compose_train(arguments.overrides, arguments.config_dir)
     rounds = composition.config["rounds"]
     require_line(build_data(composition.config))
-    with StudyRun(given, composition, "inner-steps") as study:
+    with StudyRun(arguments, composition, "inner-steps") as study:
         budgets = {
             f"{rounds:,} generator updates each": lambda k: rounds,
             f"{2 * rounds:,} updates of both players each": lambda k: max(1, 2 * rounds // (k + 1)),
@@ -52,7 +52,7 @@ def inner_steps(given: Arguments) -> int:
         @cache
         def run(k: int, rounds: int) -> dict[str, Any]:
             settings = (f"schedule.discriminator_steps={k}", f"rounds={rounds}", "watch.phases.frames=40")
-            return trained(given, study.run, f"k{k}-{rounds}", *settings)
+            return trained(arguments, study.run, f"k{k}-{rounds}", *settings)
 
         runs = {budget: {k: run(k, rounds_of(k)) for k in (1, 2, 5, 20)} for budget, rounds_of in budgets.items()}
         rows = [
@@ -63,9 +63,9 @@ def inner_steps(given: Arguments) -> int:
         return study.publish(runs, draw_inner_steps(runs), rows, header=("", "regret at the end", "JSD at the end"))
 
 
-def convergence(given: Arguments) -> int:
+def convergence(arguments: Arguments) -> int:
     """Study proposition 2 on finite states, and the regret of D in training."""
-    composition = compose_train(given.overrides, given.config_dir)
+    composition = compose_train(arguments.overrides, arguments.config_dir)
     require_line(build_data(composition.config))
     loss = make(composition.config["loss"])
     random = torch.Generator().manual_seed(composition.config["seed"])
@@ -75,24 +75,21 @@ def convergence(given: Arguments) -> int:
     paths = {"down V(D*, p_g)": descend(loss, p, q)}
     if loss.theory().unique:
         paths["down the generator's loss"] = descend(loss, p, q, follows="generator", step=0.2)
-    with StudyRun(given, composition, "convergence") as study:
-        training = trained(given, study.run, "training")
+    with StudyRun(arguments, composition, "convergence") as study:
+        training = trained(arguments, study.run, "training")
         path = paths["down V(D*, p_g)"]
+        descents = {
+            name: {"value": x.values.tolist(), "jsd": x.jsds.tolist(), "kl_of_data": [kl(p, q).item() for q in x.q]}
+            for name, x in paths.items()
+        }
+        down = descents["down V(D*, p_g)"]
         numbers: dict[str, Any] = {
             "least_second_difference": convex.diff(n=2, dim=1).min().item(),
             "envelope_error": (total - partial).abs().max().item(),
             "least_value": path.at_equality,
-            "paths": {
-                name: {
-                    "value": descent.values.tolist(),
-                    "jsd": descent.jsds.tolist(),
-                    "kl_of_data": [kl(p, state).item() for state in descent.q],
-                }
-                for name, descent in paths.items()
-            },
+            "paths": descents,
             "training": training,
         }
-        down = numbers["paths"]["down V(D*, p_g)"]
         rows: list[tuple[str, ...]] = [
             ("convexity: least second difference", f"{numbers['least_second_difference']:.3g}"),
             ("envelope theorem: largest error", f"{numbers['envelope_error']:.3g}"),
@@ -110,12 +107,12 @@ def rises(values: list[float]) -> str:
     return str(sum(after > before + 1e-12 for before, after in pairwise(values)))
 
 
-def trained(given: Arguments, run: Run, name: str, *overrides: str) -> dict[str, Any]:
+def trained(arguments: Arguments, run: Run, name: str, *overrides: str) -> dict[str, Any]:
     """Train a part of a study below the run's folder, and return its numbers."""
     fixed = ("logger=none", "metrics=none", f"output={run.folder / name}", "watch=phases", "watch.phases.film=false")
-    arguments = [*given.overrides, *fixed, *overrides]
-    composition = compose_train(arguments, given.config_dir)
-    status, part = fit.start(composition, arguments, given.config_dir, Console(quiet=True))
+    merged = [*arguments.overrides, *fixed, *overrides]
+    composition = compose_train(merged, arguments.config_dir)
+    status, part = fit.start(composition, merged, arguments.config_dir, Console(quiet=True))
     if status:
         raise KeyboardInterrupt
     return read_numbers(part, "phases")

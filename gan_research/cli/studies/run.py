@@ -19,15 +19,20 @@ from gan_research.theory.publishing import publish as write_study
 class StudyRun:
     """The run of a study: its folder and loggers, a context manager that finalizes them."""
 
-    def __init__(self, given: Arguments, composition: Composition, name: str):
+    def __init__(self, arguments: Arguments, composition: Composition, name: str):
         config = composition.config
         self.name, stem = name, f"theory-{name}"
-        every_loss = name in ("losses", "dirac-all") or (name == "saturation" and not given.sets("loss"))
+        every_loss = name in ("losses", "dirac-all") or (name == "saturation" and not arguments.sets("loss"))
         if not every_loss:
             parts = [composition.choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})]
             stem += "-" + "+".join(parts)
         self.run = Run.create(
-            Path(config["output"]), f"{stem}-s{config['seed']}", stem, config["tags"], given.overrides, given.config_dir
+            Path(config["output"]),
+            f"{stem}-s{config['seed']}",
+            stem,
+            config["tags"],
+            arguments.overrides,
+            arguments.config_dir,
         )
         self.run.begin(config)
         self.loggers = [History(self.run), *(make(node, run=self.run) for node in (config["logger"] or {}).values())]
@@ -54,9 +59,9 @@ class StudyRun:
             logger.finalize("success" if kind is None else "failed")
 
 
-def publish(given: Arguments, composition: Composition, name: str, *result: Any) -> int:
+def publish(arguments: Arguments, composition: Composition, name: str, *result: Any) -> int:
     """Publish the results of a study that needs no run while it is computed."""
-    with StudyRun(given, composition, name) as study:
+    with StudyRun(arguments, composition, name) as study:
         return study.publish(*result)
 
 
@@ -77,11 +82,11 @@ def format_value(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def all_losses(given: Arguments) -> dict[str, AdversarialLoss]:
+def all_losses(arguments: Arguments) -> dict[str, AdversarialLoss]:
     """Build all losses of the config tree, those of the user included."""
-    return {name: make(node) for name, node in all_choices(given, "loss").items()}
+    return {name: make(node) for name, node in all_choices(arguments, "loss").items()}
 
 
-def all_choices(given: Arguments, group: str) -> dict[str, dict[str, Any]]:
+def all_choices(arguments: Arguments, group: str) -> dict[str, dict[str, Any]]:
     """Return the nodes of a group's choices by name, without deprecated ones."""
-    return {name: choice(group, name, given.config_dir) for name in current_choices(group, given.config_dir)}
+    return {name: choice(group, name, arguments.config_dir) for name in current_choices(group, arguments.config_dir)}

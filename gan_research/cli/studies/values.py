@@ -21,10 +21,10 @@ from gan_research.utils.errors import UserError
 UNIT = Gaussian(0.0, 1.0)
 
 
-def losses(given: Arguments) -> int:
+def losses(arguments: Arguments) -> int:
     """Study the theory of each loss, and its divergence of two Gaussians."""
-    composition = compose_train(given.overrides, given.config_dir)
-    chosen = all_losses(given)
+    composition = compose_train(arguments.overrides, arguments.config_dir)
+    chosen = all_losses(arguments)
     edges = torch.linspace(-8, 14, 441, dtype=torch.float64)
     means = torch.linspace(0.25, 6, 24, dtype=torch.float64)
     p, *qs = (data_masses(Gaussian(mean, 1.0).log_prob, edges).all for mean in (0.0, *means.tolist()))
@@ -44,12 +44,12 @@ def losses(given: Arguments) -> int:
             curves[name] = torch.stack([unit * theory.divergence(p, q) for q in qs])
     numbers = {"losses": declared, "means": means.tolist(), "divergences": {n: c.tolist() for n, c in curves.items()}}
     header = ("loss", "proof", "divergence of p and q", "value at p = q", "G descends")
-    return publish(given, composition, "losses", numbers, draw_divergences(means, curves), rows, None, header)
+    return publish(arguments, composition, "losses", numbers, draw_divergences(means, curves), rows, None, header)
 
 
-def optimum(given: Arguments) -> int:
+def optimum(arguments: Arguments) -> int:
     """Study proposition 1, theorem 1, equation 3, and D* between the data and N(0, 1)."""
-    composition = compose_train(given.overrides, given.config_dir)
+    composition = compose_train(arguments.overrides, arguments.config_dir)
     data = build_data(composition.config)
     game = build_game(composition.config, data)
     density = require_line(data)
@@ -66,7 +66,7 @@ def optimum(given: Arguments) -> int:
     if predicted is not None:
         numbers["best_logit"] = {"largest error": (found - predicted).abs().max().item()}
     figure = draw_optimum(maxima, x, p, q, found, predicted)
-    return publish(given, composition, "optimum", numbers, figure, lines(numbers))
+    return publish(arguments, composition, "optimum", numbers, figure, lines(numbers))
 
 
 def value_of_shift(mean: float) -> dict[str, float]:
@@ -82,13 +82,13 @@ def identities(game: GAN) -> dict[str, dict[str, float]]:
     low, high = values.min().item(), values.max().item()
     margin = 0.1 * (high - low) + 1e-6
     edges = torch.linspace(low - margin, high + margin, 6001, dtype=torch.float64)
-    over_z, over_x = best.unconscious_statistician(game.generator, game.prior, torch.cos, edges)
+    over_z, over_p_g = best.unconscious_statistician(game.generator, game.prior, torch.cos, edges)
     return {
         "cross_entropy": {
             "V": best.value(logits, -logits).item(),
             "-2 mean cross-entropy": best.value_from_cross_entropy(logits, -logits).item(),
         },
-        "unconscious_statistician": {"E_z cos G(z)": over_z, "E_x cos x": over_x},
+        "unconscious_statistician": {"E_z cos G(z)": over_z, "E_x cos x": over_p_g},
     }
 
 
@@ -100,15 +100,15 @@ def lines(numbers: dict[str, Any], name: str = "") -> list[tuple[str, ...]]:
     return [row for full, part in parts for row in lines(part, full)]
 
 
-def saturation(given: Arguments) -> int:
+def saturation(arguments: Arguments) -> int:
     """Study the generator's gradient for every loss, or for the chosen one and Goodfellow's two.
 
     It is also measured, with the game's untrained networks on its data.
     """
-    composition = compose_train(given.overrides, given.config_dir)
+    composition = compose_train(arguments.overrides, arguments.config_dir)
     config = composition.config
-    losses, highlighted = all_losses(given), ["minimax", "non_saturating"]
-    if given.sets("loss"):
+    losses, highlighted = all_losses(arguments), ["minimax", "non_saturating"]
+    if arguments.sets("loss"):
         losses = {name: losses[name] for name in highlighted} | {composition.choices["loss"]: make(config["loss"])}
         highlighted = list(losses)
     logits = torch.linspace(-15, 15, 301, dtype=torch.float64)
@@ -138,4 +138,4 @@ def saturation(given: Arguments) -> int:
         for name in losses
     ]
     figure = draw_saturation(pulls, measured, highlighted)
-    return publish(given, composition, "saturation", numbers, figure, rows)
+    return publish(arguments, composition, "saturation", numbers, figure, rows)
