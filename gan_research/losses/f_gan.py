@@ -6,7 +6,6 @@ composition overflows. D* is g(v) = f'(p / q).
 """
 
 import math
-from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -166,9 +165,6 @@ class Alpha(FGAN):
             )
         self.alpha, self.power = alpha, alpha / (alpha - 1)
         self.relativistic_base = alpha < 1
-        self.divergence = Functional(f"D_{alpha:g}(p || q)", partial(alpha_divergence, alpha=alpha))
-        self.non_saturating = Functional(f"D_{2 - alpha:g}(q || p)", self._non_saturating)
-        self.optimal_logit = Functional("g^-1(((p/q)^(alpha - 1) - 1) / (alpha - 1))", self._optimal_logit)
 
     def real_term(self, logits: Tensor) -> Tensor:
         return -logits if self.alpha > 1 else softplus(-logits) - 1 / (1 - self.alpha)
@@ -182,8 +178,17 @@ class Alpha(FGAN):
             raised = (self.power * (math.log(1 - self.alpha) + log_softplus)).exp()
         return (raised - 1) / self.alpha
 
-    def _non_saturating(self, p: Tensor, q: Tensor) -> Tensor:
-        return alpha_divergence(q, p, 2 - self.alpha)
+    def theory(self) -> Theory:
+        alpha = self.alpha
+        divergence = Functional(f"D_{alpha:g}(p || q)", lambda p, q: alpha_divergence(p, q, alpha))
+        other = Functional(f"D_{2 - alpha:g}(q || p)", lambda p, q: alpha_divergence(q, p, 2 - alpha))
+        return Theory(
+            kind="pointwise",
+            at_equality=0.0,
+            divergence=divergence,
+            optimal_logit=Functional("g^-1(((p/q)^(alpha - 1) - 1) / (alpha - 1))", self._optimal_logit),
+            descends=divergence if self.generator_objective == "minimax" else other,
+        )
 
     def _optimal_logit(self, p: Tensor, q: Tensor) -> Tensor:
         slope = ((self.alpha - 1) * LOG_RATIO(p, q)).exp() / (self.alpha - 1)  # f'(p / q) + 1 / (alpha - 1)
