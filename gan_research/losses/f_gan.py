@@ -46,13 +46,16 @@ class FGAN(Separable):
         return self.real_term(fake_logits)
 
     def theory(self) -> Theory:
+        return self._theory(self.divergence, self.non_saturating, self.optimal_logit)
+
+    def _theory(self, divergence: Functional, non_saturating: Functional, optimal_logit: Functional) -> Theory:
         return Theory(
             kind="pointwise",
             at_equality=self.at_equality,
-            divergence=self.divergence,
-            optimal_logit=self.optimal_logit,
+            divergence=divergence,
+            optimal_logit=optimal_logit,
             unique=self.unique,
-            descends=self.divergence if self.generator_objective == "minimax" else self.non_saturating,
+            descends=divergence if self.generator_objective == "minimax" else non_saturating,
         )
 
 
@@ -180,14 +183,10 @@ class Alpha(FGAN):
 
     def theory(self) -> Theory:
         alpha = self.alpha
-        divergence = Functional(f"D_{alpha:g}(p || q)", lambda p, q: alpha_divergence(p, q, alpha))
-        other = Functional(f"D_{2 - alpha:g}(q || p)", lambda p, q: alpha_divergence(q, p, 2 - alpha))
-        return Theory(
-            kind="pointwise",
-            at_equality=0.0,
-            divergence=divergence,
-            optimal_logit=Functional("g^-1(((p/q)^(alpha - 1) - 1) / (alpha - 1))", self._optimal_logit),
-            descends=divergence if self.generator_objective == "minimax" else other,
+        return self._theory(
+            Functional(f"D_{alpha:g}(p || q)", lambda p, q: alpha_divergence(p, q, alpha)),
+            Functional(f"D_{2 - alpha:g}(q || p)", lambda p, q: alpha_divergence(q, p, 2 - alpha)),
+            Functional("g^-1(((p/q)^(alpha - 1) - 1) / (alpha - 1))", self._optimal_logit),
         )
 
     def _optimal_logit(self, p: Tensor, q: Tensor) -> Tensor:
