@@ -404,7 +404,7 @@ def test_relativistic_losses_refuse_an_unfit_base(cls, base):
 
 @pytest.mark.parametrize("base", [LeastSquares(), ReverseKL(), Alpha(0.5)], ids=lambda base: type(base).__name__)
 def test_the_average_refuses_a_base_that_is_lopsided(base):
-    with pytest.raises(UserError, match=r"^RelativisticAverage needs .* mirror .* codes a=-1, b=1$"):
+    with pytest.raises(UserError, match=r"^RelativisticAverage needs .* mirror .* with a=-1, b=1$"):
         RelativisticAverage(base)
 
 
