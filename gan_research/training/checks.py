@@ -30,11 +30,11 @@ CONTRACTS: dict[str, tuple[type, str]] = {
     "reduction": (Reduction, "implement __call__(losses, step) -> scalar"),
     "refinement": (LatentRefinement, "implement __call__(latents, score, noise, log) -> latents"),
 }
-"""Config key -> the base class of its components, and the methods that a subclass implements."""
+"""Config key -> base class of its components, and the methods that a subclass implements."""
 
 
 def require_contract(key: str, component: Any) -> None:
-    """Raise a UserError unless an object or class subclasses its key's base class."""
+    """Raise a UserError unless an object or class subclasses the base class of its key."""
     base, how = CONTRACTS[key.partition(".")[0]]
     cls = component if isinstance(component, type) else type(component)
     if not issubclass(cls, base):

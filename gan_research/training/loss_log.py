@@ -105,7 +105,7 @@ class LossLog:
 
 
 def shard_of(values: list[Tensor]) -> Tensor:
-    """Return this rank's shard of a term, given its values on the ranks that saved it."""
+    """Return this rank's shard of a term from its values on the saving ranks."""
     rank, world_size = rank_and_world_size()
     if len(values) == world_size:
         return values[rank]

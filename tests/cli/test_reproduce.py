@@ -87,7 +87,7 @@ def rounds(home):
     return [row["round"] for row in read_history(home / "history.jsonl")]
 
 
-def test_seeds_that_were_lost_go_on_and_a_diverged_one_counts(recipes, server, tmp_path):
+def test_lost_seeds_are_resumed_and_a_diverged_one_counts(recipes, server, tmp_path):
     mended, runs = tmp_path / "mended", tmp_path / "runs"
     patch = PATCH.replace("{mended!r}", repr(str(mended)))
     words = ["tiny", "wide", "--seeds", "2", "--config-dir", recipes, "--", f"output={runs}"]
@@ -152,7 +152,7 @@ def test_seeds_of_a_kept_record_are_not_trained_again(recipes, server, tmp_path)
     assert other.seeds != both.seeds
 
 
-def test_it_is_stopped_and_goes_on_with_more_seeds_at_another_budget(recipes, server, tmp_path):
+def test_it_is_stopped_and_resumed_with_more_seeds_at_another_budget(recipes, server, tmp_path):
     words = ["tiny", "--budget", "smoke", "--config-dir", recipes, "--", f"output={tmp_path}", "rounds=30000"]
     started = server.start("reproduce", "--seeds", "1", *words)
     started.until(lambda: list(tmp_path.glob("*/*/0/*/checkpoints/last.ckpt")))
@@ -318,7 +318,7 @@ def test_a_recipe_that_says_too_little_or_nonsense(recipes, gan, old, new, messa
     assert said.error.count("\n") == 1
 
 
-def test_a_record_edited_by_hand_is_told(gan, tmp_path):
+def test_a_record_edited_by_hand_is_an_error(gan, tmp_path):
     (tmp_path / "records").mkdir()
     (tmp_path / "records" / "a.json").write_text("{}")
     said = gan("reproduce", "--keep", tmp_path)

@@ -24,7 +24,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 
 
 @pytest.mark.parametrize("place", [("seeds", 0, "values", "modes"), ("published", "numbers", "modes", "value")])
-def test_a_record_that_was_edited_is_told(tmp_path, place):
+def test_a_record_that_was_edited_is_an_error(tmp_path, place):
     result(7.0, 7.3).write(tmp_path / "a.json")
     content = json.loads((tmp_path / "a.json").read_text())
     node = content
@@ -37,7 +37,7 @@ def test_a_record_that_was_edited_is_told(tmp_path, place):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": "0", "seeds": []}', '{"sha256": "0", "seeds": [1]}'])
-def test_what_is_no_record_is_told(tmp_path, text):
+def test_what_is_no_record_is_an_error(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(UserError, match=r"a\.json is no record"):
         Result.read(tmp_path / "a.json")
@@ -118,7 +118,7 @@ def test_a_note_explains_what_was_not_reproduced(tmp_path):
         results_page(tmp_path, {})
 
 
-def test_a_claim_that_was_changed_after_the_runs_is_told(tmp_path):
+def test_a_claim_that_was_changed_after_the_runs_is_an_error(tmp_path):
     result(7.0, 7.1, 6.9).write(tmp_path / "records" / "ring-paper.json")
     assert "changed since" not in results_page(tmp_path, {"ring": (PUBLISHED | {"claim": "other words"}, 100)})
     page = results_page(tmp_path, {"ring": (PUBLISHED | MISSED, 200)})
@@ -131,7 +131,7 @@ def test_where_all_seeds_diverge_it_was_run(tmp_path):
     assert "**1 reproduced**" in results_page(tmp_path, {"ring": (PUBLISHED, 100)})
 
 
-def test_a_broken_estimate_is_told(tmp_path):
+def test_a_broken_estimate_is_an_error(tmp_path):
     (tmp_path / "costs").mkdir()
     (tmp_path / "costs" / "ring.json").write_text("{}")
     with pytest.raises(UserError, match=r"costs/ring\.json is no estimate: write it by gan cost ring"):

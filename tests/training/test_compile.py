@@ -1,4 +1,4 @@
-"""Compiled networks play the game that they play as they are."""
+"""Compiled networks train as eager ones do."""
 
 import shutil
 from functools import partial

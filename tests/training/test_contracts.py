@@ -1,4 +1,4 @@
-"""What components see and may do; and the line that says what is wrong with one that isn't a component."""
+"""The view of components, and the errors of wrong ones."""
 
 import importlib
 import sys
@@ -19,7 +19,7 @@ from gan_research.training.reduction import Mean, Reduction
 from gan_research.training.saved_state import load_game, save_game
 from gan_research.utils.errors import UserError
 
-# Components that aren't
+# Wrong components
 
 SOURCE = '''
 import torch
@@ -107,7 +107,7 @@ MORE = {"an extra that isn't there": ["conditional=true", "regularizer=[auxiliar
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_component_that_is_none_is_told_in_one_line(case, tmp_path, monkeypatch, capsys):
+def test_a_wrong_component_is_an_error_of_one_line(case, tmp_path, monkeypatch, capsys):
     kind, group, message = WRONG[case]
     several = group in ("regularizer", "augment")
     package = f"# @package {group}.wrong\n" if several else ""
@@ -138,12 +138,12 @@ def test_a_component_that_is_none_is_told_in_one_line(case, tmp_path, monkeypatc
         ({"refinement": torch.mean}, "^refinement: .* is not a LatentRefinement: subclass"),
     ],
 )
-def test_so_it_is_in_a_notebook(game, arguments, message):
+def test_a_wrong_component_is_an_error_in_a_notebook(game, arguments, message):
     with pytest.raises(UserError, match=message):
         game(**arguments)
 
 
-# What components see
+# The view of components
 
 
 class Records(Regularizer):
@@ -208,7 +208,7 @@ class Elsewhere(Regularizer):
         return mixed.square() + step.D(step.G(step.latents).detach()).logits.square()
 
 
-def test_an_augmentation_is_told_which_side_it_sees(play):
+def test_an_augmentation_gets_the_side_of_its_images(play):
     sides = Sides()
     play(rounds=2, augmentations={"it": sides}, regularizers={"it": Elsewhere()})
     of_d = [("real", 0), ("fake", 1), ("mixed", 2), ("view", 3)]
@@ -246,7 +246,7 @@ def test_latents_that_do_not_fit_are_refused(game):
     assert GaussianPrior(3).latent_dim == 3
 
 
-# The spelling of before
+# Older spellings
 
 
 def test_instance_noise_among_the_regularizers_is_understood(tmp_path, monkeypatch, capsys, caplog):

@@ -1,4 +1,4 @@
-"""A captured training equals an eager one: by a stand-in for CUDA graphs on the CPU, by graphs on a GPU."""
+"""A captured run equals an eager one: with recorded operations on the CPU, with CUDA graphs on a GPU."""
 
 from copy import deepcopy
 from functools import partial
@@ -52,7 +52,7 @@ CASES = {
     "spectral norm": {**DCGAN, "discriminator": partial(DCGANDiscriminator, width=4, norm="spectral")},
     "packing": {"discriminator": partial(MLP, packing=2), "regularizers": {"gp": GradientPenalty()}},
     "conditional": {"num_classes": 3, "regularizers": {"r1": R1(0.1)}},
-    "conditional pictures": {**DCGAN, "num_classes": 10, "discriminator": partial(DCGANDiscriminator, width=4)},
+    "conditional images": {**DCGAN, "num_classes": 10, "discriminator": partial(DCGANDiscriminator, width=4)},
     "more fakes for G": {"schedule": Schedule(1, 2, "alternating", 3), "num_classes": 3},
     "consensus": {"regularizers": {"consensus": Consensus(0.1, every=2)}},
     "the others": {
@@ -129,7 +129,7 @@ def meetings(case):
 
 @pytest.mark.parametrize("cut", [5, 12])
 @pytest.mark.parametrize("case", ["dropout", "lazy R1", "batch norm"])
-def test_a_game_goes_on_captured_from_where_it_was_cut(case, cut, play, captures, tmp_path):
+def test_a_captured_game_is_resumed(case, cut, play, captures, tmp_path):
     """In the middle of an interval too; from an eager game as from a captured one."""
 
     class Stop(pl.Callback):
@@ -145,7 +145,7 @@ def test_a_game_goes_on_captured_from_where_it_was_cut(case, cut, play, captures
         assert distance(whole, SimpleNamespace(state=rest.state, terms=first.terms + rest.terms)) == 0
 
 
-def test_kinds_are_captured_after_their_own_first_plays(play, captures):
+def test_each_kind_of_update_is_captured_after_its_own_warm_up(play, captures):
     """R1 in every third update of D, logged every second round: four kinds of D's updates, two of G's."""
     played(play, "lazy R1", True)
     (made,) = captures
@@ -206,7 +206,7 @@ NOT_CAPTURABLE = [
 
 
 @pytest.mark.parametrize(("regularizer", "message"), NOT_CAPTURABLE)
-def test_an_update_that_turns_out_not_to_be_capturable_is_told(regularizer, message, play, captures):
+def test_an_update_that_turns_out_not_to_be_capturable_is_an_error(regularizer, message, play, captures):
     with pytest.raises(UserError, match=message):
         play(rounds=6, regularizers={"it": regularizer}, cuda_graphs=True)
 

@@ -32,7 +32,7 @@ def own(monkeypatch):
     monkeypatch.setattr(Notes, "__module__", "gan_research.tests")
 
 
-def test_the_short_way_is_lightnings_way(play, monkeypatch, tmp_path):
+def test_the_fast_loop_equals_lightnings_loop(play, monkeypatch, tmp_path):
     played = []
     for ours in (False, True):
         if ours:
@@ -48,7 +48,7 @@ def test_the_short_way_is_lightnings_way(play, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 3])
-def test_a_game_may_be_resumed_from_one_way_in_the_other(cut, play, monkeypatch, tmp_path):
+def test_a_game_is_resumed_from_one_loop_in_the_other(cut, play, monkeypatch, tmp_path):
     class Stop(pl.Callback):
         def on_train_batch_end(self, trainer, gan, *args):
             if gan.round == cut:
@@ -68,7 +68,7 @@ def test_a_game_may_be_resumed_from_one_way_in_the_other(cut, play, monkeypatch,
 
 
 @pytest.mark.parametrize("what", ["callback", "profiler", "nothing"])
-def test_where_others_take_part_lightning_does_it(what, play, monkeypatch):
+def test_other_components_use_lightnings_loop(what, play, monkeypatch):
     own(monkeypatch)
     notes = Notes()
     theirs = [pl.callbacks.LambdaCallback()] if what == "callback" else []

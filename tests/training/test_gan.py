@@ -1,4 +1,4 @@
-"""The game, played by a real Trainer: who steps when, on what, and that it goes on as if it had never stopped."""
+"""The game, trained by a real Trainer: its steps, minibatches and resumed runs."""
 
 import random
 import re
@@ -59,7 +59,7 @@ class Watch(pl.Callback):
         """In order, repetitions left out: 'd grad', 'd step', 'g grad', 'g step', 'round'."""
         self.steps = Counter()
         self.minibatches = [[]]
-        """The numbers of the real pictures that D saw up to each of its steps."""
+        """The numbers of the real images that D saw up to each of its steps."""
         self.fakes = []
         """Of each batch of fakes shown to D: whether it carried a graph."""
         self.graphs = []

@@ -1,4 +1,4 @@
-"""In which arithmetic a game is played, and that a step is seen at once in all of them."""
+"""Precisions of training, and that each uses current weights."""
 
 from functools import partial
 
