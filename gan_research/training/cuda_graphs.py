@@ -135,14 +135,14 @@ class CapturedUpdates:
         self._log, self._capture = objective.log, CudaGraphCapture(device)
         self._captured: dict[Any, CapturedUpdate] = {}
 
-    def run(self, players: Update, minibatch: Minibatch, noise: Noise) -> None:
+    def run(self, players: Update, micro_batch: Minibatch, noise: Noise) -> None:
         """Compute the gradients of `players`, and log the terms."""
         due = tuple(name for p in players for name, _ in self._objective.due(p, self._updates[p]))
-        key = (players, due, self._log.measuring, minibatch.images.shape)
+        key = (players, due, self._log.measuring, micro_batch.images.shape)
         if key not in self._captured:
-            self._captured[key] = CapturedUpdate(minibatch.clone())
+            self._captured[key] = CapturedUpdate(micro_batch.clone())
         update = self._captured[key]
-        update.minibatch.copy_(minibatch)
+        update.minibatch.copy_(micro_batch)
         for purpose, sample, values in update.draws:
             values.copy_(noise.sample(purpose, sample))
         if update.replay is None:
