@@ -38,7 +38,7 @@ from gan_research.training.gan import GAN
 CASES = {
     "digits_mlp": [],
     "pacgan_ring": ["experiment=pacgan_ring", "metrics=none", "best=null"],
-    "ring_mlp": ["experiment=modes", "watch=none"],
+    "ring_mlp": ["experiment=modes", "analysis=none"],
     "goodfellow2014_mnist": [
         "experiment=goodfellow2014_mnist",
         "data.heldout=0.02",

@@ -17,6 +17,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.config.keys import OF_SWEEPS, SEVERAL
 from gan_research.config.schema import PAPER, check, check_multirun, missing_values, target_of
+from gan_research.config.upgrade import MOVED, RENAMED_KEYS
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.renamed import renamed_targets
 
@@ -129,20 +130,18 @@ def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequenc
     return again(budgets[name], overrides)
 
 
-RENAMED_KEYS = {"regularizer.instance_noise": "augment.instance_noise"}
-"""Keys that users have typed -> what they are called now."""
-
-
 def renamed_keys(overrides: list[str]) -> list[str]:
-    """Return overrides with old keys renamed, each with a warning."""
+    """Return overrides with the keys of earlier versions renamed, each with a warning."""
+    components = {f"{old}.{name}": f"{new}.{new_name}" for (old, name), (new, new_name) in MOVED.items()}
     found = []
     for override in overrides:
-        for old, new in RENAMED_KEYS.items():
+        for old, new in (RENAMED_KEYS | components).items():
+            group, _, name = old.partition(".")
             if concerns(override, old):
-                log.warning("%s is called %s now", old, new)
+                log.warning("%s is deprecated: use %s", old, new)
                 override = override.replace(old, new, 1)
-            elif concerns(override, old.partition(".")[0]) and old.rpartition(".")[2] in override:
-                log.warning("%s=[%s] is called %s=[%s] now", *old.split("."), *new.split("."))
+            elif name and concerns(override, group) and name in override:
+                log.warning("%s=[%s] is deprecated: use %s=[%s]", group, name, *new.split("."))
         found.append(override)
     return found
 

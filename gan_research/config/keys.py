@@ -50,7 +50,7 @@ KEYS: dict[str, Key] = {
     "checkpoint_every": Key("bookkeeping"),
     "keep_every": Key("bookkeeping"),
     "best": Key("bookkeeping"),
-    "watch": Key("bookkeeping", several=True),
+    "analysis": Key("bookkeeping", several=True),
     "health": Key("bookkeeping"),
     "trainer": Key("bookkeeping"),  # several devices train what one would
     "launcher": Key("place"),

@@ -51,7 +51,7 @@ def train(  # the signature is the schema
     optimizer: dict[str, Node],
     lr_schedule: dict[str, Node | None],
     logger: dict[str, Node],
-    watch: dict[str, Node],
+    analysis: dict[str, Node],
     health: Node,
     trainer: Node,
     ema: Node | None = None,

@@ -5,6 +5,9 @@ from typing import Any
 
 from gan_research.utils.renamed import renamed_targets
 
+RENAMED_KEYS = {"watch": "analysis"}
+"""Top-level keys of older configs -> today's."""
+
 MOVED = {("regularizer", "instance_noise"): ("augment", "instance_noise")}
 """(group, name) of a component in older configs -> where it is now."""
 
@@ -19,12 +22,17 @@ ADDED = {
 
 def upgraded(config: dict[str, Any]) -> dict[str, Any]:
     """Return a resolved config with today's names, and with the keys that were added since; today's as it is."""
-    config = ADDED | renamed_targets(config)
+    config = ADDED | upgraded_choices(renamed_targets(config))
     for (old_group, old_name), (group, name) in MOVED.items():
         if old_name in (nodes := config.get(old_group) or {}):
             config[group] = (config[group] or {}) | {name: nodes[old_name]}
             config[old_group] = {key: node for key, node in nodes.items() if key != old_name}
     return config
+
+
+def upgraded_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping by top-level keys, such as the choices of a run's record, with today's keys."""
+    return {RENAMED_KEYS.get(key, key): value for key, value in choices.items()}
 
 
 def upgraded_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from gan_research.config.upgrade import upgraded
+from gan_research.config.upgrade import upgraded, upgraded_choices
 from gan_research.report.records import Record, State, last_round
 from gan_research.utils.errors import UserError
 from gan_research.utils.run_folder import (
@@ -132,7 +132,8 @@ def read_rows(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 def choices_of(fields: dict[str, Any], config: dict[str, Any]) -> dict[str, str]:
     """Return a run's recorded choices; those of its overrides if it is an old one."""
     if isinstance(fields.get("choices"), dict):
-        return {str(group): str(choice) for group, choice in fields["choices"].items() if choice is not None}
+        choices = upgraded_choices(fields["choices"])
+        return {str(group): str(choice) for group, choice in choices.items() if choice is not None}
     overrides = [override.lstrip("+").partition("=") for override in texts(fields.get("overrides"))]
     return {key: v.strip("[]").replace(",", "+") for key, _, v in overrides if isinstance(config.get(key), dict)}
 

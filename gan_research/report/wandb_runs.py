@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from gan_research.config.upgrade import upgraded
+from gan_research.config.upgrade import upgraded, upgraded_choices
 from gan_research.report.records import METRICS, Record, State, is_number, last_round
 from gan_research.utils.errors import UserError
 
@@ -69,7 +69,7 @@ def read_run(run: Any, notes: list[str]) -> Record:
         name=str(run.name),
         source=run.url,
         config=upgraded(config),
-        choices={str(k): str(v) for k, v in choices.items()} if isinstance(choices, dict) else {},
+        choices={str(k): str(v) for k, v in upgraded_choices(choices).items()} if isinstance(choices, dict) else {},
         seed=seed if isinstance(seed, int) else None,
         command=command_of(run),
         state=state,

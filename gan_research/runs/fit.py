@@ -104,7 +104,7 @@ class Parts(NamedTuple):
     gan: GAN
     trainer: pl.Trainer
     evaluation: Evaluation | None
-    watchers: list[Any]
+    analyses: list[Any]
 
 
 def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation | None = None) -> Parts:
@@ -136,10 +136,10 @@ def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer,
 
 def checked_watchers(config: dict[str, Any], gan: GAN, data: Data) -> list[Any]:
     """What watches the game beside the usual callbacks; each has seen that it can."""
-    watchers = [make(node) for node in (config["watch"] or {}).values()]
-    for watcher in watchers:
+    analyses = [make(node) for node in (config["analysis"] or {}).values()]
+    for watcher in analyses:
         watcher.check(gan, data)
-    return watchers
+    return analyses
 
 
 def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | None:
@@ -206,7 +206,7 @@ def play(
     run: Run, config: dict[str, Any], parts: Parts, console: Console, checkpoint: Path | None, went_back: bool = False
 ) -> int | None:
     """Play the rounds that are left, and say what came of it; the exit status, or None where the run has gone back."""
-    data, gan, trainer, evaluation, watchers = parts
+    data, gan, trainer, evaluation, analyses = parts
     board = Blackboard()
     evaluate = Evaluate(evaluation, config["evaluate_every"], board) if evaluation is not None else None
     checkpoints = Checkpoints(
@@ -219,11 +219,11 @@ def play(
     )
     grid = SampleGrid(run.folder / SAMPLES, config["sample_every"])
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
-    for watcher in watchers:
+    for watcher in analyses:
         watcher.folder = run.folder / "theory"
     health: Health = make(config["health"], board=board, folder=run.folder, went_back=went_back)
     progress = ProgressBar(board, console)
-    callbacks = [Log(board), health, grid, evaluate, *watchers, progress, Preemption(board), checkpoints]
+    callbacks = [Log(board), health, grid, evaluate, *analyses, progress, Preemption(board), checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     began = time.perf_counter()
     try:

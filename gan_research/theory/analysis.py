@@ -47,7 +47,7 @@ class Analysis(Periodic, Generic[Frame]):
     def __init__(self, folder: Path | None, frames: int, power: int, film: bool):
         super().__init__(1)
         if frames < 4:
-            raise UserError(f"watch.{self.name}: frames={frames}: set at least 4")
+            raise UserError(f"analysis.{self.name}: frames={frames}: set at least 4")
         self.folder = None if folder is None else Path(folder)
         self.filmed = film
         self.frames: list[Frame] = []

@@ -69,7 +69,7 @@ class Phases(Analysis[Frame]):
     def __init__(self, folder: Path | None = None, frames: int = 80, bins: int = 400, film: bool = True):
         super().__init__(folder, frames, power=2, film=film)
         if bins < 10:
-            raise UserError(f"watch.phases: bins={bins}: set at least 10")
+            raise UserError(f"analysis.phases: bins={bins}: set at least 10")
         self.bins = bins
 
     def check(self, gan: GAN, data: Data) -> None:

@@ -42,7 +42,7 @@ def planted(run, where, part):
     checkpoint = torch.load(path, weights_only=True)
     if where in ("optimizer", "lr_schedule"):
         checkpoint["config"][where]["generator"] = part
-    elif where in ("regularizer", "logger", "watch"):
+    elif where in ("regularizer", "logger", "analysis"):
         checkpoint["config"][where] = {"evil": part}
     else:
         checkpoint["config"][where] = part
@@ -68,7 +68,7 @@ def test_nothing_else_is_built_when_a_run_is_resumed(part, run, gan, one_line, c
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("where", [*PARTS, "optimizer", "lr_schedule", "regularizer", "logger", "watch"])
+@pytest.mark.parametrize("where", [*PARTS, "optimizer", "lr_schedule", "regularizer", "logger", "analysis"])
 @pytest.mark.parametrize("depth", [0, 3])
 def test_wherever_it_is_named(where, depth, run, gan, one_line, tmp_path):
     part = {"_target_": "evil.Part"}

@@ -27,7 +27,7 @@ SMALL = (
 def test_a_recipe_is_told_in_a_table_and_in_json(gan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    result = gan("cost", "modes", *SMALL, "watch=none", "rounds=300", "--json", "cost.json")
+    result = gan("cost", "modes", *SMALL, "analysis=none", "rounds=300", "--json", "cost.json")
     assert result.status == 0, result.error
     device = " ".join(device_name(torch.device("cpu")).split())
     assert f"modes-mlp-non_saturating-s0, on {device}" in " ".join(result.output.split())

@@ -21,10 +21,10 @@ from gan_research.utils.run_folder import read_history
 
 NETWORKS = ("generator.width=8", "discriminator.width=8", "batch_size=16", "log_every=5", "sample_every=1000")
 SMALL = {
-    "phases": (*NETWORKS, "metrics=none", "rounds=20", "watch.phases.frames=4", "watch.phases.bins=100"),
-    "modes": (*NETWORKS, "metrics=none", "rounds=20", "watch.modes.frames=4", "watch.modes.num_samples=100"),
-    "convergence": (*NETWORKS, "rounds=20", "watch.phases.frames=4", "watch.phases.bins=100"),
-    "inner-steps": (*NETWORKS, "rounds=6", "watch.phases.bins=100"),
+    "phases": (*NETWORKS, "metrics=none", "rounds=20", "analysis.phases.frames=4", "analysis.phases.bins=100"),
+    "modes": (*NETWORKS, "metrics=none", "rounds=20", "analysis.modes.frames=4", "analysis.modes.num_samples=100"),
+    "convergence": (*NETWORKS, "rounds=20", "analysis.phases.frames=4", "analysis.phases.bins=100"),
+    "inner-steps": (*NETWORKS, "rounds=6", "analysis.phases.bins=100"),
     "dirac": ("rounds=200",),
 }
 FILMED = {"phases", "modes", "convergence", "dirac"}
@@ -288,7 +288,7 @@ TURNS = itertools.cycle([name for name in REGULARIZERS if name not in SUITED.val
 PAIRS = [(loss, SUITED.get(loss) or next(TURNS)) for loss in LOSSES]
 """Every loss once, and every regulariser at least once."""
 
-FEW = ("logger=none", *NETWORKS, "metrics=none", "rounds=6", "watch.phases.frames=4", "watch.phases.bins=30")
+FEW = ("logger=none", *NETWORKS, "metrics=none", "rounds=6", "analysis.phases.frames=4", "analysis.phases.bins=30")
 
 
 def few_rounds(gan, the_run, output, *overrides):
@@ -429,7 +429,7 @@ WRONG = {
     "a word that is no setting": ("phases", ("hinge",), ["'hinge'", "KEY=VALUE", "gan theory"]),
     "an unknown option": ("phases", ("--cfg",), ["'--cfg'", "gan theory"]),
     "phases in the plane": ("phases", ("data=ring",), ["data=gaussian_1d", "gan theory modes"]),
-    "too few frames": ("phases", ("watch.phases.frames=3",), ["frames=3", "at least 4"]),
+    "too few frames": ("phases", ("analysis.phases.frames=3",), ["frames=3", "at least 4"]),
     "modes on the line": ("modes", ("data=gaussian_1d",), ["data=ring", "gan theory phases"]),
     "the optimum of pictures": ("optimum", ("data=digits",), ["digits", "data=gaussian_1d"]),
     "the optimum in the plane": ("optimum", ("data=ring",), ["ring", "data=gaussian_1d", "gan theory modes"]),
@@ -437,10 +437,14 @@ WRONG = {
     "convergence without a closed form": ("convergence", ("loss=ra_gan",), ["RelativisticAverage", "closed form"]),
     "a loss that isn't there": ("saturation", ("loss=hing",), ["loss=hing", "did you mean 'hinge'?"]),
     "a misspelt key": ("phases", ("generator.widht=8",), ["generator.widht", "did you mean 'generator.width'?"]),
-    "a misspelt key of the watcher": ("phases", ("watch.phases.frame=8",), ["did you mean 'watch.phases.frames'?"]),
+    "a misspelt key of the analysis": (
+        "phases",
+        ("analysis.phases.frame=8",),
+        ["did you mean 'analysis.phases.frames'?"],
+    ),
     "no rounds": ("dirac", ("rounds=0",), ["rounds=0"]),
     "a rate that can't be": ("dirac", ("optimizer.generator.lr=-1",), ["optimizer", "-1"]),
-    "nothing to watch": ("phases", ("watch=none", "rounds=2"), ["watch"]),
+    "nothing to watch": ("phases", ("analysis=none", "rounds=2"), ["analysis"]),
     "a resumed study": ("phases", ("resume=runs/x",), ["resume"]),
     "no such folder of choices": ("phases", ("--config-dir", "nowhere"), ["--config-dir nowhere"]),
 }

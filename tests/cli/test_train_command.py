@@ -54,7 +54,7 @@ def test_run_json_says_what_was_run(finished):
     assert segment["commit"] is None or re.fullmatch(r"[0-9a-f]{40}\+?", segment["commit"])
     assert {"started", "command", "gan_research", "python", "host"} <= set(segment)
     assert run["choices"]["loss"] == "non_saturating"
-    assert (run["choices"]["regularizer"], run["choices"]["logger"], run["choices"]["watch"]) == (
+    assert (run["choices"]["regularizer"], run["choices"]["logger"], run["choices"]["analysis"]) == (
         "r1",
         "csv+tensorboard",
         "none",

@@ -11,7 +11,7 @@ from rich.console import Console
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.studies.run import StudyRun, format_value, report
 from gan_research.config.build import build_data, make
-from gan_research.config.compose import compose_train
+from gan_research.config.compose import compose_train, renamed_keys
 from gan_research.losses.divergences import kl
 from gan_research.runs import fit
 from gan_research.runs.run import Run
@@ -23,11 +23,12 @@ from gan_research.utils.errors import UserError
 
 def analyzed(arguments: Arguments, name: str) -> int:
     """Train a run with an analysis, and print its final numbers."""
-    if not arguments.sets("watch"):
-        arguments.overrides.append(f"watch={name}")
+    arguments.overrides = renamed_keys(arguments.overrides)
+    if not arguments.sets("analysis"):
+        arguments.overrides.append(f"analysis={name}")
     composition = compose_train(arguments.overrides, arguments.config_dir)
-    if name not in (composition.config["watch"] or {}):
-        raise UserError(f"gan theory {name} needs its analysis: remove watch=..., or add {name} to it")
+    if name not in (composition.config["analysis"] or {}):
+        raise UserError(f"gan theory {name} needs its analysis: remove analysis=..., or add {name} to it")
     status, run = fit.start(composition, arguments.overrides, arguments.config_dir)
     if status == 0:
         rows = [(key, format_value(value)) for key, value in read_numbers(run, name)["final"].items()]
@@ -51,7 +52,7 @@ def inner_steps(arguments: Arguments) -> int:
 
         @cache
         def run(k: int, rounds: int) -> dict[str, Any]:
-            settings = (f"schedule.discriminator_steps={k}", f"rounds={rounds}", "watch.phases.frames=40")
+            settings = (f"schedule.discriminator_steps={k}", f"rounds={rounds}", "analysis.phases.frames=40")
             return trained(arguments, study.run, f"k{k}-{rounds}", *settings)
 
         runs = {budget: {k: run(k, rounds_of(k)) for k in (1, 2, 5, 20)} for budget, rounds_of in budgets.items()}
@@ -109,7 +110,13 @@ def rises(values: list[float]) -> str:
 
 def trained(arguments: Arguments, run: Run, name: str, *overrides: str) -> dict[str, Any]:
     """Train a part of a study below the run's folder, and return its numbers."""
-    fixed = ("logger=none", "metrics=none", f"output={run.folder / name}", "watch=phases", "watch.phases.film=false")
+    fixed = (
+        "logger=none",
+        "metrics=none",
+        f"output={run.folder / name}",
+        "analysis=phases",
+        "analysis.phases.film=false",
+    )
     merged = [*arguments.overrides, *fixed, *overrides]
     composition = compose_train(merged, arguments.config_dir)
     status, part = fit.start(composition, merged, arguments.config_dir, Console(quiet=True))
