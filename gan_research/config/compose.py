@@ -16,7 +16,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.config.keys import OF_SWEEPS, SEVERAL
-from gan_research.config.schema import PAPER, check, check_multirun, missing_values, target_of
+from gan_research.config.schema import PAPER, check, check_multirun, missing_values, suited_metrics
 from gan_research.config.upgrade import MOVED, RENAMED_KEYS
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.renamed import renamed_targets
@@ -102,7 +102,7 @@ def compose_train(
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
     auto = choices["metrics"] == AUTO
     if auto:
-        suited = target_of(config["data"], "data").suited_metrics(config["data"])
+        suited = suited_metrics(config["data"])
         overrides = [*(o for o in overrides if not _concerns(o, "metrics=")), f"metrics={suited}"]
     if auto or held_back:
         config, choices = _compose(overrides, config_dir, allow)

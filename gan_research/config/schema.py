@@ -11,8 +11,9 @@ from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, Valida
 from pydantic.errors import PydanticUserError
 
 from gan_research.checkpoints.rebuild import SPEC, SPEC_FIELDS
-from gan_research.training.precision import Precision
+from gan_research.config import declarations
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.precisions import Precision
 from gan_research.utils.renamed import renamed
 
 Node = dict[str, Any]
@@ -75,7 +76,7 @@ def multirun(sweep: Node, objective: str, pool: Node) -> None:
 
 def check_multirun(config: Node) -> Node:
     """The same as `check`, for the config of a sweep."""
-    checked = _check_arguments(config, multirun, "")
+    checked = _check_arguments(config, *arguments_of(multirun), "")
     return {key: check_nodes(value, key) for key, value in checked.items()}
 
 
@@ -84,7 +85,7 @@ def check(config: Node) -> Node:
     required = [name for name, p in inspect.signature(train).parameters.items() if p.default is p.empty]
     if absent := [name for name in required if name not in config]:
         raise UserError(f"{absent[0]} must be given: add {absent[0]}=...")
-    checked = _check_arguments(config, train, "")
+    checked = _check_arguments(config, *arguments_of(train), "")
     keep, every = checked["keep_every"], checked["checkpoint_every"]
     if keep is not None and keep % every:
         raise UserError(f"keep_every={keep}: give a multiple of checkpoint_every={every}")
@@ -99,7 +100,7 @@ def missing_values(config: Any, name: str = "") -> list[str]:
 
 
 def check_nodes(value: Any, name: str) -> Any:
-    """`value` with every component in it checked against its constructor."""
+    """Return `value` with the arguments of each component in it checked against its constructor."""
     if isinstance(value, list):
         return [check_nodes(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if not isinstance(value, dict):
@@ -108,7 +109,27 @@ def check_nodes(value: Any, name: str) -> Any:
     if "_target_" not in value:
         return value or None
     arguments = {key: item for key, item in value.items() if key not in INSTRUCTIONS}
-    return value | _check_arguments(arguments, target_of(value, name), name)
+
+    def imported() -> tuple[dict[str, Any], bool]:
+        return arguments_of(target_of(value, name))
+
+    try:
+        declared = declarations.signature(renamed(str(value["_target_"])))
+    except declarations.Unreadable:
+        declared = imported()
+    return value | _check_arguments(arguments, *declared, name, imported)
+
+
+def suited_metrics(data: Node) -> str:
+    """Return the choice of the group `metrics` that the class of the data declares, or that of their density."""
+    name, node = ("data.density", data["density"]) if data.get("density") else ("data", data)
+    try:
+        return str(declarations.constant(renamed(str(node.get("_target_"))), "metrics"))
+    except declarations.Unreadable:
+        suited = getattr(target_of(node, name), "metrics", None)
+    if suited is None:
+        raise UserError(f"{name}._target_={node['_target_']} has no attribute metrics: set metrics=...")
+    return str(suited)
 
 
 def target_of(node: Node, name: str) -> Any:
@@ -143,9 +164,13 @@ def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
     return found, others
 
 
-def _check_arguments(arguments: Node, target: Callable[..., Any], name: str) -> Node:
-    """Return `arguments` with the types that the signature of `target` declares."""
-    types, others = arguments_of(target)
+def _check_arguments(
+    arguments: Node, types: dict[str, Any], others: bool, name: str, imported: Callable[[], Any] | None = None
+) -> Node:
+    """Return `arguments` with the types that a signature declares.
+
+    others: whether it takes further ones, of any type. imported: returns the types of what source doesn't tell.
+    """
     checked = {}
     for key, value in arguments.items():
         full = f"{name}.{key}" if name else key
@@ -154,7 +179,14 @@ def _check_arguments(arguments: Node, target: Callable[..., Any], name: str) -> 
         if key not in types and not others:
             names = [f"{name}.{p}" if name else p for p in types]
             raise UserError(f"there is no {full}: {did_you_mean(full, names)}")
-        checked[key] = value if types.get(key, Any) is Any else _coerce(value, types[key], full)
+        annotation = types.get(key, Any)
+        if isinstance(annotation, declarations.Annotation):
+            try:
+                annotation = annotation.type()
+            except declarations.Unreadable:
+                assert imported is not None
+                annotation = imported()[0].get(key, Any)
+        checked[key] = value if annotation is Any else _coerce(value, annotation, full)
     return checked
 
 

@@ -44,11 +44,6 @@ class Data(pl.LightningDataModule):
         """Returns the round from which training continues; set by `GAN.setup`."""
         self._sets: tuple[SampleSet, SampleSet | None] | None = None
 
-    @classmethod
-    def suited_metrics(cls, node: dict[str, Any]) -> str:
-        """Return the `metrics` (a choice of that group) that suit the data of a config node."""
-        return cls.metrics
-
     @abstractmethod
     def load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
         """Return the training set and the held-out one, or None. `download`: missing files may be downloaded."""

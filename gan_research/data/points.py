@@ -98,15 +98,6 @@ class Points(Data):
         self.density, self.reference, self.train_size = density, reference, train_size
         self.name, self.channels = density.name, density.dim
 
-    @classmethod
-    def suited_metrics(cls, node: dict[str, Any]) -> str:
-        """Return the choice that suits the density's class."""
-        target = (node.get("density") or {}).get("_target_")
-        try:
-            return resolve_name(str(target)).metrics
-        except Exception as error:
-            raise UserError(f"data.density._target_={target} is no density: {error}") from error
-
     def load(self, download: bool) -> tuple[PointSet, PointSet]:
         return PointSet(self.density, self.reference, "train"), PointSet(self.density, self.reference, "held-out")
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from gan_research.networks.base import DOutput
 from gan_research.utils.errors import UserError
+from gan_research.utils.precisions import Precision
 from gan_research.utils.tf32 import products, temporarily
-
-Precision = Literal["32", "tf32", "bf16", "fp16", "64"]
 
 AUTOCAST: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

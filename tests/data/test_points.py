@@ -99,16 +99,6 @@ def node(name, **arguments):
     return {"_target_": f"gan_research.data.{name}", **arguments}
 
 
-def test_the_metrics_that_suit_are_known_from_the_config_alone():
-    assert Digits.suited_metrics(node("Digits")) == "digits"
-    assert StackedMNIST.suited_metrics(node("StackedMNIST")) == "stacked_mnist"
-    for density, metrics in [("Ring", "modes"), ("Gaussian", "points"), ("SwissRoll", "points")]:
-        assert Points.suited_metrics(node("Points", density=node(density))) == metrics
-    for target in ("gan_research.data.Rign", "nowhere.Ring", "gan_research.data.order.Order", None):
-        with pytest.raises(UserError, match=f"data.density._target_={target} is no density: "):
-            Points.suited_metrics({"density": {"_target_": target}})
-
-
 def test_a_wrong_density_in_a_config_is_one_line():
     with pytest.raises(UserError, match=r"std=-1.0: give one above 0"):
         make(node("Points", density=node("Ring", std=-1.0)))

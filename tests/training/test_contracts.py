@@ -258,8 +258,8 @@ def test_instance_noise_among_the_regularizers_is_understood(tmp_path, monkeypat
     )
     assert old == capsys.readouterr().out
     assert [record.getMessage() for record in caplog.records] == [
-        "regularizer=[instance_noise] is called augment=[instance_noise] now",
-        "regularizer.instance_noise is called augment.instance_noise now",
+        "regularizer=[instance_noise] is deprecated: use augment=[instance_noise]",
+        "regularizer.instance_noise is deprecated: use augment.instance_noise",
     ]
 
 

@@ -1,0 +1,148 @@
+"""Configs are checked against constructors that are read from source, as against imported ones, without torch."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gan_research.config import declarations
+from gan_research.config.schema import _check_arguments, arguments_of, suited_metrics, target_of
+from gan_research.utils.errors import UserError
+
+CONF = Path(__file__).parents[2] / "conf"
+
+TARGETS = sorted({name for path in CONF.rglob("*.yaml") for name in re.findall(r"_target_: (\S+)", path.read_text())})
+
+VALUES = (0, -1, 1.5, True, "a", "32", None, [], [1, 2], ["a"], {}, {"a": 1})
+
+
+def accepted(key, value, types, others, imported=None):
+    try:
+        return type(_check_arguments({key: value}, types, others, "", imported)[key])
+    except UserError:
+        return None
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_signature_that_is_read_checks_no_less_than_the_imported_one(target):
+    found = arguments_of(target_of({"_target_": target}, ""))
+    types, others = declarations.signature(target)
+    assert (list(types), others) == (list(found[0]), found[1])
+    for key in types:
+        for value in VALUES:
+            read, imported = accepted(key, value, types, others, lambda: found), accepted(key, value, *found)
+            assert read in (imported, None) or imported is type(value), (key, value)
+
+
+MODULE = """
+import enum
+from typing import Literal, TypedDict, Unpack
+import numpy as np
+from torch import Tensor
+from made.other import Color, Other as Base
+
+Mode = Literal["fast", "slow"]
+
+class Options(TypedDict):
+    size: int
+
+class Component(Base):
+    metrics = "digits"
+
+class Own(Base):
+    def __init__(self, mode: Mode, *, rate: "float | Tensor" = 1.0, array: np.ndarray = 0, **rest: Unpack[Options]):
+        ...
+
+class Decorated(Base, metaclass=enum.EnumMeta):
+    ...
+"""
+OTHER = """
+from dataclasses import dataclass
+from enum import Enum
+
+class Color(Enum):
+    RED = "red"
+
+class Other:
+    metrics = "points"
+    def __init__(self, width: int = 8, anything=None, **others): ...
+
+@dataclass
+class Data:
+    width: int = 3
+"""
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from made.one import Own as Renamed\n")
+    (folder / "one.py").write_text(MODULE)
+    (folder / "other.py").write_text(OTHER)
+    monkeypatch.syspath_prepend(tmp_path)
+    declarations.module.cache_clear()
+    yield
+    declarations.module.cache_clear()
+
+
+def test_what_is_inherited_imported_and_unpacked_is_found(package):
+    types, others = declarations.signature("made.one.Component")
+    assert (list(types), others) == (["width", "anything"], True)
+    assert types["width"].type() is int
+    types, others = declarations.signature("made.Renamed")
+    assert (list(types), others) == (["mode", "rate", "array", "size"], False)
+    assert str(types["mode"].type()) == "typing.Literal['fast', 'slow']"
+    assert types["size"] is int
+    assert declarations.constant("made.one.Component", "metrics") == "digits"
+    assert declarations.constant("made.one.Own", "metrics") == "points"
+
+
+@pytest.mark.parametrize(
+    "target", ["made.other.Data", "made.one.Nothing", "made.none.Component", "nowhere.Component", "Component", ""]
+)
+def test_what_source_does_not_tell_is_unreadable(package, target):
+    with pytest.raises(declarations.Unreadable):
+        declarations.signature(target)
+
+
+def test_the_metrics_that_suit_are_known_from_the_config_alone():
+    def node(name, **arguments):
+        return {"_target_": f"gan_research.data.{name}", **arguments}
+
+    assert suited_metrics(node("Digits")) == "digits"
+    assert suited_metrics(node("StackedMNIST")) == "stacked_mnist"
+    for density, metrics in [("Ring", "modes"), ("Gaussian", "points"), ("SwissRoll", "points")]:
+        assert suited_metrics(node("Points", density=node(density))) == metrics
+    for target in ("gan_research.data.Rign", "nowhere.Ring", "gan_research.data.order.Order"):
+        with pytest.raises(UserError, match=rf"data.density._target_={target} "):
+            suited_metrics(node("Points", density={"_target_": target}))
+
+
+PROBE = """
+import sys
+from gan_research.cli import main
+for arguments in {commands!r}:
+    assert main(arguments) == {status}, arguments
+assert not {{"torch", "pytorch_lightning", "scipy", "matplotlib"}} & set(sys.modules), sorted(sys.modules)
+"""
+
+
+def without_torch(status, *commands, folder):
+    code = PROBE.format(commands=[list(command) for command in commands], status=status)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_a_config_is_composed_and_checked_without_importing_torch(tmp_path):
+    commands = [("train", "--cfg"), ("train", "--help"), ("train", "experiment=modes", "--cfg"), ("--help",)]
+    assert "_target_: gan_research.losses.NonSaturating" in without_torch(0, *commands, folder=tmp_path).stdout
+
+
+def test_errors_in_the_command_line_are_found_without_importing_torch(tmp_path):
+    wrong = ["generator.widht=3", "generator.width=abc", "rounds=-5", "loss=hing", "what=3", "optimizer.generator.lr=a"]
+    result = without_torch(2, *(("train", word) for word in wrong), folder=tmp_path)
+    assert len(result.stderr.splitlines()) == len(wrong)
