@@ -13,11 +13,11 @@ from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.image_files import (
     AsItIs,
     Decoder,
-    check_headers,
-    check_images,
     common_shape,
     decode_all,
     find_images,
+    read_header,
+    readable,
     refuse_corrupt,
 )
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
@@ -60,8 +60,8 @@ class ImageFileData(ImageData):
         decoder = Decoder(self.resolution, self.channels, crop)
         paths = [root / name for name in names]
         resident = self.is_resident(len(names) * math.prod(decoder.shape))
-        images, readable = decode_all(paths, decoder) if resident else (None, check_headers(paths))
-        refuse_corrupt(names, readable, self.skip_corrupt)
+        images, good = decode_all(paths, decoder) if resident else (None, readable(paths, read_header))
+        refuse_corrupt(names, good, self.skip_corrupt)
 
         def part(mask: Tensor) -> ImageSet:
             classes = None if labels is None else labels[mask]
@@ -69,7 +69,7 @@ class ImageFileData(ImageData):
                 return TensorSet(images if mask.all() else images[mask], classes)
             return FileSet(root, [names[i] for i in mask.nonzero().flatten().tolist()], decoder, classes)
 
-        return part(readable & ~heldout), part(readable & heldout) if (readable & heldout).any() else None
+        return part(good & ~heldout), part(good & heldout) if (good & heldout).any() else None
 
 
 class ImageFolder(ImageFileData):
@@ -133,10 +133,10 @@ def read_folder(root: Path, skip_corrupt: bool = False, resident_limit_gib: floa
     paths = [root / name for name in names]
     decoder = AsItIs(common_shape(paths) or (1, 1, 1))
     resident = len(names) * math.prod(decoder.shape) <= resident_limit_gib * 2**30
-    images, readable = decode_all(paths, decoder) if resident else (None, check_images(paths, decoder))
-    refuse_corrupt(names, readable, skip_corrupt, way="leave them out by --skip-corrupt")
-    kept = readable.nonzero().flatten().tolist()
+    images, good = decode_all(paths, decoder) if resident else (None, readable(paths, decoder))
+    refuse_corrupt(names, good, skip_corrupt, way="leave them out by --skip-corrupt")
+    kept = good.nonzero().flatten().tolist()
     skipped = len(names) - len(kept)
     if images is not None:
-        return TensorSet(images[readable] if skipped else images), skipped
+        return TensorSet(images[good] if skipped else images), skipped
     return FileSet(root, [names[i] for i in kept], decoder), skipped

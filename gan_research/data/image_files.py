@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -101,21 +101,25 @@ def decode_all(paths: Sequence[Path], decoder: ImageDecoder) -> tuple[Tensor, Te
     images = torch.zeros(len(paths), *decoder.shape, dtype=torch.uint8)
     pixels = images.numpy()
 
-    def decode(number: int) -> bool:
+    def decode(number: int) -> None:
         pixels[number] = decoder(paths[number])
+
+    return images, readable(range(len(paths)), decode)
+
+
+def read_header(path: Path) -> None:
+    """Read the header of an image file, without its pixels."""
+    Image.open(path).close()
+
+
+def readable(items: Iterable[S], read: Callable[[S], Any]) -> Tensor:
+    """Return a mask (N,) of the items for which `read` raises no exception."""
+
+    def succeed(item: S) -> bool:
+        read(item)
         return True
 
-    return images, _mask(decode, range(len(paths)))
-
-
-def check_images(paths: Sequence[Path], decoder: ImageDecoder) -> Tensor:
-    """Return a mask (N,) of the images that can be decoded; the pixels are not kept."""
-    return _mask(lambda path: decoder(path) is not None, paths)
-
-
-def check_headers(paths: Sequence[Path]) -> Tensor:
-    """Return a mask (N,) of the images whose header can be read; their pixels are not read."""
-    return _mask(lambda path: Image.open(path).close() is None, paths)
+    return torch.tensor([bool(success) for success in _attempt(succeed, items)], dtype=torch.bool)
 
 
 def common_shape(paths: Sequence[Path]) -> Shape | None:
@@ -166,13 +170,9 @@ def _attempt(read: Callable[[S], T], items: Iterable[S]) -> list[T | None]:
         return list(pool.map(attempt, items))
 
 
-def _mask(read: Callable[[S], bool], items: Iterable[S]) -> Tensor:
-    return torch.tensor([bool(success) for success in _attempt(read, items)], dtype=torch.bool)
-
-
-def refuse_corrupt(names: Sequence[str], readable: Tensor, skip: bool, way: str = "set data.skip_corrupt=true") -> None:
+def refuse_corrupt(names: Sequence[str], good: Tensor, skip: bool, way: str = "set data.skip_corrupt=true") -> None:
     """Raise a UserError if images can't be read; with `skip` only if none can (`way`: how to skip)."""
-    bad = (~readable).nonzero().flatten().tolist()
+    bad = (~good).nonzero().flatten().tolist()
     if not bad or (skip and len(bad) < len(names)):
         return
     listed = ", ".join(names[i] for i in bad[:3]) + (", ..." if len(bad) > 3 else "")

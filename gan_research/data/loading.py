@@ -89,9 +89,9 @@ class ImageRounds(Rounds):
     def _decoded(self, images: FileSet, start: int) -> Iterator[Batch]:
         loader: DataLoader = DataLoader(
             _RoundReader(images),
-            batch_sampler=(indices.tolist() for indices in self.indices(start, torch.device("cpu"))),
+            batch_size=None,
+            sampler=(indices.tolist() for indices in self.indices(start, torch.device("cpu"))),
             num_workers=self.num_workers,
-            collate_fn=_identity,
             pin_memory=self.device.type == "cuda",
             worker_init_fn=_ignore_signals,
         )
@@ -107,15 +107,11 @@ class _RoundReader(Dataset):
     def __init__(self, images: FileSet) -> None:
         self.images = images
 
-    def __getitems__(self, indices: list[int]) -> Read | str:
+    def __getitem__(self, indices: list[int]) -> Read | str:
         try:
             return self.images.gather(indices)
         except UserError as error:
             return str(error)
-
-
-def _identity(read: Any) -> Any:
-    return read
 
 
 def _ignore_signals(worker: int) -> None:

@@ -52,7 +52,7 @@ class UpBlock(nn.Module):
         self, inner: int, outer: int, num_classes: int, upsampling: Upsampling = "nearest", batch_norm: bool = True
     ) -> None:
         super().__init__()
-        self.upsampling = upsampling
+        self.upsample = nn.Upsample(scale_factor=2, mode=upsampling)
         self.norm1 = ConditionalBatchNorm2d(inner, num_classes) if batch_norm else NoNorm()
         self.conv1 = convolution(inner, outer, 3, BLOCK_GAIN)
         self.norm2 = ConditionalBatchNorm2d(outer, num_classes) if batch_norm else NoNorm()
@@ -63,10 +63,6 @@ class UpBlock(nn.Module):
         hidden = self.conv1(self.upsample(F.relu(self.norm1(images, labels))))
         hidden = self.conv2(F.relu(self.norm2(hidden, labels)))
         return hidden + self.upsample(self.shortcut(images))  # they commute: this order is four times cheaper
-
-    def upsample(self, images: Tensor) -> Tensor:
-        """Upsample (N, C, H, W) to (N, C, 2H, 2W)."""
-        return F.interpolate(images, scale_factor=2, mode=self.upsampling)
 
 
 class FirstBlock(nn.Module):

@@ -71,14 +71,6 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     return config
 
 
-def load_export(folder: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
-    """Load a sampler from an export; see `gan_research.load`."""
-    config = read_config(folder)
-    if raw and config["averaged"]:
-        raise UserError(f"{folder} has only the generator's average: export the generator itself with --raw")
-    return make_sampler(config, read_weights(Path(folder), "generator", config), allow)
-
-
 def read_weights(folder: Path, network: str, config: Mapping[str, Any]) -> dict[str, Tensor]:
     """Read the state dict of one network of an export, and verify its digest."""
     name = f"{network}.safetensors"

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_research.checkpoints.io import MARK, open_checkpoint, weights_of
-from gan_research.sampling.export import is_export, load_export, make_sampler
+from gan_research.sampling.export import is_export, make_sampler, read_config, read_weights
 from gan_research.sampling.sampler import Sampler
+from gan_research.utils.errors import UserError
 
 
 def load(path: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
@@ -15,7 +16,10 @@ def load(path: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Samp
     allow: modules, in addition to the project's own, whose generators and priors may be built.
     """
     if is_export(path):
-        return load_export(path, raw, allow)
+        config = read_config(path)
+        if raw and config["averaged"]:
+            raise UserError(f"{path} has only the generator's average: export the generator itself with --raw")
+        return make_sampler(config, read_weights(Path(path), "generator", config), allow)
     _, checkpoint = open_checkpoint(path)
     game = checkpoint[MARK]
     weights = weights_of(checkpoint, "generator" if raw or not game["ema"] else "generator_ema")
