@@ -21,7 +21,8 @@ CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 """PIL's modes of 8-bit grey or colour images, and their channels; a palette has colours."""
 
 Shape = tuple[int, int, int]
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class ImageDecoder(Protocol):

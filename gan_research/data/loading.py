@@ -98,7 +98,8 @@ class ImageRounds(Rounds):
         for round, read in enumerate(loader, start):
             if isinstance(read, str):
                 raise UserError(read)
-            yield Batch(*read, round)
+            pixels, labels = read
+            yield Batch(pixels, labels, round)
 
 
 class _RoundReader(Dataset):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn, ones, zeros
@@ -109,7 +109,7 @@ def initialize_weights(network: nn.Module, init: Init, scale: float, kinds: tupl
         return
     for layer in network.modules():
         if isinstance(layer, kinds):
-            INITS[init](layer.weight, scale)
+            INITS[init](cast(Tensor, layer.weight), scale)
             if isinstance(bias := getattr(layer, "bias", None), Tensor):
                 nn.init.zeros_(bias)
 
