@@ -8,21 +8,14 @@ from typing import Literal
 
 import numpy as np
 
+from gan_research.report import statistics
 from gan_research.report.curves import Curve, curve
 from gan_research.report.final_values import common_budget, final_values
 from gan_research.report.grouping import directions, group_runs
 from gan_research.report.protocols import refuse_mixed, unknown_protocols
 from gan_research.report.records import Record
 from gan_research.report.settings import configurations, differing_settings, importance_of, varied_settings
-from gan_research.report.statistics import (
-    ENOUGH,
-    Interval,
-    expected_best,
-    improvement_interval,
-    mean_interval,
-    probability_of_improvement,
-    welch_interval,
-)
+from gan_research.report.statistics import Interval
 
 Groups = Mapping[str, Sequence[Record]]
 Method = Literal["Student-t", "bootstrap"]
@@ -96,6 +89,10 @@ class Comparison:
         """The runs of all groups."""
         return [record for group in self.groups.values() for record in group]
 
+    def heading(self, metric: str) -> str:
+        """Return "fid, lower is better"."""
+        return f"{metric}, {'lower' if self.metrics[metric] == 'min' else 'higher'} is better"
+
     def counted(self, metric: str, group: str) -> str:
         """Return how many of a group's runs have a value: "5", or "4 of 5 (1 failed)"."""
         summary = self.summaries.get(metric, {}).get(group)
@@ -120,10 +117,8 @@ class Comparison:
 
     def curves(self, scalar: str, axis: str) -> dict[str, Curve]:
         """Return group -> the curve of a scalar ("metrics/fid", "loss/generator"), for groups that have it."""
-        found = {
-            group: curve([r.series(scalar, axis) for r in records], axis) for group, records in self.groups.items()
-        }
-        return {group: curve for group, curve in found.items() if curve is not None}
+        runs = {group: [record.series(scalar, axis) for record in records] for group, records in self.groups.items()}
+        return {group: found for group, series in runs.items() if (found := curve(series, axis)) is not None}
 
 
 def compare(
@@ -145,6 +140,7 @@ def compare(
     members = [record for group in groups.values() for record in group]
     better = directions(members, metrics)
     refuse_mixed(groups, list(better))
+    group_notes += unknown_protocols(members, list(better))
     position, budget_notes = common_budget(members, list(better), axis, at)
     values, value_notes = final_values(members, list(better), axis, position)
     summaries = {metric: summarize_groups(groups, values[metric]) for metric in better}
@@ -167,14 +163,7 @@ def compare(
         varied=varied,
         importance={metric: importance_of(members, values[metric], varied) for metric in better},
         failed=[record for record in records if record.state == "failed"],
-        notes=[
-            *notes,
-            *group_notes,
-            *unknown_protocols(members, list(better)),
-            *budget_notes,
-            *value_notes,
-            *seed_notes(groups, summaries),
-        ],
+        notes=[*notes, *group_notes, *budget_notes, *value_notes, *seed_notes(groups, summaries)],
         command=command,
     )
 
@@ -191,14 +180,14 @@ def summarize_groups(groups: Groups, values: Mapping[str, float]) -> dict[str, S
                 mean=float(np.mean(numbers)),
                 median=float(np.median(numbers)),
                 std=float(np.std(numbers, ddof=1)) if several else None,
-                interval=mean_interval(numbers),
-                method=None if not several else "Student-t" if len(numbers) < ENOUGH else "bootstrap",
+                interval=statistics.mean_interval(numbers),
+                method=None if not several else "Student-t" if len(numbers) < statistics.ENOUGH else "bootstrap",
             )
     return found
 
 
 def compare_pair(metric: str, better: str, a: str, b: str, groups: Groups, summaries: Mapping[str, Summary]) -> Pair:
-    """Compare two groups, paired by seeds if they share two or more and neither has one twice."""
+    """Compare two groups, paired by seeds if they share several and neither repeats one."""
     xs, ys = list(summaries[a].values.values()), list(summaries[b].values.values())
     seeds_a, seeds_b = by_seed(groups[a], summaries[a].values), by_seed(groups[b], summaries[b].values)
     shared = [seed for seed in seeds_a if seed is not None and seed in seeds_b]
@@ -208,10 +197,10 @@ def compare_pair(metric: str, better: str, a: str, b: str, groups: Groups, summa
         metric=metric,
         a=a,
         b=b,
-        probability=probability_of_improvement(xs, ys, better),
-        interval=improvement_interval(xs, ys, better),
+        probability=statistics.probability_of_improvement(xs, ys, better),
+        interval=statistics.improvement_interval(xs, ys, better),
         difference=float(np.mean(differences)) if paired else float(np.mean(xs) - np.mean(ys)),
-        difference_interval=mean_interval(differences) if paired else welch_interval(xs, ys),
+        difference_interval=statistics.mean_interval(differences) if paired else statistics.welch_interval(xs, ys),
         paired=paired,
     )
 
@@ -221,22 +210,22 @@ def by_seed(records: Sequence[Record], values: Mapping[str, float]) -> dict[int 
 
 
 def best_of(groups: Groups, values: Mapping[str, float], better: str) -> dict[str, list[float]]:
-    """Return the expected best of 1, 2, ... configurations, each the mean of its seeds, for groups with several."""
+    """Return group -> the expected best of 1, 2, ... configurations; each is the mean of its seeds."""
     found = {}
     for group, records in groups.items():
         tried = configurations([record for record in records if record.id in values])
         if len(tried) > 1:
-            found[group] = expected_best([float(np.mean([values[r.id] for r in runs])) for runs in tried], better)
+            means = [float(np.mean([values[record.id] for record in runs])) for runs in tried]
+            found[group] = statistics.expected_best(means, better)
     return found
 
 
 def seed_notes(groups: Groups, summaries: Mapping[str, Mapping[str, Summary]]) -> list[str]:
     """Return notes on groups whose intervals are missing, or aren't over seeds alone."""
     notes = []
-    for group in groups:
+    for group, records in groups.items():
         if single := [m for m, of in summaries.items() if group in of and len(of[group].values) == 1]:
             notes.append(f"one seed: no interval can be given for {group} ({', '.join(single)})")
-    for group, records in groups.items():
         tried = configurations([record for record in records if record.rows])
         if len(tried) > 1:
             notes.append(f"{group} contains {len(tried)} configurations: its interval isn't over seeds alone")

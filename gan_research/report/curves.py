@@ -1,4 +1,4 @@
-"""One scalar of several runs over training: their mean with a band."""
+"""The mean of one scalar over training, with a band."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Curve:
-    """One scalar of a group's runs at common positions of an axis, interpolated between its rows."""
+    """The mean of a group's runs at common positions, interpolated between their rows."""
 
     x: list[float]
     mean: list[float]

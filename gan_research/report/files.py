@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
-    """Write a row for each run and metric (kind "run"), and one for each group and metric (kind "summary")."""
+    """Write a row for each run and metric ("run"), and each group and metric ("summary")."""
     content = io.StringIO()
     writer = csv.DictWriter(content, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -30,7 +30,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 
 
 def rows_of(comparison: Comparison, metric: str, group: str, records: list[Record]) -> list[dict[str, Any]]:
-    """Return the rows of a group's runs, including those without a value, and of the group itself."""
+    """Return the rows of a group: its runs, then its summary."""
     summary = comparison.summaries[metric].get(group)
     values = summary.values if summary is not None else {}
     rows: list[dict[str, Any]] = [
@@ -48,15 +48,17 @@ def rows_of(comparison: Comparison, metric: str, group: str, records: list[Recor
 
 def write_json(comparison: Comparison, path: Path) -> None:
     """Write all of the comparison except the runs' histories and samples."""
-    content = {name: getattr(comparison, name) for name in comparison.__dataclass_fields__} | {
+    records = [*comparison.records, *comparison.failed]
+    content = fields_of(comparison) | {
         "groups": {group: [record.id for record in records] for group, records in comparison.groups.items()},
         "failed": [record.id for record in comparison.failed],
         "summaries": {m: {g: asdict(s) for g, s in groups.items()} for m, groups in comparison.summaries.items()},
         "pairs": [asdict(pair) for pair in comparison.pairs],
-        "runs": {record.id: run_dict(record) for record in [*comparison.records, *comparison.failed]},
+        "runs": {record.id: fields_of(record, "rows", "samples") for record in records},
     }
     write_atomically(path, json.dumps(as_json(content), indent=2, allow_nan=False).encode())
 
 
-def run_dict(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in ("rows", "samples")}
+def fields_of(instance: Any, *without: str) -> dict[str, Any]:
+    """Return the fields of a dataclass as they are."""
+    return {field.name: getattr(instance, field.name) for field in fields(instance) if field.name not in without}

@@ -42,30 +42,26 @@ def common_budget(
         if not 0 <= at <= longest:
             raise UserError(f"--at {at:g}: give a position from 0 to {format_x(longest, axis)}, the last of any run")
         return at, notes
-    chosen = leading([record for record in measured if record.id in ends])
+    known = [record for record in measured if record.id in ends]
+    finished = [record for record in known if record.state == "finished"]
+    chosen = finished or [record for record in known if record.state != "failed"] or known
     position = min(ends[record.id] for record in chosen)
     text = format_x(position, axis)
     if chosen[0].state != "finished":
         notes.append(f"no run has finished: numbers are taken at {text}, which all runs have reached")
     longer = sum(ends[record.id] > position * (1 + TINY) for record in chosen)
     if longer and axis != "seconds":
+        until = format_x(longest, axis)
         notes.append(
-            f"{longer} of {len(chosen)} runs continue beyond {text}, up to {format_x(longest, axis)}: "
-            f"numbers are taken at {text}"
+            f"{longer} of {len(chosen)} runs continue after {text}, up to {until}: numbers are taken at {text}"
         )
     return position, notes
-
-
-def leading(records: Sequence[Record]) -> list[Record]:
-    """Return the finished runs; if there are none, those that haven't failed; otherwise all."""
-    finished = [record for record in records if record.state == "finished"]
-    return finished or [record for record in records if record.state != "failed"] or list(records)
 
 
 def final_values(
     records: Sequence[Record], metrics: Sequence[str], axis: str, position: float
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Return metric -> run -> its last value up to `position`, for runs that got there; and notes."""
+    """Return metric -> run -> its last value up to `position`; and notes."""
     values: dict[str, dict[str, float]] = {}
     short: dict[str, Record] = {}
     notes: list[str] = []
@@ -94,7 +90,7 @@ def last_before(points: Sequence[Point], position: float) -> Point | None:
 def metric_notes(
     metric: str, records: Sequence[Record], last: Mapping[str, Point], axis: str, position: float
 ) -> list[str]:
-    """Return notes on runs without a finite value of a metric, and on values measured at different positions."""
+    """Return notes on missing and infinite values, and on values of different positions."""
     notes = []
     begun = [record for record in records if record.rows and record.state != "failed"]
     if lacking := [record for record in begun if not record.points(METRICS + metric, "round")]:

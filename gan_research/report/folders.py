@@ -48,8 +48,7 @@ def read_folder(folder: Path) -> tuple[list[Record], list[str]]:
         raise UserError(f"there is no folder {folder}: give run folders, sweep folders or folders of runs")
     found = sorted(walk(folder))
     notes: list[str] = []
-    runs = last_attempts([path for path in found if (path / RUN).is_file()], notes)
-    records = [read_run(path, notes) for path in runs]
+    records = [read_run(path, notes) for path in last_attempts(found, notes)]
     records += [record for path in found if (record := read_unbegun(path, notes)) is not None]
     if not records:
         raise UserError(f"there are no runs in {folder}: a run is a folder with a {RUN}")
@@ -57,18 +56,18 @@ def read_folder(folder: Path) -> tuple[list[Record], list[str]]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield the folders of runs and of sweeps' processes at any depth, except those inside of a run."""
+    """Yield the folders of runs and of sweeps' processes, at any depth."""
     for root, folders, files in os.walk(folder):
         if RUN in files or (Path(root).parent / TRIAL).is_file():
             yield Path(root)
         if RUN in files:
-            folders.clear()
+            folders.clear()  # nothing inside of a run is another run
 
 
-def last_attempts(runs: list[Path], notes: list[str]) -> list[Path]:
-    """Return the runs without those that a sweep has started again: the last run of a process counts."""
+def last_attempts(folders: list[Path], notes: list[str]) -> list[Path]:
+    """Return the folders of runs; if a sweep has started one again, only the last."""
     kept: dict[Path, Path] = {}
-    for path in runs:
+    for path in (path for path in folders if (path / RUN).is_file()):
         process = path.parent if (path.parent.parent / TRIAL).is_file() else path
         if process in kept:
             older, path = sorted((kept[process], path), key=lambda p: (p / RUN).stat().st_mtime)
@@ -195,7 +194,7 @@ def last_start(fields: dict[str, Any]) -> float:
 
 
 def is_running(folder: Path) -> bool:
-    """Return whether a process trains the run now, without getting in the way of one that is about to.
+    """Return whether a process trains the run now; don't disturb one that is about to.
 
     The process of a run is named in its folder until it ends, unless it is killed. So on this host it must exist and
     hold the lock; on another host it must have written something lately.
@@ -225,7 +224,7 @@ def trial_of(process: Path, notes: list[str]) -> dict[str, Any]:
 
 
 def read_unbegun(process: Path, notes: list[str]) -> Record | None:
-    """Return the record of a sweep's process that ended before it made a run; None for other folders."""
+    """Return the record of a sweep's process that ended before it made a run."""
     if (process / RUN).is_file() or not (process / END).is_file() or any(process.glob(f"*/{RUN}")):
         return None
     end, trial = read_mapping(process / END, json.loads, notes), trial_of(process, notes)

@@ -34,7 +34,7 @@ def require_setting(key: str, records: Sequence[Record]) -> None:
 
 
 def sort_groups(groups: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return groups sorted by their values, those of a setting as numbers if all of them are numbers."""
+    """Return groups sorted by their values, numerically where all are numbers."""
     numeric = [all(as_number(text) is not None for text in column) for column in zip(*groups, strict=True)]
     return sorted(groups, key=lambda g: [as_number(v) if n else v for v, n in zip(g, numeric, strict=True)])
 
@@ -48,7 +48,7 @@ def as_number(text: str) -> float | None:
 
 
 def select_runs(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:
-    """Return the runs that meet all conditions KEY=VALUE; raise a UserError if there are none."""
+    """Return the runs that meet all conditions KEY=VALUE; raise a UserError if none do."""
     kept = list(records)
     for condition in conditions:
         key, equals, wanted = condition.partition("=")
@@ -56,19 +56,15 @@ def select_runs(records: Sequence[Record], conditions: Sequence[str]) -> list[Re
             raise UserError(f"--where {condition}: give KEY=VALUE")
         require_setting(key, records)
         values = {record.id: format_value(record.value(key)) for record in kept}
-        kept = [record for record in kept if is_same(values[record.id], wanted)]
+        same = {wanted, as_number(wanted)} - {None}  # 1e-3 is 0.001
+        kept = [record for record in kept if same & {values[record.id], as_number(values[record.id])}]
         if not kept:
             raise UserError(f"no run has {condition}: {did_you_mean(wanted, set(values.values()))}")
     return kept
 
 
-def is_same(text: str, wanted: str) -> bool:
-    """Return whether both are the same text or the same number: 1e-3, 0.001."""
-    return text == wanted or (as_number(text) is not None and as_number(text) == as_number(wanted))
-
-
 def directions(records: Sequence[Record], metrics: Sequence[str] | None) -> dict[str, str]:
-    """Return column -> "min" or "max" of all metrics that rank generators, or of `metrics` among them."""
+    """Return column -> "min" or "max", for metrics that rank generators."""
     rows = [row for record in records for row in record.rows if any(name.startswith(METRICS) for name in row)]
     columns = dict.fromkeys(name.removeprefix(METRICS) for row in rows for name in row if name.startswith(METRICS))
     recorded = [row["better"] for row in rows if isinstance(row.get("better"), dict)]

@@ -13,19 +13,21 @@ OWN = ("ema", "batch_statistics", "sampling")
 
 
 def refuse_mixed(groups: Mapping[str, Sequence[Record]], metrics: Sequence[str]) -> None:
-    """Raise a UserError that names the runs and fields that differ unless each metric has one protocol."""
+    """Raise a UserError with the differing runs and fields unless each metric has one protocol."""
     for metric in metrics:
-        shared = names_of_settings(groups, metric)
-        first: tuple[Record, dict[str, str]] | None = None
-        for group in groups.values():
-            first_of_group: tuple[Record, dict[str, str]] | None = None
-            for record in group:
-                for protocol in protocols_of(record, metric):
-                    fields = fields_of(protocol, shared)
-                    common = {key: value for key, value in fields.items() if key not in OWN}
-                    first_of_group, first = first_of_group or (record, fields), first or (record, common)
-                    refuse_other(metric, *first_of_group, record, fields)
-                    refuse_other(metric, *first, record, common)
+        measured = [
+            (group, record, protocol)
+            for group, records in groups.items()
+            for record in records
+            for protocol in protocols_of(record, metric)
+        ]
+        shared = shared_settings([protocol for _, _, protocol in measured], metric)
+        first: dict[str | None, tuple[Record, dict[str, str]]] = {}  # of each group, and of all
+        for group, record, protocol in measured:
+            fields = fields_of(protocol, shared)
+            common = {key: value for key, value in fields.items() if key not in OWN}
+            refuse_other(metric, *first.setdefault(group, (record, fields)), record, fields)
+            refuse_other(metric, *first.setdefault(None, (record, common)), record, common)
 
 
 def unknown_protocols(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
@@ -38,15 +40,9 @@ def unknown_protocols(records: Sequence[Record], metrics: Sequence[str]) -> list
     return [f"protocol not recorded, so these runs may not be comparable: {', '.join(unknown)}"] if unknown else []
 
 
-def names_of_settings(groups: Mapping[str, Sequence[Record]], metric: str) -> set[str]:
-    """Return the metrics whose settings apply to a column: its own if all runs have them, else all shared ones."""
-    found = [
-        set(protocol.get("settings") or {})
-        for group in groups.values()
-        for record in group
-        for protocol in protocols_of(record, metric)
-    ]
-    shared = set.intersection(*found) if found else set()
+def shared_settings(protocols: Sequence[dict[str, Any]], metric: str) -> set[str]:
+    """Return the metrics whose settings apply to a column: its own if recorded, else all shared ones."""
+    shared = set.intersection(*(set(protocol.get("settings") or {}) for protocol in protocols)) if protocols else set()
     return {metric} if metric in shared else shared
 
 

@@ -24,7 +24,7 @@ CLOCK = "speed/seconds"
 
 @dataclass(frozen=True)
 class Record:
-    """One run. Its name and config are untrusted text."""
+    """A run. Its name and config are untrusted text."""
 
     id: str
     name: str
@@ -51,7 +51,7 @@ class Record:
         return self.facts.get(key)
 
     def series(self, name: str, axis: str) -> tuple[list[float], list[float]]:
-        """Return x and y of one scalar ("metrics/fid", "loss/generator") where y is finite and x is known."""
+        """Return x and y of one scalar ("metrics/fid") where y is finite."""
         points = [(x, y) for x, y in self.points(name, axis) if math.isfinite(y)]
         return [x for x, _ in points], [y for _, y in points]
 

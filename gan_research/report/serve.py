@@ -31,12 +31,7 @@ SHARE = 0.1
 class Live:
     """The newest page, made when it is requested and the runs have changed."""
 
-    def __init__(
-        self,
-        make: Callable[[], Content],
-        signature: Callable[[], object],
-        clock: Callable[[], float] = time.monotonic,
-    ):
+    def __init__(self, make: Callable[[], Content], signature: Callable[[], object], clock: Any = time.monotonic):
         self._make, self._signature, self._clock = make, signature, clock
         self._lock = Lock()
         self._content: Content | None = None
@@ -67,7 +62,7 @@ class Live:
 
 
 def signature(folder: Path) -> object:
-    """Return a value that changes when a run in `folder` starts, continues, ends or is killed."""
+    """Return a value that changes when a run starts, continues, ends or is killed."""
     found = []
     for path in walk(folder):
         found.append((str(path), "running", int(is_running(path)), 0))
@@ -138,7 +133,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def everywhere(self) -> bool:
-        """Whether it listens on all addresses of this host."""
+        """True if it listens on all addresses of this host."""
         return self.host in ("", "0.0.0.0", "::")
 
     def allows(self, header: str) -> bool:

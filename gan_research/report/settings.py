@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,18 @@ def game_settings(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
         for key, value in record.facts.items():
             if key.partition(".")[0] not in NOISE:
                 table.setdefault(key, {})[record.id] = value
-    noise: dict[str, dict[str, Any]] = {key: {r.id: r.facts.get(key) for r in records if r.facts} for key in NOISE}
-    return {key: values for key, values in table.items() if not is_copy(key, values, noise | table)}
+    top = {key: {r.id: r.facts.get(key) for r in records if r.facts} for key in NOISE} | table
+    return {key: values for key, values in table.items() if not is_copy(key, values, top)}
 
 
-def is_copy(key: str, values: dict[str, Any], table: Mapping[str, dict[str, Any]]) -> bool:
+def is_copy(key: str, values: dict[str, Any], top: Mapping[str, dict[str, Any]]) -> bool:
     """Return whether a component only repeats a top-level setting: data.batch_size, batch_size."""
     name = key.rpartition(".")[2]
-    return name != key and name in table and all(table[name].get(run) == value for run, value in values.items())
+    return name != key and name in top and all(top[name].get(run) == value for run, value in values.items())
 
 
 def varied_settings(records: Sequence[Record]) -> list[str]:
-    """Return the settings that vary between runs, except those that only one choice of a component has."""
+    """Return the settings that vary between runs; not those of a single choice."""
     known = [record for record in records if record.facts]
     table = game_settings(known)
     varied = []
@@ -74,8 +75,7 @@ def configurations(records: Sequence[Record]) -> list[list[Record]]:
 
 def differing_settings(groups: Mapping[str, Sequence[Record]], by: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return setting -> group -> its values, for settings other than `by` whose values differ."""
-    known = {group: [record for record in records if record.facts] for group, records in groups.items()}
-    known = {group: records for group, records in known.items() if records}
+    known = {group: own for group, records in groups.items() if (own := [r for r in records if r.facts])}
     found = {}
     for key, of in game_settings([record for records in known.values() for record in records]).items():
         row = {group: summarize([of.get(r.id, ABSENT) for r in records]) for group, records in known.items()}
@@ -113,19 +113,18 @@ def loss_by_shuffling(predict: Callable[[Floats], Floats], x: Floats, y: Floats)
     rng = np.random.default_rng(0)
     count = x.shape[1]
     shuffled = np.tile(x, (count, REPEATS, 1, 1))
-    for key in range(count):
-        for repeat in range(REPEATS):
-            shuffled[key, repeat, :, key] = rng.permutation(x[:, key])
+    for key, repeat in product(range(count), range(REPEATS)):
+        shuffled[key, repeat, :, key] = rng.permutation(x[:, key])
     predicted = predict(shuffled.reshape(-1, count)).reshape(count, -1, len(y))  # in one call: each costs 10 ms
     growth: Floats = ((predicted - y) ** 2).mean((1, 2)) - ((predict(x) - y) ** 2).mean()
     return growth
 
 
 def importance_of(records: Sequence[Record], values: Mapping[str, float], settings: Sequence[str]) -> dict[str, float]:
-    """Return setting -> the share of a metric's variance that a random forest explains by it on unseen runs.
+    """Return setting -> the share of a metric's variance that it explains.
 
-    It is the permutation importance (Breiman 2001, Random forests, section 10) over five folds: near 0 for a setting
-    that doesn't matter. {} for fewer than 10 runs or 2 settings.
+    It is the permutation importance of a random forest on unseen runs (Breiman 2001, Random forests, section 10), over
+    five folds: near 0 for a setting that doesn't matter. {} for fewer than 10 runs or 2 settings.
     """
     runs = [record for record in records if record.id in values]
     y = np.array([values[record.id] for record in runs])

@@ -103,7 +103,7 @@ def improvement_interval(a: Sequence[float], b: Sequence[float], better: str) ->
 
 
 def score_interval(probability: float, m: int, n: int) -> Interval:
-    """Return the 95 % interval of theta = P(A better than B), estimated as `probability` from m x n pairs.
+    """Return the 95 % interval of theta = P(A better than B), estimated from m x n pairs.
 
     Newcombe 2006, Statistics in Medicine 25:559, method 5: all theta from which the estimate is at most z standard
     errors away, by Hanley and McNeil's (1982) variance at theta, with the mean of m - 1 and n - 1 in place of each.

@@ -63,9 +63,8 @@ def summary_texts(summary: Summary) -> list[str]:
     """Return the mean with its interval, the median, and the standard deviation."""
     mean = f"{summary.mean:.4g}"
     if summary.interval is not None:
-        low, high = summary.interval
-        symmetric = summary.method == "Student-t"
-        mean += f" ± {(high - low) / 2:.2g}" if symmetric else ends(summary.interval, ".4g")
+        half = (summary.interval[1] - summary.interval[0]) / 2
+        mean += f" ± {half:.2g}" if summary.method == "Student-t" else ends(summary.interval, ".4g")
     return [mean, f"{summary.median:.4g}", "-" if summary.std is None else f"{summary.std:.2g}"]
 
 

@@ -21,12 +21,7 @@ BANDS = {"stderr": "their standard error", "stddev": "a standard deviation", "mi
 LONGEST_TITLE = 128
 """The maximum number of characters of a report's title."""
 
-PARAMETERS = (
-    "optimizer.generator.lr",
-    "optimizer.discriminator.lr",
-    "schedule.discriminator_steps",
-    "batch_size",
-)
+PARAMETERS = ("optimizer.generator.lr", "optimizer.discriminator.lr", "schedule.discriminator_steps", "batch_size")
 """Settings that every run has: W&B's parallel coordinates leave out runs without one of them."""
 
 WIDTH, WIDE = 12, 24
@@ -176,7 +171,7 @@ def publish(layout: Layout) -> tuple[str, bool]:
 
 @contextlib.contextmanager
 def explained(layout: Layout) -> Iterator[None]:
-    """Turn any error of W&B's library, the network or the server into a UserError of one line."""
+    """Turn any error of W&B's library or server into a UserError of one line."""
     try:
         yield
     except UserError:

@@ -104,7 +104,7 @@ def test_numbers_are_of_the_furthest_place_that_all_finished_runs_reach(runs, tm
     comparison = compare(runs(hinge=[5.0, 6.0]))
     assert comparison.position == 200
     assert list(comparison.summaries["fid"]["minimax"].values.values()) == [10]
-    assert "1 of 3 runs continue beyond round 200, up to round 400: numbers are taken at round 200" in comparison.notes
+    assert "1 of 3 runs continue after round 200, up to round 400: numbers are taken at round 200" in comparison.notes
 
 
 def test_at_chooses_the_place(runs):

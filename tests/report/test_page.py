@@ -13,7 +13,7 @@ from pages import HOSTILE, comparison_of, make_runs, noise, sample_grid
 
 from gan_research.report.comparison import Pair, compare
 from gan_research.report.curves import Curve
-from gan_research.report.page import page_html, write_page
+from gan_research.report.page import write_page
 from gan_research.report.page.content import conclusion
 from gan_research.report.page.figures import POINTS, Arrays, band, outline, style_of, thinned
 from gan_research.report.page.images import data_url, encoded, halving
@@ -92,7 +92,7 @@ def test_nothing_is_loaded_and_only_the_pages_own_scripts_may_run(page):
 
 def test_no_text_of_a_run_can_end_the_script_that_it_is_in(comparison):
     hostile = replace(comparison, by=f"loss{HOSTILE}")
-    parts = Parts(page_html(hostile))
+    parts = Parts(render(content_of(hostile)))
     assert [tag for tag, _ in parts.tags if tag in ("img", "script", "b")] == ["script"] * 4
     document = json.loads(gzip.decompress(base64.b64decode(json.loads(parts.scripts[0]))))
     assert document["title"] == f"Comparison by loss{HOSTILE}"

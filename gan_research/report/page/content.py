@@ -5,20 +5,10 @@ from functools import cache
 from typing import Any
 
 from gan_research.report.comparison import Comparison, Pair
-from gan_research.report.page.figures import (
-    Arrays,
-    Curves,
-    Figure,
-    Panel,
-    best_of_figure,
-    curve_figure,
-    distribution_figure,
-    importance_figure,
-    pair_figures,
-    style_of,
-)
+from gan_research.report.page import figures
+from gan_research.report.page.figures import Curves, Figure, Panel
 from gan_research.report.page.parallel import parallel_figure
-from gan_research.report.page.text import NONE, count, direction, interval, number, shortened
+from gan_research.report.page.text import NONE, count, interval, number, shortened
 from gan_research.report.records import AXES, METRICS, Record, format_x
 
 PAIRS = 28
@@ -53,27 +43,27 @@ RUNS = "All runs, each with the command that started it."
 
 def contents(comparison: Comparison) -> dict[str, Any]:
     """Return the page without its images."""
-    arrays, curves = Arrays(), cache(comparison.curves)
+    arrays, curves = figures.Arrays(), cache(comparison.curves)
     panels = metric_panels(comparison, curves)
 
     def drawn(panels: list[Panel]) -> list[Block]:
-        return figures(curve_figure(arrays, comparison, curves, panel) for panel in panels)
+        return figure_block(figures.curve_figure(arrays, comparison, curves, panel) for panel in panels)
 
     def each_metric(figure: Any) -> list[Block]:
-        return figures(figure(comparison, metric) for metric in comparison.metrics)
+        return figure_block(figure(comparison, metric) for metric in comparison.metrics)
 
     paired = PAIRED if any(pair.paired for pair in comparison.pairs) else ""
     sections = [
-        section("numbers", "Final numbers", numbers_lead(comparison), numbers(comparison)),
-        section("curves", "Training curves", CURVES, drawn(panels)),
-        section("final", "Distribution over runs", FINAL, each_metric(distribution_figure)),
-        section("pairs", "Pairwise comparison", PAIRWISE + paired, pairwise(comparison)),
-        section("best-of", "Best of N trials", BEST_OF, each_metric(best_of_figure)),
-        section(SAMPLES, "Samples", "", []),
-        section("settings", "Hyperparameters", SETTINGS, hyperparameters(comparison)),
-        section("game", "Training dynamics", GAME, drawn(game_panels(comparison))),
-        section("differences", "Differences in the config", DIFFERENCES, differences(comparison)),
-        section("runs", "Runs", RUNS, runs(comparison)),
+        ("numbers", "Final numbers", numbers_lead(comparison), numbers(comparison)),
+        ("curves", "Training curves", CURVES, drawn(panels)),
+        ("final", "Distribution over runs", FINAL, each_metric(figures.distribution_figure)),
+        ("pairs", "Pairwise comparison", PAIRWISE + paired, pairwise(comparison)),
+        ("best-of", "Best of N trials", BEST_OF, each_metric(figures.best_of_figure)),
+        (SAMPLES, "Samples", "", []),
+        ("settings", "Hyperparameters", SETTINGS, hyperparameters(comparison)),
+        ("game", "Training dynamics", GAME, drawn(game_panels(comparison))),
+        ("differences", "Differences in the config", DIFFERENCES, differences(comparison)),
+        ("runs", "Runs", RUNS, runs(comparison)),
     ]
     return {
         "title": comparison.title or f"Comparison by {shortened(comparison.by, 80)}",
@@ -82,8 +72,8 @@ def contents(comparison: Comparison) -> dict[str, Any]:
         "axes": [{"key": axis, "name": "rounds" if axis == "round" else axis, "title": TITLES[axis]} for axis in AXES],
         "axis": comparison.axis,
         "logarithmic": any(panel.logarithmic and wide(curves, panel.scalar, comparison.axis) for panel in panels),
-        "groups": [{"name": name, **style_of(i)} for i, name in enumerate(comparison.groups)],
-        "sections": sections,
+        "groups": [{"name": name, **figures.style_of(i)} for i, name in enumerate(comparison.groups)],
+        "sections": [dict(zip(("id", "title", "lead", "blocks"), part, strict=True)) for part in sections],
         "arrays": arrays.all,
     }
 
@@ -100,12 +90,8 @@ def with_images(document: dict[str, Any], images: Block | None) -> dict[str, Any
     return {**document, "sections": sections}
 
 
-def section(key: str, title: str, lead: str, blocks: list[Block]) -> dict[str, Any]:
-    return {"id": key, "title": title, "lead": lead, "blocks": blocks}
-
-
-def figures(found: Iterable[Figure | None], columns: int | None = None) -> list[Block]:
-    """Return one block of the figures that aren't None, by default in columns that fill the last row."""
+def figure_block(found: Iterable[Figure | None], columns: int | None = None) -> list[Block]:
+    """Return a block of the figures, by default in columns that fill the last row."""
     drawn = [figure for figure in found if figure is not None]
     if columns is None:
         columns = len(drawn) if len(drawn) < 3 else 2 if len(drawn) == 4 else 3
@@ -113,14 +99,16 @@ def figures(found: Iterable[Figure | None], columns: int | None = None) -> list[
 
 
 def table(columns: list[str], rows: list[Any], caption: str = "", numeric: tuple[int, ...] = ()) -> list[Block]:
-    """Return a table of texts, or of {"text", ...} with group, mark, code, copy, state, words or heading."""
+    """Return a table of texts or cells.
+
+    A cell is {"text", ...} with group, mark, code, copy, state, words or heading."""
     if not rows:
         return []
     return [{"kind": "table", "columns": columns, "rows": rows, "caption": caption, "numeric": list(numeric)}]
 
 
-def heading(comparison: Comparison, metric: str) -> str:
-    return f"{metric}, {direction(comparison.metrics[metric])}"
+def group_cells(comparison: Comparison) -> dict[str, Any]:
+    return {group: {"text": group, "group": i} for i, group in enumerate(comparison.groups)}
 
 
 def summary(comparison: Comparison) -> str:
@@ -146,32 +134,32 @@ def numbers_lead(comparison: Comparison) -> str:
 
 
 def numbers(comparison: Comparison) -> list[Block]:
-    """Return the table of final numbers, one part for each metric, and the command that makes the page."""
+    """Return the table of final numbers, and the command that makes the page."""
     rows: list[Any] = []
     for metric in comparison.metrics:
         found, best = comparison.summaries.get(metric, {}), comparison.best(metric)
         if found:
-            rows.append([{"text": heading(comparison, metric), "heading": True}])
-        for i, group in enumerate(comparison.groups if found else ()):
-            cells: list[Any] = [NONE] * 4
+            rows.append([{"text": comparison.heading(metric), "heading": True}])
+        for group, cell in group_cells(comparison).items() if found else ():
+            numbers: list[Any] = [NONE] * 4
             if s := found.get(group):
                 mean = {"text": number(s.mean), **({"mark": "best"} if group == best else {})}
                 ends = "none: one run" if len(s.values) == 1 else interval(s.interval)
-                cells = [mean, ends, number(s.median), number(s.std)]
-            rows.append([{"text": group, "group": i}, comparison.counted(metric, group), *cells])
+                numbers = [mean, ends, number(s.median), number(s.std)]
+            rows.append([cell, comparison.counted(metric, group), *numbers])
     columns = ["group", "runs", "mean", "95 % interval", "median", "std"]
     command = {"kind": "command", "text": comparison.command, "label": "This page"}
     return [*table(columns, rows, numeric=(2, 3, 4, 5)), command]
 
 
 def metric_panels(comparison: Comparison, curves: Curves) -> list[Panel]:
-    """Return a panel for each metric; the scale may be logarithmic if lower is better and all is positive."""
+    """Return a panel for each metric, possibly logarithmic if lower is better."""
     panels = []
     for metric, better in comparison.metrics.items():
         drawn = curves(METRICS + metric, comparison.axis).values()
         logarithmic = better == "min" and all(y > 0 for curve in drawn for y in curve.mean)
         reference = comparison.references.get(metric)
-        panels.append(Panel(METRICS + metric, heading(comparison, metric), True, logarithmic, reference))
+        panels.append(Panel(METRICS + metric, comparison.heading(metric), True, logarithmic, reference))
     return panels
 
 
@@ -182,7 +170,7 @@ def wide(curves: Curves, scalar: str, axis: str) -> bool:
 
 
 def game_panels(comparison: Comparison) -> list[Panel]:
-    """Return panels of D(x), D(G(z)), each term of the loss and rounds per second, if logged."""
+    """Return panels of D(x), D(G(z)), the loss terms and the speed, if logged."""
     logged = {key for record in comparison.records for row in record.rows for key in row}
     panels = [
         Panel("probability/real", "D(x): probability of real for real samples", reference=0.5),
@@ -197,25 +185,23 @@ def pairwise(comparison: Comparison) -> list[Block]:
     """Return figures and a table of each metric's pairs."""
     drawn: list[Figure] = []
     rows: list[Any] = []
-    shown = 0
-    order = {group: i for i, group in enumerate(comparison.groups)}
+    cells, left_out = group_cells(comparison), len(comparison.pairs)
     for metric, better in comparison.metrics.items():
         if pairs := comparison.main_pairs(metric, PAIRS):
-            drawn += pair_figures(comparison, metric, pairs)
-            rows.append([{"text": heading(comparison, metric), "heading": True}])
-            rows += [pair_row(pair, better, order) for pair in pairs]
-            shown += len(pairs)
-    columns = ["first", "second", "P(first better)", "95 % interval"]
-    columns += ["difference of means", "95 % interval", "conclusion"]
-    left_out = len(comparison.pairs) - shown
+            drawn += figures.pair_figures(comparison, metric, pairs)
+            rows.append([{"text": comparison.heading(metric), "heading": True}])
+            rows += [pair_row(pair, better, cells) for pair in pairs]
+            left_out -= len(pairs)
+    ends = "95 % interval"
+    columns = ["first", "second", "P(first better)", ends, "difference of means", ends, "conclusion"]
     caption = f"{count(left_out, 'pair')} without the best group aren't shown: --json has all." if left_out else ""
-    return [*figures(drawn, columns=2), *table(columns, rows, caption, numeric=(2, 3, 4, 5))]
+    return [*figure_block(drawn, columns=2), *table(columns, rows, caption, numeric=(2, 3, 4, 5))]
 
 
-def pair_row(pair: Pair, better: str, order: dict[str, int]) -> list[Any]:
+def pair_row(pair: Pair, better: str, cells: dict[str, Any]) -> list[Any]:
     return [
-        {"text": pair.a, "group": order[pair.a]},
-        {"text": pair.b, "group": order[pair.b]},
+        cells[pair.a],
+        cells[pair.b],
         f"{pair.probability:.2f}",
         NONE if pair.interval is None else "{:.2f} to {:.2f}".format(*pair.interval),
         number(pair.difference),
@@ -241,27 +227,24 @@ def hyperparameters(comparison: Comparison) -> list[Block]:
         return []
     metrics = list(comparison.metrics)[:FIGURES]
     lines = (parallel_figure(comparison, metric, comparison.varied) for metric in metrics)
-    bars = (importance_figure(comparison, metric) for metric in metrics)
-    return [*figures(lines, columns=1), *figures(bars)]
+    bars = (figures.importance_figure(comparison, metric) for metric in metrics)
+    return [*figure_block(lines, columns=1), *figure_block(bars)]
 
 
 def differences(comparison: Comparison) -> list[Block]:
-    groups = list(comparison.groups)
-    rows = [
-        [{"text": key, "code": True}, *(values.get(group, NONE) for group in groups)]
-        for key, values in comparison.differences.items()
-    ]
+    found, groups = comparison.differences.items(), comparison.groups
+    rows = [[{"text": key, "code": True}, *(values.get(group, NONE) for group in groups)] for key, values in found]
     return table(["setting", *groups], rows)
 
 
 def runs(comparison: Comparison) -> list[Block]:
     """Return a table of all runs, failed ones first."""
-    listed = [(i, record) for i, group in enumerate(comparison.groups.values()) for record in group]
-    known = {record.id for _, record in listed}
-    listed += [(-1, record) for record in comparison.failed if record.id not in known]
-    listed.sort(key=lambda item: item[1].state != "failed")
-    groups = [{"text": name, "group": i} for i, name in enumerate(comparison.groups)]
-    rows = [run_row(record, groups[i] if i >= 0 else NONE) for i, record in listed]
+    cells = group_cells(comparison)
+    listed: list[tuple[Record, Any]] = [(r, cells[group]) for group, of in comparison.groups.items() for r in of]
+    known = {record.id for record, _ in listed}
+    listed += [(record, NONE) for record in comparison.failed if record.id not in known]
+    listed.sort(key=lambda item: item[0].state != "failed")
+    rows = [run_row(record, group) for record, group in listed]
     return table(["run", "group", "seed", "state", "command"], rows)
 
 

@@ -5,11 +5,12 @@ The page fills in the reader's choices. A colour is a name in the page's CSS: "@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from gan_research.report.comparison import Comparison, Pair, Summary
 from gan_research.report.curves import Curve
-from gan_research.report.page.text import direction, label, number
+from gan_research.report.page.text import label, number
 from gan_research.report.records import AXES
 from gan_research.report.statistics import Interval
 
@@ -62,15 +63,12 @@ def rounded_to(value: float, digits: int = 5) -> float:
 
 def style_of(group: int) -> dict[str, Any]:
     """Return the colour, dash and marker of a group."""
-    return {
-        "colour": f"@g{group % COLOURS}",
-        "dash": DASHES[group % len(DASHES)],
-        "marker": MARKERS[group % len(MARKERS)],
-    }
+    dash, marker = DASHES[group % len(DASHES)], MARKERS[group % len(MARKERS)]
+    return {"colour": f"@g{group % COLOURS}", "dash": dash, "marker": marker}
 
 
 def thinned(*columns: Sequence[Any], most: int = POINTS) -> list[list[Any]]:
-    """Return at most so many values of each column, evenly spaced, including the first and the last."""
+    """Return at most `most` values of each column, evenly spaced."""
     n = len(columns[0])
     if n <= most:
         return [list(column) for column in columns]
@@ -98,16 +96,13 @@ def group_line(i: int, group: str, x: str = "%{x:,.6~g}") -> Trace:
 
 
 class Panel(NamedTuple):
-    """One scalar over the axis."""
+    """The panel of one scalar over the axis."""
 
     scalar: str
     title: str
-    runs: bool = False
-    """Whether single runs are drawn, too."""
-    logarithmic: bool = False
-    """Whether the scale may be logarithmic."""
-    reference: float | None = None
-    """The y of a horizontal line."""
+    runs: bool = False  # draw single runs, too
+    logarithmic: bool = False  # allow a logarithmic scale
+    reference: float | None = None  # y of a horizontal line
 
 
 def curve_figure(arrays: Arrays, comparison: Comparison, curves: Curves, panel: Panel) -> Figure | None:
@@ -130,15 +125,9 @@ def curve_figure(arrays: Arrays, comparison: Comparison, curves: Curves, panel: 
         ends = {axis: [x for curve in of.values() for x in curve.x] or [0.0] for axis, of in drawn.items()}
         flat = {axis: ([min(x), max(x)], [panel.reference] * 2) for axis, x in ends.items()}
         lines.append(line("reference", "@muted", 1.2, "dot") | arrays.add_points(flat))
-    return {
-        "id": f"curve-{panel.scalar}",
-        "title": panel.title,
-        "alt": f"{panel.scalar} over training: one line for each group, the mean of its runs",
-        "over": True,
-        "logarithmic": panel.logarithmic,
-        "data": below + lines,
-        "layout": {"height": 300, "hovermode": "closest", "yaxis": {"title": {"text": label(panel.scalar)}}},
-    }
+    alt = f"{panel.scalar} over training: one line for each group, the mean of its runs"
+    scale = {"over": True, "logarithmic": panel.logarithmic}
+    return new_figure(f"curve-{panel.scalar}", panel.title, alt, below + lines, layout_of(panel.scalar), **scale)
 
 
 def band(arrays: Arrays, i: int, curves: dict[str, Curve]) -> list[Trace]:
@@ -147,32 +136,20 @@ def band(arrays: Arrays, i: int, curves: dict[str, Curve]) -> list[Trace]:
     outlines = {axis: points for axis, points in outlines.items() if points[0]}
     if not outlines:
         return []
-    trace = {
-        "type": "scatter",
-        "mode": "lines",
-        "group": i,
-        "band": True,
-        "fill": "toself",
-        "fillcolor": f"@g{i % COLOURS}/0.18",
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-    }
-    return [trace | arrays.add_points(outlines)]
+    filled = {"band": True, "fill": "toself", "fillcolor": f"@g{i % COLOURS}/0.18", "hoverinfo": "skip"}
+    return [line("", "@ink", 0, group=i, **filled) | arrays.add_points(outlines)]
 
 
 def outline(x: list[float], low: list[float | None], high: list[float | None]) -> tuple[list[Any], list[Any]]:
-    """Return a polygon, along `low` and back along `high`, for each stretch where both are known; None between them."""
-    stretches: list[list[int]] = [[]]
-    for i in range(len(x)):
-        if low[i] is not None and high[i] is not None:
-            stretches[-1].append(i)
-        elif stretches[-1]:
-            stretches.append([])
+    """Return a polygon along `low` and back along `high`; one for each stretch without None, separated by None."""
     around_x: list[Any] = []
     around_y: list[Any] = []
-    for stretch in (s for s in stretches if len(s) > 1):
-        around_x += [*([None] if around_x else []), *(x[i] for i in stretch), *(x[i] for i in reversed(stretch))]
-        around_y += [*([None] if around_y else []), *(low[i] for i in stretch), *(high[i] for i in reversed(stretch))]
+    for missing, indices in groupby(range(len(x)), lambda i: low[i] is None):
+        stretch = list(indices)
+        if not missing and len(stretch) > 1:
+            gap, back = [None] if around_x else [], stretch[::-1]
+            around_x += [*gap, *(x[i] for i in [*stretch, *back])]
+            around_y += [*gap, *(low[i] for i in stretch), *(high[i] for i in back)]
     return around_x, around_y
 
 
@@ -186,8 +163,17 @@ def single_runs(arrays: Arrays, i: int, comparison: Comparison, group: str, scal
     return traces
 
 
+def new_figure(id: str, title: str, alt: str, data: list[Trace], layout: dict[str, Any], **more: Any) -> Figure:
+    """Return a figure; `alt` is its text for screen readers."""
+    return {"id": id, "title": title, "alt": alt, "data": data, "layout": layout, **more}
+
+
+def layout_of(y: str, **x: Any) -> dict[str, Any]:
+    return {"height": 300, "hovermode": "closest", "xaxis": x, "yaxis": {"title": {"text": label(y)}}}
+
+
 def rows_layout(names: list[str], title: str, across: float | None = None) -> dict[str, Any]:
-    """Return a panel with a row for each name, the first on top, and a vertical line at x = across."""
+    """Return the layout of a row for each name, with a line at x = across."""
     ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.4, -0.6]}
     shape = {"type": "line", "x0": across, "x1": across, "y0": 0, "y1": 1, "yref": "paper"}
     return {
@@ -199,99 +185,81 @@ def rows_layout(names: list[str], title: str, across: float | None = None) -> di
     }
 
 
-def markers(x: list[float], y: list[float], marker: dict[str, Any], ends: list[Interval], **more: Any) -> Trace:
+def markers(
+    x: list[float], y: list[float], marker: dict[str, Any], ends: list[Interval], name: str = "", **more: Any
+) -> Trace:
     """Return markers, with error bars to the ends of their intervals if there are any."""
-    bars = {
-        "type": "data",
-        "symmetric": False,
-        "array": [rounded_to(high - centre) for (_, high), centre in zip(ends, x, strict=False)],
-        "arrayminus": [rounded_to(centre - low) for (low, _), centre in zip(ends, x, strict=False)],
-        "color": "@ink",
-        "thickness": 1.6,
-        "width": 5,
-    }
-    return {
+    trace = {
         "type": "scatter",
         "mode": "markers",
         "x": [rounded_to(value) for value in x],
         "y": y,
         "marker": marker,
-        "hovertemplate": "%{x:.4~g}<extra></extra>",
-        **({"error_x": bars} if ends else {}),
+        "hovertemplate": f"{name}%{{x:.4~g}}<extra></extra>",
         **more,
     }
+    if ends:
+        above = [rounded_to(high - centre) for (_, high), centre in zip(ends, x, strict=True)]
+        below = [rounded_to(centre - low) for (low, _), centre in zip(ends, x, strict=True)]
+        bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+        trace["error_x"] = bars | {"color": "@ink", "thickness": 1.6, "width": 5}
+    return trace
 
 
 def distribution_figure(comparison: Comparison, metric: str) -> Figure | None:
-    """Return each run as a point, and the mean of each group with its interval, and its median."""
+    """Return each run as a point, with the mean, interval and median of each group."""
     summaries = comparison.summaries.get(metric, {})
     groups = [(i, group) for i, group in enumerate(comparison.groups) if group in summaries]
     if not groups:
         return None
     names = {record.id: record.name for record in comparison.records}
-    return {
-        "id": f"final-{metric}",
-        "title": f"{metric}, {direction(comparison.metrics[metric])}",
-        "alt": f"{metric} of each run, by group, with mean, interval and median",
-        "data": [t for row, (i, group) in enumerate(groups) for t in row_of_runs(row, i, summaries[group], names)],
-        "layout": rows_layout([label(group, 22) for _, group in groups], metric),
-    }
+    data = [t for row, (i, group) in enumerate(groups) for t in row_of_runs(row, i, summaries[group], names)]
+    alt = f"{metric} of each run, by group, with mean, interval and median"
+    layout = rows_layout([label(group, 22) for _, group in groups], metric)
+    return new_figure(f"final-{metric}", comparison.heading(metric), alt, data, layout)
 
 
 def row_of_runs(row: int, i: int, summary: Summary, names: dict[str, str]) -> list[Trace]:
-    """Return the runs of group i below the middle of its row, their mean above it, their median across it."""
+    """Return a row of runs, their mean above and their median between."""
     style, values = style_of(i), list(summary.values.values())
     run_style = {"symbol": style["marker"], "size": 8, "color": f"{style['colour']}/0.75"}
     mean_style = {"symbol": "diamond", "size": 9, "color": "@ink"}
     median_style = {"symbol": "line-ns", "size": 18, "line": {"color": "@ink", "width": 2.4}}
-    heights = [row + jitter(n, len(values)) for n in range(len(values))]
+    below = [0.02 + 0.3 * (n * 0.618034 % 1) for n in range(len(values))] if len(values) > 1 else [0.0]
     ends = [] if summary.interval is None else [summary.interval]
     texts = [label(names.get(run, run), 40) for run in summary.values]
-    template = "{}%{{x:.4~g}}<extra></extra>".format
     return [
-        markers(values, heights, run_style, [], text=texts, hovertemplate=template("%{text}: "), group=i),
-        markers([summary.mean], [row - 0.27], mean_style, ends, hovertemplate=template("mean "), group=i),
-        markers([summary.median], [row], median_style, [], hovertemplate=template("median "), group=i),
+        markers(values, [row + y for y in below], run_style, [], "%{text}: ", text=texts, group=i),
+        markers([summary.mean], [row - 0.27], mean_style, ends, "mean ", group=i),
+        markers([summary.median], [row], median_style, [], "median ", group=i),
     ]
-
-
-def jitter(n: int, of: int) -> float:
-    """Return the offset of the n-th point from the middle of its row, different from its neighbours'."""
-    return 0.0 if of == 1 else 0.02 + 0.3 * ((n * 0.618034) % 1)
 
 
 def pair_figures(comparison: Comparison, metric: str, pairs: list[Pair]) -> list[Figure]:
     """Return the probabilities of improvement and the differences of means, with their intervals."""
-    over = [f"{label(pair.a, 16)}<br>over {label(pair.b, 16)}" for pair in pairs]
-    minus = [f"{label(pair.a, 16)}<br>minus {label(pair.b, 16)}" for pair in pairs]
-    layout = rows_layout(over, "probability of improvement", 0.5)
-    layout["xaxis"]["range"] = [-0.03, 1.03]
+    names = [(label(pair.a, 16), label(pair.b, 16)) for pair in pairs]
+    left = rows_layout([f"{a}<br>over {b}" for a, b in names], "probability of improvement", 0.5)
+    left["xaxis"]["range"] = [-0.03, 1.03]
+    right = rows_layout([f"{a}<br>minus {b}" for a, b in names], "difference of means", 0.0)
+    probability = dots([pair.probability for pair in pairs], [pair.interval for pair in pairs])
+    difference = dots([pair.difference for pair in pairs], [pair.difference_interval for pair in pairs])
+    improvement, minus = (
+        f"{metric}: probability that a run of the first is better",
+        f"{comparison.heading(metric)}: difference of means",
+    )
+    alt = "for each pair of groups, with its interval; the line is"
     return [
-        {
-            "id": f"improvement-{metric}",
-            "title": f"{metric}: probability that a run of the first is better",
-            "alt": f"{metric}: probability of improvement of each pair of groups, with its interval; the line is 1/2",
-            "data": dots([pair.probability for pair in pairs], [pair.interval for pair in pairs]),
-            "layout": layout,
-        },
-        {
-            "id": f"difference-{metric}",
-            "title": f"{metric}: difference of means ({direction(comparison.metrics[metric])})",
-            "alt": f"{metric}: difference of the means of each pair of groups, with its interval; the line is 0",
-            "data": dots([pair.difference for pair in pairs], [pair.difference_interval for pair in pairs]),
-            "layout": rows_layout(minus, "difference of means", 0.0),
-        },
+        new_figure(f"improvement-{metric}", improvement, f"{improvement}, {alt} 1/2", probability, left),
+        new_figure(f"difference-{metric}", minus, f"{minus}, {alt} 0", difference, right),
     ]
 
 
 def dots(centres: list[float], ends: list[Interval | None]) -> list[Trace]:
     """Return a dot for each row; hollow without an interval."""
     style = {"size": 10, "color": "@ink", "line": {"color": "@ink", "width": 2}}
-    full = [row for row, pair in enumerate(ends) if pair is not None]
-    hollow = [row for row, pair in enumerate(ends) if pair is None]
     traces = []
-    for rows, symbol in ((full, "circle"), (hollow, "circle-open")):
-        if rows:
+    for symbol, hollow in (("circle", False), ("circle-open", True)):
+        if rows := [row for row, pair in enumerate(ends) if (pair is None) == hollow]:
             known = [pair for row in rows if (pair := ends[row]) is not None]
             traces.append(markers([centres[row] for row in rows], [*rows], {**style, "symbol": symbol}, known))
     return traces
@@ -308,18 +276,11 @@ def best_of_figure(comparison: Comparison, metric: str) -> Figure | None:
             trials, best = thinned(range(1, len(best) + 1), best)
             y = [rounded_to(value) for value in best]
             traces.append(group_line(i, group, "best of %{x}") | {"x": trials, "y": y})
-    return {
-        "id": f"best-{metric}",
-        "title": f"{metric}, {direction(comparison.metrics[metric])}",
-        "alt": f"expected best {metric} of N trials, by N",
-        "data": traces,
-        "layout": {
-            "height": 300,
-            "hovermode": "closest",
-            "xaxis": {"title": {"text": "trials"}, **({"dtick": 1} if max(map(len, found.values())) <= 12 else {})},
-            "yaxis": {"title": {"text": label(f"best {metric}")}},
-        },
-    }
+    ticks = {"dtick": 1} if max(map(len, found.values())) <= 12 else {}
+    layout = layout_of(f"best {metric}", title={"text": "trials"}, **ticks)
+    return new_figure(
+        f"best-{metric}", comparison.heading(metric), f"expected best {metric} of N trials, by N", traces, layout
+    )
 
 
 def importance_figure(comparison: Comparison, metric: str) -> Figure | None:
@@ -342,10 +303,5 @@ def importance_figure(comparison: Comparison, metric: str) -> Figure | None:
         "cliponaxis": False,
         "hovertemplate": "%{x:.3~g}<extra></extra>",
     }
-    return {
-        "id": f"importance-{metric}",
-        "title": f"{metric}: importance of each setting",
-        "alt": f"importance for {metric}: " + ", ".join(f"{key} {number(value)}" for key, value in found),
-        "data": [bars],
-        "layout": layout,
-    }
+    alt = f"importance for {metric}: " + ", ".join(f"{key} {number(value)}" for key, value in found)
+    return new_figure(f"importance-{metric}", f"{metric}: importance of each setting", alt, [bars], layout)

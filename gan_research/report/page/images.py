@@ -3,10 +3,12 @@
 import base64
 from functools import lru_cache
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from gan_research.report.comparison import Comparison
+from gan_research.report.page.figures import thinned
 from gan_research.report.records import Record
 
 ROUNDS = 24
@@ -17,76 +19,49 @@ PIXELS = 640
 """The maximum length of a side."""
 QUALITY = 82
 
-Key = tuple[int, int, int]
-"""Column, run and round of an image."""
-
 
 def sample_images(comparison: Comparison, space: int) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    """Return the block of the page (None without images), and id -> data URL in at most `space` bytes.
+    """Return the page's block, and id -> data URL in at most `space` bytes.
 
     Each group has a column, in which one of its runs (seeds) is selected. The first runs come first, and of the rounds
     the last, the first, then those between.
     """
     groups = [
-        (i, name, [run for run in records if run.samples][:SEEDS])
+        (i, name, runs)
         for i, (name, records) in enumerate(comparison.groups.items())
+        if (runs := [run for run in records if run.samples][:SEEDS])
     ]
-    groups = [group for group in groups if group[2]]
-    columns = [runs for _, _, runs in groups]
-    rounds = chosen_rounds(columns)
-    urls: dict[Key, str] = {}
+    rounds = chosen_rounds([runs for _, _, runs in groups])
+    urls: dict[str, str] = {}
     cut = False
-    for key in in_order(columns, rounds):
-        column, run, round = key
-        path = columns[column][run].samples.get(round)
+    for n, round, (column, (_, _, runs)) in product(range(SEEDS), halving(rounds), enumerate(groups)):
+        path = runs[n].samples.get(round) if n < len(runs) else None
         if (url := data_url(path) if path else None) is None:
             continue
-        space -= len(url) + len(image_id(key)) + 8
+        id = f"{column}/{n}/{round}"
+        space -= len(url) + len(id) + 8
         if cut := space < 0 or len(urls) == MAX_IMAGES:
             break
-        urls[key] = url
+        urls[id] = url
     if not urls:
         return None, {}
-    present = {(column, run) for column, run, _ in urls}
-    return {
-        "kind": "images",
-        "rounds": [round for round in rounds if round in {round for _, _, round in urls}],
-        "columns": [
-            {"group": i, "name": name, "runs": [label_of(run) for n, run in enumerate(runs) if (column, n) in present]}
-            for column, (i, name, runs) in enumerate(groups)
-        ],
-        "cut": cut,
-    }, {image_id(key): url for key, url in urls.items()}
-
-
-def image_id(key: Key) -> str:
-    return "/".join(map(str, key))
-
-
-def label_of(run: Record) -> str:
-    return run.name if run.seed is None else f"seed {run.seed}"
+    present = {part for id in urls for part in id.rpartition("/")[::2]}  # "column/run", "round"
+    columns = []
+    for column, (i, name, runs) in enumerate(groups):
+        listed = [run for n, run in enumerate(runs) if f"{column}/{n}" in present]
+        labels = [run.name if run.seed is None else f"seed {run.seed}" for run in listed]
+        columns.append({"group": i, "name": name, "runs": labels})
+    rounds = [round for round in rounds if str(round) in present]
+    return {"kind": "images", "rounds": rounds, "columns": columns, "cut": cut}, urls
 
 
 def chosen_rounds(columns: list[list[Record]]) -> list[int]:
-    """Return at most ROUNDS of the rounds that the first runs of all columns share, or else of all their rounds."""
+    """Return at most ROUNDS rounds, those that the first runs share if possible."""
     sets = [set(runs[0].samples) for runs in columns]
     if not sets:
         return []
-    rounds = sorted(set.intersection(*sets) or set.union(*sets))
-    n = min(len(rounds), ROUNDS)
-    return [rounds[round(i * (len(rounds) - 1) / max(1, n - 1))] for i in range(n)]
-
-
-def in_order(columns: list[list[Record]], rounds: list[int]) -> list[Key]:
-    """Return (column, run, round), the most informative first."""
-    order = halving(rounds)
-    return [
-        (column, run, round)
-        for run in range(SEEDS)
-        for round in order
-        for column, runs in enumerate(columns)
-        if run < len(runs)
-    ]
+    (rounds,) = thinned(sorted(set.intersection(*sets) or set.union(*sets)), most=ROUNDS)
+    return rounds
 
 
 def halving(rounds: list[int]) -> list[int]:

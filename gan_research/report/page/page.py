@@ -35,11 +35,7 @@ class Content(NamedTuple):
 
 
 def write_page(comparison: Comparison, path: str | Path) -> None:
-    write_atomically(path, page_html(comparison).encode(errors="replace"))
-
-
-def page_html(comparison: Comparison) -> str:
-    return render(content_of(comparison))
+    write_atomically(path, render(content_of(comparison)).encode(errors="replace"))
 
 
 def content_of(comparison: Comparison) -> Content:
@@ -70,9 +66,11 @@ def render(content: Content, live: bool = False) -> str:
     )
 
 
+@cache
 def policy(live: bool) -> str:
-    """Return the content security policy: only the page's two scripts run, and only a live page fetches."""
-    scripts = " ".join(f"'sha256-{digest(text)}'" for text in (source("page.js"), plotly()))
+    """Return the content security policy: only the page's scripts run, only a live page fetches."""
+    hashes = (hashlib.sha256(text.encode()).digest() for text in (source("page.js"), plotly()))
+    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes)
     connect = "'self'" if live else "'none'"
     return (
         f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -105,11 +103,6 @@ def plotly() -> str:
 @cache
 def library() -> str:
     return compressed(plotly())
-
-
-@cache
-def digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache

@@ -4,8 +4,8 @@ import math
 from typing import Any, NamedTuple
 
 from gan_research.report.comparison import Comparison
-from gan_research.report.page.figures import Figure, rounded_to
-from gan_research.report.page.text import direction, label, number
+from gan_research.report.page.figures import Figure, line, new_figure, rounded_to
+from gan_research.report.page.text import label, number
 from gan_research.report.settings import format_value, is_numeric
 
 KEYS = 8
@@ -18,7 +18,7 @@ TICK = {"xanchor": "right", "xshift": -5, "showarrow": False, "font": {"size": 1
 
 
 class Coordinate(NamedTuple):
-    """One vertical axis: the height of each run from 0 to 1, and the labels next to it."""
+    """A vertical axis: the height of each run from 0 to 1, and the labels next to it."""
 
     name: str
     heights: list[float]
@@ -26,7 +26,7 @@ class Coordinate(NamedTuple):
 
 
 def coordinate(name: str, values: list[Any]) -> Coordinate:
-    """Return an axis of numbers, logarithmic if they span more than a factor of 10, or of sorted texts."""
+    """Return an axis of sorted texts, or of numbers, logarithmic beyond a factor of 10."""
     present = [value for value in values if value is not None]
     if not present or not is_numeric(present):
         texts = sorted({format_value(value) for value in values})
@@ -72,38 +72,19 @@ def parallel_figure(comparison: Comparison, metric: str, varied: list[str]) -> F
     for n in sorted(range(len(records)), key=goodness.__getitem__):  # the best on top
         settings = [f"{label(key, 40)}: {label(format_value(records[n].value(key)), 40)}" for key in keys]
         result = f"{label(metric)}: {number(values[records[n].id])}"
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": list(range(len(axes))),
-                "y": [rounded_to(axis.heights[n], 4) for axis in axes],
-                "text": "<br>".join([label(records[n].name, 60), *settings, result]),
-                "line": {"color": colour_at(goodness[n]), "width": 2.2},
-                "hovertemplate": "%{text}<extra></extra>",
-            }
-        )
-    return {
-        "id": f"parallel-{metric}",
-        "title": f"{metric}, {direction(comparison.metrics[metric])}: each line is a run, more orange is better",
-        "alt": f"parallel coordinates: the settings of each run, coloured by {metric}",
-        "least": 130 * len(axes),
-        "data": traces,
-        "layout": parallel_layout(axes),
-    }
+        text = "<br>".join([label(records[n].name, 60), *settings, result])
+        trace = line("", colour_at(goodness[n]), 2.2, text=text, hovertemplate="%{text}<extra></extra>")
+        y = [rounded_to(axis.heights[n], 4) for axis in axes]
+        traces.append({**trace, "x": list(range(len(axes))), "y": y})
+    title = f"{comparison.heading(metric)}: each line is a run, more orange is better"
+    alt = f"parallel coordinates: the settings of each run, coloured by {metric}"
+    return new_figure(f"parallel-{metric}", title, alt, traces, parallel_layout(axes), least=130 * len(axes))
 
 
 def parallel_layout(axes: list[Coordinate]) -> dict[str, Any]:
     """Return vertical lines with their ticks and the names below them."""
-    ticks = [
-        {"x": i, "y": height, "text": label(text, 14), **TICK}
-        for i, axis in enumerate(axes)
-        for height, text in axis.ticks
-    ]
-    lines = [
-        {"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "layer": "below", "line": {"color": "@muted", "width": 1}}
-        for i in range(len(axes))
-    ]
+    labels = [(i, height, label(text, 14)) for i, axis in enumerate(axes) for height, text in axis.ticks]
+    vertical = {"type": "line", "y0": 0, "y1": 1, "layer": "below", "line": {"color": "@muted", "width": 1}}
     names = [label(axis.name, 60).replace(".", ".<br>") for axis in axes]
     x = {"tickvals": list(range(len(axes))), "ticktext": names, "range": [-0.6, len(axes) - 0.85], "tickangle": 0}
     lowest = min(0.0, *(height for axis in axes for height in axis.heights))
@@ -113,6 +94,6 @@ def parallel_layout(axes: list[Coordinate]) -> dict[str, Any]:
         "showlegend": False,
         "xaxis": {**x, "showgrid": False, "zeroline": False},
         "yaxis": {"visible": False, "range": [lowest - 0.06, 1.06]},
-        "shapes": lines,
-        "annotations": ticks,
+        "shapes": [{**vertical, "x0": i, "x1": i} for i in range(len(axes))],
+        "annotations": [{"x": i, "y": height, "text": text, **TICK} for i, height, text in labels],
     }

@@ -19,10 +19,6 @@ def interval(ends: tuple[float, float] | None) -> str:
     return NONE if ends is None else f"{number(ends[0])} to {number(ends[1])}"
 
 
-def direction(best: str) -> str:
-    return "lower is better" if best == "min" else "higher is better"
-
-
 def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
