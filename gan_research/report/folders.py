@@ -248,8 +248,7 @@ def read_unbegun(process: Path, notes: list[str]) -> Record | None:
 
 def settings_of(overrides: list[str]) -> dict[str, Any]:
     """Return the settings of overrides KEY=VALUE as a config; {} if a value isn't YAML."""
-    try:
-        settings = OmegaConf.from_dotlist([override.lstrip("+") for override in overrides])
-    except yaml.YAMLError:
-        return {}
-    return {str(key): value for key, value in dict(OmegaConf.to_container(settings)).items()}
+    with contextlib.suppress(yaml.YAMLError):
+        config: Any = OmegaConf.to_container(OmegaConf.from_dotlist([override.lstrip("+") for override in overrides]))
+        return {str(key): value for key, value in config.items()}
+    return {}

@@ -1,4 +1,4 @@
-"""`gan compare`: a table, CSV, JSON and a page, from runs that were really played."""
+"""`gan compare`: a table, CSV, JSON and a page, from trained runs."""
 
 import csv
 import json
@@ -8,9 +8,9 @@ from made import PROTOCOL, make_run
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory, train):
+def trained(tmp_path_factory, train):
     """Two losses, two seeds each. Don't change it."""
-    output = tmp_path_factory.mktemp("played")
+    output = tmp_path_factory.mktemp("trained")
     for loss in ("hinge", "least_squares"):
         for seed in (0, 1):
             result = train(output, f"loss={loss}", f"seed={seed}")
@@ -25,8 +25,8 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_runs_in_a_folder_are_compared_by_their_loss(gan, played, here):
-    result = gan("compare", played)
+def test_runs_in_a_folder_are_compared_by_their_loss(gan, trained, here):
+    result = gan("compare", trained)
     assert result.status == 0, result.error
     assert result.error == ""
     assert "at round 20, by loss" in result.output
@@ -41,12 +41,12 @@ def test_runs_in_a_folder_are_compared_by_their_loss(gan, played, here):
     assert (here / "compare.html").read_text().startswith("<!")
 
 
-def test_numbers_are_those_of_the_histories(gan, played, here, rows):
-    assert gan("compare", played, "--no-html", "--json", "all.json", "--csv", "all.csv").status == 0
+def test_numbers_are_those_of_the_histories(gan, trained, here, rows):
+    assert gan("compare", trained, "--no-html", "--json", "all.json", "--csv", "all.csv").status == 0
     assert not (here / "compare.html").exists()
     content = json.loads((here / "all.json").read_text())
     table = list(csv.DictReader((here / "all.csv").open()))
-    for source in played.iterdir():
+    for source in trained.iterdir():
         last = [row for row in rows(source) if "metrics/fid" in row][-1]
         (id,) = (id for id, run in content["runs"].items() if run["source"] == str(source))
         run = content["runs"][id]
@@ -59,29 +59,29 @@ def test_numbers_are_those_of_the_histories(gan, played, here, rows):
         assert line["state"] == "finished"
 
 
-def test_each_number_has_the_command_that_made_it(gan, played, here):
-    gan("compare", played, "--no-html", "--csv", "a b.csv", "--json", "all.json", "--metric", "fid")
+def test_each_number_has_the_command_that_made_it(gan, trained, here):
+    gan("compare", trained, "--no-html", "--csv", "a b.csv", "--json", "all.json", "--metric", "fid")
     lines = list(csv.DictReader((here / "a b.csv").open()))
-    command = f"gan compare {played} --no-html --csv 'a b.csv' --json all.json --metric fid"
+    command = f"gan compare {trained} --no-html --csv 'a b.csv' --json all.json --metric fid"
     assert [row["command"] for row in lines if row["kind"] == "summary"] == [command] * 2
     assert json.loads((here / "all.json").read_text())["command"] == command
     assert len([row for row in lines if row["kind"] == "run"]) == 4
 
 
-def test_equal_time_is_an_axis_and_seeds_can_be_left_out(gan, played, here):
-    result = gan("compare", played, "--axis", "seconds", "--where", "seed=0", "--no-html")
+def test_equal_time_is_an_axis_and_seeds_can_be_left_out(gan, trained, here):
+    result = gan("compare", trained, "--axis", "seconds", "--where", "seed=0", "--no-html")
     assert result.status == 0, result.error
     assert " seconds, by loss" in result.output
     assert "note: one seed: no interval can be given for hinge (fid, is, rarest_class)" in result.output
 
 
-def test_groups_of_several_settings(gan, played, here):
-    result = gan("compare", played, "--by", "loss,seed", "--no-html", "--metric", "fid,is")
+def test_groups_of_several_settings(gan, trained, here):
+    result = gan("compare", trained, "--by", "loss,seed", "--no-html", "--metric", "fid,is")
     assert "hinge, 0" in result.output
     assert "rarest_class" not in result.output
 
 
-def test_a_failed_run_is_counted_and_its_reason_told(gan, here):
+def test_a_failed_run_is_counted_and_its_reason_printed(gan, here):
     for seed in range(3):
         run = make_run(here / f"run{seed}", seed=seed, fid=[80, 10, 5 + seed] if seed else [80, 10], rounds=200)
         if seed == 0:
@@ -106,7 +106,7 @@ def test_names_are_text_wherever_they_go(gan, here):
     assert run["name"] == name
 
 
-def test_many_pairs_are_told_of_the_best_group_only(gan, here):
+def test_many_pairs_are_printed_for_the_best_group_only(gan, here):
     for i in range(6):
         make_run(here / str(i), fid=[80, 10, 5 + i], lr=0.1 + i)
     result = gan("compare", here, "--by", "optimizer.generator.lr", "--no-html", "--json", "all.json")

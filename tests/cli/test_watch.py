@@ -19,13 +19,13 @@ def ask(address, path="/data"):
 
 
 def address_of(started):
-    """(host, port), once it is told."""
+    """(host, port), once it is printed."""
     found = started.until(lambda: re.search(r" at http://(\S+):(\d+) ", started.output))
     return found[1], int(found[2])
 
 
 LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-"""To Ctrl-C, as it may be that what plays the tests doesn't."""
+"""To Ctrl-C, as it may be that what runs the tests doesn't."""
 
 
 def test_a_folder_without_runs_fills_itself_and_ctrl_c_ends_it(server, tmp_path):

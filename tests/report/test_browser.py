@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def file(runs, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
-    importance = {"fid": {"loss": 0.7, "optimizer.generator.lr": 0.2}}  # told of ten runs and more
+    importance = {"fid": {"loss": 0.7, "optimizer.generator.lr": 0.2}}  # computed from ten runs on
     write_page(replace(comparison_of(runs), importance=importance), path)
     return path
 

@@ -119,7 +119,7 @@ def test_at_chooses_the_place(runs):
 
 def test_in_equal_time_the_faster_run_has_gone_further(runs, tmp_path):
     make_run(tmp_path / "slow", loss="minimax", fid=[80, 30, 20, 10], seconds=0.02)
-    comparison = compare(runs(hinge=[5.0]), axis="seconds")  # 2 seconds, in which minimax has played 100 rounds
+    comparison = compare(runs(hinge=[5.0]), axis="seconds")  # 2 seconds, in which minimax has trained 100 rounds
     assert comparison.position == pytest.approx(2)
     assert comparison.summaries["fid"]["minimax"].mean == 30
     assert comparison.summaries["fid"]["hinge"].mean == 5

@@ -90,12 +90,12 @@ def test_the_last_rounds_may_leave_no_row(tmp_path):
     run = make_run(tmp_path / "run", rounds=230, log_every=50)
     assert only(run)[0].state == "stopped"
     (run / "checkpoints").mkdir()
-    for played, state in ((229, "stopped"), (230, "finished")):
-        torch.save({"gan_research": {"format": 1, "round": played}}, run / "checkpoints" / "last.ckpt")
+    for trained, state in ((229, "stopped"), (230, "finished")):
+        torch.save({"gan_research": {"format": 1, "round": trained}}, run / "checkpoints" / "last.ckpt")
         assert only(run)[0].state == state
 
 
-def test_runs_whose_records_have_no_id_are_told_apart_by_their_folders(tmp_path):
+def test_runs_whose_records_have_no_id_are_distinguished_by_their_folders(tmp_path):
     for parent in ("a", "b"):
         (make_run(tmp_path / parent / "run") / "run.json").write_text("{}")
     records, notes = read([tmp_path, tmp_path / "a"])
@@ -124,11 +124,11 @@ def test_a_run_without_history_is_said(tmp_path):
     assert notes == [f"{run} has no history yet"]
 
 
-def test_who_holds_the_lock_is_playing(tmp_path):
+def test_a_process_that_holds_the_lock_trains_the_run(tmp_path):
     run = make_run(tmp_path / "run", rounds=900)
     (run / ".lock").touch()
     player(run)
-    assert only(run)[0].state == "stopped"  # a number of a process that plays something else
+    assert only(run)[0].state == "stopped"  # a number of a process that trains something else
     with FileLock(run / ".lock"):
         assert only(run)[0].state == "running"
     player(run, pid=2**22 + 1)
@@ -136,14 +136,14 @@ def test_who_holds_the_lock_is_playing(tmp_path):
     assert (run / ".lock").exists()
 
 
-def test_a_run_that_nobody_has_begun_to_play_isnt_asked_for_its_lock(tmp_path, monkeypatch):
+def test_a_run_that_no_process_trains_isnt_asked_for_its_lock(tmp_path, monkeypatch):
     run = make_run(tmp_path / "run", rounds=900)
     (run / ".lock").touch()
     monkeypatch.setattr("gan_research.report.folders.is_locked", lambda path: pytest.fail("asked"))
     assert only(run)[0].state == "stopped"
 
 
-def test_on_another_host_who_writes_is_playing(tmp_path):
+def test_on_another_host_a_run_that_writes_is_running(tmp_path):
     run = make_run(tmp_path / "run", rounds=900)
     player(run, host="elsewhere")
     assert only(run)[0].state == "running"
@@ -180,7 +180,7 @@ def test_the_record_of_another_version_is_read_as_far_as_it_goes(tmp_path, conte
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "", "!!python/object:os.system x", "a: [", "just text"])
-def test_what_cant_be_read_is_told(tmp_path, content):
+def test_what_cant_be_read_is_noted(tmp_path, content):
     run = make_run(tmp_path / "run")
     (run / "config.yaml").write_text(content)
     record, notes = only(run)

@@ -226,5 +226,5 @@ def test_the_signature_changes_with_the_runs(tmp_path):
     assert not changed()
     with FileLock(run / ".lock"):
         assert changed()
-    assert changed()  # as when its player is killed
+    assert changed()  # as when its process is killed
     assert content_of(comparison_of(root)).document["title"] == "Comparison by loss"

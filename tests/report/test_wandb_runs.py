@@ -62,14 +62,14 @@ def test_a_run_is_what_its_folder_says(tmp_path):
 @pytest.mark.parametrize(
     ("theirs", "ours"), [("running", "running"), ("crashed", "failed"), ("killed", "stopped"), ("finished", "stopped")]
 )
-def test_the_state_of_what_hasnt_played_all_rounds(tmp_path, theirs, ours):
+def test_the_state_of_what_wasnt_trained_for_all_rounds(tmp_path, theirs, ours):
     run = as_wandb_has_it(make_run(tmp_path / "run", rounds=900), theirs)
     (record,), _ = read_project("wandb:project", Api(project=[run]))
     assert record.state == ours
     assert record.reason == ("its state in W&B is crashed" if ours == "failed" else None)
 
 
-def test_rows_that_were_played_again_count_once(tmp_path):
+def test_rows_that_were_logged_again_count_once(tmp_path):
     run = as_wandb_has_it(make_run(tmp_path / "run"))
     rows = [{"round": r, "metrics/fid": float(y)} for r, y in ((0, 80), (100, 10), (200, 9), (100, 8), (200, 7))]
     run.scan_history = lambda: iter([*rows, {"round": 300, "metrics/fid": "NaN"}, {"round": 300, "kimg": 2.0}])

@@ -136,7 +136,7 @@ def band(arrays: Arrays, i: int, curves: dict[str, Curve]) -> list[Trace]:
     outlines = {axis: points for axis, points in outlines.items() if points[0]}
     if not outlines:
         return []
-    filled = {"band": True, "fill": "toself", "fillcolor": f"@g{i % COLOURS}/0.18", "hoverinfo": "skip"}
+    filled: dict[str, Any] = {"band": True, "fill": "toself", "fillcolor": f"@g{i % COLOURS}/0.18", "hoverinfo": "skip"}
     return [line("", "@ink", 0, group=i, **filled) | arrays.add_points(outlines)]
 
 
@@ -173,7 +173,7 @@ def layout_of(y: str, **x: Any) -> dict[str, Any]:
 
 
 def rows_layout(names: list[str], title: str, across: float | None = None) -> dict[str, Any]:
-    """Return the layout of a row for each name, with a line at x = across."""
+    """Return the layout of one row per name, with a line at x = across."""
     ticks = {"tickvals": list(range(len(names))), "ticktext": names, "range": [len(names) - 0.4, -0.6]}
     shape = {"type": "line", "x0": across, "x1": across, "y0": 0, "y1": 1, "yref": "paper"}
     return {
