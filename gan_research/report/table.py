@@ -80,7 +80,7 @@ def pairs_table(comparison: Comparison, pairs: list[Pair]) -> Table:
         table.add_section()
     left_out = len(comparison.pairs) - len(pairs)
     more = f"; {left_out} more pairs are in --json" if left_out else ""
-    table.caption = Text(f"in brackets: 95 % intervals; paired: over the seeds that both have{more}", justify="left")
+    table.caption = Text(f"in brackets: 95 % interval; paired: over shared seeds{more}", justify="left")
     return table
 
 
