@@ -1,11 +1,11 @@
-"""What `gan evaluate` takes beside torch-fidelity and pytorch-fid: the same pictures and random weights, end to end.
+"""The time of `gan evaluate`, torch-fidelity and pytorch-fid on the same images and random weights.
 
     python benchmarks/evaluation.py                    # two folders of 500 PNGs each, 32 x 32
     python benchmarks/evaluation.py --num 2000 --size 256 --repeats 1
 
-Each program is a command of its own, from its start to the number: it reads two folders of PNGs, runs Inception-v3 to
-2048 features and computes the FID. They take turns; the table holds medians of the repeats. pytorch-fid, which has to
-be installed for this, has another resize, so that its number differs. Nothing is cached.
+Each program runs as a separate command, which reads two folders of PNGs, runs Inception-v3 to 2048 features and
+computes the FID. The programs alternate; the table shows medians of the repeats. pytorch-fid must be installed; its
+resize differs, and so does its number. Nothing is cached.
 """
 
 import argparse
@@ -28,18 +28,18 @@ FILES = ("weights-inception-2015-12-05-6726825d.pth", "pt_inception-2015-12-05-6
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num", type=int, default=500, help="pictures in each folder")
+    parser.add_argument("--num", type=int, default=500, help="images in each folder")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+        root = Path(folder)
         for seed, name in enumerate(("first", "second")):
-            write_pictures(place / name, options.num, options.size, seed)
-        weights = write_weights(place / "torch" / "hub" / "checkpoints")
-        commands = programs(place, weights, options.device)
-        os.environ["TORCH_HOME"] = str(place / "torch")  # where the other two look for weights
+            write_images(root / name, options.num, options.size, seed)
+        weights = write_weights(root / "torch" / "hub" / "checkpoints")
+        commands = programs(root, weights, options.device)
+        os.environ["TORCH_HOME"] = str(root / "torch")  # the other two read their weights there
         seconds: dict[str, list[float]] = {name: [] for name in commands}
         fids = {}
         for _ in range(options.repeats):
@@ -53,23 +53,23 @@ def main() -> None:
                     r"(?:fid|fd_inception2048|FID|frechet_inception_distance)\W+([\d.]+)", done.stdout
                 )[0]
     ours = statistics.median(seconds["gan evaluate"])
-    print(f"{options.num} against {options.num} pictures of {options.size} x {options.size}, {options.device}\n")
-    print("| program | pictures/s | time, of ours | FID (random weights) |\n|---|---|---|---|")
+    print(f"{options.num} against {options.num} images of {options.size} x {options.size}, {options.device}\n")
+    print("| program | images/s | time, relative to ours | FID (random weights) |\n|---|---|---|---|")
     for name, times in seconds.items():
         taken = statistics.median(times)
         print(f"| {name} | {2 * options.num / taken:.1f} | {taken / ours:.2f} | {fids[name]} |")
 
 
-def write_pictures(folder: Path, num: int, size: int, seed: int) -> None:
-    """Smooth random pictures: noise of 8 x 8, enlarged."""
+def write_images(folder: Path, num: int, size: int, seed: int) -> None:
+    """Write smooth random images: noise of 8 x 8, enlarged."""
     folder.mkdir()
     noise = np.random.default_rng(seed).integers(0, 200 + 55 * seed, (num, 8, 8, 3), dtype=np.uint8)
-    for i, picture in enumerate(noise):
-        Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{i:05d}.png")
+    for i, image in enumerate(noise):
+        Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC).save(folder / f"{i:05d}.png")
 
 
 def write_weights(folder: Path) -> Path:
-    """Seeded random weights where a download of the others would have put the real ones."""
+    """Write seeded random weights to the paths of the published files."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     torch.manual_seed(0)
@@ -88,9 +88,9 @@ def write_weights(folder: Path) -> Path:
     return folder / FILES[0]
 
 
-def programs(place: Path, weights: Path, device: str) -> dict[str, list[str]]:
-    """The command of each program."""
-    folders = [str(place / "first"), str(place / "second")]
+def programs(root: Path, weights: Path, device: str) -> dict[str, list[str]]:
+    """Return the command of each program."""
+    folders = [str(root / "first"), str(root / "second")]
     python = [sys.executable, "-m"]
     ours = [*python, "gan_research", "evaluate", *folders, "--metrics", "fid", "--extractor", "inception"]
     ours += ["--device", device, "--no-cache", f"extractor.weights={weights}", "batch_size=50"]

@@ -1,9 +1,9 @@
-"""What share of a run of `gan train` its evaluations take.
+"""The share of a run's time that its evaluations take.
 
     OMP_NUM_THREADS=1 python benchmarks/evaluation_in_training.py
     python benchmarks/evaluation_in_training.py experiment=mnist_dcgan data.root=data rounds=2000
 
-One run, in which the evaluations are timed: two runs, with and without, differ by more than that on a shared machine.
+The evaluations of one run are timed: two runs, with and without, would differ by more on a shared machine.
 """
 
 import sys
@@ -17,8 +17,8 @@ from gan_research.training.gan import GAN
 
 def main() -> None:
     spent: dict[str, list[float]] = {"evaluation": [], "round": []}
-    for cls, name, what in ((Evaluate, "act", "evaluation"), (GAN, "training_step", "round")):
-        setattr(cls, name, timed(getattr(cls, name), spent[what]))
+    for cls, name, kind in ((Evaluate, "act", "evaluation"), (GAN, "training_step", "round")):
+        setattr(cls, name, timed(getattr(cls, name), spent[kind]))
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
         if gan(["train", "logger=none", f"output={folder}", *sys.argv[1:]]):
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def timed(function, seconds: list[float]):
-    """`function`, each call's CPU time appended to `seconds`."""
+    """Wrap `function` to append each call's CPU time to `seconds`."""
 
     def call(*args, **kwargs):
         began = time.process_time()

@@ -1,11 +1,11 @@
-"""The Fréchet distance with a cached root, against scipy's sqrtm and torch-fidelity's eigenvalues.
+"""The Fréchet distance with a cached root, compared with scipy's sqrtm and torch-fidelity.
 
     python benchmarks/frechet.py
     python benchmarks/frechet.py --features 768 --samples 10000 500 --power 2
 
-Features are Gaussian, the variances of their principal components k^-power. Printed is a markdown table, a row for each
-number of generated samples: seconds of a distance (medians), how many times as long the others take, and by how much
-they differ, relative to tr C + tr C'. Beneath it: the seconds of the root, which a reference needs once.
+Features are Gaussian with principal components of variance k^-power. It prints a Markdown table with a row for each
+number of generated samples: seconds of a distance (medians), the others' time relative to it, and their difference
+relative to tr C + tr C'. Below are the seconds of the root, which is computed once for each reference.
 """
 
 import argparse
@@ -27,30 +27,30 @@ T = TypeVar("T")
 
 
 def timed(function: Callable[[], T]) -> tuple[float, T]:
-    """Seconds, and what it gave."""
+    """Return the seconds and the result of a call."""
     start = time.perf_counter()
     result = function()
     return time.perf_counter() - start, result
 
 
 def by_sqrtm(a: Gaussian, b: Gaussian) -> float:
-    """The distance as the reference code has it."""
+    """Compute the distance as the reference code does."""
     product = scipy.linalg.sqrtm((a.covariance @ b.covariance).numpy())
     traces = a.covariance.trace() + b.covariance.trace() - 2 * np.trace(product).real
     return ((a.mean - b.mean).square().sum() + traces).item()
 
 
 def by_eigenvalues(a: Gaussian, b: Gaussian) -> float:
-    """The distance as torch-fidelity has it."""
+    """Compute the distance as torch-fidelity does."""
     moments = ({"mu": part.mean.numpy(), "sigma": part.covariance.numpy()} for part in (a, b))
     return fid_statistics_to_metric(*moments, verbose=False)[KEY_METRIC_FID]
 
 
 def row(reference: Gaussian, other: Gaussian, repeats: int) -> list[str]:
-    """One line of the table: the three in turn, so that all meet the same machine."""
-    ways = (frechet_distance, by_sqrtm, by_eigenvalues)
-    runs = [[timed(partial(way, reference, other)) for way in ways] for _ in range(repeats)]
-    seconds = [statistics.median(run[i][0] for run in runs) for i in range(len(ways))]
+    """Return a row of the table; the three methods alternate, so that all have the same conditions."""
+    methods = (frechet_distance, by_sqrtm, by_eigenvalues)
+    runs = [[timed(partial(method, reference, other)) for method in methods] for _ in range(repeats)]
+    seconds = [statistics.median(run[i][0] for run in runs) for i in range(len(methods))]
     scale = (reference.covariance.trace() + other.covariance.trace()).item()
     cells = [f"{other.count:,}", f"{seconds[0]:.2f}"]
     for i in (1, 2):
@@ -62,8 +62,8 @@ def row(reference: Gaussian, other: Gaussian, repeats: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=int, default=2048)
-    parser.add_argument("--real", type=int, default=20_000, help="how many real samples the reference is of")
-    parser.add_argument("--samples", type=int, nargs="+", default=[5000, 1000], help="how many generated samples")
+    parser.add_argument("--real", type=int, default=20_000, help="number of real samples")
+    parser.add_argument("--samples", type=int, nargs="+", default=[5000, 1000], help="numbers of generated samples")
     parser.add_argument("--power", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

@@ -1,11 +1,11 @@
-"""Precision and recall of many samples: time and memory, against torch-fidelity's.
+"""Time and memory of precision and recall, compared with torch-fidelity.
 
     python benchmarks/neighbours.py
     python benchmarks/neighbours.py --samples 50000 --methods ours
 
-Features are Gaussian, the variances of their principal components k^-power. Printed is a markdown table, a row for each
-method, each in a process of its own: seconds; seconds of ours where it knows the reals already, as it does in
-training after the first time; the most memory beyond that of the features; and the two numbers.
+Features are Gaussian with principal components of variance k^-power. It prints a Markdown table with a row for each
+method, each in its own process: seconds; seconds of ours with the reals' radii cached, as after the first evaluation
+of a run; peak memory beyond the features; and the two numbers.
 """
 
 import argparse
@@ -27,23 +27,23 @@ METHODS = {"ours": "ours", "part": "torch-fidelity, save_cpu_ram", "full": "torc
 
 
 def features(count: int, width: int, power: float, seed: int) -> Tensor:
-    """Made in place, so that making them takes no memory beyond them."""
+    """Return Gaussian features, computed in place, so that no further memory is used."""
     scales = torch.arange(1, width + 1).float() ** (-power / 2)
     return torch.randn(count, width, generator=torch.Generator().manual_seed(seed)).mul_(scales).add_(0.4)
 
 
-def held() -> float:
-    """The memory that this process holds, in MiB. Linux."""
+def memory_in_use() -> float:
+    """Return the memory of this process, in MiB (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def peak() -> float:
-    """The most that it has ever held."""
+    """Return the peak memory of this process, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measured(method: str, options: argparse.Namespace) -> str:
-    """One line of the table."""
+    """Return a row of the table."""
     torch.set_num_threads(options.threads)
     reals, fakes = (features(options.samples, options.features, options.power, seed) for seed in (0, 1))
     metric = PrecisionRecall(Values())
@@ -57,23 +57,23 @@ def measured(method: str, options: argparse.Namespace) -> str:
             found = prc_features_to_metric(fakes, reals, save_cpu_ram=method == "part", verbose=False)
         return time.perf_counter() - start, found
 
-    before = held()
+    before = memory_in_use()
     seconds, found = once()
     memory = peak() - before
-    again = f"{once()[0]:.1f}" if method == "ours" else ""
+    cached = f"{once()[0]:.1f}" if method == "ours" else ""
     numbers = f"{found['precision']:.5f} | {found['recall']:.5f}"
-    return f"| {METHODS[method]} | {seconds:.1f} | {again} | {memory:,.0f} | {numbers} |"
+    return f"| {METHODS[method]} | {seconds:.1f} | {cached} | {memory:,.0f} | {numbers} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=10_000, help="how many on each side")
+    parser.add_argument("--samples", type=int, default=10_000, help="number on each side")
     parser.add_argument("--features", type=int, default=2048)
     parser.add_argument("--power", type=float, default=1.0)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
-    print("| method | s | known reals, s | memory, MiB | precision | recall |\n|---|" + "---:|" * 5)
+    print("| method | s | cached reals, s | memory, MiB | precision | recall |\n|---|" + "---:|" * 5)
     for method in options.methods:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
             print(process.submit(measured, method, options).result(), flush=True)

@@ -1,9 +1,9 @@
-"""Train one of the small classifiers that serve as feature extractors for digits, and write it as safetensors.
+"""Train a small classifier of digits, a feature extractor, and write it as safetensors.
 
     python scripts/train_classifier.py digits
     python scripts/train_classifier.py mnist --root data
 
-The same seed gives the same file. The last epoch is kept, so nothing is selected by the test pictures.
+The same seed gives the same file. The last epoch is kept, so nothing is selected by the test images.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BATCH = 128
 
 
 def load(data_set: str, root: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Pictures uint8 (N, 1, H, W) and labels int64 (N,): those to train on, then those held out."""
+    """Return images uint8 (N, 1, H, W) and labels int64 (N,) for training, then held-out ones."""
     if data_set == "digits":
         from sklearn.datasets import load_digits
 
@@ -45,15 +45,15 @@ def load(data_set: str, root: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return train.data.unsqueeze(1), train.targets, test.data.unsqueeze(1), test.targets
 
 
-def shifted(images: Tensor, reach: int) -> Tensor:
-    """Every picture moved by up to `reach` pixels in each direction, at random; black comes in from the side."""
-    windows = functional.pad(images, [reach] * 4).unfold(2, images.shape[2], 1).unfold(3, images.shape[3], 1)
-    rows, columns = torch.randint(2 * reach + 1, (2, len(images)))
+def shifted(images: Tensor, most: int) -> Tensor:
+    """Shift each image at random by up to `most` pixels in each direction."""
+    windows = functional.pad(images, [most] * 4).unfold(2, images.shape[2], 1).unfold(3, images.shape[3], 1)
+    rows, columns = torch.randint(2 * most + 1, (2, len(images)))
     return windows[torch.arange(len(images)), :, rows, columns]
 
 
 def train(network: SmallCNN, images: Tensor, labels: Tensor, epochs: int, shift: int) -> None:
-    """AdamW with one cycle of the learning rate, then the features standardised over the pictures as they are."""
+    """Train with AdamW and a one-cycle learning rate, then standardise the features."""
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     batches = len(images) // BATCH
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=epochs * batches)
@@ -80,7 +80,7 @@ def train(network: SmallCNN, images: Tensor, labels: Tensor, epochs: int, shift:
 
 
 def accuracy(network: SmallCNN, images: Tensor, labels: Tensor) -> float:
-    """The share of pictures whose largest logit is that of their label."""
+    """Return the share of images whose largest logit is their label's."""
     with torch.no_grad():
         right = [
             network(part)[1].argmax(1) == truth
@@ -92,9 +92,9 @@ def accuracy(network: SmallCNN, images: Tensor, labels: Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data_set", choices=RECIPES)
-    parser.add_argument("--root", default="data", help="the folder that holds MNIST/raw")
+    parser.add_argument("--root", default="data", help="the folder that contains MNIST/raw")
     parser.add_argument("--epochs", type=int, help="default: 40 for digits, 10 for mnist")
-    parser.add_argument("--out", type=Path, help="default: the place from which the package loads it")
+    parser.add_argument("--out", type=Path, help="default: the path from which the package loads it")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
 
@@ -130,7 +130,7 @@ def main() -> None:
     partial.write_bytes(save(tensors, metadata={"classifier": json.dumps(metadata)}))
     os.replace(partial, out)
     print(
-        f"test accuracy {measured:.4f} on {len(test_images)} pictures; wrote {out} ({out.stat().st_size / 1000:.0f} kB)"
+        f"test accuracy {measured:.4f} on {len(test_images)} images; wrote {out} ({out.stat().st_size / 1000:.0f} kB)"
     )
 
 

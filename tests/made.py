@@ -14,9 +14,9 @@ PROTOCOL = {
     "num_fake": 100,
     "ema": True,
     "sampling_seeds": [0],
-    "settings": {"fid": {"num_real": 1597}, "is": {"splits": 10}},
+    "settings": {"fid": {"num_real": 1597}, "inception_score": {"splits": 10}},
 }
-BETTER = {"fid": "min", "is": "max"}
+BETTER = {"fid": "min", "inception_score": "max"}
 
 CLASSES = {
     "hinge": "Hinge",

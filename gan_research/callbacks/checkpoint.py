@@ -15,6 +15,7 @@ from gan_research.distributed import raise_on_all_ranks
 from gan_research.losses import Player
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
+from gan_research.utils.renamed import renamed_metric
 from gan_research.utils.run_folder import LAST, PREVIOUS, of_round
 
 
@@ -78,6 +79,8 @@ class Checkpoints(Periodic):
         if not self.last.is_file() or not self.last.samefile(checkpoint):
             link(checkpoint, self.last)
             link(checkpoint, self.folder / PREVIOUS)
+        for best in self.folder.glob("best_*.ckpt"):  # an earlier version may have had another name for the metric
+            best.rename(self.folder / f"best_{renamed_metric(best.stem.removeprefix('best_'))}.ckpt")
 
     def _keep(self, gan: GAN) -> None:
         """The last checkpoint under its other names, if it has any; again where a kill came in between."""
@@ -105,7 +108,7 @@ class Checkpoints(Periodic):
         return {"best": self.best, "best_value": self.best_value, "best_round": self.best_round}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict["best"] == self.best:  # else it was the best by another rule
+        if renamed_metric(state_dict["best"]) == self.best:  # else it was the best by another rule
             self.best_value, self.best_round = state_dict["best_value"], state_dict["best_round"]
 
 

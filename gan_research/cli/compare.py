@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_research.utils.errors import UserError
+from gan_research.utils.renamed import renamed_argument
 
 if TYPE_CHECKING:
     from gan_research.report.comparison import Comparison
@@ -38,7 +39,7 @@ def compare_now(options: argparse.Namespace, paths: Sequence[str | Path], comman
     return compare(
         select_runs(records, options.where),
         by=options.by,
-        metrics=[name for names in options.metric for name in names.split(",")] or None,
+        metrics=[renamed_argument(name) for names in options.metric for name in names.split(",")] or None,
         axis=options.axis,
         at=options.at,
         notes=notes,

@@ -23,6 +23,7 @@ from gan_research.sweeps.trials import TrialRun
 from gan_research.sweeps.worker import Worker
 from gan_research.utils.errors import RESUME, UserError, did_you_mean
 from gan_research.utils.files import write_atomically
+from gan_research.utils.renamed import renamed_metric
 
 
 def start(given: Arguments, arguments: list[str]) -> int:
@@ -56,7 +57,7 @@ def start_file(path: Path, count: int | None, given: Arguments) -> int:
     target = f"{WandbFile.__module__}.{WandbFile.__qualname__}"
     config["sweep"] = {"_target_": target, "count": count, "overrides": words}
     if metric := file.get("metric"):
-        config["objective"] = metric["name"].removeprefix("metrics/")
+        config["objective"] = renamed_metric(metric["name"].removeprefix("metrics/"))
     sweep = new_sweep(path.stem, [], [[*search.overrides(point), *words]], config, given.config_dir)
     if metric:
         sweep.goal = "max" if metric.get("goal") == "maximize" else "min"

@@ -8,6 +8,7 @@ from typing import get_args
 from gan_research.config.compose import groups
 from gan_research.config.schema import train
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.renamed import renamed_argument
 
 
 def main(arguments: list[str]) -> int:
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
         project=project,
         by=config_key(options.by),
         title=options.title or f"{project} by {options.by}",
-        metrics=[name.removeprefix("metrics/") for name in options.metrics],
+        metrics=[renamed_argument(name.removeprefix("metrics/")) for name in options.metrics],
         axis=options.axis,
         band=options.band,
         parameters=[config_key(key) for key in options.parameters],
@@ -51,7 +52,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--by", default="loss", metavar="KEY", help="the variants: a group of the config, or a key (%(default)s)"
     )
     parser.add_argument("--title", help="the report's title (PROJECT by KEY)")
-    parser.add_argument("--metrics", nargs="+", default=["fid", "is"], metavar="NAME", help="the metrics (fid is)")
+    parser.add_argument(
+        "--metrics", nargs="+", default=["fid", "inception_score"], metavar="NAME",
+        help="the metrics (fid inception_score)",
+    )  # fmt: skip
     parser.add_argument("--axis", choices=get_args(Axis), default="round", help="the x axis of curves (%(default)s)")
     parser.add_argument("--band", choices=get_args(Band), default="stderr", help="the band of the mean (%(default)s)")
     parser.add_argument(

@@ -19,7 +19,7 @@ from gan_research.config.keys import OF_SWEEPS, SEVERAL
 from gan_research.config.schema import PAPER, check, check_multirun, missing_values, suited_metrics
 from gan_research.config.upgrade import MOVED, RENAMED_KEYS
 from gan_research.utils.errors import UserError, did_you_mean
-from gan_research.utils.renamed import renamed_targets
+from gan_research.utils.renamed import renamed_argument, renamed_targets
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ def renamed_keys(overrides: list[str]) -> list[str]:
                 override = override.replace(old, new, 1)
             elif name and concerns(override, group) and name in override:
                 log.warning("%s=[%s] is deprecated: use %s=[%s]", group, name, *new.split("."))
-        found.append(override)
+        found.append(renamed_argument(override))
     return found
 
 
@@ -155,7 +155,7 @@ def again(old: list[str], new: list[str]) -> list[str]:
 
 def compose_multirun(overrides: list[str], config_dir: Path | None = None) -> dict[str, Any]:
     """The config of a sweep, without those of its runs."""
-    return check_multirun(_compose(overrides, config_dir, None, "multirun")[0])
+    return check_multirun(_compose(renamed_keys(overrides), config_dir, None, "multirun")[0])
 
 
 def of_sweep(override: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a metric is: a number of what was kept of generated samples, and perhaps of real ones."""
+"""The base class of metrics: a metric computes numbers from statistics of generated and of real samples."""
 
 import inspect
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 import torchmetrics
 from torch import Tensor, nn
 
-from gan_research.metrics.extractors import Extractor
+from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.statistics import STATISTICS, Statistic
 from gan_research.utils.errors import UserError
 
@@ -15,20 +15,19 @@ METRICS: dict[str, type["Metric"]] = {}
 
 Split = Literal["train", "heldout"]
 Direction = Literal["min", "max"]
-Kept = Mapping[str, Any]
-"""What statistics came to, by their keys."""
+Statistics = Mapping[str, Any]
+"""Computed statistics by their keys."""
 
-DRAWS = 2020
-"""The seed of all that a metric draws (subsets, shuffles, directions): torch-fidelity's, so that the numbers meet."""
+METRIC_SEED = 2020
+"""The seed of subsets, shuffles and directions, as in torch-fidelity."""
 
 
 class Metric(torchmetrics.Metric):
-    """One metric over the features of generated samples, perhaps against those of real ones.
+    """A metric of generated samples, which may compare their features with real ones.
 
-    A subclass names itself, and is from then on in `METRICS`; it says which statistics it wants of generated and of
-    real samples, and computes its `value` from them. Its constructor's keyword arguments are its settings, which the
-    protocol holds. An `Evaluation` lets its metrics share statistics and the feature pass. Alone it is a torchmetrics
-    metric like any other:
+    A subclass sets `name`, which adds it to `METRICS`, declares the statistics that it needs, and computes its
+    `value` from them. The keyword arguments of its constructor are its settings, which are part of the protocol.
+    An `Evaluation` computes the statistics of several metrics in one feature pass. Alone it is a torchmetrics metric:
 
         fid = FID(Inception())
         fid.update(reals, of="train"), fid.update(fakes)
@@ -37,99 +36,120 @@ class Metric(torchmetrics.Metric):
 
     name: ClassVar[str]
     columns: dict[str, Direction]
-    """The columns by which samples can be ranked, the first the main one; and which of two values is the better."""
+    """The columns that rank generators, the main one first, and the better direction of each."""
     labels: ClassVar[tuple[str, ...]] = ()
-    """The columns that name a class by its number: no mean is taken of them."""
-    wants: ClassVar[tuple[str, ...]]
-    """The statistics of generated samples, by their keys."""
+    """The columns that are the number of a class, which are not averaged."""
+    statistics: ClassVar[tuple[str, ...]]
+    """The statistics of generated samples that it needs, by their keys."""
+    train_statistics: ClassVar[tuple[str, ...]] = ()
+    """The statistics that it needs of the whole training set."""
     needs_logits: ClassVar[bool] = False
-    needs_labels: ClassVar[bool] = False
-    """Of real and of generated samples."""
-    takes: ClassVar[tuple[str, ...]] = ("pictures", "points")
-    """The kinds of samples whose features it can compare."""
+    needs_labels: ClassVar[bool] = False  # of both real and generated samples
+    accepts: ClassVar[tuple[str, ...]] = ("images", "points")
+    """The kinds of samples that it can compare."""
     min_samples: int = 1
+    min_real: int = 2  # of each split
     full_state_update = False
     extractor: Extractor
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "name" in cls.__dict__:  # else it is what several metrics share
+        if "name" in cls.__dict__:  # else it is a base class of several metrics
             METRICS[cls.name] = cls
 
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(sync_on_compute=False)  # its statistics are synced
         self.extractor = extractor
-        self._own = nn.ModuleDict()
+        self._own: Any = nn.ModuleDict()
 
     @classmethod
     def setting_names(cls) -> list[str]:
-        """What can be set of it: its constructor's arguments after the extractor, kept under their names."""
+        """Return the names of its settings: the arguments and attributes after the extractor."""
         return list(inspect.signature(cls.__init__).parameters)[2:]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Its settings, for the protocol."""
+        """The values of its settings, for the protocol."""
         return {name: getattr(self, name) for name in self.setting_names()}
 
+    def require_setting(self, name: str, valid: bool, range: str) -> None:
+        """Raise a UserError unless the setting is valid."""
+        if not valid:
+            raise UserError(f"metric '{self.name}' needs the setting {name} of {range}, not {getattr(self, name)}")
+
     def check(self, num_samples: int) -> None:
-        """Raise a UserError where this metric can't be had from its extractor with so many generated samples."""
+        """Raise a UserError if it can't be computed with its extractor from `num_samples` generated samples."""
         extractor = self.extractor
-        if not set(self.takes) & set(extractor.takes):
-            raise UserError(f"metric '{self.name}' can't be had from extractor '{extractor.name}': choose another one")
+        if not set(self.accepts) & set(extractor.accepts):
+            raise UserError(f"metric '{self.name}' can't use extractor '{extractor.name}': choose another one")
         if self.needs_logits and not extractor.num_classes:
             raise UserError(
                 f"metric '{self.name}' needs logits, and extractor '{extractor.name}' has none: leave the metric out, "
                 "or choose an extractor with classes (a classifier; Inception with feature=2048)"
             )
         if num_samples < self.min_samples:
-            raise UserError(f"metric '{self.name}' needs num_samples of at least {self.min_samples}, not {num_samples}")
+            raise self._too_few("num_samples", self.min_samples, num_samples)
 
-    def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
-        """The statistics of real samples: of which split, and of how many of them, drawn at random; None: all."""
-        return {}
+    def real_statistics(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
+        """Return split -> statistic -> how many real samples it needs, drawn at random; None: all."""
+        return {"train": dict.fromkeys(self.train_statistics)} if self.train_statistics else {}
 
-    def min_real(self) -> int:
-        """How many real samples of each split it needs at least, where it wants all."""
-        return 2
-
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
-        """Its columns, from the statistics that it wants; NAME_perfect is what perfect samples would score."""
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
+        """Return its columns; NAME_perfect is the value that perfect samples would have."""
         raise NotImplementedError
+
+    def features(self, generated: Statistics, real: Mapping[Split, Statistics]) -> tuple[Tensor, Tensor]:
+        """Return the features of generated and of training samples. Raises a UserError if there are too few."""
+        fakes, reals = generated["features"].features, real["train"]["features"].features
+        if len(fakes) < self.min_samples:
+            raise self._too_few("num_samples", self.min_samples, len(fakes))
+        if len(reals) < self.min_real:
+            raise self._too_few("num_real", self.min_real, len(reals))
+        count = self.real_statistics(len(fakes))["train"]["features"]
+        if count not in (None, len(reals)):
+            raise UserError(
+                f"metric '{self.name}' needs {count:,} real samples, drawn at random, for {len(fakes):,} generated "
+                f"ones, not {len(reals):,}"
+            )
+        return fakes, reals
+
+    def _too_few(self, option: str, least: int, count: int) -> UserError:
+        settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        change = f": raise it, or change metrics.settings.{self.name} ({settings})" if settings else ""
+        return UserError(f"metric '{self.name}' needs {option} of at least {least}, not {count}{change}")
 
     # Alone, as a torchmetrics metric
 
     def update(
         self, samples: Tensor, of: Literal["generated", "train", "heldout"] = "generated", labels: Tensor | None = None
     ) -> None:
-        """Take in a batch of samples, as the extractor takes them: generated ones, or real ones of a split."""
-        keys = self.wants if of == "generated" else self.wants_real(1).get(of, {})
-        seen = self.extractor(samples)
-        for key in keys:
-            self._statistic(of, key).update(seen, labels)
+        """Add a batch of samples that the extractor accepts: generated ones, or real ones of a split."""
+        features = self.extractor(samples)
+        for key in self.statistics if of == "generated" else self.real_statistics(1).get(of, {}):
+            self._statistic(of, key).update(features, labels)
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
-        """As `update`: there is no value of a single batch."""
+        """Update; a single batch has no value."""
         self.update(*args, **kwargs)
 
     def compute(self) -> dict[str, float]:
-        """Its columns over all processes' samples since the last reset; real samples are never forgotten."""
-        generated = {key: self._statistic("generated", key).compute() for key in self.wants}
+        """Return its columns over the samples of all processes since the last reset."""
+        generated = {key: self._statistic("generated", key).compute() for key in self.statistics}
         real = {
             split: {key: self._statistic(split, key).compute() for key in keys}
-            for split, keys in self.wants_real(1).items()
+            for split, keys in self.real_statistics(1).items()
         }
         return self.value(generated, real)
 
     def reset(self) -> None:
+        """Forget the generated samples; the real ones are kept."""
         super().reset()
         for name, statistic in self._own.items():
-            if isinstance(statistic, Statistic) and name.startswith("generated "):
+            if name.startswith("generated "):
                 statistic.reset()
 
     def _statistic(self, of: str, key: str) -> Statistic:
         name = f"{of} {key}"
         if name not in self._own:
             self._own[name] = STATISTICS[key](self.extractor).to(self.extractor.device)
-        statistic = self._own[name]
-        assert isinstance(statistic, Statistic)
-        return statistic
+        return self._own[name]

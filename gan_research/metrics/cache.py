@@ -1,4 +1,4 @@
-"""What was computed of real samples, kept for the next time."""
+"""A cache of the statistics of real samples, on disk."""
 
 import contextlib
 import logging
@@ -15,36 +15,35 @@ from gan_research.utils.files import write_atomically
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 300
+"""Seconds to wait for a lock; less than the timeout of process groups."""
+
 
 def cache_folder() -> Path:
-    """Where statistics are kept: $GAN_RESEARCH_CACHE, else the user's own cache folder."""
-    own = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GAN_RESEARCH_CACHE") or Path(own) / "gan_research")
-
-
-PATIENCE = 300
-"""Seconds; less than process groups wait for each other."""
+    """Return $GAN_RESEARCH_CACHE, or gan_research in the user's cache folder."""
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GAN_RESEARCH_CACHE") or Path(user) / "gan_research")
 
 
 class Cache:
-    """Tensors by name, in files that are there whole or not at all.
+    """A cache of tensors by name, in files that are written atomically.
 
-    What can't be read counts as absent; what can't be written, on a full disk or in a folder of somebody else, is a
-    warning: it costs time, no result.
+    A file that can't be read counts as absent. One that can't be written, because the disk is full or the folder
+    is read-only, is a warning: it costs time, but no result.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, name: str) -> dict[str, Tensor] | None:
-        """What was put there under this name, on the CPU."""
+        """Return the tensors of this name, on the CPU; None if there are none."""
         try:
             return load(self._path(name).read_bytes())
         except (OSError, SafetensorError):
             return None
 
     def put(self, name: str, tensors: dict[str, Tensor]) -> None:
-        """Keep the tensors."""
+        """Write the tensors of this name."""
         path = self._path(name)
         try:
             write_atomically(path, save({key: value.cpu().contiguous() for key, value in tensors.items()}))
@@ -53,15 +52,15 @@ class Cache:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Inside, no other process on this machine holds this name's lock: what it computes is computed once."""
+        """Hold the lock of this name, so that no two processes compute the same."""
         with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError, NotImplementedError):  # a folder that can't be written to, or locked in
+            with contextlib.suppress(OSError, NotImplementedError):  # the folder isn't writable, or has no locks
                 self.folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(self._acquired(FileLock(self.folder / f"{name}.lock")))
             yield
 
     def _acquired(self, lock: FileLock) -> AcquireReturnProxy:
-        """The lock, waited for; after `PATIENCE` seconds this process rather computes the same once more."""
+        """Acquire the lock, or raise Timeout, an OSError, after `PATIENCE` seconds."""
         try:
             return lock.acquire(timeout=1)
         except Timeout:

@@ -1,4 +1,4 @@
-"""Which of the data's classes or modes are generated, and how evenly: counts by the largest logit."""
+"""Metrics of the data's classes or modes: which are generated, and how evenly, by the largest logit."""
 
 from collections.abc import Mapping
 
@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.distributions import Binomial
 
 from gan_research.losses.divergences import kl
-from gan_research.metrics.base import Kept, Metric, Split
+from gan_research.metrics.base import Metric, Split, Statistics
 from gan_research.utils.errors import UserError
 
 
 class ClassMetric(Metric):
-    """What the metrics here share: they compare how many samples fall into each of the data's own classes."""
+    """Base class of metrics that count the samples in each of the data's classes."""
 
-    wants = ("counts",)
+    statistics = ("counts",)
     needs_logits = True
 
     def check(self, num_samples: int) -> None:
@@ -26,41 +26,41 @@ class ClassMetric(Metric):
             )
 
     def weights(self, counts: Tensor) -> Tensor:
-        """The share of the data that each class has: (K,) float64, beside `counts` (K,)."""
-        given = self.extractor.class_weights
-        return torch.full_like(counts, 1 / len(counts), dtype=torch.float64) if given is None else given
+        """Return each class's share of the data, (K,) float64, for counts (K,)."""
+        weights = self.extractor.class_weights
+        return torch.full_like(counts, 1 / len(counts), dtype=torch.float64) if weights is None else weights
 
 
 class RarestClass(ClassMetric):
-    """The smallest share that any class of the data has among the samples.
+    """The smallest share of the samples that any class has.
 
-    0: at least one class is missing altogether; 1 / K, with K classes: all are equally frequent.
+    0: at least one class is missing; 1 / K, with K classes: all are equally frequent.
     """
 
     name = "rarest_class"
     columns = {"rarest_class": "max"}
 
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         return {"rarest_class": (generated["counts"].all.min().double() / generated["counts"].all.sum()).item()}
 
 
 class Modes(ClassMetric):
-    """How many modes (classes) have at least one sample of high quality. Lin et al. 2018, PacGAN, section 4.
+    """The number of modes (classes) with at least one sample of high quality. Lin et al. 2018, PacGAN, section 4.
 
-    Perfect: the sum over modes of 1 - (1 - w q)^n, of weight w, where the share q of n samples is of high quality.
+    Perfect: the sum over modes of 1 - (1 - w q)^n, for weight w and a share q of high quality among n samples.
     """
 
     name = "modes"
     columns = {"modes": "max"}
 
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         counts = generated["counts"]
         missed = torch.log1p(-self.weights(counts.all) * self.extractor.perfect_quality) * counts.all.sum()
         return {"modes": float((counts.good > 0).sum()), "modes_perfect": -torch.expm1(missed).sum().item()}
 
 
 class HighQuality(ClassMetric):
-    """The share of samples of high quality: within 3 standard deviations of the nearest mode. PacGAN, section 4."""
+    """The share of samples within 3 standard deviations of the nearest mode. PacGAN, section 4."""
 
     name = "high_quality"
     columns = {"high_quality": "max"}
@@ -73,52 +73,52 @@ class HighQuality(ClassMetric):
                 "leave the metric out, or choose metrics=modes"
             )
 
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         counts = generated["counts"]
         share = counts.good.sum().double() / counts.all.sum()
         return {"high_quality": share.item(), "high_quality_perfect": self.extractor.perfect_quality}
 
 
 class LargestMode(ClassMetric):
-    """The class that holds the most samples, good or not: its number from 0, the lowest of equals; and its share.
+    """The class with the most samples, by its number from 0 (the lowest of equals), and its share.
 
-    For following a training: it doesn't rank generators. A plain GAN on a ring "rotates through the modes" where the
-    number changes, and has "mass on a single mode" where the share is near 1. Metz et al. 2017, Unrolled GAN, figure 2.
+    It follows a run and doesn't rank generators. A plain GAN on a ring "rotates through the modes" if the number
+    changes, and has "mass on a single mode" if the share is near 1. Metz et al. 2017, Unrolled GAN, figure 2.
     """
 
     name = "largest_mode"
     columns = {}
     labels = ("largest_mode",)
 
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         counts = generated["counts"].all
         largest = counts.max()
-        place = (counts == largest).nonzero()[0]
-        return {"largest_mode": float(place), "largest_share": (largest.double() / counts.sum()).item()}
+        number = (counts == largest).nonzero()[0]
+        return {"largest_mode": float(number), "largest_share": (largest.double() / counts.sum()).item()}
 
 
 class ReverseKL(ClassMetric):
-    """KL(histogram of the high-quality samples over their modes || the modes' weights), in nats. PacGAN, section 4.
+    """KL(histogram of high-quality samples over their modes || weights of the modes), in nats. PacGAN, section 4.
 
-    Samples of low quality are left out, as in the authors' code. Where none is of high quality: the largest KL there
-    is, that of the rarest mode alone.
+    Samples of low quality are left out, as in the authors' code. If none has high quality, it is the largest
+    possible KL, that of the rarest mode alone.
     """
 
     name = "reverse_kl"
     columns = {"reverse_kl": "min"}
 
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         counts = generated["counts"]
         weights, good = self.weights(counts.all), int(counts.good.sum())
-        found = kl(counts.good.double() / good, weights) if good else -weights.min().log()
+        divergence = kl(counts.good.double() / good, weights) if good else -weights.min().log()
         perfect = round(int(counts.all.sum()) * self.extractor.perfect_quality)
-        return {"reverse_kl": found.item(), "reverse_kl_perfect": expected_kl(weights.cpu(), perfect)}
+        return {"reverse_kl": divergence.item(), "reverse_kl_perfect": expected_kl(weights.cpu(), perfect)}
 
 
 def expected_kl(weights: Tensor, n: int) -> float:
-    """E KL(histogram of n draws from `weights` (K,) || `weights`), exactly; about (K - 1) / 2n where n w is large.
+    """Return E KL(histogram of n draws from `weights` (K,) || `weights`), exactly.
 
-    The sum over classes of E[c/n log(c / nw)], where c ~ Binomial(n, w).
+    It is the sum over classes of E[c/n log(c / nw)] with c ~ Binomial(n, w), and about (K - 1) / 2n if n w is large.
     """
     c = torch.arange(1, n + 1, dtype=torch.float64)
     total = 0.0

@@ -5,43 +5,42 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from gan_research.metrics.base import DRAWS, Kept, Metric, Split
-from gan_research.metrics.extractors import Extractor
+from gan_research.metrics.base import METRIC_SEED, Metric, Split, Statistics
+from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.gaussians import Gaussian, frechet_distance
 from gan_research.utils.errors import UserError
 
 
 class FID(Metric):
-    """Fréchet distance between the features of real and generated samples: of Inception's 2048, the FID.
+    """Fréchet distance between the features of real and generated samples.
 
-    Its column says whose features they are where they aren't those: fid768, fd_dinov2. Heusel et al. 2017,
+    The column names the features unless they are Inception's 2048: fid768, fd_dinov2. Heusel et al. 2017,
     arXiv 1706.08500, equation 6.
     """
 
     name = "fid"
-    wants = ("moments",)
+    statistics = ("moments",)
+    train_statistics = ("moments",)
     min_samples = 2
 
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
         self.columns = {extractor.frechet: "min"}
 
-    def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
-        return {"train": {"moments": None}}
-
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         return {self.extractor.frechet: frechet_distance(real["train"]["moments"], generated["moments"])}
 
 
 class IntraClassFID(Metric):
-    """The FID within each class, of its generated samples against its real ones; the mean over classes.
+    """The mean over classes of the FID between generated and real samples of the class.
 
-    Its column is i + that of the FID. As of any FID its bias is that of few samples: here so many a class.
+    Its column is i + the FID's. It is biased as any FID, here by the number of samples in a class.
     Miyato & Koyama 2018, arXiv 1802.05637, section 4, "intra FID".
     """
 
     name = "ifid"
-    wants = ("features",)
+    statistics = ("features",)
+    train_statistics = ("features",)
     needs_labels = True
     min_samples = 2
 
@@ -49,11 +48,8 @@ class IntraClassFID(Metric):
         super().__init__(extractor)
         self.columns = {f"i{extractor.frechet}": "min"}
 
-    def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
-        return {"train": {"features": None}}
-
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
-        """Raises a UserError where samples have no labels, or a class has fewer than 2 on either side."""
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
+        """Return the mean. Raises a UserError if labels are missing, or a class has fewer than 2 on either side."""
         sides = real["train"]["features"], generated["features"]
         if any(rows.labels is None for rows in sides):
             raise UserError(
@@ -66,40 +62,35 @@ class IntraClassFID(Metric):
             if min(len(reals), len(fakes)) < 2:
                 raise UserError(
                     f"metric 'ifid' needs at least 2 real and 2 generated samples of each class, and class {label} has "
-                    f"{len(reals)} and {len(fakes)}: raise num_samples, or take more data"
+                    f"{len(reals)} and {len(fakes)}: raise num_samples, or use more data"
                 )
             distances.append(frechet_distance(Gaussian.of(reals), Gaussian.of(fakes)))
         return {f"i{self.extractor.frechet}": float(np.mean(distances))}
 
 
 class InfiniteFID(Metric):
-    """The FID that infinitely many generated samples would have: where a line through FID over 1 / n meets 1 / n = 0.
+    """The FID extrapolated to infinitely many generated samples: the intercept of a line through FID over 1 / n.
 
     FID is measured at `points` numbers n of samples, evenly spaced from a tenth of all to all, each a random subset.
-    The real samples stay as they are, so that of the bias only the generated samples' share goes. FID_infinity_se is
-    the intercept's standard error in the least-squares fit: how well the points lie on the line, not what other samples
-    would give. Chong & Forsyth 2020, arXiv 1911.07023, section 4.
+    The real samples are always the same, so that only the generated samples' part of the bias is removed.
+    FID_infinity_se is the intercept's standard error in the least-squares fit: how well the points fit the line, not
+    the spread over other samples. Chong & Forsyth 2020, arXiv 1911.07023, section 4.
     """
 
     name = "fid_infinity"
-    wants = ("features",)
+    statistics = ("features",)
+    train_statistics = ("moments",)
 
     def __init__(self, extractor: Extractor, points: int = 15, min_samples: int = 1000) -> None:
         super().__init__(extractor)
-        if points < 3 or min_samples < 20:  # of fewer than 20, a tenth would be a single sample
-            raise UserError(
-                "metric 'fid_infinity' needs settings points of at least 3 and min_samples of at least 20, not "
-                f"{points} and {min_samples}"
-            )
         self.points, self.min_samples = points, min_samples
+        self.require_setting("points", points >= 3, "at least 3")
+        self.require_setting("min_samples", min_samples >= 20, "at least 20")  # of fewer, a tenth would be one sample
         self.columns = {f"{extractor.frechet}_infinity": "min"}
 
-    def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
-        return {"train": {"moments": None}}
-
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         features = generated["features"].features
-        draws = np.random.RandomState(DRAWS)
+        draws = np.random.RandomState(METRIC_SEED)
         counts = np.linspace(len(features) / 10, len(features), self.points).round().astype(int)
         distances = []
         for count in counts:

@@ -8,18 +8,18 @@ from torch import Tensor
 from gan_research.utils.errors import UserError
 
 BLOCK = 4096
-"""So many samples are held in float64 at a time."""
+"""The number of samples that are converted to float64 at a time."""
 
 
 class Gaussian:
-    """Mean (F,) and covariance (F, F) over N - 1, both float64, of `count` samples (None: not known)."""
+    """Mean (F,) and covariance (F, F) over N - 1, both float64, of `count` samples (None: unknown)."""
 
     def __init__(self, mean: Tensor, covariance: Tensor, count: int | None = None) -> None:
         self.mean, self.covariance, self.count = mean.double(), covariance.double(), count
 
     @classmethod
     def of(cls, features: Tensor) -> "Gaussian":
-        """That of features (N, F); of fewer than 2 samples the covariance is nan."""
+        """Fit a Gaussian to features (N, F); the covariance of fewer than 2 samples is nan."""
         count, width = features.shape
         covariance = torch.zeros(width, width, dtype=torch.float64, device=features.device)
         mean = covariance.new_zeros(width)
@@ -31,7 +31,7 @@ class Gaussian:
         return cls(mean, covariance / (count - 1), count)
 
     def to(self, device: torch.device) -> "Gaussian":
-        """The same on another device, with the root where it is known."""
+        """Return it on another device, with its root if that is computed already."""
         moved = Gaussian(self.mean.to(device), self.covariance.to(device), self.count)
         if "root" in self.__dict__:
             moved.root = self.root.to(device)
@@ -39,20 +39,20 @@ class Gaussian:
 
     @cached_property
     def root(self) -> Tensor:
-        """The symmetric square root of the covariance: computed once, as it costs more than a distance does."""
+        """The symmetric square root of the covariance, which costs more than a distance."""
         self.require_finite()
         values, vectors = torch.linalg.eigh(self.covariance)
         return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
     @cached_property
     def rank(self) -> int:
-        """The covariance's rank: less than the number of samples, or counted where that isn't known."""
+        """The covariance's rank: from the number of samples, or computed if that is unknown."""
         if self.count is None:
             return int(torch.linalg.matrix_rank(self.covariance, hermitian=True))
         return min(len(self.mean), self.count - 1)
 
     def require_finite(self) -> None:
-        """Raise a UserError where mean or covariance isn't finite, as of a single sample."""
+        """Raise a UserError if mean or covariance isn't finite, as for a single sample."""
         if not (self.mean.isfinite().all() and self.covariance.isfinite().all()):
             of = "features" if self.count is None else f"{self.count:,} sample{'s' * (self.count != 1)}"
             raise UserError(
@@ -62,16 +62,16 @@ class Gaussian:
 
 
 def frechet_distance(reference: Gaussian, other: Gaussian) -> float:
-    """|m - m'|^2 + tr(C + C' - 2 (C C')^1/2), where tr (C C')^1/2 = the sum of sqrt eig(R C' R), R R = C.
+    """Return |m - m'|^2 + tr(C + C' - 2 (C C')^1/2). Heusel et al. 2017, arXiv 1706.08500, equation 6.
 
-    Heusel et al. 2017, arXiv 1706.08500, equation 6. R C' R is symmetric: its eigenvalues are real, and those beyond
-    the ranks of C and C' are 0 but for rounding, whose square root would be seen, so that they are left out.
-    Raises a UserError where the two have different numbers of features, or either isn't finite.
+    tr (C C')^1/2 is the sum of sqrt eig(R C' R), where R R = C. R C' R is symmetric, so that its eigenvalues are real.
+    Those beyond the ranks of C and C' would be 0 without rounding, whose square root isn't negligible: they are
+    left out. Raises a UserError if the numbers of features differ, or either isn't finite.
     """
     if len(reference.mean) != len(other.mean):
         raise UserError(
-            f"there is no Fréchet distance between {len(reference.mean)} features and {len(other.mean)}: take both "
-            "from the same extractor"
+            f"there is no Fréchet distance between {len(reference.mean)} features and {len(other.mean)}: use the same "
+            "extractor for both"
         )
     other.require_finite()
     root = reference.root

@@ -1,4 +1,4 @@
-"""How far generated and real samples cover each other, by balls that reach to their k-th nearest neighbours."""
+"""Metrics of nearest neighbours: precision, recall, density and coverage."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -7,60 +7,47 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Tensor
 
-from gan_research.metrics.base import Kept, Metric, Split
-from gan_research.metrics.extractors import Extractor
-from gan_research.utils.errors import UserError
+from gan_research.metrics.base import Metric, Split, Statistics
+from gan_research.metrics.extractors.base import Extractor
 
 BLOCK = 2048
-"""Distances are held between so many samples and so many others at a time (32 MiB of float64)."""
+"""The number of rows and columns of a block of distances (32 MiB of float64)."""
 
 ROUNDING = 1e-12
-"""A squared distance less than this times the samples' own squared lengths is 0."""
+"""A squared distance less than this times the samples' squared lengths is 0."""
 
 
 class NeighbourMetric(Metric):
-    """What the metrics here share: each sample has a ball around it, whose radius reaches its k-th nearest neighbour.
+    """The base class: each sample has a ball around it, whose radius is the distance to its k-th nearest neighbour.
 
-    neighbours: k. A sample isn't its own neighbour. Raises a UserError where either side has fewer than k + 1 samples.
+    neighbours: k. A sample isn't its own neighbour. Raises a UserError if either side has fewer than k + 1 samples.
     """
 
-    wants = ("features",)
+    statistics = ("features",)
+    train_statistics = ("features",)
 
     def __init__(self, extractor: Extractor, neighbours: int) -> None:
         super().__init__(extractor)
-        if neighbours < 1:
-            raise UserError(f"metric '{self.name}' needs the setting neighbours of at least 1, not {neighbours}")
         self.neighbours = neighbours
-        self.min_samples = neighbours + 1
-        self.known: tuple[Tensor, Tensor] | None = None
+        self.require_setting("neighbours", neighbours >= 1, "at least 1")
+        self.min_samples = self.min_real = neighbours + 1
+        self.cached: tuple[Tensor, Tensor] | None = None
 
-    def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
-        return {"train": {"features": None}}
-
-    def min_real(self) -> int:
-        return self.neighbours + 1
-
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
-        fakes, reals = generated["features"].features, real["train"]["features"].features
-        for samples, what in ((fakes, "generated"), (reals, "real")):
-            if len(samples) <= self.neighbours:
-                raise UserError(
-                    f"metric '{self.name}' needs at least {self.neighbours + 1} {what} samples for "
-                    f"neighbours={self.neighbours}, and there are {len(samples)}"
-                )
-        if self.known is None or self.known[0] is not reals:  # once for the same reals
-            self.known = (reals, radii(reals, self.neighbours))
-        return self.compare(reals, self.known[1], fakes)
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
+        fakes, reals = self.features(generated, real)
+        if self.cached is None or self.cached[0] is not reals:  # once for the same reals
+            self.cached = (reals, radii(reals, self.neighbours))
+        return self.compare(reals, self.cached[1], fakes)
 
     def compare(self, reals: Tensor, real_radii: Tensor, fakes: Tensor) -> dict[str, float]:
-        """Its columns: of features (N, F) of reals, the radii (N,) of their balls, and features (M, F) of fakes."""
+        """Return the columns for reals (N, F), the radii (N,) of their balls, and fakes (M, F)."""
         raise NotImplementedError
 
 
 class PrecisionRecall(NeighbourMetric):
-    """Precision: the share of generated samples in any real one's ball; recall: of real ones in any generated one's.
+    """Precision: the share of generated samples in any real sample's ball; recall: the reverse.
 
-    The border belongs to the ball. Kynkäänniemi et al. 2019, arXiv 1904.06991, equations 1 to 3.
+    The border is part of the ball. Kynkäänniemi et al. 2019, arXiv 1904.06991, equations 1 to 3.
     """
 
     name = "precision_recall"
@@ -73,16 +60,16 @@ class PrecisionRecall(NeighbourMetric):
         fake_radii = radii(fakes, self.neighbours)
         precise = torch.zeros(len(fakes), dtype=torch.bool, device=fakes.device)
         recalled = torch.zeros(len(reals), dtype=torch.bool, device=reals.device)
-        for rows, columns, between in blocks(reals, fakes):
-            precise[columns] |= (between <= real_radii[rows, None]).any(0)
-            recalled[rows] |= (between <= fake_radii[columns]).any(1)
+        for rows, columns, block in distance_blocks(reals, fakes):
+            precise[columns] |= (block <= real_radii[rows, None]).any(0)
+            recalled[rows] |= (block <= fake_radii[columns]).any(1)
         return {"precision": precise.double().mean().item(), "recall": recalled.double().mean().item()}
 
 
 class DensityCoverage(NeighbourMetric):
-    """Density: how many real samples' balls a generated one is in, over k; coverage: the share of balls with any in.
+    """Density: the number of real balls that a generated sample is in, over k; coverage: the share of non-empty balls.
 
-    Density is near 1 where the distributions are the same, and more where generated samples crowd. The border isn't
+    Density is near 1 if the distributions are the same, and larger if generated samples crowd. The border isn't
     part of the ball, as in the authors' code. Naeem et al. 2020, arXiv 2002.09797, equations 4 and 5.
     """
 
@@ -95,32 +82,32 @@ class DensityCoverage(NeighbourMetric):
     def compare(self, reals: Tensor, real_radii: Tensor, fakes: Tensor) -> dict[str, float]:
         inside = 0
         covered = torch.zeros(len(reals), dtype=torch.bool, device=reals.device)
-        for rows, _, between in blocks(reals, fakes):
-            within = between < real_radii[rows, None]
+        for rows, _, block in distance_blocks(reals, fakes):
+            within = block < real_radii[rows, None]
             inside += int(within.sum())
             covered[rows] |= within.any(1)
         return {"density": inside / (self.neighbours * len(fakes)), "coverage": covered.double().mean().item()}
 
 
 def radii(samples: Tensor, neighbours: int) -> Tensor:
-    """How far the k-th nearest of the others is: samples (N, F), N > k = `neighbours` -> (N,) float32."""
+    """Return the distances to the k-th nearest other sample: (N, F), N > k = `neighbours` -> (N,) float32."""
     parts = samples.split(BLOCK)
     nearest = [torch.full((len(part), neighbours + 1), math.inf, device=part.device) for part in parts]
     for i, j in combinations_with_replacement(range(len(parts)), 2):
-        between = distances(parts[i], parts[j])
-        nearest[i] = smallest(nearest[i], between)
+        block = distances(parts[i], parts[j])
+        nearest[i] = smallest(nearest[i], block)
         if i != j:
-            nearest[j] = smallest(nearest[j], between.T)
+            nearest[j] = smallest(nearest[j], block.T)
     return torch.cat(nearest)[:, -1]  # the first is the sample itself
 
 
 def smallest(known: Tensor, new: Tensor) -> Tensor:
-    """The k smallest numbers of each row in both, ascending: (N, k) and (N, M) -> (N, k)."""
+    """Return the k smallest numbers of each row of both, ascending: (N, k) and (N, M) -> (N, k)."""
     return torch.cat([known, new], 1).topk(known.shape[1], largest=False).values
 
 
-def blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The distances between the rows of (N, F) and of (M, F), block by block: which of them, and how far apart."""
+def distance_blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Yield (rows of a, rows of b, their distances), block by block, for (N, F) and (M, F)."""
     for i in range(0, len(a), BLOCK):
         for j in range(0, len(b), BLOCK):
             rows, columns = slice(i, i + BLOCK), slice(j, j + BLOCK)
@@ -128,11 +115,11 @@ def blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
-    """|a - b| for all pairs of rows: (N, F) and (M, F) -> (N, M) float32.
+    """Return |a - b| for all pairs of rows: (N, F) and (M, F) -> (N, M) float32.
 
-    |a - b|^2 = |a|^2 + |b|^2 - 2 a b, around the mean of b and in float64: a product of float32 would tell neither
-    copies from neighbours, nor ties from near misses. Its rounding is then rounded away: small distances to 0, others
-    to float32, so that copies are at distance 0, and what is equally far compares as equal.
+    |a - b|^2 = |a|^2 + |b|^2 - 2 a b, around the mean of b and in float64: in float32 copies would look like
+    neighbours, and ties like near misses. The remaining rounding is removed: small distances become 0, others
+    float32, so that copies have distance 0 and equal distances compare as equal.
     """
     a, b = a.double(), b.double()
     centre = b.mean(0)

@@ -1,4 +1,4 @@
-"""The Parzen-window log-likelihood: what the first GAN paper measured."""
+"""The Parzen-window log-likelihood, the measure of the first GAN paper."""
 
 import math
 from collections.abc import Mapping
@@ -7,54 +7,48 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_research.metrics.base import Kept, Metric, Split
-from gan_research.metrics.extractors import Extractor
-from gan_research.utils.errors import UserError
+from gan_research.metrics.base import Metric, Split, Statistics
+from gan_research.metrics.extractors.base import Extractor
 
 PAIRS = 2**22
-"""So many distances are held at a time (32 MiB of float64)."""
+"""The number of distances in memory at a time (32 MiB of float64)."""
 
 
 class Parzen(Metric):
-    """Mean log-density, in nats, of all held-out reals under Gaussian kernels of width sigma at the generated samples.
+    """Mean log-density of held-out reals, in nats, under Gaussian kernels at the generated samples.
 
-    sigma is that of `sigmas` by which `num_validation` training samples are likeliest. `parzen_se` is the standard
-    error of the mean over the reals. Perfect: as many training samples, other ones, in place of the generated.
-    Breuleux et al. 2011; Goodfellow et al. 2014, section 5, whose code (parzen_ll.py) has this grid and these numbers.
+    The kernels' width is the one of `sigmas` with the largest likelihood of `num_validation` training samples.
+    `parzen_se` is the standard error of the mean over the reals. Perfect: other training samples in place of the
+    generated ones. Breuleux et al. 2011; Goodfellow et al. 2014, section 5, whose code (parzen_ll.py) has this grid
+    and these numbers.
     """
 
     name = "parzen"
     columns = {"parzen": "max"}
-    wants = ("features",)
+    statistics = ("features",)
     sigmas: ClassVar[Tensor] = torch.logspace(-1, 0, 10, dtype=torch.float64)
 
     def __init__(self, extractor: Extractor, num_validation: int = 1000) -> None:
         super().__init__(extractor)
-        if num_validation < 1:
-            raise UserError(f"metric 'parzen' needs the setting num_validation of at least 1, not {num_validation}")
         self.num_validation = num_validation
+        self.require_setting("num_validation", num_validation >= 1, "at least 1")
         self.perfect: tuple[Tensor, float] | None = None
 
-    def wants_real(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
+    def real_statistics(self, num_samples: int) -> dict[Split, dict[str, int | None]]:
         return {"train": {"features": self.num_validation + num_samples}, "heldout": {"features": None}}
 
-    def value(self, generated: Kept, real: Mapping[Split, Kept]) -> dict[str, float]:
-        found = generated["features"].features
-        train, heldout = real["train"]["features"].features, real["heldout"]["features"].features
-        if len(train) != self.num_validation + len(found):
-            raise UserError(
-                f"metric 'parzen' needs {self.num_validation + len(found):,} training samples, drawn at random, for "
-                f"{len(found):,} generated ones, not {len(train):,}"
-            )
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
+        fakes, train = self.features(generated, real)
+        heldout = real["heldout"]["features"].features
         validation, others = train.tensor_split([self.num_validation])
 
-        def fitted(centres: Tensor) -> tuple[float, Tensor]:
+        def fit(centres: Tensor) -> tuple[float, Tensor]:
             sigma = best_sigma(validation, centres, self.sigmas)
             return sigma, log_likelihood(heldout, centres, [sigma])[0]
 
-        sigma, likelihoods = fitted(found)
+        sigma, likelihoods = fit(fakes)
         if self.perfect is None or self.perfect[0] is not train:  # once for the same reals
-            self.perfect = (train, fitted(others)[1].mean().item())
+            self.perfect = (train, fit(others)[1].mean().item())
         return {
             "parzen": likelihoods.mean().item(),
             "parzen_se": likelihoods.std(correction=0).item() / math.sqrt(len(likelihoods)),
@@ -64,13 +58,16 @@ class Parzen(Metric):
 
 
 def best_sigma(points: Tensor, centres: Tensor, sigmas: Tensor) -> float:
-    """That of `sigmas` by which `points` have the greatest mean log-likelihood."""
+    """Return the one of `sigmas` with the greatest mean log-likelihood of `points`."""
     likelihoods = log_likelihood(points, centres, sigmas.tolist()).mean(1)
     return sigmas[int(likelihoods.argmax())].item()
 
 
 def log_likelihood(points: Tensor, centres: Tensor, sigmas: list[float]) -> Tensor:
-    """log 1/n sum_i N(x; c_i, sigma^2 I) of points (N, F) for each sigma, centres (n, F): (len(sigmas), N) float64."""
+    """Return log 1/n sum_i N(x; c_i, sigma^2 I) for each sigma and point: (len(sigmas), N) float64.
+
+    points (N, F), centres (n, F).
+    """
     centres = centres.double()
     n, dim = centres.shape
     squares = centres.square().sum(1)

@@ -1,24 +1,27 @@
-"""How a number was measured."""
+"""The protocol of an evaluation: everything that changes a metric's number."""
 
 import dataclasses
 import hashlib
 import json
 from typing import Any
 
-from gan_research.metrics.extractors import Extractor
+from gan_research.metrics.extractors.base import Extractor
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How a number was measured. Numbers of different protocols don't compare, and never share a column.
+    """A description of how numbers were measured. Numbers of different protocols aren't comparable.
 
-    channels: how grey pictures came to a network of colour. real_split, num_real: how many of which real samples the
-    metrics were given ("none", where they want none; no number, where a file of statistics doesn't say); the hash is
-    of the whole set. num_heldout: the same for reals that training never sees, which few metrics want. Shapes:
-    channels x height x width. fake_labels: "in turn": the classes 0, 1, ... in turn. ema, batch_statistics: of the
-    generator; None where samples come from files. sampling: how the sampler draws, its description. sampling_seeds:
-    of the latents, never of training. settings: those of each metric, and how many real samples it was given, where
-    it wants some.
+    channels: how grey images are converted for a network that takes colour.
+    real_split, num_real, real_hash: the real samples, how many the metrics use at most, and the hash of the whole set.
+        "none" if no metric needs them; num_real is None if a file of statistics doesn't specify it.
+    num_heldout, heldout_hash: the same of real samples that aren't trained on.
+    real_shape, fake_shape: channels x height x width.
+    fake_labels: "in turn" means the classes 0, 1, ... in turn.
+    ema, batch_statistics: of the generator; None if samples come from files.
+    sampling: the sampler's description.
+    sampling_seeds: of the latents, never of training.
+    settings: of each metric, and the number of real samples that it used, if any.
     """
 
     extractor: str
@@ -43,16 +46,12 @@ class Protocol:
     settings: dict[str, dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, as plain values."""
+        """Return it as plain values."""
         return dataclasses.asdict(self) | {"sampling_seeds": list(self.sampling_seeds)}
-
-    def fingerprint(self) -> str:
-        """12 hex characters (blake2b) that differ wherever any field does."""
-        return fingerprint(self.as_dict())
 
 
 def identity(extractor: Extractor) -> dict[str, str]:
-    """An extractor's part of the protocol."""
+    """Return an extractor's part of the protocol."""
     return {
         "extractor": extractor.name,
         "extractor_hash": extractor.fingerprint(),
@@ -62,5 +61,5 @@ def identity(extractor: Extractor) -> dict[str, str]:
 
 
 def fingerprint(values: Any) -> str:
-    """12 hex characters (blake2b) of plain values."""
+    """Return 12 hex characters (blake2b) of plain values."""
     return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=6).hexdigest()

@@ -1,7 +1,7 @@
-"""What is kept of samples: running sums, feature rows, logits, class counts. Several metrics share each of them.
+"""Statistics of samples, which several metrics share: running moments, features, logits, class counts.
 
-Each is a torchmetrics metric: updated batch by batch, the same over any number of processes, reset for the next time.
-What it comes to is a plain object: torchmetrics would take containers apart and squeeze their tensors.
+Each is a torchmetrics metric, which is updated batch by batch and synced over processes. `compute` returns a plain
+object: torchmetrics would squeeze the tensors in a container or dataclass.
 """
 
 from typing import Any, ClassVar
@@ -9,15 +9,16 @@ from typing import Any, ClassVar
 import torch
 import torchmetrics
 from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
 
-from gan_research.metrics.extractors import Extractor, Features
+from gan_research.metrics.extractors.base import Extractor, Features
 from gan_research.metrics.gaussians import Gaussian
 
 STATISTICS: dict[str, type["Statistic"]] = {}
 
 
 class Statistic(torchmetrics.Metric):
-    """Something that is kept of samples. A subclass names itself, and is from then on in `STATISTICS`."""
+    """A statistic of samples. A subclass sets `key`, which adds it to `STATISTICS`."""
 
     key: ClassVar[str]
     full_state_update = False
@@ -30,22 +31,22 @@ class Statistic(torchmetrics.Metric):
         super().__init__()
         self._num_classes, self._min_logit = extractor.num_classes, extractor.min_logit
 
-    def update(self, seen: Features, labels: Tensor | None = None) -> None:
-        """Take in what the extractor saw in a batch of N samples; labels (N,) int64, where they have any."""
+    def update(self, batch: Features, labels: Tensor | None = None) -> None:
+        """Add the features of N samples, and their labels (N,) int64 if they have any."""
         raise NotImplementedError
 
     def compute(self) -> Any:
-        """What was kept, of all processes; the samples in the order of the processes' ranks."""
+        """Return the statistic over all processes; the samples are in the order of the ranks."""
         raise NotImplementedError
 
     @staticmethod
     def pack(value: Any) -> dict[str, Tensor]:
-        """What `compute` gave as tensors, for a file."""
+        """Convert what `compute` returned to tensors, for a file."""
         raise NotImplementedError
 
     @staticmethod
     def unpack(tensors: dict[str, Tensor]) -> Any:
-        """The inverse of `pack`."""
+        """Invert `pack`."""
         raise NotImplementedError
 
 
@@ -59,18 +60,17 @@ class Moments(Statistic):
 
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
-        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("outer", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("count", "total", "outer"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, seen: Features, labels: Tensor | None = None) -> None:
-        x = seen.features.double()
+    def update(self, batch: Features, labels: Tensor | None = None) -> None:
+        x = batch.features.double()
         self.count = self.count + len(x)
         self.total = self.total + x.sum(0)
         self.outer = self.outer.addmm_(x.T, x) if self.outer.ndim else x.T @ x
 
     def compute(self) -> Gaussian:
-        """Raises no error for fewer than 2 samples: the covariance is then nan."""
+        """Return the Gaussian; its covariance is nan for fewer than 2 samples."""
         mean = self.total / self.count
         covariance = (self.outer - self.count * mean.outer(mean)) / (self.count - 1)
         return Gaussian(mean, covariance, int(self.count))
@@ -88,7 +88,7 @@ class Moments(Statistic):
 
 
 class Rows:
-    """Features (N, F) float32 in the order of the samples; labels (N,) int64, or None where there are none."""
+    """Features (N, F) float32 in the order of the samples; labels (N,) int64, or None if there are none."""
 
     def __init__(self, features: Tensor, labels: Tensor | None = None) -> None:
         self.features, self.labels = features, labels
@@ -97,11 +97,11 @@ class Rows:
         return len(self.features)
 
     def to(self, device: torch.device) -> "Rows":
-        """The same on another device."""
+        """Return them on another device."""
         return Rows(self.features.to(device), None if self.labels is None else self.labels.to(device))
 
     def take(self, rows: Tensor) -> "Rows":
-        """Some of the samples, by their indices (n,)."""
+        """Return the samples at indices (n,)."""
         return Rows(self.features[rows], None if self.labels is None else self.labels[rows])
 
 
@@ -117,14 +117,14 @@ class FeatureRows(Statistic):
         self.add_state("features", [], dist_reduce_fx="cat")
         self.add_state("labels", [], dist_reduce_fx="cat")
 
-    def update(self, seen: Features, labels: Tensor | None = None) -> None:
-        self.features.append(seen.features)
-        unknown = torch.full((len(seen.features),), -1, device=seen.features.device)
+    def update(self, batch: Features, labels: Tensor | None = None) -> None:
+        self.features.append(batch.features)
+        unknown = torch.full((len(batch.features),), -1, device=batch.features.device)
         self.labels.append(unknown if labels is None else labels.to(unknown))
 
     def compute(self) -> Rows:
-        labels = _joined(self.labels)
-        return Rows(_joined(self.features), labels if bool((labels >= 0).all()) else None)
+        labels = dim_zero_cat(self.labels)
+        return Rows(dim_zero_cat(self.features), labels if bool((labels >= 0).all()) else None)
 
     @staticmethod
     def pack(value: Rows) -> dict[str, Tensor]:
@@ -145,23 +145,23 @@ class LogitRows(Statistic):
         super().__init__(extractor)
         self.add_state("logits", [], dist_reduce_fx="cat")
 
-    def update(self, seen: Features, labels: Tensor | None = None) -> None:
-        assert seen.logits is not None
-        self.logits.append(seen.logits)
+    def update(self, batch: Features, labels: Tensor | None = None) -> None:
+        assert batch.logits is not None
+        self.logits.append(batch.logits)
 
     def compute(self) -> Tensor:
-        return _joined(self.logits)
+        return dim_zero_cat(self.logits)
 
 
 class Counts:
-    """How many samples fall into each class, (K,) int64, and how many of those are of high quality."""
+    """The number of samples in each class, (K,) int64, and of those of high quality."""
 
     def __init__(self, all: Tensor, good: Tensor) -> None:
         self.all, self.good = all, good
 
 
 class ClassCounts(Statistic):
-    """How many samples have their largest logit in each class: `Counts`."""
+    """The number of samples with their largest logit in each class: `Counts`."""
 
     key = "counts"
     all: Tensor
@@ -173,17 +173,12 @@ class ClassCounts(Statistic):
             zeros = torch.zeros(self._num_classes, dtype=torch.int64)
             self.add_state(name, zeros, dist_reduce_fx="sum")
 
-    def update(self, seen: Features, labels: Tensor | None = None) -> None:
-        assert seen.logits is not None
-        logits, classes = seen.logits.max(1)
+    def update(self, batch: Features, labels: Tensor | None = None) -> None:
+        assert batch.logits is not None
+        logits, classes = batch.logits.max(1)
         good = classes if self._min_logit is None else classes[logits >= self._min_logit]
         self.all = self.all + torch.bincount(classes, minlength=self._num_classes)
         self.good = self.good + torch.bincount(good, minlength=self._num_classes)
 
     def compute(self) -> Counts:
         return Counts(self.all, self.good)
-
-
-def _joined(state: Tensor | list[Tensor]) -> Tensor:
-    """A list state, which is one tensor where processes were synced."""
-    return state if isinstance(state, Tensor) else torch.cat(state)

@@ -43,7 +43,7 @@ class Layout:
     project: str
     by: str = "choices.loss"
     title: str = "Comparison of variants"
-    metrics: Sequence[str] = ("fid", "is")
+    metrics: Sequence[str] = ("fid", "inception_score")
     axis: Axis = "round"
     band: Band = "stderr"
     parameters: Sequence[str] = PARAMETERS

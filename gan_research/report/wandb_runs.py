@@ -9,6 +9,7 @@ from typing import Any
 from gan_research.config.upgrade import upgraded, upgraded_choices
 from gan_research.report.records import METRICS, Record, State, is_number, last_round
 from gan_research.utils.errors import UserError
+from gan_research.utils.renamed import renamed_metric, renamed_targets
 
 PREFIX = "wandb:"
 
@@ -81,10 +82,10 @@ def read_run(run: Any, notes: list[str]) -> Record:
 def read_rows(entries: Iterable[dict[str, Any]], config: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of our history; of rows that were logged again after a resume, the last."""
     rows: list[dict[str, Any]] = []
-    measured = {key: config[key] for key in ("protocol", "better") if key in config}
+    measured = renamed_targets({key: config[key] for key in ("protocol", "better") if key in config})
     for entry in entries:
         row = {k: NUMBERS.get(v, v) if isinstance(v, str) else v for k, v in entry.items() if not k.startswith("_")}
-        row = {key: value for key, value in row.items() if is_number(value)}
+        row = {renamed_metric(key): value for key, value in row.items() if is_number(value)}
         if set(row) <= {"round", "kimg"} or "round" not in row:
             continue
         row["round"] = int(row["round"])

@@ -14,6 +14,7 @@ from gan_research.report.statistics import Interval, mean_interval
 from gan_research.reproduction.published import Published
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json, write_atomically
+from gan_research.utils.renamed import renamed_targets
 
 State = Literal["finished", "diverged", "failed", "running", "stopped", "open"]
 
@@ -141,6 +142,8 @@ class Result:
         try:
             content = json.loads(path.read_text())
             sha256 = content.pop("sha256")
+            actual = digest(content)
+            content = renamed_targets(content)
             seeds = [
                 SeedResult(**seed | {"parts": [Part(**part) for part in seed.get("parts", [])]})
                 for seed in content["seeds"]
@@ -150,7 +153,7 @@ class Result:
             raise UserError(f"{path} can't be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{path} is no record of a result: write it by gan reproduce ... --keep DIR") from error
-        if digest(content) != sha256:
+        if actual != sha256:
             raise UserError(
                 f"{path} was changed after it was written (its SHA-256 isn't {sha256[:12]}...): restore it, or run its "
                 "command again"

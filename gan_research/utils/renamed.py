@@ -1,6 +1,10 @@
-"""Names that modules and classes had in earlier versions: they stand in checkpoints, exports, configs and records."""
+"""Old names of modules, classes and metrics, as found in checkpoints, exports, configs, histories and records."""
 
+import logging
+import re
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 RENAMED = {
     "gan_research.cli.build": "gan_research.config.build",
@@ -50,6 +54,16 @@ RENAMED = {
 }
 """Old name -> today's, of modules and of classes; a module's name stands for all that is in it."""
 
+OLD_METRICS = {
+    f"{prefix}is{suffix}": f"{prefix}inception_score{suffix}"
+    for prefix in ("", "metrics/")
+    for suffix in ("", "_std", "_perfect")
+}
+"""Old name -> today's, of metrics, of their columns and of a history's columns."""
+
+NAME_METRICS = ("best", "objective", "metric", "metrics", "column")
+"""Keys whose values are names of metrics."""
+
 
 def renamed(name: str) -> str:
     """Return today's name of a class or module."""
@@ -61,11 +75,26 @@ def renamed(name: str) -> str:
     return name
 
 
-def renamed_targets(node: Any) -> Any:
-    """Return plain containers with today's name under each `_target_`, however deep; all else as it is."""
+def renamed_metric(name: str) -> str:
+    """Return today's name of a metric, or of one of its columns: "metrics/is_std" -> "metrics/inception_score_std"."""
+    return OLD_METRICS.get(name, name)
+
+
+def renamed_argument(word: str) -> str:
+    """Return a metric's name, or KEY=VALUE with one in it, with today's name; an old one is a warning."""
+    key, equals, _ = word.partition("=")
+    if equals and not re.search(r"\b(best|objective|metrics|settings)$|\bsettings\.", key):
+        return word
+    new = re.sub(r"(?<![\w/])is(?=(_std|_perfect)?\b)(?!/)", "inception_score", word)
+    if new != word:
+        log.warning("metric 'is' is deprecated: use 'inception_score'")
+    return new
+
+
+def renamed_targets(node: Any, key: str = "") -> Any:
+    """Return plain containers with today's names of classes (`_target_`) and metrics, however deep."""
     if isinstance(node, dict):
-        return {
-            key: renamed(value) if key == "_target_" and isinstance(value, str) else renamed_targets(value)
-            for key, value in node.items()
-        }
-    return type(node)(map(renamed_targets, node)) if type(node) in (list, tuple) else node
+        return {renamed_metric(k): renamed_targets(value, k) for k, value in node.items()}
+    if isinstance(node, str):
+        return renamed(node) if key == "_target_" else renamed_metric(node) if key in NAME_METRICS else node
+    return type(node)(renamed_targets(part, key) for part in node) if type(node) in (list, tuple) else node

@@ -7,6 +7,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from gan_research.utils.renamed import renamed_targets
+
 RUN, CONFIG = "run.json", "config.yaml"
 """When, by which command and on what the run was started, and its resolved config."""
 
@@ -48,9 +50,10 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Return the rows of a history as they were written, in order; a last line cut short by a kill is left out."""
     for line in path.read_text().splitlines():
         try:
-            yield json.loads(line)
+            row = json.loads(line)
         except json.JSONDecodeError:
             return
+        yield renamed_targets(row)
 
 
 def read_history(path: Path) -> Iterator[dict[str, Any]]:
@@ -65,7 +68,7 @@ def read_history(path: Path) -> Iterator[dict[str, Any]]:
 def read_protocols(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the protocols of a run by their fingerprints; none where they can't be read."""
     try:
-        return dict(json.loads((folder / PROTOCOLS).read_text()))
+        return dict(renamed_targets(json.loads((folder / PROTOCOLS).read_text())))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -72,11 +72,11 @@ def test_equal_time_is_an_axis_and_seeds_can_be_left_out(gan, trained, here):
     result = gan("compare", trained, "--axis", "seconds", "--where", "seed=0", "--no-html")
     assert result.status == 0, result.error
     assert " seconds, by loss" in result.output
-    assert "note: one seed: no interval can be given for hinge (fid, is, rarest_class)" in result.output
+    assert "note: one seed: no interval can be given for hinge (fid, inception_score, rarest_class)" in result.output
 
 
 def test_groups_of_several_settings(gan, trained, here):
-    result = gan("compare", trained, "--by", "loss,seed", "--no-html", "--metric", "fid,is")
+    result = gan("compare", trained, "--by", "loss,seed", "--no-html", "--metric", "fid,inception_score")
     assert "hinge, 0" in result.output
     assert "rarest_class" not in result.output
 

@@ -25,7 +25,7 @@ from gan_research.sampling.load import load
 
 
 def save(folder, images):
-    """Grey pictures (N, 1, H, W) as PNGs."""
+    """Grey images (N, 1, H, W) as PNGs."""
     folder.mkdir()
     for i, image in enumerate(images):
         Image.fromarray(image[0].numpy()).save(folder / f"{i:04}.png")
@@ -63,7 +63,7 @@ def only(measured):
     return evaluation
 
 
-def direct(metrics=("fid", "is", "rarest_class"), split="train", source=None, num_samples=300, **options):
+def direct(metrics=("fid", "inception_score", "rarest_class"), split="train", source=None, num_samples=300, **options):
     """The numbers of an evaluation without the command line."""
     data = Digits()
     data.setup()
@@ -132,7 +132,7 @@ def test_a_selected_number_is_said_to_be_one(kept, evaluate, gan, tmp_path):
     assert only(evaluate(kept / "checkpoints" / "round_00000000.ckpt"))["selected_by"] is None
     chosen = [e["round"] for e in evaluate(kept)["evaluations"] if e["selected_by"] == "fid"]
     assert chosen == [round]  # though what is measured of this round is another of its files
-    line = f"round {round} was chosen as the best fid of the run (best_fid.ckpt): a selected number"
+    line = f"round {round} was selected as the best fid of the run (best_fid.ckpt): a selected number"
     for samples in (best, kept):
         assert gan("evaluate", samples).output.splitlines().count(line) == 1
 
@@ -140,11 +140,11 @@ def test_a_selected_number_is_said_to_be_one(kept, evaluate, gan, tmp_path):
 def test_no_data_are_opened_where_nothing_compares(kept, evaluate, monkeypatch):
     with_data = only(evaluate(kept / "checkpoints" / "last.ckpt"))
     monkeypatch.setattr("gan_research.data.digits.Digits.load", lambda *_: pytest.fail("looked for data"))
-    found = evaluate(kept / "checkpoints" / "last.ckpt", "--metrics", "is", "--verify")
+    found = evaluate(kept / "checkpoints" / "last.ckpt", "--metrics", "inception_score", "--verify")
     assert found["reference"] is None
-    assert only(found)["metrics"]["is"] == pytest.approx(with_data["metrics"]["is"], rel=1e-9)
+    assert only(found)["metrics"]["inception_score"] == pytest.approx(with_data["metrics"]["inception_score"], rel=1e-9)
     assert only(found)["protocol"]["real_split"] == "none"
-    assert list(only(found)["torch_fidelity"]) == ["is", "is_std"]
+    assert list(only(found)["torch_fidelity"]) == ["inception_score", "inception_score_std"]
 
 
 def test_what_was_measured_is_kept_though_a_later_checkpoint_fails(kept, gan, one_line, tmp_path, monkeypatch):
@@ -192,12 +192,12 @@ def test_a_folder_an_archive_and_the_generator_score_the_same(finished, fakes, e
     assert first["metrics"] == pytest.approx(direct(source=load(finished).source(0), num_samples=100), rel=1e-6)
 
 
-def test_pictures_of_another_size_by_an_extractor_that_takes_any(tmp_path, evaluate):
+def test_images_of_another_size_by_an_extractor_that_takes_any(tmp_path, evaluate):
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randint(0, 256, (2, 40, 1, 3, 5), dtype=torch.uint8, generator=generator)
-    folders = save(tmp_path / "a", pictures[0]), save(tmp_path / "b", pictures[1])
+    images = torch.randint(0, 256, (2, 40, 1, 3, 5), dtype=torch.uint8, generator=generator)
+    folders = save(tmp_path / "a", images[0]), save(tmp_path / "b", images[1])
     found = only(evaluate(*folders, "--metrics", "fid", "--extractor", "values"))
-    gaussians = [p.flatten(1).double() / 255 for p in pictures]
+    gaussians = [p.flatten(1).double() / 255 for p in images]
     means, covariances = [x.mean(0) for x in gaussians], [x.T.cov() for x in gaussians]
     root = torch.linalg.eigvals(covariances[0] @ covariances[1]).sqrt().real.sum()
     trace = sum(c.trace() for c in covariances) - 2 * root
@@ -205,24 +205,24 @@ def test_pictures_of_another_size_by_an_extractor_that_takes_any(tmp_path, evalu
     assert found["metrics"][column] == pytest.approx(((means[0] - means[1]).square().sum() + trace).item(), rel=1e-6)
 
 
-def test_corrupt_pictures_are_skipped_on_request(fakes, evaluate, gan, one_line, tmp_path, caplog):
+def test_corrupt_images_are_skipped_on_request(fakes, evaluate, gan, one_line, tmp_path, caplog):
     folder = tmp_path / "some"
     folder.mkdir()
     for path in sorted(fakes.iterdir())[:130]:
         (folder / path.name).write_bytes(path.read_bytes())
-    (folder / "0003.png").write_bytes(b"not a picture")
+    (folder / "0003.png").write_bytes(b"not a image")
     line = one_line(gan("evaluate", folder, "digits", "--metrics", "digits"), "1 of 130", "0003.png", "--skip-corrupt")
     assert "data." not in line
     assert only(evaluate(folder, "digits", "--metrics", "digits", "--skip-corrupt"))["protocol"]["num_fake"] == 129
-    assert f"1 of 130 pictures in {folder} can't be read" in caplog.text
+    assert f"1 of 130 images in {folder} can't be read" in caplog.text
 
 
 def test_samples_that_no_metric_compares_need_no_reference(fakes, evaluate, gan, one_line):
-    found = evaluate(fakes, "--metrics", "is", "--extractor", "classifier")
+    found = evaluate(fakes, "--metrics", "inception_score", "--extractor", "classifier")
     assert found["reference"] is None
     assert only(found)["protocol"]["real_split"] == "none"
-    assert only(found)["metrics"]["is"] == pytest.approx(
-        only(evaluate(fakes, "digits", "--metrics", "digits"))["metrics"]["is"], rel=1e-12
+    assert only(found)["metrics"]["inception_score"] == pytest.approx(
+        only(evaluate(fakes, "digits", "--metrics", "digits"))["metrics"]["inception_score"], rel=1e-12
     )
     one_line(gan("evaluate", fakes, "--metrics", "digits"), "'fid' compares with real samples", "REFERENCE")
 
@@ -232,12 +232,12 @@ def test_statistics_stand_for_the_samples_that_they_are_of(layout, fakes, reals,
     written = tmp_path / "reals.npz"
     result = gan("evaluate", reals, "--metrics", "digits", "--write-statistics", written, "--layout", layout)
     assert (result.status, result.output) == (0, f"statistics of 200 samples by classifier-digits in {written}\n")
-    assert read_statistics(written).kept["moments"].count == 200
+    assert read_statistics(written).statistics["moments"].count == 200
     options = ("--metrics", "digits", "metrics.metrics=[fid]")
-    pictures = only(evaluate(fakes, reals, *options))
-    assert only(evaluate(fakes, written, *options))["metrics"] == pytest.approx(pictures["metrics"], rel=1e-9)
+    images = only(evaluate(fakes, reals, *options))
+    assert only(evaluate(fakes, written, *options))["metrics"] == pytest.approx(images["metrics"], rel=1e-9)
     swapped = only(evaluate(written, fakes, *options))
-    assert swapped["metrics"] == pytest.approx(pictures["metrics"], rel=1e-6)
+    assert swapped["metrics"] == pytest.approx(images["metrics"], rel=1e-6)
     assert (swapped["protocol"]["num_fake"], swapped["protocol"]["num_real"]) == (200, 300)
     one_line(gan("evaluate", written, fakes, "--metrics", "digits"), "logits", written.name)
     one_line(gan("evaluate", written, fakes, *options, "--num-samples", "100"), "--num-samples 100", "statistics")
@@ -249,7 +249,7 @@ def test_a_file_of_statistics_says_how_it_was_made(fakes, reals, evaluate, gan, 
     protocol = read_statistics(written).protocol
     assert (protocol["num_real"], protocol["num_fake"], protocol["sampling_seeds"]) == (200, None, [])
     assert evaluate(fakes, written, *options, "metrics.metrics=[fid]")["reference_protocol"] == protocol
-    moments = read_statistics(written).kept["moments"]
+    moments = read_statistics(written).statistics["moments"]
     np.savez(foreign, mu=moments.mean.numpy(), sigma=moments.covariance.numpy())
     for reference in (foreign, reals):
         assert evaluate(fakes, reference, *options, "metrics.metrics=[fid]")["reference_protocol"] is None
@@ -261,8 +261,8 @@ def test_layouts_that_can_hold_features_do(layout, fakes, reals, evaluate, gan, 
     write = ("--metrics", "digits", "--write-statistics", written, "--layout", layout, "num_real=150")
     assert gan("evaluate", reals, *write).status == 0
     options = ("--metrics", "kid,precision_recall", "--extractor", "classifier", "settings.kid.subset_size=50")
-    pictures = only(evaluate(fakes, reals, *options, "num_real=150"))["metrics"]
-    assert only(evaluate(fakes, written, *options))["metrics"] == pytest.approx(pictures, rel=1e-6)
+    images = only(evaluate(fakes, reals, *options, "num_real=150"))["metrics"]
+    assert only(evaluate(fakes, written, *options))["metrics"] == pytest.approx(images, rel=1e-6)
 
 
 # --- metrics -----------------------------------------------------------------------------------------------------
@@ -282,8 +282,8 @@ def test_each_choice_is_measured_by_a_protocol_of_its_own(finished, evaluate, ga
 
 def test_settings_reach_the_block_that_measures_the_metric(finished, evaluate, gan, one_line):
     last = finished / "checkpoints" / "last.ckpt"
-    found = evaluate(last, "--metrics", "digits,parzen", "settings.is.splits=5", "parzen.num_samples=50")
-    assert found["evaluations"][0]["protocol"]["settings"]["is"] == {"splits": 5}
+    found = evaluate(last, "--metrics", "digits,parzen", "settings.inception_score.splits=5", "parzen.num_samples=50")
+    assert found["evaluations"][0]["protocol"]["settings"]["inception_score"] == {"splits": 5}
     assert only(evaluate(last, "metrics.num_real=500"))["protocol"]["num_real"] == 500
     assert only(evaluate(last, "--extractor", "classifier", "extractor.weights=digits"))["metrics"]
     for word, parts in {
@@ -291,7 +291,7 @@ def test_settings_reach_the_block_that_measures_the_metric(finished, evaluate, g
         "num_samples=many": ("metrics.num_samples='many'", "integer"),
         "samples=3": ("no metrics.samples",),
         "settings.kid.subsets=3": ("kid", "isn't measured"),
-        "settings.is.split=3": ("'is' has no setting 'split'", "did you mean 'splits'?"),
+        "settings.inception_score.split=3": ("'inception_score' has no setting 'split'", "did you mean 'splits'?"),
         "extractor={a": ("extractor={a can't be read",),
     }.items():
         one_line(gan("evaluate", last, word), *parts)
@@ -301,7 +301,7 @@ def test_settings_reach_the_block_that_measures_the_metric(finished, evaluate, g
 
 def test_verified_by_torch_fidelity(fakes, reals, gan, evaluate, monkeypatch):
     found = only(evaluate(fakes, reals, "--metrics", "digits", "--verify"))
-    assert list(found["torch_fidelity"]) == ["fid", "is", "is_std"]
+    assert list(found["torch_fidelity"]) == ["fid", "inception_score", "inception_score_std"]
     for name, check in found["torch_fidelity"].items():
         assert check["ours"] == found["metrics"][name]
         assert check["theirs"] == pytest.approx(check["ours"], rel=1e-6)
@@ -329,7 +329,7 @@ def test_blocks_that_cannot_be_verified_are_measured_all_the_same(fakes, evaluat
     assert parzen["metrics"]["parzen"]
     assert "torch_fidelity" not in parzen
     assert "fid" in digits["torch_fidelity"]
-    assert "parzen is measured without being verified: torch-fidelity has none" in caplog.text
+    assert "parzen isn't verified: torch-fidelity has none" in caplog.text
 
 
 def test_numbers_are_kept_though_verifying_them_fails(fakes, reals, gan, monkeypatch, tmp_path):
@@ -405,12 +405,12 @@ def test_one_line_for_what_cannot_be_measured(finished, fakes, reals, gan, one_l
     save(tmp_path / "mixed", [torch.zeros(1, 8, 8, dtype=torch.uint8), torch.zeros(1, 8, 9, dtype=torch.uint8)])
     digits = ("digits", "--metrics", "digits")
     for arguments, parts in {
-        (tmp_path / "nowhere", *digits): (str(tmp_path / "nowhere"), "a folder of pictures"),
+        (tmp_path / "nowhere", *digits): (str(tmp_path / "nowhere"), "a folder of images"),
         (tmp_path / "nowhere.ckpt", *digits): (str(tmp_path / "nowhere.ckpt"),),
-        (tmp_path / "empty", *digits): (str(tmp_path / "empty"), "no pictures"),
-        (tmp_path / "neither.npz", *digits): ("neither.npz", "neither pictures nor statistics"),
+        (tmp_path / "empty", *digits): (str(tmp_path / "empty"), "no images"),
+        (tmp_path / "neither.npz", *digits): ("neither.npz", "neither images nor statistics"),
         (tmp_path / "broken.npz", *digits): ("broken.npz", "can't be read as an .npz file"),
-        (tmp_path / "mixed", *digits): ("1 of 2 pictures", "9 x 8"),
+        (tmp_path / "mixed", *digits): ("1 of 2 images", "9 x 8"),
         (fakes, "digitz", "--metrics", "digits"): ("digitz", "did you mean 'digits'?"),
         (fakes, "arrays", "--metrics", "digits"): ("'arrays'", ".npz file"),
         (fakes, finished, "--metrics", "digits"): (str(finished), "gan sample"),

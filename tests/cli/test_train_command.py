@@ -88,12 +88,12 @@ def test_the_history_has_every_term_on_one_axis(finished):
     assert [row["round"] for row in evaluated] == [0, 10, 20]
     for row in evaluated:
         assert set(row) == {"round", "kimg", "protocol", "better"} | {
-            f"metrics/{name}" for name in ("fid", "is", "is_std", "rarest_class")
+            f"metrics/{name}" for name in ("fid", "inception_score", "inception_score_std", "rarest_class")
         }
         assert row["protocol"]["num_fake"] == 100
         assert row["protocol"]["num_real"] == 1597
         assert row["protocol"]["ema"] is True
-        assert row["better"] == {"fid": "min", "is": "max", "rarest_class": "max"}
+        assert row["better"] == {"fid": "min", "inception_score": "max", "rarest_class": "max"}
 
 
 def test_the_best_checkpoint_is_that_of_the_least_fid_of_the_run(finished, state, rows):

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from gan_research.metrics import Classifier, Evaluation, Extractor, Features
-from gan_research.metrics.samples import drawn_places
+from gan_research.metrics.samples import drawn_indices
 
 
 class Samples:
@@ -48,7 +48,7 @@ class Pixels(Extractor):
 
 @pytest.fixture(scope="session")
 def digits():
-    """scikit-learn's 1,797 pictures uint8 (N, 1, 8, 8), and their labels."""
+    """scikit-learn's 1,797 images uint8 (N, 1, 8, 8), and their labels."""
     data = load_digits()
     images = (torch.from_numpy(data.images) * (255 / 16)).round().to(torch.uint8).unsqueeze(1)
     return images, torch.from_numpy(data.target)
@@ -73,8 +73,8 @@ def pixels():
 
 
 @pytest.fixture(scope="session")
-def random_pictures():
-    """random_pictures(seed, count, pixels, low=0, high=256): uint8 (count, 1, 1, pixels)."""
+def random_images():
+    """random_images(seed, count, pixels, low=0, high=256): uint8 (count, 1, 1, pixels)."""
 
     def draw(seed: int, count: int, pixels: int, low: int = 0, high: int = 256) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -95,7 +95,7 @@ def score():
         heldout = None if heldout is None else Samples(heldout)
         real = fake if real is None else real
         if in_order:
-            places = drawn_places(len(real), len(real))
+            places = drawn_indices(len(real), len(real))
             real = torch.empty_like(real).index_copy(0, places, real)
         evaluation.prepare(Samples(real), heldout=heldout)
         return evaluation(Samples(fake))

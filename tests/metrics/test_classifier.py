@@ -33,7 +33,7 @@ def test_fingerprint_is_of_the_weights():
     assert first.fingerprint() != second.fingerprint()
 
 
-def test_features_are_standardised_over_the_training_pictures(classifier, digits):
+def test_features_are_standardised_over_the_training_images(classifier, digits):
     images = digits[0][torch.arange(1797) % 9 != 0]
     features = classifier(images).features.double()
     assert features.mean(0).abs().max().item() == pytest.approx(0, abs=1e-4)
@@ -81,7 +81,7 @@ def test_classifier_errors(classifier, tmp_path):
         UserError, match=r"isn't a classifier of this project: write one with scripts/train_classifier\.py"
     ):
         Classifier(str(tmp_path / "other.safetensors"))
-    with pytest.raises(UserError, match=r"takes pictures of 1 x 8 x 8 .*, not 3 x 32 x 32"):
+    with pytest.raises(UserError, match=r"takes images of 1 x 8 x 8 .*, not 3 x 32 x 32"):
         classifier(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
-    with pytest.raises(UserError, match="takes 8-bit pictures"):
+    with pytest.raises(UserError, match="takes 8-bit images"):
         classifier(torch.zeros(2, 1, 8, 8))

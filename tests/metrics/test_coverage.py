@@ -120,7 +120,7 @@ def test_where_no_sample_is_good_the_kl_is_the_largest_there_is(score):
 
 
 class Bright(torch.nn.Module):
-    """Stands for the digits' network: the class is the brightness of the picture / 25."""
+    """Stands for the digits' network: the class is the brightness of the image / 25."""
 
     def forward(self, images):
         logits = torch.nn.functional.one_hot(images[:, 0, 0, 0].long() // 25, 10).float() * 20
@@ -178,23 +178,23 @@ def test_what_these_metrics_do_not_suit():
         Evaluation(StackedClassifier(), ["high_quality"])
     with pytest.raises(UserError, match="'modes' needs logits, and extractor 'values' has none"):
         Evaluation(Values(), ["modes"])
-    with pytest.raises(UserError, match="takes pictures of 1 x 8 x 8"):
+    with pytest.raises(UserError, match="takes images of 1 x 8 x 8"):
         StackedClassifier("digits")(torch.zeros(2, 3, 28, 28, dtype=torch.uint8))
-    with pytest.raises(UserError, match="takes pictures of 3 channels, not 1"):
+    with pytest.raises(UserError, match="takes images of 3 channels, not 1"):
         StackedClassifier()(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
     with pytest.raises(UserError, match="object has no modes: choose metrics=points"):
         MixtureModes(object())
     modes = MixtureModes(Ring())
-    with pytest.raises(UserError, match="modes are of 2 numbers, and the points of 3"):
+    with pytest.raises(UserError, match="takes points of 2 numbers, not 3"):
         modes(torch.zeros(4, 3))
     with pytest.raises(UserError, match=r"'mixture-modes' takes points .* not uint8 of shape \(2, 3, 8, 8\)"):
         modes(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
 
 
 def test_values_are_the_numbers_themselves():
-    pictures = torch.tensor([0, 51, 255, 102], dtype=torch.uint8).view(1, 1, 2, 2)
-    assert Values()(pictures) == Features(pytest.approx(torch.tensor([[0, 0.2, 1, 0.4]])), None)
+    images = torch.tensor([0, 51, 255, 102], dtype=torch.uint8).view(1, 1, 2, 2)
+    assert Values()(images) == Features(pytest.approx(torch.tensor([[0, 0.2, 1, 0.4]])), None)
     points = torch.tensor([[1.5, -2.0]])
     assert torch.equal(Values()(points).features, points)
-    with pytest.raises(UserError, match=r"'values' takes 8-bit pictures .* or points .*, not int64"):
+    with pytest.raises(UserError, match=r"'values' takes 8-bit images .* or points .*, not int64"):
         Values()(torch.zeros(3, 2, dtype=torch.int64))

@@ -118,7 +118,7 @@ def test_gaussian_of_features_over_several_blocks():
 
 def test_distances_that_there_are_not():
     good = Gaussian.of(features(0, 20, 3))
-    with pytest.raises(UserError, match="no Fréchet distance between 3 features and 4: take both from the same"):
+    with pytest.raises(UserError, match="no Fréchet distance between 3 features and 4: use the same extractor"):
         frechet_distance(good, Gaussian.of(features(0, 20, 4)))
     single = Gaussian.of(features(0, 1, 3))
     broken = Gaussian(torch.tensor([0, np.inf, 0]), good.covariance)
@@ -235,6 +235,6 @@ def test_fid_infinity_errors():
     InfiniteFID(Values(), min_samples=50).check(50)
     with pytest.raises(UserError, match="metric 'fid_infinity' needs num_samples of at least 50, not 49"):
         InfiniteFID(Values(), min_samples=50).check(49)
-    for settings in ({"points": 2}, {"min_samples": 19}):
-        with pytest.raises(UserError, match="points of at least 3 and min_samples of at least 20, not"):
-            InfiniteFID(Values(), **settings)
+    for name, value, least in (("points", 2, 3), ("min_samples", 19, 20)):
+        with pytest.raises(UserError, match=f"setting {name} of at least {least}, not {value}"):
+            InfiniteFID(Values(), **{name: value})

@@ -19,14 +19,14 @@ PARTIAL = Path(__file__).parents[2] / "data" / "inception" / "tf_inception_parti
 needs_partial = pytest.mark.skipif(not PARTIAL.exists(), reason="no Inception weights")
 
 
-def pictures(count: int = 2, channels: int = 3, size: int = 32) -> Tensor:
+def random_images(count: int = 2, channels: int = 3, size: int = 32) -> Tensor:
     generator = torch.Generator().manual_seed(size)
     return torch.randint(256, (count, channels, size, size), dtype=torch.uint8, generator=generator)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> str:
-    """A file of random weights for every layer, of a size that lets the pictures' signal through."""
+    """A file of random weights for every layer, of a size that lets the images' signal through."""
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
         torch.save({}, nothing := io.BytesIO())
         nothing.seek(0)
@@ -63,11 +63,11 @@ def assert_same(ours: Tensor, theirs: Tensor) -> None:
 
 def test_features_and_logits_are_torch_fidelitys(full, weights):
     layers = ["64", "192", "768", "2048", "logits_unbiased"]
-    theirs = FeatureExtractorInceptionV3("oracle", layers, feature_extractor_weights_path=weights)(pictures())
+    theirs = FeatureExtractorInceptionV3("oracle", layers, feature_extractor_weights_path=weights)(random_images())
     *features, logits = theirs
     for feature, expected in zip(LAYERS, features, strict=True):
         extractor = full if feature == 2048 else Inception(feature, weights)
-        seen = extractor(pictures())
+        seen = extractor(random_images())
         assert seen.features.shape == (2, feature)
         assert_same(seen.features, expected)
     assert seen.logits.shape == (2, 1008)
@@ -79,29 +79,29 @@ def test_features_and_logits_are_torch_fidelitys(full, weights):
 def test_features_are_torch_fidelitys_with_the_published_weights(feature):
     theirs = FeatureExtractorInceptionV3("oracle", [str(feature)], feature_extractor_weights_path=str(PARTIAL))
     extractor = Inception(feature, str(PARTIAL))
-    assert_same(extractor(pictures()).features, theirs(pictures())[0])
+    assert_same(extractor(random_images()).features, theirs(random_images())[0])
     assert extractor.name == f"inception-v3-{feature}"
 
 
 def test_the_oracle_is_torch_fidelitys_forward(full):
-    ours, theirs = full(pictures()), full.oracle(pictures())
+    ours, theirs = full(random_images()), full.oracle(random_images())
     assert_same(ours.features, theirs.features)
     assert_same(ours.logits, theirs.logits)
 
 
-def test_grey_pictures_are_repeated_over_the_channels(weights):
+def test_grey_images_are_repeated_over_the_channels(weights):
     extractor = Inception(64, weights)
-    grey = pictures(channels=1)
+    grey = random_images(channels=1)
     expected = extractor(grey.repeat(1, 3, 1, 1)).features
     assert torch.equal(extractor(grey).features, expected)
     assert_same(extractor.oracle(grey).features, expected)
-    with pytest.raises(UserError, match="takes pictures of 1 or 3 channels, not 2"):
-        extractor(pictures(channels=2))
+    with pytest.raises(UserError, match="takes images of 1 or 3 channels, not 2"):
+        extractor(random_images(channels=2))
 
 
 def test_every_resize_has_features_of_its_own(weights):
     tf1, clean, torchmetrics = (
-        Inception(192, weights, resize=mode)(pictures()).features for mode in ("tf1", "clean", "torchmetrics")
+        Inception(192, weights, resize=mode)(random_images()).features for mode in ("tf1", "clean", "torchmetrics")
     )
     for one, other in ((tf1, clean), (tf1, torchmetrics), (clean, torchmetrics)):
         assert 1e-3 < (one - other).norm() / one.norm() < 1
@@ -109,10 +109,10 @@ def test_every_resize_has_features_of_its_own(weights):
 
 def test_bfloat16_is_near_and_another_number(full, weights):
     reduced = Inception(2048, weights, precision="bfloat16")
-    levels = reduced.standardised(pictures())
+    levels = reduced.standardised(random_images())
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(reduced.standardised(pictures()), levels)  # the resize stays exact
-    exact, seen = full(pictures()), reduced(pictures())
+        assert torch.equal(reduced.standardised(random_images()), levels)  # the resize stays exact
+    exact, seen = full(random_images()), reduced(random_images())
     for one, other in zip(exact, seen, strict=True):
         assert other.dtype == torch.float32
         assert 1e-4 < (one - other).norm() / one.norm() < 0.05
@@ -124,7 +124,7 @@ def test_bfloat16_is_near_and_another_number(full, weights):
 def test_fid_of_torchmetrics_example(seed, published):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        FrechetInceptionDistance(64, feature_extractor_weights_path=str(PARTIAL))  # draws weights, then come pictures
+        FrechetInceptionDistance(64, feature_extractor_weights_path=str(PARTIAL))  # draws weights, then come images
         real = torch.randint(0, 200, (100, 3, 299, 299), dtype=torch.uint8)
         fake = torch.randint(100, 255, (100, 3, 299, 299), dtype=torch.uint8)
     fid = FID(Inception(64, str(PARTIAL)))
@@ -146,7 +146,7 @@ def test_it_says_what_it_is(full, weights):
     small = Inception(192, weights, resize="clean")
     assert (small.frechet, small.num_features, small.num_classes) == ("fd_inception192", 192, 0)
     assert small.resize == "299 x 299, bicubic with antialiasing, as PIL has it, clamped (clean-fid)"
-    assert small(pictures(1)).logits is None
+    assert small(random_images(1)).logits is None
 
 
 def test_layers_that_are_not_needed_are_dropped(weights):
@@ -160,7 +160,7 @@ def test_it_is_frozen_and_leaves_the_global_generator_alone(weights):
     assert torch.equal(torch.get_rng_state(), before)
     assert not extractor.train().network.training
     assert not any(parameter.requires_grad for parameter in extractor.parameters())
-    assert not extractor(pictures(1)).features.requires_grad
+    assert not extractor(random_images(1)).features.requires_grad
 
 
 def test_other_weights_are_told_by_the_name(weights, full):
@@ -245,4 +245,4 @@ def test_unknown_settings(settings, message):
 
 def test_only_the_references_resize_has_an_oracle(weights):
     with pytest.raises(UserError, match=r"'clean' has no reference: choose metrics\.extractor\.resize=tf1"):
-        Inception(64, weights, resize="clean").oracle(pictures())
+        Inception(64, weights, resize="clean").oracle(random_images())

@@ -13,7 +13,7 @@ from gan_research.utils.errors import UserError
 class Logits(Extractor):
     """Points are the logits that a classifier gave."""
 
-    takes = ("points",)
+    accepts = ("points",)
     name = "logits"
 
     def __init__(self, num_classes: int) -> None:
@@ -36,20 +36,23 @@ def test_inception_score_is_that_of_torch_fidelity(splits):
     logits = 3 * torch.randn(517, 8, generator=torch.Generator().manual_seed(0))
     theirs = isc_features_to_metric(logits, splits=splits)
     assert measure(logits, splits=splits) == {
-        "is": pytest.approx(theirs[KEY_METRIC_ISC_MEAN], rel=1e-12),
-        "is_std": pytest.approx(theirs[KEY_METRIC_ISC_STD], rel=1e-9, abs=1e-12),
+        "inception_score": pytest.approx(theirs[KEY_METRIC_ISC_MEAN], rel=1e-12),
+        "inception_score_std": pytest.approx(theirs[KEY_METRIC_ISC_STD], rel=1e-9, abs=1e-12),
     }
 
 
 def test_inception_score_of_a_sure_and_balanced_classifier_is_its_number_of_classes():
     logits = 200 * torch.eye(7).repeat(30, 1)
-    assert measure(logits, splits=1) == {"is": pytest.approx(7, rel=1e-12), "is_std": 0}
-    assert 5 < measure(logits)["is"] < 7  # no split is quite balanced
+    assert measure(logits, splits=1) == {"inception_score": pytest.approx(7, rel=1e-12), "inception_score_std": 0}
+    assert 5 < measure(logits)["inception_score"] < 7  # no split is quite balanced
 
 
 def test_inception_score_of_a_constant_classifier_is_one():
     logits = torch.tensor([0.5, -2, 300]).repeat(100, 1)
-    assert measure(logits) == {"is": pytest.approx(1, abs=1e-12), "is_std": pytest.approx(0, abs=1e-12)}
+    assert measure(logits) == {
+        "inception_score": pytest.approx(1, abs=1e-12),
+        "inception_score_std": pytest.approx(0, abs=1e-12),
+    }
 
 
 def test_inception_score_by_hand():
@@ -57,16 +60,16 @@ def test_inception_score_by_hand():
     p = 0.9
     logits = torch.tensor([[p, 1 - p], [1 - p, p]]).log().repeat(50, 1)
     entropy = -p * np.log(p) - (1 - p) * np.log(1 - p)
-    assert measure(logits, splits=1)["is"] == pytest.approx(2 * np.exp(-entropy), rel=1e-6)
+    assert measure(logits, splits=1)["inception_score"] == pytest.approx(2 * np.exp(-entropy), rel=1e-6)
 
 
 def test_inception_score_errors():
     metric = InceptionScore(Logits(3), splits=4)
     metric.check(40)
     assert metric.settings == {"splits": 4}
-    with pytest.raises(UserError, match="metric 'is' needs num_samples of at least 40, not 39"):
+    with pytest.raises(UserError, match="metric 'inception_score' needs num_samples of at least 40, not 39"):
         metric.check(39)
-    with pytest.raises(UserError, match="metric 'is' needs logits, and extractor 'values' has none"):
+    with pytest.raises(UserError, match="metric 'inception_score' needs logits, and extractor 'values' has none"):
         InceptionScore(Values()).check(1000)
     with pytest.raises(UserError, match="setting splits of at least 1, not 0"):
         InceptionScore(Logits(3), splits=0)

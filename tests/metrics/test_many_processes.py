@@ -10,9 +10,19 @@ from torch.multiprocessing import start_processes
 
 from gan_research.distributed import shard
 from gan_research.metrics import Classifier, Evaluation
+from gan_research.metrics.protocol import fingerprint
 from gan_research.utils.errors import UserError
 
-METRICS = ["fid", "is", "kid", "precision_recall", "density_coverage", "ifid", "fid_infinity", "rarest_class"]
+METRICS = [
+    "fid",
+    "inception_score",
+    "kid",
+    "precision_recall",
+    "density_coverage",
+    "ifid",
+    "fid_infinity",
+    "rarest_class",
+]
 SETTINGS = {"kid": {"subset_size": 60, "subsets": 5}}
 CASES = {
     "uneven": (1003, 97, None),
@@ -57,7 +67,7 @@ def measured(images, labels, case):
     again.prepare(Real())  # from the cache
     numbers = evaluation(drawing)
     assert again(drawing) == numbers
-    return numbers, drawing.drawn // 2, evaluation.protocol().fingerprint()
+    return numbers, drawing.drawn // 2, fingerprint(evaluation.protocol().as_dict())
 
 
 def work(rank, size, folder, images, labels):
@@ -66,12 +76,12 @@ def work(rank, size, folder, images, labels):
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=size)
     results = {case: measured(images, labels, case) for case in CASES}
-    evaluation = Evaluation(Classifier("digits"), ["is"], 400, 100)
+    evaluation = Evaluation(Classifier("digits"), ["inception_score"], 400, 100)
     evaluation.prepare(None)
 
     def corrupt(start, stop):
         if start == 300:
-            raise UserError("picture 300 is corrupt")
+            raise UserError("image 300 is corrupt")
         return images[start:stop]
 
     try:
@@ -103,7 +113,7 @@ def test_two_processes_find_what_one_does(together, digits, case):
 
 
 def test_an_error_of_one_is_an_error_of_all(together):
-    assert [found["error"] for found in together] == ["picture 300 is corrupt"] * 2
+    assert [found["error"] for found in together] == ["image 300 is corrupt"] * 2
 
 
 def test_shares_are_contiguous_and_whole(monkeypatch):

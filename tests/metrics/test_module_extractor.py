@@ -12,7 +12,7 @@ from gan_research.utils.errors import UserError
 
 
 class Pair(nn.Module):
-    """Features (N, C, 2, 2), and logits (N, 5), of pictures; draws noise, which must not be noticed."""
+    """Features (N, C, 2, 2), and logits (N, 5), of images; draws noise, which must not be noticed."""
 
     def __init__(self, channels: int = 3) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class Returns(nn.Module):
         return self.output
 
 
-def pictures(*shape: int) -> Tensor:
+def random_images(*shape: int) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def test_features_and_logits_are_the_modules():
-    module, images = Pair(), pictures(4, 3, 8, 8)
+    module, images = Pair(), random_images(4, 3, 8, 8)
     extractor = ModuleExtractor(module, 8, knows_data_classes=True)
     features, logits = module(images / 127.5 - 1)
     found = extractor(images)
@@ -54,30 +54,30 @@ def test_features_and_logits_are_the_modules():
 @pytest.mark.parametrize("output", [torch.ones(1), torch.ones(1, 1), torch.ones(1, 1, 1, 1)], ids=lambda x: x.ndim)
 def test_features_of_any_shape_are_flattened(output):
     extractor = ModuleExtractor(Returns(output), 4)
-    assert extractor(pictures(1, 3, 4, 4)).features.shape == (1, 1)
+    assert extractor(random_images(1, 3, 4, 4)).features.shape == (1, 1)
     assert (extractor.num_features, extractor.num_classes) == (1, 0)
 
 
 def test_each_channel_is_standardised():
     extractor = ModuleExtractor(nn.Identity(), 4, mean=(10.0, 20.0), std=(2.0, 5.0))
-    images = pictures(3, 2, 4, 4)
+    images = random_images(3, 2, 4, 4)
     wanted = torch.stack([(images[:, 0] - 10.0) / 2, (images[:, 1] - 20.0) / 5], dim=1)
     assert torch.equal(extractor(images).features, wanted.flatten(1))
 
 
-def test_grey_pictures_are_repeated_unless_the_module_takes_them():
-    grey = pictures(2, 1, 4, 4)
+def test_grey_images_are_repeated_unless_the_module_takes_them():
+    grey = random_images(2, 1, 4, 4)
     rgb, single = ModuleExtractor(nn.Identity(), 4), ModuleExtractor(nn.Identity(), 4, mean=(127.5,), std=(127.5,))
     assert torch.equal(rgb(grey).features, rgb(grey.expand(-1, 3, -1, -1)).features)
     assert torch.equal(rgb(grey).features, single(grey).features.repeat(1, 3))
     assert rgb.channels(grey) == "grey, repeated over 3 channels"
     assert rgb.channels(grey.expand(-1, 3, -1, -1)) == single.channels(grey) == "as they are"
-    with pytest.raises(UserError, match=r"'Identity' takes pictures of 1 channels, not 3"):
-        single(pictures(2, 3, 4, 4))
+    with pytest.raises(UserError, match=r"'Identity' takes images of 1 channels .*, not 3"):
+        single(random_images(2, 3, 4, 4))
 
 
 def test_other_resolutions_are_resized():
-    images = pictures(2, 3, 4, 4)
+    images = random_images(2, 3, 4, 4)
     extractor = ModuleExtractor(nn.Identity(), 8, resize="torchmetrics", mean=(0.0,) * 3, std=(1.0,) * 3)
     wanted = nn.functional.interpolate(images.float(), (8, 8), mode="bilinear", antialias=True)
     torch.testing.assert_close(extractor(images).features, wanted.flatten(1), rtol=1e-6, atol=1e-4)
@@ -86,7 +86,7 @@ def test_other_resolutions_are_resized():
 
 
 def test_the_module_given_stays_free():
-    module, images = Pair().train(), pictures(2, 3, 8, 8)
+    module, images = Pair().train(), random_images(2, 3, 8, 8)
     extractor = ModuleExtractor(module, 8)
     before = extractor(images).logits
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_from_a_config():
     }
     extractor = make(node)
     assert isinstance(extractor.network, torchvision.models.ResNet)
-    assert extractor(pictures(2, 3, 32, 32)).features.shape == (2, 7)
+    assert extractor(random_images(2, 3, 32, 32)).features.shape == (2, 7)
     assert extractor.name == "ResNet"
 
 
@@ -135,12 +135,12 @@ def test_frechet_distance_alone():
 
 @pytest.mark.parametrize("output", [None, {"features": 1}, (torch.ones(1, 1), None), (torch.ones(1, 1),) * 3])
 def test_other_outputs_are_refused(output):
-    with pytest.raises(UserError, match=r"Returns returns neither a tensor nor a pair"):
+    with pytest.raises(UserError, match=r"Returns must return a tensor or a pair"):
         ModuleExtractor(Returns(output), 4)
 
 
-def test_a_module_of_other_pictures_is_refused():
-    with pytest.raises(UserError, match=r"Conv2d can't take pictures of 3 x 8 x 8: .*expected input.*"):
+def test_a_module_of_other_images_is_refused():
+    with pytest.raises(UserError, match=r"Conv2d can't take images of 3 x 8 x 8: .*expected input.*"):
         ModuleExtractor(nn.Conv2d(1, 2, 3), 8)
 
 

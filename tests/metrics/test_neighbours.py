@@ -151,10 +151,10 @@ def test_too_few_samples_are_refused(kind):
     metric = kind(Values(), neighbours=4)
     with pytest.raises(UserError, match="needs num_samples of at least 5, not 4"):
         metric.check(4)
-    assert metric.min_real() == 5
+    assert metric.min_real == 5
     for num_real, num_fake, message in (
-        (9, 4, "at least 5 generated samples for neighbours=4, and there are 4"),
-        (4, 9, "at least 5 real samples for neighbours=4, and there are 4"),
+        (9, 4, "num_samples of at least 5, not 4"),
+        (4, 9, "num_real of at least 5, not 4"),
     ):
         metric = kind(Values(), neighbours=4)
         metric.update(normal(num_real, 2, 0), of="train")

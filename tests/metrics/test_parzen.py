@@ -83,7 +83,7 @@ def test_the_columns(score):
     assert other == pytest.approx(found, rel=1e-12)  # neither the batch size nor further reals matter
 
 
-def test_pictures_are_numbers_from_0_to_1(score):
+def test_images_are_numbers_from_0_to_1(score):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (90, 1, 2, 2), dtype=torch.uint8, generator=generator)
     found = score(Values(), ["parzen"], images[:30], images[:50], images[50:], settings=FEW)
@@ -114,7 +114,7 @@ def test_the_protocol_says_which_reals(as_set):
 
 def test_what_is_missing_is_said(as_set):
     evaluation = Evaluation(Values(), ["parzen"], num_samples=30, settings=FEW)
-    with pytest.raises(UserError, match="'parzen' needs real samples that training never sees"):
+    with pytest.raises(UserError, match="'parzen' needs real samples that aren't trained on"):
         evaluation.prepare(as_set(normal(50, 3, 0)))
     with pytest.raises(UserError, match=r"needs 50 real samples \(train\) for num_samples=30, and there are 49"):
         evaluation.prepare(as_set(normal(49, 3, 0)), heldout=as_set(normal(40, 3, 1)))

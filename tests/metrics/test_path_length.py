@@ -26,7 +26,7 @@ class SquaredDistance(Extractor):
     """The mean squared difference of a pair's levels."""
 
     name = "squared-distance"
-    takes = ("paths",)
+    accepts = ("paths",)
     num_features = 1
 
     def extract(self, paths):
@@ -34,7 +34,7 @@ class SquaredDistance(Extractor):
 
 
 class Linear(nn.Module):
-    """Pictures (N, 1, 2, 4) of levels A z, in a range of its own."""
+    """Images (N, 1, 2, 4) of levels A z, in a range of its own."""
 
     value_range = (0.0, 255.0)
 
@@ -68,8 +68,8 @@ class TheirDistance(SampleSimilarityBase):
         return (a - b).square().mean((1, 2, 3))
 
 
-class Pictures:
-    """A set of pictures, none of which a path length wants."""
+class Images:
+    """A set of images, none of which a path length wants."""
 
     def __len__(self):
         return 500
@@ -157,12 +157,12 @@ def test_an_evaluation_asks_for_paths():
     sampler = Sampler(mlp(), GaussianPrior(6), 0, (-1.0, 1.0))
     settings = {"ppl": {"epsilon": 1e-2, "discard": 5.0}}
     evaluation = Evaluation(SquaredDistance(), ["ppl"], num_samples=300, batch_size=77, settings=settings, cache=False)
-    evaluation.prepare(Pictures())
+    evaluation.prepare(Images())
     assert evaluation(sampler.source(3)) == pytest.approx(measured(sampler, seed=3, **settings["ppl"]), rel=1e-6)
     assert evaluation.protocol().settings == settings
     assert evaluation.columns == {"ppl": "min"}
-    with pytest.raises(UserError, match="path lengths need a generator, not a set of its pictures"):
-        evaluation(Pictures())
+    with pytest.raises(UserError, match="path lengths need a generator, not a set of its images"):
+        evaluation(Images())
 
 
 @pytest.mark.parametrize(
@@ -180,8 +180,8 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
         PathLength(SquaredDistance(), **settings)
 
 
-def test_extractors_of_single_pictures_are_refused():
-    with pytest.raises(UserError, match="'ppl' can't be had from extractor 'values'"):
+def test_extractors_of_single_images_are_refused():
+    with pytest.raises(UserError, match="'ppl' can't use extractor 'values'"):
         PathLength(Values()).check(100)
-    with pytest.raises(UserError, match="takes pairs of pictures, a small step of the latents apart"):
+    with pytest.raises(UserError, match="takes pairs of images, a small step of the latents apart"):
         PathLength(SquaredDistance()).update(torch.zeros(3, 1, 4, 4, dtype=torch.uint8))

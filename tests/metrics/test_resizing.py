@@ -15,7 +15,7 @@ SIZES = [(32, 32), (64, 64), (299, 299), (512, 512), (48, 80), (400, 150), (8, 8
 sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
 
 
-def pictures(height: int, width: int, count: int = 2) -> Tensor:
+def random_images(height: int, width: int, count: int = 2) -> Tensor:
     """Random levels, on which every resize does its worst."""
     generator = torch.Generator().manual_seed(height * 1000 + width)
     return torch.randint(256, (count, 3, height, width), generator=generator).float()
@@ -23,14 +23,14 @@ def pictures(height: int, width: int, count: int = 2) -> Tensor:
 
 @sizes
 def test_tf1_is_torch_fidelitys(size):
-    images = pictures(*size)
+    images = random_images(*size)
     reference = interpolate_bilinear_2d_like_tensorflow1x(images, size=(299, 299), align_corners=False)
     assert torch.equal(resized(images, 299, "tf1"), reference)
 
 
 @sizes
 def test_clean_is_pils(size):
-    images = pictures(*size)
+    images = random_images(*size)
     channels = [Image.fromarray(channel.numpy()) for channel in images.flatten(0, 1)]  # float32: mode "F"
     reference = np.stack([np.asarray(channel.resize((299, 299), Image.Resampling.BICUBIC)) for channel in channels])
     ours = resized(images, 299, "clean").flatten(0, 1).numpy()
@@ -43,7 +43,7 @@ def test_clean_is_pils(size):
 
 @sizes
 def test_torchmetrics_is_torchmetrics(size):
-    images = pictures(*size)
+    images = random_images(*size)
     network = NoTrainInceptionV3.__new__(NoTrainInceptionV3)  # only its first step, which stops at the first layer
     torch.nn.Module.__init__(network)
     network.features_list, network.use_antialias = ["64"], True
@@ -56,15 +56,15 @@ def test_torchmetrics_is_torchmetrics(size):
 
 
 @pytest.mark.parametrize("mode", RESIZES)
-def test_flat_pictures_stay_flat_and_the_right_size_stays_as_it_is(mode):
+def test_flat_images_stay_flat_and_the_right_size_stays_as_it_is(mode):
     flat = torch.full((1, 3, 20, 30), 77.0)
     torch.testing.assert_close(resized(flat, 50, mode), torch.full((1, 3, 50, 50), 77.0), rtol=0, atol=1e-4)
-    images = pictures(50, 50)
+    images = random_images(50, 50)
     torch.testing.assert_close(resized(images, 50, mode), images, rtol=0, atol=1e-4)
 
 
 def test_the_ways_differ_by_whole_levels():
-    images = pictures(32, 32)
+    images = random_images(32, 32)
     tf1, clean, torchmetrics = (resized(images, 299, mode) for mode in RESIZES)
     assert 10 < (tf1 - torchmetrics).abs().mean() < 60
     assert 5 < (clean - torchmetrics).abs().mean() < 60
@@ -72,4 +72,4 @@ def test_the_ways_differ_by_whole_levels():
 
 def test_an_unknown_way_is_an_error():
     with pytest.raises(UserError, match="there is no resize 'clear': did you mean 'clean'"):
-        resized(pictures(4, 4), 8, "clear")
+        resized(random_images(4, 4), 8, "clear")

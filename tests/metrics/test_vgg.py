@@ -56,14 +56,14 @@ def vgg16(weights) -> VGG16:
     return VGG16(weights)
 
 
-def pictures(*shape: int) -> Tensor:
+def random_images(*shape: int) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
 
 
 class TestVGG16:
     def test_features_are_torch_fidelitys(self, vgg16, weights):
         theirs = FeatureExtractorVGG16("vgg16", ["fc2_relu"], feature_extractor_weights_path=weights)
-        images = pictures(2, 3, 40, 48)
+        images = random_images(2, 3, 40, 48)
         wanted = theirs(images)[0]
         features, logits = vgg16(images)
         assert features.shape == (2, vgg16.num_features) == (2, 4096)
@@ -72,8 +72,8 @@ class TestVGG16:
         assert (wanted[0] - wanted[1]).norm() > 0.01 * wanted[0].norm()  # 1000 times what follows
         assert (features - wanted).norm() < 1e-5 * wanted.norm()
 
-    def test_oracle_and_grey_pictures(self, vgg16):
-        grey = pictures(1, 1, 20, 20)
+    def test_oracle_and_grey_images(self, vgg16):
+        grey = random_images(1, 1, 20, 20)
         features, wanted = vgg16(grey).features, vgg16.oracle(grey.expand(-1, 3, -1, -1)).features
         assert (features - wanted).norm() < 1e-5 * wanted.norm()
 
@@ -119,7 +119,7 @@ class TestLPIPS:
         monkeypatch.setattr(sample_similarity_lpips, "load_state_dict_from_url", lambda *_, **__: torch.load(linear))
         theirs = SampleSimilarityLPIPS("lpips-vgg16", sample_similarity_resize=resolution)
         extractor = LPIPS(weights, linear, resolution)
-        paths = pictures(3, 2, 3, height, width).float()
+        paths = random_images(3, 2, 3, height, width).float()
         paths[:, 1] = paths[:, 0].lerp(paths[:, 1], torch.tensor([0.0, 0.1, 1.0]).view(3, 1, 1, 1))
         features, logits = extractor(paths)
         wanted = theirs(paths[:, 0], paths[:, 1])
@@ -148,16 +148,16 @@ class TestLPIPS:
 
     def test_grey_paths_are_repeated(self, weights, linear):
         extractor = LPIPS(weights, linear, 32)
-        grey = pictures(1, 2, 1, 24, 24).float()
+        grey = random_images(1, 2, 1, 24, 24).float()
         assert torch.equal(extractor(grey).features, extractor(grey.expand(-1, -1, 3, -1, -1)).features)
 
     def test_takes_paths_only(self, weights, linear):
-        with pytest.raises(UserError, match=r"takes pairs of pictures"):
-            LPIPS(weights, linear)(pictures(2, 3, 32, 32))
+        with pytest.raises(UserError, match=r"takes pairs of images"):
+            LPIPS(weights, linear)(random_images(2, 3, 32, 32))
 
-    def test_pictures_too_small_to_be_compared_as_they_are(self, weights, linear):
-        with pytest.raises(UserError, match=r"16 x 16 or more, not 15 x 20: give a resolution"):
-            LPIPS(weights, linear, resolution=None)(pictures(1, 2, 3, 15, 20).float())
+    def test_images_too_small_to_be_compared_as_they_are(self, weights, linear):
+        with pytest.raises(UserError, match=r"16 x 16 or more .*, not 15 x 20"):
+            LPIPS(weights, linear, resolution=None)(random_images(1, 2, 3, 15, 20).float())
 
     @pytest.mark.parametrize("name", ["absent.pth", "vgg16"])
     def test_linear_weights_that_are_not(self, weights, name):

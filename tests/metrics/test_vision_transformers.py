@@ -32,7 +32,7 @@ def drawer(seed: int):
     return draw
 
 
-def pictures(*shape: int) -> Tensor:
+def random_images(*shape: int) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
 
 
@@ -88,7 +88,7 @@ def position_embedding(tensors: dict[str, Tensor]) -> Tensor:
 
 
 def class_token(tensors: dict[str, Tensor], images: Tensor) -> Tensor:
-    """DINOv2's output for pictures (N, 3, 224, 224), in float64."""
+    """DINOv2's output for images (N, 3, 224, 224), in float64."""
     tensors = {name: tensor.double() for name, tensor in tensors.items()}
     mean, std = (torch.tensor(c).double().view(3, 1, 1) for c in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
@@ -116,7 +116,7 @@ def class_token(tensors: dict[str, Tensor], images: Tensor) -> Tensor:
 class TestDINOv2:
     def test_features_are_those_of_the_forward_pass_written_out(self, meta):
         path, tensors = meta
-        extractor, images = DINOv2("s", path), pictures(2, 3, 224, 224)
+        extractor, images = DINOv2("s", path), random_images(2, 3, 224, 224)
         wanted = class_token(tensors, images)
         features, logits = extractor(images)
         assert features.shape == (2, extractor.num_features) == (2, 384)
@@ -131,8 +131,8 @@ class TestDINOv2:
         plain = F.interpolate(tensors["pos_embed"][:, 1:].mT.unflatten(2, (37, 37)), (16, 16), mode="bicubic")
         assert (found[:, 1:] - plain.flatten(2).mT).norm() > 0.01 * plain.norm()  # so that the 0.1 is seen
 
-    def test_other_pictures_are_resized_bicubically_and_grey_ones_repeated(self, meta):
-        extractor, grey = DINOv2("s", meta[0]), pictures(1, 1, 300, 250)
+    def test_other_images_are_resized_bicubically_and_grey_ones_repeated(self, meta):
+        extractor, grey = DINOv2("s", meta[0]), random_images(1, 1, 300, 250)
         resized = F.interpolate(grey.float(), (224, 224), mode="bicubic", antialias=True).clamp(0, 255)
         wanted = class_token(meta[1], resized.expand(-1, 3, -1, -1))
         assert (extractor(grey).features - wanted).norm() < 1e-5 * wanted.norm()
@@ -234,7 +234,7 @@ def archive(tmp_path) -> str:
 class TestCLIP:
     def test_features_are_those_of_torch_fidelitys_network(self, openai):
         path, tensors = openai
-        extractor, images = CLIP("b32", path), pictures(2, 3, 224, 224)
+        extractor, images = CLIP("b32", path), random_images(2, 3, 224, 224)
         theirs = FeatureExtractorCLIP.__new__(FeatureExtractorCLIP)  # its constructor wants TorchScript
         nn.Module.__init__(theirs)
         theirs.features_list, theirs.feature_extractor_internal_dtype, theirs.resolution = ["clip"], torch.float32, 224

@@ -40,7 +40,7 @@ def test_the_first_published_file_that_is_there_is_found(hub, tmp_path):
         find(None, [one, two], "Some")
     assert str(error.value) == (
         f"there are no Some weights at {hub / 'one.pth'}: download one.pth from https://one.org/one.pth and put it "
-        "there, or name another place with metrics.extractor.weights=PATH"
+        "there, or specify another path with metrics.extractor.weights=PATH"
     )
     two.path.parent.mkdir()
     two.path.touch()

@@ -31,7 +31,7 @@ def make_runs(root):
                 loss=loss,
                 seed=seed,
                 fid=(80.0, 20.0, 10.0, last + seed),
-                extra={"is": (1.0, 4.0, 6.0, 10 - last / 2 - seed / 10)},
+                extra={"inception_score": (1.0, 4.0, 6.0, 10 - last / 2 - seed / 10)},
                 lr=0.001 if seed < 2 or loss != "hinge" else 0.01,
                 name=f"{loss}-s{seed}",
             )

@@ -141,7 +141,10 @@ def test_the_switch_is_worked_by_keys(page):
 def test_the_scale_is_logarithmic_where_it_is_asked_for(page):
     assert not page.is_checked("#logarithmic")
     redrawn(page, lambda: page.check("#logarithmic"))
-    types = [drawing(page, f"curve-metrics/{name}", "plot.layout.yaxis.type ?? 'linear'") for name in ("fid", "is")]
+    types = [
+        drawing(page, f"curve-metrics/{name}", "plot.layout.yaxis.type ?? 'linear'")
+        for name in ("fid", "inception_score")
+    ]
     assert types == ["log", "linear"]
     redrawn(page, lambda: page.uncheck("#logarithmic"))
 

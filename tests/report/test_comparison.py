@@ -175,19 +175,38 @@ def test_a_number_that_isnt_finite_is_left_out_and_said(runs):
 
 
 def test_a_metric_that_only_some_runs_have(runs, tmp_path):
-    more = make_run(tmp_path / "more", loss="minimax", fid=[80, 10, 9], extra={"is": [1, 2, 3], "is_std": [1, 1, 1]})
+    more = make_run(
+        tmp_path / "more",
+        loss="minimax",
+        fid=[80, 10, 9],
+        extra={"inception_score": [1, 2, 3], "inception_score_std": [1, 1, 1]},
+    )
     comparison = compare(runs(hinge=[5.0, 6.0]))
-    assert comparison.metrics == {"fid": "min", "is": "max"}
-    assert list(comparison.summaries["is"]) == ["minimax"]
-    assert comparison.counted("is", "hinge") == "0 of 2 (2 without it)"
-    assert any(note.startswith("is wasn't measured in ") and str(more) not in note for note in comparison.notes)
-    assert any(note.startswith("is wasn't") for note in compare(runs(), metrics=["is"]).notes)
+    assert comparison.metrics == {"fid": "min", "inception_score": "max"}
+    assert list(comparison.summaries["inception_score"]) == ["minimax"]
+    assert comparison.counted("inception_score", "hinge") == "0 of 2 (2 without it)"
+    assert any(
+        note.startswith("inception_score wasn't measured in ") and str(more) not in note for note in comparison.notes
+    )
+    assert any(note.startswith("inception_score wasn't") for note in compare(runs(), metrics=["inception_score"]).notes)
 
 
 def test_old_histories_dont_say_which_is_better(runs):
-    extra = {name: [1, 2, 3] for name in ("is", "is_std", "kid", "fd_dinov2", "ifid", "recall", "fid_perfect", "mine")}
+    extra = {
+        name: [1, 2, 3]
+        for name in (
+            "inception_score",
+            "inception_score_std",
+            "kid",
+            "fd_dinov2",
+            "ifid",
+            "recall",
+            "fid_perfect",
+            "mine",
+        )
+    }
     comparison = compare(runs(hinge=[5.0], better=None, extra=extra))
-    known = {"fid": "min", "is": "max", "kid": "min", "fd_dinov2": "min", "ifid": "min", "recall": "max"}
+    known = {"fid": "min", "inception_score": "max", "kid": "min", "fd_dinov2": "min", "ifid": "min", "recall": "max"}
     assert comparison.metrics == known
 
 
@@ -201,8 +220,8 @@ def test_runs_that_nothing_was_measured_of_are_compared_by_their_losses(runs):
 
 
 def test_a_metric_is_chosen_by_name(runs):
-    records = runs(hinge=[5.0], extra={"is": [1, 2, 3]})
-    assert compare(records, metrics=["is"]).metrics == {"is": "max"}
+    records = runs(hinge=[5.0], extra={"inception_score": [1, 2, 3]})
+    assert compare(records, metrics=["inception_score"]).metrics == {"inception_score": "max"}
     assert compare(records, metrics=["metrics/fid"]).metrics == {"fid": "min"}
     with pytest.raises(UserError, match="no run has a metric 'fidd' that ranks generators: did you mean 'fid'"):
         compare(records, metrics=["fidd"])
@@ -279,12 +298,15 @@ def test_numbers_of_different_protocols_are_refused(runs, tmp_path, change, what
 
 
 def test_other_settings_of_another_metric_dont_matter(runs, tmp_path):
-    settings = {"fid": {"num_real": 1597}, "is": {"splits": 5}, "kid": {}}
-    extra = {"is": [1, 2, 3]}
+    settings = {"fid": {"num_real": 1597}, "inception_score": {"splits": 5}, "kid": {}}
+    extra = {"inception_score": [1, 2, 3]}
     make_run(tmp_path / "other", loss="minimax", protocol=PROTOCOL | {"settings": settings}, extra=extra)
     records = runs(hinge=[5.0], extra=extra)
     assert compare(records, metrics=["fid"]).counted("fid", "minimax") == "1"
-    with pytest.raises(UserError, match=r'^is was measured .* settings of is: {"splits": 10} and {"splits": 5};'):
+    with pytest.raises(
+        UserError,
+        match=r'^inception_score was measured .* settings of inception_score: {"splits": 10} and {"splits": 5};',
+    ):
         compare(records)
 
 

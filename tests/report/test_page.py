@@ -126,7 +126,7 @@ def test_the_table_says_what_the_summaries_say(comparison, content):
             rows[metric, row[0]["text"]] = row
     assert [cell for row in table["rows"] if len(row) == 1 for cell in row] == [
         {"text": "fid, lower is better", "heading": True},
-        {"text": "is, higher is better", "heading": True},
+        {"text": "inception_score, higher is better", "heading": True},
     ]
     hinge, alone = rows["fid", "hinge"], rows["fid", HOSTILE]
     ends = comparison.summaries["fid"]["hinge"].interval
@@ -137,7 +137,7 @@ def test_the_table_says_what_the_summaries_say(comparison, content):
     assert {key: row[2].get("mark") for key, row in rows.items() if key[0] == "fid"} == {
         ("fid", "hinge"): "best", ("fid", "minimax"): None, ("fid", HOSTILE): None,
     }  # fmt: skip
-    assert rows["is", "hinge"][2]["mark"] == "best"
+    assert rows["inception_score", "hinge"][2]["mark"] == "best"
     assert block(content, "numbers", "command")["text"] == comparison.command
 
 
@@ -321,10 +321,15 @@ def test_50_runs_of_200_points_with_images_fit(tmp_path):
         rows = []
         for n in range(200):
             place = {"round": 25 * n, "kimg": 1.6 * n}
-            scores = {f"metrics/{name}": 80 * 0.97**n + (i * 7 + n * 13) % 101 / 97 for name in ("fid", "is", "kid")}
+            scores = {
+                f"metrics/{name}": 80 * 0.97**n + (i * 7 + n * 13) % 101 / 97
+                for name in ("fid", "inception_score", "kid")
+            }
             log = {f"loss/{name}": (i * 11 + n * 17) % 103 / 101 for name in ("generator", "discriminator", "r1")}
             rows.append({**place, **log, "speed/seconds": n * (1 + i / 100), "probability/real": 0.5 + n / 1000})
-            rows.append({**place, **scores, "protocol": {}, "better": {"fid": "min", "is": "max", "kid": "min"}})
+            rows.append(
+                {**place, **scores, "protocol": {}, "better": {"fid": "min", "inception_score": "max", "kid": "min"}}
+            )
         samples = {25 * n: noisy[n % 4] for n in range(0, 200, 8)}
         settings = {"loss": f"loss_{i // 10}"}
         more = {"command": f"gan train seed={i}", "state": "finished", "rows": rows, "samples": samples}

@@ -63,8 +63,8 @@ def test_what_would_be_sent_has_every_panel(no_server, capsys):
     assert drawn == [
         ["metrics/fid"],
         ["metrics/fid"],
-        ["metrics/is"],
-        ["metrics/is"],
+        ["metrics/inception_score"],
+        ["metrics/inception_score"],
         ["probability/real", "probability/fake"],
         ["logits/real", "logits/fake"],
         ["loss/discriminator"],

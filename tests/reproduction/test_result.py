@@ -64,8 +64,13 @@ def test_an_older_record_is_read(tmp_path):
     content = asdict(result(7.0, 7.3))
     for seed in content["seeds"]:
         del seed["parts"]
+        seed["values"]["is"], seed["better"] = 2.0, {"is": "max"}
     (tmp_path / "a.json").write_text(json.dumps(content | {"sha256": digest(content)}))
-    assert Result.read(tmp_path / "a.json") == result(7.0, 7.3)
+    read = Result.read(tmp_path / "a.json")
+    assert [seed.values["modes"] for seed in read.seeds] == [7.0, 7.3]
+    assert read.values("inception_score") == [2.0, 2.0]
+    assert read.better == {"inception_score": "max"}
+    assert read.claim.numbers == result(7.0, 7.3).claim.numbers
 
 
 MISSED = {"numbers": {"modes": {"value": 9.0, "tolerance": 0.5}}}

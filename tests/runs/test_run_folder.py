@@ -88,6 +88,21 @@ def test_rows_of_earlier_versions_hold_their_protocol(run):
     assert list(read_history(run.folder / "history.jsonl")) == [row]
 
 
+def test_rows_of_earlier_versions_have_todays_names_of_metrics(run):
+    protocols = {"0a": {"protocol": {"settings": {"is": {"splits": 10}}}, "better": {"is": "max"}}}
+    (run.folder / "protocols.json").write_text(json.dumps(protocols))
+    old = {"round": 0, "kimg": 0.0, "metrics/is": 2.0, "metrics/is_std": 0.5, "protocol": "0a"}
+    (run.folder / "history.jsonl").write_text(json.dumps(old) + "\n")
+    new = {"round": 0, "kimg": 0.0, "metrics/inception_score": 2.0, "metrics/inception_score_std": 0.5}
+    how = {"protocol": {"settings": {"inception_score": {"splits": 10}}}, "better": {"inception_score": "max"}}
+    history = History(run)
+    assert list(read_history(history.path)) == [new | how]
+    history.log_metrics(new | how | {"round": 5})  # a run that is resumed
+    assert list(read_history(history.path)) == [new | how, new | how | {"round": 5}]
+    history.cut(0)
+    assert json.loads(history.path.read_text()) == new | {"protocol": "0a"}
+
+
 def test_the_csv_has_one_row_a_round_and_gaps_where_nothing_was_logged(run):
     CSVLogger(run).finalize("success")  # nothing was logged
     assert not (run.folder / "metrics.csv").exists()

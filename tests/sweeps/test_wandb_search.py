@@ -99,7 +99,7 @@ def test_hyperband_stops_what_is_not_among_the_better_third():
     search = WandbSearch(config)
     assert search.hopeless(trials) == {3, 4}
     assert search.hopeless([Trial(n, {}, "running", curve[:2]) for n, curve in enumerate(curves)]) == set()
-    assert WandbSearch(config | {"metric": {"name": "is", "goal": "maximize"}}).hopeless(trials) == {1, 2}
+    assert WandbSearch(config | {"metric": {"name": "inception_score", "goal": "maximize"}}).hopeless(trials) == {1, 2}
     assert WandbSearch(BAYES).hopeless(trials) == set()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gan_research.checkpoints.allowlist import resolve_allowed
 from gan_research.training.ema import EMA
-from gan_research.utils.renamed import RENAMED, renamed, renamed_targets
+from gan_research.utils.renamed import RENAMED, renamed, renamed_argument, renamed_targets
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -62,3 +62,45 @@ def test_targets_are_renamed_however_deep_and_nothing_else():
 
 def test_an_old_name_may_be_built():
     assert resolve_allowed("gan_research.ema.EMA") is EMA
+
+
+def test_old_names_of_metrics_are_read_in_configs_and_records():
+    old = {
+        "best": "is",
+        "name": "is",
+        "metrics": {"metrics": ["fid", "is"], "settings": {"is": {"splits": 5}}},
+        "published": {"numbers": {"is": {"value": 7.8}}, "trajectory": [{"column": "is", "why": "is"}]},
+    }
+    new = {
+        "best": "inception_score",
+        "name": "is",
+        "metrics": {"metrics": ["fid", "inception_score"], "settings": {"inception_score": {"splits": 5}}},
+        "published": {
+            "numbers": {"inception_score": {"value": 7.8}},
+            "trajectory": [{"column": "inception_score", "why": "is"}],
+        },
+    }
+    assert renamed_targets(old) == new
+    assert renamed_targets(new) == new
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("is", "inception_score"),
+        ("is_std", "inception_score_std"),
+        ("best=is", "best=inception_score"),
+        ("objective=is_std", "objective=inception_score_std"),
+        ("metrics.metrics=[fid,is]", "metrics.metrics=[fid,inception_score]"),
+        ("+metrics.settings.is.splits=5", "+metrics.settings.inception_score.splits=5"),
+        ("metrics.extractor.weights=is/is.pth", None),
+        ("name=is", None),
+        ("data.root=is", None),
+        ("this", None),
+    ],
+)
+def test_old_names_of_metrics_may_be_typed(old, new, caplog):
+    assert renamed_argument(old) == (new or old)
+    assert [record.getMessage() for record in caplog.records] == ["metric 'is' is deprecated: use 'inception_score'"] * bool(
+        new
+    )

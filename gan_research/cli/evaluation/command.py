@@ -1,4 +1,4 @@
-"""The course of `gan evaluate`: open what is to be measured, build the evaluations, measure, show."""
+"""The steps of `gan evaluate`: open the samples, build the evaluations, measure, and show the results."""
 
 import argparse
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def measure(options: argparse.Namespace) -> Report:
-    """Measure all that is asked for. What was measured is shown and kept, though an error ends it."""
+    """Run all evaluations. Finished measurements are shown and written even if an error follows."""
     measurements: list[Callable[[Evaluation, ProgressBar], tuple[Measurement, Source]]]
     device = device_of(options)
     path = Path(options.samples).expanduser()
@@ -44,13 +44,17 @@ def measure(options: argparse.Namespace) -> Report:
     evaluations = build_evaluations(options, config, generated)
     real = open_real(options, config, generated, evaluations)
     reals = None if real is None else real.samples
-    given = None if generated is None else generated.samples
-    verified = verifiable(evaluations, given, reals) if options.verify else set()
+    fakes = None if generated is None else generated.samples
+    verified = verifiable(evaluations, fakes, reals) if options.verify else set()
     report = Report(options.samples, real, options.json if is_rank_zero() else None)
     try:
         with ProgressBar() as bar:
             for block, evaluation in evaluations.items():
-                prepare(evaluation, real, device, bar)
+                progress = bar.of(evaluation.extractor.name)
+                if real is None:
+                    evaluation.prepare(None, device, progress=progress)
+                else:
+                    evaluation.prepare(real.samples, device, real.split, real.heldout, progress)
                 for measured in measurements:
                     measurement, source = measured(evaluation, bar)
                     report.add(block, measurement)
@@ -65,22 +69,22 @@ def measure(options: argparse.Namespace) -> Report:
 
 
 def write_reference(options: argparse.Namespace) -> None:
-    """Write the statistics of samples into a file, which is as good as the samples where FID is measured."""
+    """Write a file of statistics, which can replace the samples for FID."""
     if options.layout not in LAYOUTS:
         raise UserError(f"there is no layout '{options.layout}' of statistics: {did_you_mean(options.layout, LAYOUTS)}")
     if options.reference is not None or options.num_samples is not None:
         raise UserError(
-            "--write-statistics takes SAMPLES alone, and all of them: leave out REFERENCE and --num-samples "
-            "(num_real=N takes N at random)"
+            "--write-statistics uses SAMPLES alone, and all of them: leave out REFERENCE and --num-samples "
+            "(num_real=N uses N at random)"
         )
     device = device_of(options)
     samples = open_samples(options.samples, options.split, options.data_root, options.skip_corrupt)
     nodes = blocks(options.metrics, options.extractor, {"cache": not options.no_cache}, options.settings, options.allow)
     if len(nodes) > 1:
-        raise UserError("--write-statistics takes one extractor: give one choice of --metrics, or --extractor")
+        raise UserError("--write-statistics uses one extractor: give one choice of --metrics, or --extractor")
     (node,) = nodes.values()
     wanted: dict[str, Any] = {"metrics": ["fid"], "settings": None}
-    if options.layout != "pytorch-fid":  # the others hold features, too: kid wants them
+    if options.layout != "pytorch-fid":  # the others contain features too, which kid needs
         wanted = {"metrics": ["fid", "kid"], "settings": {"kid": {"subset_size": 2}}}
     evaluation: Evaluation = make(node | wanted)
     with ProgressBar() as bar:
@@ -89,56 +93,45 @@ def write_reference(options: argparse.Namespace) -> None:
         return
     protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=(), sampling=None)
     protocol = replace(protocol, num_fake=None, settings={})  # of the real samples alone
-    features = None if options.layout == "pytorch-fid" else evaluation.reference_features
-    write_statistics(options.write_statistics, evaluation.reference, options.layout, protocol.as_dict(), features)
+    features = None if options.layout == "pytorch-fid" else evaluation.reference("features")
+    moments = evaluation.reference("moments")
+    write_statistics(options.write_statistics, moments, options.layout, protocol.as_dict(), features)
     print(f"statistics of {protocol.num_real:,} samples by {protocol.extractor} in {options.write_statistics}")
 
 
 def device_of(options: argparse.Namespace) -> str:
-    """The one asked for; a UserError where it isn't there."""
+    """Return the device; a UserError if it isn't available."""
     if options.device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(1, device=options.device)
     except (RuntimeError, AssertionError) as error:  # no such name, no such GPU, a torch without CUDA
-        raise UserError(
-            f"--device {options.device}: there is no such device here: give cpu, or cuda (cuda:1, ...) where there is "
-            "a GPU"
-        ) from error
+        raise UserError(f"--device {options.device}: there is no such device here: give cpu, cuda or cuda:1") from error
     return str(options.device)
 
 
 def verifiable(evaluations: dict[str, Evaluation], *samples: Source | None) -> set[str]:
-    """The blocks that torch-fidelity can verify; why not the others is a warning, or a UserError where none is left."""
+    """Return the blocks that torch-fidelity can verify, with a warning for the others; a UserError if none is left."""
     reasons = {block: refusal(evaluation, *samples) for block, evaluation in evaluations.items()}
     refused = {block: reason for block, reason in reasons.items() if reason is not None}
     if len(refused) == len(evaluations):
         raise UserError(next(iter(refused.values())))
     for block, reason in refused.items():
-        log.warning("%s is measured without being verified: %s", block, reason)
+        log.warning("%s isn't verified: %s", block, reason)
     return evaluations.keys() - refused.keys()
 
 
 def open_generated(options: argparse.Namespace) -> Samples:
-    """The generated samples that lie there."""
-    for option, given in (("--seeds", options.seeds), ("--raw", options.raw)):
-        if given:
-            raise UserError(f"{option} is for checkpoints: the samples of {options.samples} lie there already")
+    """Open a fixed set of generated samples."""
+    for option, value in (("--seeds", options.seeds), ("--raw", options.raw)):
+        if value:
+            raise UserError(f"{option} is for checkpoints: {options.samples} is a set of samples")
     samples = open_samples(options.samples, None, None, options.skip_corrupt)
     if options.num_samples is not None and isinstance(samples.samples, StatisticsFile):
-        raise UserError(f"--num-samples {options.num_samples}: {samples.name} holds statistics, of all of its samples")
+        raise UserError(f"--num-samples {options.num_samples}: {samples.name} contains statistics of all its samples")
     if samples.count is not None and (options.num_samples or 0) > samples.count:
-        raise UserError(f"--num-samples {options.num_samples}: {samples.name} holds only {samples.count:,} samples")
+        raise UserError(f"--num-samples {options.num_samples}: {samples.name} has only {samples.count:,} samples")
     return samples
-
-
-def prepare(evaluation: Evaluation, real: Samples | None, device: str, bar: ProgressBar) -> None:
-    """Let an evaluation see the real samples, where there are any."""
-    progress = bar.of(evaluation.extractor.name)
-    if real is None:
-        evaluation.prepare(None, device, progress=progress)
-    else:
-        evaluation.prepare(real.samples, device, real.split, real.heldout, progress)
 
 
 def open_real(
@@ -147,11 +140,11 @@ def open_real(
     generated: Samples | None,
     evaluations: dict[str, Evaluation],
 ) -> Samples | None:
-    """REFERENCE; else None where no metric compares with real ones; else what a generator was trained on."""
+    """Open REFERENCE, or the generator's training data; None if no metric needs real samples."""
     if options.reference is not None:
         return open_samples(options.reference, options.split, options.data_root, options.skip_corrupt)
     each = [(metric, evaluation.num_samples) for evaluation in evaluations.values() for metric in evaluation.metrics]
-    comparing = [metric.name for metric, num_samples in each if metric.wants_real(num_samples)]
+    comparing = [metric.name for metric, num_samples in each if metric.real_statistics(num_samples)]
     if not comparing:
         return None
     if config is not None:
@@ -162,18 +155,18 @@ def open_real(
             f"metric '{comparing[0]}' compares with real samples: name them, as in gan evaluate {options.samples} "
             "REFERENCE"
         )
-    raise UserError(f"{options.samples} doesn't say what it was trained on: name the real samples as REFERENCE")
+    raise UserError(f"{options.samples} doesn't specify its training data: name the real samples as REFERENCE")
 
 
 def build_evaluations(
     options: argparse.Namespace, config: dict[str, Any] | None, generated: Samples | None
 ) -> dict[str, Evaluation]:
-    """The evaluation of each block; all before anything is measured, so that what can't be had is said at once."""
-    given: dict[str, Any] = {"cache": False} if options.no_cache else {}
+    """Build the evaluations of all blocks before any is run, so that errors come early."""
+    values: dict[str, Any] = {"cache": False} if options.no_cache else {}
     count = options.num_samples
     if count is None and generated is not None:
         count = generated.count
-    given |= {} if count is None else {"num_samples": count}
-    given |= {"seed": options.seeds[0]} if options.seeds else {}
-    nodes = blocks(options.metrics, options.extractor, given, options.settings, options.allow, config)
+    values |= {} if count is None else {"num_samples": count}
+    values |= {"seed": options.seeds[0]} if options.seeds else {}
+    nodes = blocks(options.metrics, options.extractor, values, options.settings, options.allow, config)
     return {block: make(node) for block, node in nodes.items()}

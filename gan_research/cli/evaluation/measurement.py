@@ -15,12 +15,12 @@ from gan_research.metrics.oracle import Check
 from gan_research.metrics.statistics_files import StatisticsFile
 
 PERFECT = "_perfect"
-"""How the column ends that says what perfect samples would score."""
+"""The suffix of the column of the value that perfect samples would have."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What came out, once for each sampling seed; `checkpoint` and what follows are None for samples that lie there."""
+    """The numbers for each sampling seed; `checkpoint` and the fields after it are None for a fixed set of samples."""
 
     each: list[dict[str, float]]
     protocol: Protocol
@@ -30,18 +30,18 @@ class Measurement:
     kimg: float | None = None
     training_seed: int | None = None
     selected_by: str | None = None
-    """The column by whose best value the checkpoint was chosen out of its run."""
+    """The column whose best value selected the checkpoint."""
     checks: dict[str, Check] | None = None
-    """By torch-fidelity, for the first sampling seed."""
+    """torch-fidelity's numbers for the first sampling seed."""
 
     @property
     def mean(self) -> dict[str, float]:
-        """Return the mean of each column over the sampling seeds; of several, without columns that name a class."""
+        """The mean of each column over the sampling seeds; columns of class numbers aren't averaged."""
         return {name: statistics.fmean(numbers[name] for numbers in self.each) for name in self._averaged}
 
     @property
     def std(self) -> dict[str, float]:
-        """Of each column, over the sampling seeds (n - 1); nothing where there is one."""
+        """The standard deviation (n - 1) of each column over the sampling seeds; empty for one seed."""
         if len(self.each) < 2:
             return {}
         return {name: statistics.stdev(numbers[name] for numbers in self.each) for name in self._averaged}
@@ -52,7 +52,7 @@ class Measurement:
         return [name for name in self.each[0] if name not in named]
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, as plain values."""
+        """Return it as plain values."""
         sampling = {"seeds": list(self.protocol.sampling_seeds)} | ({"std": self.std} if self.std else {})
         plain = {
             "checkpoint": self.checkpoint,
@@ -69,13 +69,9 @@ class Measurement:
 
 
 def of_generator(
-    generator: Generator,
-    seeds: Sequence[int],
-    device: str,
-    evaluation: Evaluation,
-    bar: ProgressBar,
+    generator: Generator, seeds: Sequence[int], device: str, evaluation: Evaluation, bar: ProgressBar
 ) -> tuple[Measurement, Source]:
-    """Of a generator, by these sampling seeds (none: the evaluation's own); and its samples by the first of them."""
+    """Measure a generator with these sampling seeds (none: the evaluation's); return its samples of the first too."""
     sampler = generator.sampler(device)
     seeds = seeds or [evaluation.seed]
     each = [evaluation(sampler.source(seed), bar.of(f"round {generator.round:,}, seed {seed}")) for seed in seeds]
@@ -93,7 +89,7 @@ def of_generator(
 
 
 def of_samples(samples: Samples, evaluation: Evaluation, bar: ProgressBar) -> tuple[Measurement, Source]:
-    """Of samples that lie there; and the samples."""
+    """Measure a fixed set of samples; return the samples too."""
     numbers = evaluation(samples.samples, bar.of(samples.name))
     protocol = evaluation.protocol(ema=None, batch_statistics=None, sampling_seeds=(), sampling=None)
     if isinstance(samples.samples, StatisticsFile):

@@ -1,4 +1,4 @@
-"""The numbers as a figure: over the rounds of a run, else by sampling seed."""
+"""The figure of `gan evaluate --plot`: over the rounds of a run, or by sampling seed."""
 
 import math
 from pathlib import Path
@@ -10,14 +10,14 @@ from gan_research.utils.files import write_atomically
 from gan_research.utils.plotting import BOUND, SERIES, panels, png, styled
 
 COLUMNS = 3
-"""Panels in a row, at most."""
+"""The most panels in a row."""
 
-WORDS = {"min": "lower is better", "max": "higher is better"}
+DIRECTIONS = {"min": "lower is better", "max": "higher is better"}
 
 
 @styled
 def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
-    """A panel for each column of each block by which generators can be ranked, as a PNG."""
+    """Write a PNG with a panel for each column of each block that ranks generators."""
     drawn = [(measurements, name) for measurements in blocks.values() for name in measurements[0].better]
     figure, axes = panels(math.ceil(len(drawn) / COLUMNS), min(COLUMNS, len(drawn)))
     for panel, (measurements, name) in zip(axes.flat, drawn, strict=False):
@@ -28,7 +28,7 @@ def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
 
 
 def draw(axes: Axes, measurements: list[Measurement], name: str) -> None:
-    """One column; what perfect samples would score is a dotted line."""
+    """Draw one column; the value of perfect samples is a dotted line."""
     first = measurements[0]
     if len(measurements) > 1:
         over_rounds(axes, measurements, name)
@@ -37,11 +37,11 @@ def draw(axes: Axes, measurements: list[Measurement], name: str) -> None:
     if (perfect := first.mean.get(name + PERFECT)) is not None:
         axes.axhline(perfect, color=BOUND, linestyle=":", label="perfect")
         axes.legend()
-    axes.set(title=f"{name}, {first.protocol.extractor}", ylabel=WORDS[first.better[name]])
+    axes.set(title=f"{name}, {first.protocol.extractor}", ylabel=DIRECTIONS[first.better[name]])
 
 
 def over_rounds(axes: Axes, measurements: list[Measurement], name: str) -> None:
-    """A line over the rounds, with error bars where there are several sampling seeds."""
+    """Draw a line over the rounds, with error bars for several sampling seeds."""
     rounds, means = [m.round or 0 for m in measurements], [m.mean[name] for m in measurements]
     spreads = [m.std[name] for m in measurements] if measurements[0].std else None
     axes.errorbar(rounds, means, spreads, fmt="o-", markersize=3, capsize=2, color=SERIES[0])
@@ -49,7 +49,7 @@ def over_rounds(axes: Axes, measurements: list[Measurement], name: str) -> None:
 
 
 def by_seed(axes: Axes, measurement: Measurement, name: str) -> None:
-    """A bar for each sampling seed; one for samples that lie there."""
+    """Draw a bar for each sampling seed, or one for a fixed set of samples."""
     seeds = [str(seed) for seed in measurement.protocol.sampling_seeds]
     values = [numbers[name] for numbers in measurement.each]
     bars = axes.bar(seeds or [""], values, width=0.6, color=SERIES[0])

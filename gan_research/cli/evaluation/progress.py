@@ -1,7 +1,6 @@
-"""How far an evaluation is: a bar on a terminal, nothing elsewhere."""
+"""The progress bar of an evaluation, shown on a terminal only."""
 
 from collections.abc import Callable
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
@@ -20,7 +19,7 @@ from gan_research.distributed import is_rank_zero
 
 
 class Rate(ProgressColumn):
-    """Samples a second."""
+    """A column of samples per second."""
 
     def render(self, task: Task) -> Text:
         rate = task.finished_speed or task.speed
@@ -28,7 +27,7 @@ class Rate(ProgressColumn):
 
 
 class ProgressBar:
-    """A line for each pass over samples, on a terminal, while it lasts."""
+    """A line for each pass over samples in progress."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -40,16 +39,16 @@ class ProgressBar:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def of(self, what: str) -> Callable[[str, int, int], None]:
-        """What an evaluation of `what` tells how far it is."""
+    def of(self, subject: str) -> Callable[[str, int, int], None]:
+        """Return the `Progress` callback of an evaluation of `subject`."""
         lines: dict[str, TaskID] = {}
 
-        def tell(which: str, done: int, total: int) -> None:
-            if which not in lines:
-                lines[which] = self._bar.add_task(f"{what}: {which} samples", total=total)
-            self._bar.update(lines[which], total=total, completed=done, visible=done < total)
+        def update(kind: str, done: int, total: int) -> None:
+            if kind not in lines:
+                lines[kind] = self._bar.add_task(f"{subject}: {kind} samples", total=total)
+            self._bar.update(lines[kind], total=total, completed=done, visible=done < total)
 
-        return tell
+        return update

@@ -1,4 +1,4 @@
-"""How measurements are shown: tables, and a JSON file that is written anew with each of them."""
+"""The report of measurements: tables, and a JSON file that is updated with each of them."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -14,17 +14,17 @@ from gan_research.metrics.oracle import Check
 from gan_research.utils.files import write_atomically
 
 WIDE = 500
-"""Characters in a line where there is no terminal: a table isn't broken there."""
+"""Characters in a line without a terminal, so that tables aren't wrapped."""
 
 TOLERANCE = 1e-4
-"""How far a number may be from torch-fidelity's, relative."""
+"""The largest relative difference from torch-fidelity's numbers."""
 
 ARROWS = {"min": "↓", "max": "↑"}
 
 
 @dataclass
 class Report:
-    """The measurements of a command, by the names of their blocks."""
+    """The measurements of a command by the names of their blocks."""
 
     samples: str
     reference: Samples | None
@@ -32,12 +32,12 @@ class Report:
     blocks: dict[str, list[Measurement]] = field(default_factory=dict)
 
     def add(self, block: str, measurement: Measurement) -> None:
-        """One more; in the file at once, so that nothing measured is lost."""
+        """Add a measurement and write the file, so that it isn't lost."""
         self.blocks.setdefault(block, []).append(measurement)
         self._write()
 
     def add_checks(self, block: str, checks: dict[str, Check]) -> None:
-        """torch-fidelity's numbers, to the block's last measurement; in the file at once."""
+        """Add torch-fidelity's numbers to the block's last measurement and write the file."""
         measurements = self.blocks[block]
         measurements[-1] = replace(measurements[-1], checks=checks)
         self._write()
@@ -55,31 +55,33 @@ class Report:
 
     @property
     def agrees(self) -> bool:
-        """Whether all that was verified is as torch-fidelity has it."""
+        """False if any number differs from torch-fidelity's by more than the tolerance."""
         checks = [check for block in self.blocks.values() for m in block for check in (m.checks or {}).values()]
         return all(check.difference <= TOLERANCE for check in checks)
 
     def show(self) -> None:
-        """The numbers of each block, the protocol that they belong to, and torch-fidelity's numbers where asked for."""
+        """Print the numbers and the protocol of each block, and torch-fidelity's numbers if verified."""
         console = Console()
-        if not console.is_terminal:
-            console = Console(width=WIDE)
-        against = f", against {self.reference.name}" if self.reference else ""
+        console = console if console.is_terminal else Console(width=WIDE)
+        reference = f", against {self.reference.name}" if self.reference else ""
         for measurements in self.blocks.values():
             first = measurements[0]
-            console.print(f"\n{self.samples}{against}", style="bold", highlight=False, soft_wrap=True)
+            console.print(f"\n{self.samples}{reference}", style="bold", highlight=False, soft_wrap=True)
             console.print(by_column(first) if len(measurements) == 1 else by_round(measurements))
             if first.std:
                 console.print("± std over sampling seeds of one generator, not over training seeds", style="dim")
-            for chosen in (m for m in measurements if m.selected_by):
-                console.print(selection(chosen), style="dim", highlight=False, soft_wrap=True)
+            for m in measurements:
+                if m.selected_by:
+                    note = f"round {m.round:,} was selected as the best {m.selected_by} of the run"
+                    note += f" ({BEST}{m.selected_by}.ckpt): a selected number"
+                    console.print(note, style="dim", highlight=False, soft_wrap=True)
             console.print(protocol(first))
             if any(m.checks for m in measurements):
                 console.print(verified(measurements))
 
 
 def by_column(measurement: Measurement) -> Table:
-    """The numbers of one generator, or of one set: a row for each column, with its value for each sampling seed."""
+    """Return a table of one measurement: a row for each column, with its value for each sampling seed."""
     table = Table()
     table.add_column("" if measurement.round is None else f"round {measurement.round:,}")
     table.add_column("value" if not measurement.std else "mean ± std", justify="right")
@@ -93,7 +95,7 @@ def by_column(measurement: Measurement) -> Table:
 
 
 def by_round(measurements: list[Measurement]) -> Table:
-    """The numbers of a run: a row for each round."""
+    """Return a table of a run: a row for each round."""
     first = measurements[0]
     table = Table()
     for name in ("round", "kimg", *(heading(first, name) for name in first.mean)):
@@ -104,25 +106,18 @@ def by_round(measurements: list[Measurement]) -> Table:
 
 
 def heading(measurement: Measurement, name: str) -> str:
-    """fid ↓: lower is better."""
+    """Return the column's name with its direction: "fid ↓" if lower is better."""
     return f"{name} {ARROWS[measurement.better[name]]}" if name in measurement.better else name
 
 
 def value(measurement: Measurement, name: str) -> str:
-    """12.3456, or 12.3456 ± 0.12"""
+    """Format a mean: 12.3456, or 12.3456 ± 0.12."""
     spread = f" ± {measurement.std[name]:.2g}" if measurement.std else ""
     return f"{measurement.mean[name]:.6g}{spread}"
 
 
-def selection(measurement: Measurement) -> str:
-    """How a checkpoint was chosen: its number is better than that of a round that nobody chose."""
-    best = measurement.selected_by
-    chosen = f"round {measurement.round:,} was chosen as the best {best} of the run"
-    return f"{chosen} ({BEST}{best}.ckpt): a selected number"
-
-
 def protocol(measurement: Measurement) -> Table:
-    """How the numbers were measured: a line for each part of the protocol."""
+    """Return a table with a line for each field of the protocol."""
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column(style="dim")
     table.add_column(style="dim", overflow="fold")
@@ -132,7 +127,7 @@ def protocol(measurement: Measurement) -> Table:
 
 
 def verified(measurements: list[Measurement]) -> Table:
-    """The numbers beside torch-fidelity's."""
+    """Return a table of the numbers and torch-fidelity's."""
     table = Table(title="verified by torch-fidelity", title_justify="left")
     first = measurements[0]
     table.add_column("" if first.round is None else f"round, sampling seed {first.protocol.sampling_seeds[0]}")

@@ -1,4 +1,4 @@
-"""Samples that lie there: a folder of pictures, an .npz file, or data of the config tree."""
+"""Sets of samples: a folder of images, an .npz file, or data of the config tree."""
 
 import logging
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples, or their statistics, and which they are; beside them those that training never sees."""
+    """Samples or their statistics, with their name and split; `heldout` are samples that aren't trained on."""
 
     name: str
     samples: SampleSet | StatisticsFile
@@ -30,62 +30,64 @@ class Samples:
 
     @property
     def count(self) -> int | None:
-        """How many samples there are; None where a file of statistics doesn't say."""
-        return self.samples.kept["moments"].count if isinstance(self.samples, StatisticsFile) else len(self.samples)
+        """The number of samples; None if a file of statistics doesn't specify it."""
+        return (
+            self.samples.statistics["moments"].count if isinstance(self.samples, StatisticsFile) else len(self.samples)
+        )
 
     @property
     def protocol(self) -> dict[str, Any] | None:
-        """How a file of statistics says that it was made; None where nothing says so."""
+        """The protocol in a file of statistics, if any."""
         return (self.samples.protocol or None) if isinstance(self.samples, StatisticsFile) else None
 
 
 def open_samples(name: str, split: str | None, data_root: str | None, skip_corrupt: bool) -> Samples:
-    """What `name` names: a folder or a file that is there, else data of the config tree."""
+    """Open an existing folder or file, else data of the config tree."""
     path = Path(name).expanduser()
     if not path.exists():
         return open_data(_data_node(name), split, data_root)
     if is_generator(path):
-        raise UserError(f"{name} holds a generator, not samples: draw some by gan sample {name} -n N -o FOLDER")
-    for option, given in (("--split", split), ("--data-root", data_root)):
-        if given is not None:
+        raise UserError(f"{name} is a generator, not samples: draw some with gan sample {name} -n N -o FOLDER")
+    for option, value in (("--split", split), ("--data-root", data_root)):
+        if value is not None:
             raise UserError(f"{option} is for data of the config tree, such as cifar10, and {name} is a path")
     if path.is_file():
         return Samples(name, _read_file(path), "file")
-    pictures, skipped = read_folder(path, skip_corrupt)
+    images, skipped = read_folder(path, skip_corrupt)
     if skipped:
-        log.warning("%d of %d pictures in %s can't be read: left out", skipped, skipped + len(pictures), name)
-    return Samples(name, pictures, "folder")
+        log.warning("%d of %d images in %s can't be read: left out", skipped, skipped + len(images), name)
+    return Samples(name, images, "folder")
 
 
 def open_data(node: dict[str, Any], split: str | None, data_root: str | None) -> Samples:
-    """The training samples, or those held out, of the data that a config's node describes."""
+    """Return the training samples, or the held-out ones, of the data of a config node."""
     if data_root is not None:
         key = "root" if "root" in node else "path"
         if key not in node:
-            raise UserError("--data-root: these data have no folder: they are drawn, or part of the installation")
+            raise UserError("--data-root: these data have no folder: they are generated or installed")
         node = node | {key: data_root}
     data = build_data({"data": node})
     samples = data.heldout if split == "heldout" else data.train
     if samples is None:
-        raise UserError(f"--split heldout: {data.name} has no samples that are held out")
+        raise UserError(f"--split heldout: {data.name} has no held-out samples")
     return Samples(data.name, samples, split or "train", data.heldout)
 
 
 def _data_node(name: str) -> dict[str, Any]:
-    """A choice of the config group `data`, checked."""
+    """Return the checked config of a choice of the group `data`."""
     if name not in groups()["data"]:
         raise UserError(
             f"there is no {Path(name).absolute()}, and no data of that name: give a checkpoint, the folder of a run, a "
-            f"folder of pictures, an .npz file, or data of the config tree: {did_you_mean(name, groups()['data'])}"
+            f"folder of images, an .npz file, or data of the config tree: {did_you_mean(name, groups()['data'])}"
         )
     if missing_values(choice("data", name, within={"batch_size": 1, "seed": 0})):
-        raise UserError(f"data '{name}' are your own: give the folder of pictures, or the .npz file, itself")
+        raise UserError(f"data '{name}' are your own: give the folder of images, or the .npz file, itself")
     data: dict[str, Any] = compose_train([f"data={name}", "metrics=none"]).config["data"]
     return data
 
 
 def _read_file(path: Path) -> SampleSet | StatisticsFile:
-    """The pictures in an .npz file, else its statistics."""
+    """Read the images in an .npz file, else its statistics."""
     keys = {Path(name).stem for name in ZipFile(path).namelist()} if is_zipfile(path) else set()
     if keys & {*IMAGE_KEYS} and "mu" not in keys:
         return TensorSet(*read_npz(path))

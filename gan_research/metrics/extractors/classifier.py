@@ -1,4 +1,4 @@
-"""The project's own small classifiers: extractors for pictures of digits, for which Inception-v3 was never meant."""
+"""Small classifiers of digits that the project trained, as extractors."""
 
 import json
 from pathlib import Path
@@ -18,8 +18,8 @@ class SmallCNN(nn.Module):
     """Blocks of (3 x 3 convolution, halving max-pool, batch norm, ReLU), a linear layer, and a linear classifier.
 
     The features are the linear layer's output *before* its ReLU, standardised: each has mean 0 and variance 1 over the
-    training pictures. So all have a full-rank, near-Gaussian spread (after a ReLU many are 0 most of the time), and a
-    Fréchet distance has a unit that doesn't depend on the training run: the squared standard deviation of a feature.
+    training images. So they have a full-rank, near-Gaussian spread (after a ReLU many are 0 most of the time), and the
+    unit of a Fréchet distance is the squared standard deviation of a feature, whatever the training run.
     """
 
     def __init__(
@@ -37,20 +37,20 @@ class SmallCNN(nn.Module):
         self.classify = nn.Linear(num_features, num_classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, num_features) and logits (N, num_classes) of uint8 pictures (N, channels, H, W)."""
+        """Return features (N, num_features) and logits (N, num_classes) of uint8 images (N, channels, H, W)."""
         features = self.standardise(self.project(self.blocks(images.float() / 127.5 - 1)))
         return features, self.classify(features.relu())
 
 
 class Classifier(Extractor):
-    """A small classifier that the project trained itself (`scripts/train_classifier.py`), as an extractor.
+    """A small classifier trained by `scripts/train_classifier.py`: features (N, 64) and logits (N, 10).
 
     Args:
         weights: "digits" (1 x 8 x 8, scikit-learn's), "mnist" (1 x 28 x 28), or the path of a .safetensors file from
             that script.
 
-    `metadata` holds what the file says of itself: data set, architecture, training command and seed, numbers of
-    pictures, and the test accuracy.
+    `metadata` is read from the file: data set, architecture, training command and seed, numbers of images, and the
+    test accuracy.
     """
 
     choice = "classifier"
@@ -58,7 +58,12 @@ class Classifier(Extractor):
 
     def __init__(self, weights: str = "digits") -> None:
         super().__init__()
-        path = _weights_file(weights)
+        shipped = {path.stem: path for path in WEIGHTS.glob("*.safetensors")}
+        path = shipped.get(weights, Path(weights).expanduser())
+        if not path.is_file():
+            raise UserError(
+                f"there is no classifier '{weights}': {did_you_mean(weights, shipped)} (or give a .safetensors file)"
+            )
         self.metadata, tensors = _read(path)
         architecture = self.metadata["architecture"]
         with torch.device("meta"):  # without a draw from the global RNG
@@ -71,20 +76,17 @@ class Classifier(Extractor):
         self.freeze()
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, 64) and logits (N, 10) of pictures that have the resolution of the training data."""
         if images.shape[1:] != self.shape:
-            wanted, got = (" x ".join(map(str, shape)) for shape in (self.shape, images.shape[1:]))
-            raise UserError(
-                f"extractor '{self.name}' takes pictures of {wanted} (channels x height x width), not {got}: "
-                "choose data of that resolution, or another extractor"
-            )
+            wanted, found = (" x ".join(map(str, shape)) for shape in (self.shape, images.shape[1:]))
+            self.refuse(f"images of {wanted} (channels x height x width)", found)
         return Features(*self.network(images))
 
 
 class StackedClassifier(Extractor):
-    """Three digits on top of each other as channels (Metz et al. 2017), each classified by itself.
+    """A classifier of three digits that are stacked as channels (Metz et al. 2017), each classified separately.
 
-    The class is 100 a + 10 b + c; its logit is log p(a) + log p(b) + log p(c).
+    The class is 100 a + 10 b + c; its logit is log p(a) + log p(b) + log p(c). Features are (N, 3 * 64), one channel
+    after the other, logits (N, 1000).
 
     Args:
         weights: of the `Classifier` for one channel.
@@ -97,38 +99,26 @@ class StackedClassifier(Extractor):
         super().__init__()
         self.classifier = Classifier(weights)
         if self.classifier.shape[0] != 1:
-            raise UserError(f"'{weights}' classifies pictures of {self.classifier.shape[0]} channels, not single ones")
+            raise UserError(f"'{weights}' classifies images of {self.classifier.shape[0]} channels, not single ones")
         self.name = f"stacked-{self.classifier.name}"
         self.num_features = 3 * self.classifier.num_features
         self.num_classes = self.classifier.num_classes**3
         self.freeze()
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, 3 * 64), those of one channel after the other, and logits (N, 1000)."""
         if images.shape[1] != 3:
-            raise UserError(f"extractor '{self.name}' takes pictures of 3 channels, not {images.shape[1]}")
-        seen = self.classifier(images.flatten(0, 1).unsqueeze(1))
-        a, b, c = seen.logits.log_softmax(1).unflatten(0, (-1, 3)).unbind(1)
+            self.refuse("images of 3 channels", images.shape[1])
+        features, logits = self.classifier(images.flatten(0, 1).unsqueeze(1))
+        a, b, c = logits.log_softmax(1).unflatten(0, (-1, 3)).unbind(1)
         logits = a[:, :, None, None] + b[:, None, :, None] + c[:, None, None, :]
-        return Features(seen.features.unflatten(0, (-1, 3)).flatten(1), logits.flatten(1))
-
-
-def _weights_file(weights: str) -> Path:
-    """The file that `weights` names: one that is shipped, or a path."""
-    shipped = {path.stem: path for path in WEIGHTS.glob("*.safetensors")}
-    path = shipped.get(weights, Path(weights).expanduser())
-    if not path.is_file():
-        raise UserError(
-            f"there is no classifier '{weights}': {did_you_mean(weights, shipped)} (or give a .safetensors file)"
-        )
-    return path
+        return Features(features.unflatten(0, (-1, 3)).flatten(1), logits.flatten(1))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The metadata and tensors of a file that `scripts/train_classifier.py` wrote."""
+    """Return the metadata and tensors of a file that `scripts/train_classifier.py` wrote."""
     try:
         with safe_open(path, framework="pt") as file:
-            # One JSON text, because safetensors writes several keys in an order that changes from run to run.
+            # One JSON text: safetensors writes several keys in an order that changes from run to run.
             metadata = json.loads((file.metadata() or {})["classifier"])
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:

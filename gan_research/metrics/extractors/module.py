@@ -1,4 +1,4 @@
-"""Any network as an extractor."""
+"""The extractor that wraps a module of the user's."""
 
 import contextlib
 import copy
@@ -9,30 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.metrics.extractors.base import Extractor, Features
-from gan_research.metrics.extractors.resizing import Resize, resized, way
+from gan_research.metrics.extractors.resizing import Resize, method_of, resized
 from gan_research.utils.errors import UserError
 
 
 class ModuleExtractor(Extractor):
-    """Any module that maps pictures (N, C, resolution, resolution) to features, or to a pair (features, logits).
+    """A module that maps images (N, C, resolution, resolution) to features, or to a pair (features, logits).
 
-    Both are flattened, to (N, F) and (N, K). A copy of the module is kept: yours isn't frozen, and what
-    you train it to later doesn't change the numbers.
+    Both are flattened, to (N, F) and (N, K). The module is copied: yours isn't frozen, and training it later doesn't
+    change the numbers.
 
     Args:
-        module: as it stands, with its weights.
-        resolution: of the pictures that it is given, pixels a side: others are resized. It settles F.
+        module: with its weights.
+        resolution: of its input, pixels a side: other images are resized. It determines F.
         resize: one of `resizing.RESIZES`.
-        mean, std: of each channel, in levels 0 to 255: the module is given (level - mean) / std; by default values in
-            [-1, 1]. As many as the module takes channels; grey pictures are repeated over them.
-        name: what the protocol calls it; None: the module's class. Its Fréchet distance is in the column fd_NAME.
-        knows_data_classes: its logits are for the classes of the data, in their order.
+        mean, std: of each channel, in levels 0 to 255: the module's input is (level - mean) / std; by default values in
+            [-1, 1]. One for each channel of the module; grey images are repeated over them.
+        name: its name in the protocol; None: the module's class. Its Fréchet distance is in the column fd_NAME.
+        knows_data_classes: whether its logits are for the classes of the data, in their order.
 
-    Raises a UserError where the module can't take such a picture, or returns something else.
+    Raises a UserError if the module can't take such an image, or returns something else.
     """
 
     choice = "module"
-    cached = False  # two modules can have the same weights and do something else with them
+    cached = False  # two modules can use the same weights differently
     mean: Tensor
     std: Tensor
 
@@ -52,7 +52,7 @@ class ModuleExtractor(Extractor):
         self.name = name or type(module).__name__
         self.frechet = f"fd_{self.name.lower()}"
         self.resolution, self.mode = resolution, resize
-        self.resize = f"{resolution} x {resolution}, {way(resize).words}"
+        self.resize = f"{resolution} x {resolution}, {method_of(resize).description}"
         self.knows_data_classes = knows_data_classes
         for key, values in (("mean", mean), ("std", std)):  # the fingerprint covers them
             self.register_buffer(key, torch.tensor(values, dtype=torch.float32).view(-1, 1, 1))
@@ -61,19 +61,12 @@ class ModuleExtractor(Extractor):
         self.num_features, self.num_classes = self._sizes()
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, F), and logits (N, K) if the module has them, of pictures (N, 1 or C, H, W)."""
         if images.shape[1] not in (1, len(self.mean)):
-            raise UserError(
-                f"extractor '{self.name}' takes pictures of {len(self.mean)} channels, not {images.shape[1]}: give as "
-                "many means and stds as the data has channels, or choose another extractor"
-            )
+            self.refuse(f"images of {len(self.mean)} channels (as many as means and stds)", images.shape[1])
         outputs = self.network((resized(images.float(), self.resolution, self.mode) - self.mean) / self.std)
         pair = outputs if isinstance(outputs, tuple) else (outputs,)
         if len(pair) > 2 or not all(isinstance(output, Tensor) for output in pair):
-            raise UserError(
-                f"{self.name} returns neither a tensor nor a pair of them (features, logits): wrap it in a module that "
-                "does"
-            )
+            raise UserError(f"{self.name} must return a tensor or a pair (features, logits): wrap it in a module")
         features, *logits = (output.reshape(len(images), -1) for output in pair)
         return Features(features, logits[0] if logits else None)
 
@@ -82,7 +75,7 @@ class ModuleExtractor(Extractor):
         return f"grey, repeated over {len(self.mean)} channels" if repeated else "as they are"
 
     def fingerprint(self) -> str:
-        """16 hex characters (blake2b) of the weights, the modules' settings, and their code where it can be had."""
+        """Return 16 hex characters (blake2b) of the weights, the modules' settings and their code."""
         digest = hashlib.blake2b(super().fingerprint().encode(), digest_size=8)
         digest.update(repr(self.network).encode())
         for cls in sorted({type(module) for module in self.network.modules()}, key=repr):
@@ -91,12 +84,12 @@ class ModuleExtractor(Extractor):
         return digest.hexdigest()
 
     def _sizes(self) -> tuple[int, int]:
-        """How many features and classes it has: seen from a black picture; the global RNG is untouched."""
+        """Return the numbers of features and classes, from a black image; the global RNG is untouched."""
         shape = (len(self.mean), self.resolution, self.resolution)
         try:
             with torch.random.fork_rng(devices=[]):
                 features, logits = self(torch.zeros(1, *shape, dtype=torch.uint8))
         except (RuntimeError, ValueError, TypeError) as error:
             reason = str(error).strip().partition("\n")[0]
-            raise UserError(f"{self.name} can't take pictures of {' x '.join(map(str, shape))}: {reason}") from error
+            raise UserError(f"{self.name} can't take images of {' x '.join(map(str, shape))}: {reason}") from error
         return features.shape[1], 0 if logits is None else logits.shape[1]

@@ -1,4 +1,4 @@
-"""How pictures are brought to a network's resolution: three ways that change the number, so each has a name."""
+"""Methods to resize images to a network's resolution. Metrics depend on them, so each has a name."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -12,27 +12,27 @@ from gan_research.utils.errors import UserError, did_you_mean
 Resize = Literal["tf1", "clean", "torchmetrics"]
 
 
-class Way(NamedTuple):
-    """A way to resize, in words, and as a function of pictures and of the new number of pixels a side."""
+class ResizeMethod(NamedTuple):
+    """A method's description for the protocol, and its function of images and the new size."""
 
-    words: str
+    description: str
     resize: Callable[[Tensor, int], Tensor]
 
 
 def resized(images: Tensor, size: int, mode: Resize) -> Tensor:
-    """Float levels (N, C, H, W), 0 to 255 -> (N, C, size, size), not rounded. Raises as `way` does."""
-    return way(mode).resize(images, size)
+    """Resize float levels (N, C, H, W), 0 to 255 -> (N, C, size, size), not rounded."""
+    return method_of(mode).resize(images, size)
 
 
-def way(mode: Resize) -> Way:
-    """The way that has this name. Raises a UserError where none has."""
+def method_of(mode: Resize) -> ResizeMethod:
+    """Return the method of this name. Raises a UserError if there is none."""
     if mode not in RESIZES:
         raise UserError(f"there is no resize '{mode}': {did_you_mean(mode, RESIZES)}")
     return RESIZES[mode]
 
 
 def _tf1(images: Tensor, size: int) -> Tensor:
-    """Bit for bit torch-fidelity's, at a fraction of its time: columns first, then rows, each only once."""
+    """Resize bit for bit as torch-fidelity, but faster: columns first, then rows, each only once."""
     for dim in (3, 2):
         length = images.shape[dim]
         at = torch.arange(size, dtype=torch.float32, device=images.device) * torch.tensor(length / size)
@@ -51,10 +51,10 @@ def _torchmetrics(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
 
 
-RESIZES: dict[str, Way] = {
-    "tf1": Way("bilinear as in TensorFlow 1: no half-pixel offset, no antialiasing (the reference)", _tf1),
-    "clean": Way("bicubic with antialiasing, as PIL has it, clamped (clean-fid)", _clean),
-    "torchmetrics": Way(
+RESIZES: dict[str, ResizeMethod] = {  # the descriptions are part of cache keys: don't change them
+    "tf1": ResizeMethod("bilinear as in TensorFlow 1: no half-pixel offset, no antialiasing (the reference)", _tf1),
+    "clean": ResizeMethod("bicubic with antialiasing, as PIL has it, clamped (clean-fid)", _clean),
+    "torchmetrics": ResizeMethod(
         "bilinear with antialiasing, half-pixel offset (torchmetrics' default since 1.8)", _torchmetrics
     ),
 }

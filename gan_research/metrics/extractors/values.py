@@ -1,4 +1,4 @@
-"""Extractors without a network: samples as the numbers that they are, and the modes of a known mixture."""
+"""Extractors without a network: the samples' own values, and the modes of a known mixture."""
 
 from typing import Any
 
@@ -10,26 +10,26 @@ from gan_research.utils.errors import UserError
 
 
 class Values(Extractor):
-    """The samples themselves: pictures as numbers in [0, 1], (N, C * H * W), and points as they are."""
+    """The samples themselves: images as numbers in [0, 1], (N, C * H * W), and points as they are."""
 
     choice = "values"
     cached = False
     frechet = "fd_values"
-    takes = ("pictures", "points")
+    accepts = ("images", "points")
     name = "values"
     num_features = 0
 
     def extract(self, samples: Tensor) -> Features:
-        """Features without logits."""
         return Features(samples.flatten(1).float() / (255 if samples.dtype == torch.uint8 else 1), None)
 
 
 class MixtureModes(Extractor):
-    """The modes of a Gaussian mixture: features are the points, logits (N, K) tell how far they are from each mode.
+    """The modes of a Gaussian mixture: features are the points, logits (N, K) their closeness to each mode.
 
-    A logit is minus half the squared Mahalanobis distance (diagonal) to a mode, so that the largest is the nearest's.
-    High quality is within 3 standard deviations of it: -9/2 or more. A mixture of modes far apart has a share
-    P(chi^2 < 9) of it, with dim degrees of freedom: 0.98889 in 2-D. Lin et al. 2018, PacGAN, section 4.1.
+    A logit is minus half the squared Mahalanobis distance (diagonal) to a mode, so that the nearest mode has the
+    largest. High quality is within 3 standard deviations of it: -9/2 or more. In a mixture of modes far apart the
+    share of high quality is P(chi^2 < 9), with dim degrees of freedom: 0.98889 in 2-D. Lin et al. 2018, PacGAN,
+    section 4.1.
 
     Args:
         density: has `means` and `stds`, (K, dim), and `weights` (K,), such as `gan_research.data.GaussianMixture`.
@@ -38,7 +38,7 @@ class MixtureModes(Extractor):
     choice = "mixture_modes"
     cached = False
     frechet = "fd_points"
-    takes = ("points",)
+    accepts = ("points",)
     name = "mixture-modes"
     knows_data_classes = True
     min_logit = -4.5
@@ -51,16 +51,16 @@ class MixtureModes(Extractor):
             raise UserError(f"{type(density).__name__} has no modes: choose metrics=points, or a mixture of Gaussians")
         self.register_buffer("means", density.means.detach().clone().float())
         self.register_buffer("stds", density.stds.detach().clone().float())
-        self.class_weights = density.weights.detach().double() / density.weights.detach().double().sum()
+        weights = density.weights.detach().double()
+        self.class_weights = weights / weights.sum()
         self.num_classes, self.num_features = self.means.shape
         half = torch.tensor([self.num_features / 2, 9 / 2], dtype=torch.float64)
         self.perfect_quality = torch.special.gammainc(*half).item()
         self.freeze()
 
     def extract(self, samples: Tensor) -> Features:
-        """The points, and logits (N, K)."""
         if samples.shape[1] != self.num_features:
-            raise UserError(f"the modes are of {self.num_features} numbers, and the points of {samples.shape[1]}")
+            self.refuse(f"points of {self.num_features} numbers", samples.shape[1])
         points = samples.float()
         distances = ((points[:, None] - self.means) / self.stds).square().sum(2)
-        return Features(points, (-distances / 2).clamp(min=torch.finfo(torch.float32).min))  # far out, yet finite
+        return Features(points, (-distances / 2).clamp(min=torch.finfo(torch.float32).min))  # finite even far away

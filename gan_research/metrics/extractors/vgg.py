@@ -1,4 +1,4 @@
-"""VGG16, trained on ImageNet: its features, and LPIPS, the perceptual distance between pictures that it sees."""
+"""VGG16, trained on ImageNet: its features, and LPIPS, the perceptual distance between images."""
 
 from pathlib import Path
 
@@ -13,8 +13,7 @@ from torchvision.models import vgg16 as build_vgg16
 
 from gan_research.metrics.extractors.base import Extractor, Features, ImageNetwork, Precision
 from gan_research.metrics.extractors.resizing import Resize
-from gan_research.metrics.extractors.weights import Published, fill, find, load
-from gan_research.utils.errors import UserError
+from gan_research.metrics.extractors.weights import Published, load_published
 
 PUBLISHED = Published(
     "vgg16-397923af.pth",
@@ -36,9 +35,8 @@ class VGG16(ImageNetwork):
 
     Args:
         weights: a file of torchvision's state dict; None: the one in torch's hub cache. Nothing is downloaded.
-        resize: one of `resizing.RESIZES`; tf1 is torch-fidelity's.
-        precision: bfloat16 is faster on a GPU, and not the reference.
-        sha256: how the file's SHA-256 must begin; None: it is only looked at where `weights` is None.
+        resize: tf1 is torch-fidelity's.
+        sha256: the beginning of the file's SHA-256; None: it is only checked if `weights` is None.
 
     Sources: Simonyan & Zisserman 2015, arXiv 1409.1556; Kynkäänniemi et al. 2019, arXiv 1904.06991.
     """
@@ -62,12 +60,11 @@ class VGG16(ImageNetwork):
         self.freeze()
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, 4096) of pictures (N, 3, H, W) of any resolution."""
         return Features(self.network(self.standardised(images)), None)
 
     def oracle(self, images: Tensor) -> Features:
-        """As `forward`, by torch-fidelity's resize and standardisation; the network is torchvision's in both."""
-        theirs = FeatureExtractorVGG16.__new__(FeatureExtractorVGG16)  # its constructor would draw, and download
+        """Extract with torch-fidelity's resize and standardisation; the network is torchvision's in both."""
+        theirs = FeatureExtractorVGG16.__new__(FeatureExtractorVGG16)  # its constructor would download the weights
         FeatureExtractorBase.__init__(theirs, "vgg16", ["fc2_relu"])
         theirs.feature_extractor_internal_dtype, theirs.model = torch.float32, self.network
         with torch.no_grad():
@@ -75,23 +72,24 @@ class VGG16(ImageNetwork):
 
 
 class LPIPS(Extractor):
-    """How different two pictures look: LPIPS v0.1 with VGG16, as torch-fidelity has it for the path length.
+    """The perceptual distance of two images: LPIPS v0.1 with VGG16, as in torch-fidelity's path length.
 
         d(x, y) = sum over layers l of the mean over h, w of w_l . (f_l(x) - f_l(y))^2
 
-    where f_l is the layer's output, of length 1 at each pixel. Zhang et al. 2018, arXiv 1801.03924, equation 1.
+    where f_l is the layer's output, of length 1 at each pixel. The features are distances (N, 1) of pairs
+    (N, 2, 3, H, W), levels 0 to 255. Zhang et al. 2018, arXiv 1801.03924, equation 1.
 
     Args:
         weights: a file of torchvision's VGG16; None: the one in torch's hub cache. Nothing is downloaded.
         linear: a file of the w_l, such as torch-fidelity's weights-vgg16-lpips.pth; None: the authors' vgg.pth, which
-            torchmetrics ships.
-        resolution: pictures of another one are resized to it: averaged over areas where both sides are longer, else
-            bilinearly; None: compared as they are.
+            is part of torchmetrics.
+        resolution: other images are resized to it: averaged over areas if both sides are longer, else bilinearly;
+            None: compared as they are.
     """
 
     choice = "lpips"
-    takes = ("paths",)
-    wants_rgb = True
+    accepts = ("paths",)
+    needs_rgb = True
     name = "lpips-vgg16"
     num_features = 1
     mean: Tensor
@@ -109,7 +107,6 @@ class LPIPS(Extractor):
         self.freeze()
 
     def extract(self, paths: Tensor) -> Features:
-        """Distances (N, 1) between the pictures of each pair, (N, 2, 3, H, W), levels 0 to 255."""
         x = self._standardised(paths.flatten(0, 1))
         distances = x.new_zeros(len(paths), 1)
         weights = iter(self.linear)
@@ -126,29 +123,24 @@ class LPIPS(Extractor):
         if size:
             return F.interpolate(images, (size, size), mode="area" if min(sides) > size else "bilinear")
         if min(sides) < 16:
-            raise UserError(
-                f"extractor '{self.name}' compares pictures of 16 x 16 or more, not {sides[0]} x {sides[1]}: "
-                "give a resolution, such as 64"
-            )
+            self.refuse("images of 16 x 16 or more (or give a resolution, such as 64)", f"{sides[0]} x {sides[1]}")
         return images
 
 
 def _vgg16(weights: str | None, sha256: str | None = None) -> VGG:
-    """torchvision's VGG16 with these weights; the global RNG is untouched."""
-    path = find(weights, [PUBLISHED], "VGG16")
+    """Return torchvision's VGG16 with these weights; the global RNG is untouched."""
     with torch.device("meta"):
         network = build_vgg16(init_weights=False)
-    fill(network, load(path, "VGG16", sha256 if weights or sha256 else PUBLISHED.sha256), path, "VGG16")
+    load_published(network, weights, PUBLISHED, "VGG16", sha256)
     return network
 
 
 def _linear(weights: str | None) -> nn.ModuleList:
-    """A 1 x 1 convolution without bias for each layer that is compared: w_l."""
-    what = "linear LPIPS"
-    path = find(weights, [LINEAR], what)
-    tensors = load(path, what, None if weights else LINEAR.sha256)
+    """Return w_l as a 1 x 1 convolution without bias for each compared layer."""
     with torch.device("meta"):
         network = nn.ModuleList(nn.Conv2d(channels, 1, kernel_size=1, bias=False) for channels in COMPARED.values())
     names = {f"lin{i}.model.1.weight": f"{i}.weight" for i in range(len(COMPARED))}
-    fill(network, {names.get(name, name): tensor for name, tensor in tensors.items()}, path, what)
+    load_published(
+        network, weights, LINEAR, "linear LPIPS", convert=lambda found: {names.get(k, k): v for k, v in found.items()}
+    )
     return network

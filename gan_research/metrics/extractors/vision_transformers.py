@@ -1,4 +1,4 @@
-"""Vision transformers that saw far more than ImageNet: DINOv2 and CLIP, timm's modules with their authors' weights."""
+"""Vision transformers DINOv2 and CLIP: timm's modules with the authors' weights."""
 
 import hashlib
 import io
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from gan_research.metrics.extractors.base import Features, ImageNetwork, Precision
 from gan_research.metrics.extractors.resizing import Resize
-from gan_research.metrics.extractors.weights import Published, fill, find, load
+from gan_research.metrics.extractors.weights import Published, fill, find, load, load_published
 from gan_research.utils.errors import UserError, did_you_mean
 
 RESOLUTION = 224
@@ -35,7 +35,7 @@ CLIPS = {  # OpenAI's name, timm's name, SHA-256
         "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
     ),
 }
-OPENAI_TO_TIMM = {  # parts of names, to be replaced in this order
+OPENAI_TO_TIMM = {  # parts of names, replaced in this order
     "visual.": "",
     "class_embedding": "cls_token",
     "positional_embedding": "pos_embed",
@@ -55,11 +55,10 @@ class DINOv2(ImageNetwork):
     """DINOv2's class token after the last norm, (N, 384), (N, 768) or (N, 1024): the features of FD-DINOv2.
 
     Args:
-        size: of the network, ViT-S/14, B/14 or L/14; l is that of the published FD-DINOv2.
+        size: ViT-S/14, B/14 or L/14; the published FD-DINOv2 uses l.
         weights: a file of Meta's state dict; None: the one in torch's hub cache. Nothing is downloaded.
-        resize: one of `resizing.RESIZES`; clean is that of dgm-eval but for its rounding, tf1 that of torch-fidelity.
-        precision: bfloat16 is faster on a GPU, and not the reference.
-        sha256: how the file's SHA-256 must begin; None: it is only looked at where `weights` is None.
+        resize: clean is dgm-eval's except for its rounding, tf1 torch-fidelity's.
+        sha256: the beginning of the file's SHA-256; None: it is only checked if `weights` is None.
 
     Sources: Oquab et al. 2023, arXiv 2304.07193; Stein et al. 2023, arXiv 2306.04675 (dgm-eval).
     """
@@ -84,31 +83,24 @@ class DINOv2(ImageNetwork):
         model = f"dinov2_vit{size}14"
         file = f"{model}_pretrain.pth"
         url = f"https://dl.fbaipublicfiles.com/dinov2/{model}/{file}"
-        path = find(weights, [Published(file, url, published)], "DINOv2")
-        tensors = load(path, "DINOv2", sha256 if weights or sha256 else published)
-        tensors.pop("mask_token", None)  # stands for hidden patches in training
-        if "pos_embed" in tensors:
-            tensors["pos_embed"] = _at_224(tensors["pos_embed"])
-        fill(self.network, tensors, path, "DINOv2")
+        load_published(self.network, weights, Published(file, url, published), "DINOv2", sha256, _converted)
         self.name = f"dinov2-vit-{size}14"
         self.num_features = self.network.num_features
         self.freeze()
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, F) of pictures (N, 3, H, W) of any resolution."""
         return Features(self.network(self.standardised(images)), None)
 
 
 class CLIP(ImageNetwork):
-    """OpenAI's CLIP: the embedding of a picture after the projection, not normalised, (N, 512) or (N, 768).
+    """OpenAI's CLIP: the image embedding after the projection, not normalised, (N, 512) or (N, 768).
 
     Args:
-        size: of the network, ViT-B/32 or ViT-L/14.
+        size: ViT-B/32 or ViT-L/14.
         weights: a state dict with OpenAI's names (visual.*; the text encoder's are left out) or timm's; or OpenAI's
-            own file, a TorchScript archive. None: that file, where OpenAI's package or torch-fidelity keeps it. Such
-            an archive is a program: it is opened only if its SHA-256 is the published one. Nothing is downloaded.
-        resize: one of `resizing.RESIZES`; clean is CLIP's own but for its rounding, tf1 that of torch-fidelity.
-        precision: bfloat16 is faster on a GPU, and not the reference.
+            own file, a TorchScript archive. None: that file, in the folder of OpenAI's package or of torch-fidelity.
+            An archive is a program: it is opened only if its SHA-256 is the published one. Nothing is downloaded.
+        resize: clean is CLIP's own except for its rounding, tf1 torch-fidelity's.
 
     Sources: Radford et al. 2021, arXiv 2103.00020; Kynkäänniemi et al. 2023, arXiv 2203.06026 (its Fréchet distance).
     """
@@ -131,24 +123,23 @@ class CLIP(ImageNetwork):
         model, architecture, sha256 = CLIPS[size]
         self.network = _network(architecture)
         url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/{model}.pt"
-        places = [
+        published = [
             Published(f"{model}.pt", url, sha256, folder="~/.cache/clip"),
             Published(f"clip-{model.lower()}-{sha256}.pt", url, sha256),  # torch-fidelity's name for it
         ]
-        path = find(weights, places, "CLIP")
-        tensors = _program(path, sha256) if _is_torchscript(path) else load(path, "CLIP")
+        path = find(weights, published, "CLIP")
+        tensors = _run_archive(path, sha256) if _is_torchscript(path) else load(path, "CLIP")
         fill(self.network, _image_encoder(tensors), path, "CLIP")
         self.name = f"clip-vit-{size}"
         self.num_features = self.network.num_classes
         self.freeze()
 
     def extract(self, images: Tensor) -> Features:
-        """Features (N, F) of pictures (N, 3, H, W) of any resolution."""
         return Features(self.network(self.standardised(images)), None)
 
 
 def _network(architecture: str, **arguments: Any) -> Any:
-    """One of timm's networks, without weights yet; the global RNG is untouched."""
+    """Build one of timm's networks without weights; the global RNG is untouched."""
     try:
         import timm
     except ImportError as error:
@@ -157,35 +148,36 @@ def _network(architecture: str, **arguments: Any) -> Any:
         return timm.create_model(architecture, pretrained=False, **arguments)
 
 
-def _at_224(embedding: Tensor) -> Tensor:
-    """DINOv2's position embedding for 518 pixels, (1, 1 + 37 * 37, F), at 224: (1, 1 + 16 * 16, F).
+def _converted(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert Meta's state dict of DINOv2 to timm's at 224 pixels.
 
-    As Meta's hub model interpolates it: bicubic, not antialiased, at a scale slightly above 16 / 37.
+    The position embedding for 518 pixels, (1, 1 + 37 * 37, F), is interpolated to (1, 1 + 16 * 16, F) as in Meta's
+    hub model: bicubic, not antialiased, at a scale slightly above 16 / 37.
     """
-    if embedding.shape[1:2] != (1 + 37 * 37,):
-        return embedding  # fits as it is, or is refused
-    of_class, of_patches = embedding.split([1, 37 * 37], dim=1)
-    grid = of_patches.mT.unflatten(2, (37, 37))
-    grid = F.interpolate(grid, scale_factor=(16 + 0.1) / 37, mode="bicubic")
-    return torch.cat([of_class, grid.flatten(2).mT], dim=1)
+    tensors.pop("mask_token", None)  # replaces hidden patches in training
+    if "pos_embed" in tensors and tensors["pos_embed"].shape[1:2] == (1 + 37 * 37,):  # else it fits, or is refused
+        of_class, of_patches = tensors["pos_embed"].split([1, 37 * 37], dim=1)
+        grid = of_patches.mT.unflatten(2, (37, 37))
+        grid = F.interpolate(grid, scale_factor=(16 + 0.1) / 37, mode="bicubic")
+        tensors["pos_embed"] = torch.cat([of_class, grid.flatten(2).mT], dim=1)
+    return tensors
 
 
 def _image_encoder(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """CLIP's image encoder in float32, by timm's names: of a state dict with OpenAI's names, or with timm's."""
+    """Return CLIP's image encoder in float32 with timm's names, from OpenAI's names or timm's."""
     if not {"visual.class_embedding", "visual.positional_embedding", "visual.proj"} <= tensors.keys():
         return tensors
-    encoder = {_timm_name(name): tensor.float() for name, tensor in tensors.items() if name.startswith("visual.")}
+    encoder = {}
+    for name, tensor in tensors.items():
+        if name.startswith("visual."):
+            for theirs, timms in OPENAI_TO_TIMM.items():
+                name = name.replace(theirs, timms)
+            encoder[name] = tensor.float()
     encoder["cls_token"] = encoder["cls_token"].view(1, 1, -1)
     encoder["pos_embed"] = encoder["pos_embed"].unsqueeze(0)
     encoder["head.weight"] = encoder.pop("proj").T
     encoder["head.bias"] = encoder["head.weight"].new_zeros(len(encoder["head.weight"]))  # OpenAI's has none
     return encoder
-
-
-def _timm_name(name: str) -> str:
-    for theirs, timms in OPENAI_TO_TIMM.items():
-        name = name.replace(theirs, timms)
-    return name
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -195,9 +187,9 @@ def _is_torchscript(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _program(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a TorchScript archive, which is run to be opened: so its SHA-256 must be this one."""
-    content = path.read_bytes()  # what is looked at is what is run
+def _run_archive(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Return the tensors of a TorchScript archive, which is executed: so its SHA-256 is checked first."""
+    content = path.read_bytes()  # the bytes that are checked are those that are executed
     if (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise UserError(
             f"{path} is a TorchScript archive, which could run anything, and not OpenAI's: fetch it again, or give a "
