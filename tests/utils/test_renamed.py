@@ -101,6 +101,6 @@ def test_old_names_of_metrics_are_read_in_configs_and_records():
 )
 def test_old_names_of_metrics_may_be_typed(old, new, caplog):
     assert renamed_argument(old) == (new or old)
-    assert [record.getMessage() for record in caplog.records] == ["metric 'is' is deprecated: use 'inception_score'"] * bool(
-        new
-    )
+    assert [record.getMessage() for record in caplog.records] == [
+        "metric 'is' is deprecated: use 'inception_score'"
+    ] * bool(new)
