@@ -1,5 +1,6 @@
 """The command line of the commands that take overrides: options, and KEY=VALUE words for Hydra."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,12 @@ class Arguments:
     def sets(self, key: str) -> bool:
         """Whether an override sets exactly this key."""
         return any(override.lstrip("+").partition("=")[0] == key for override in self.overrides)
+
+
+def announce_imports() -> None:
+    """Print which packages are being imported, in a terminal: the imports take seconds."""
+    if sys.stderr.isatty():
+        print("gan: importing torch and Lightning ...", file=sys.stderr)
 
 
 def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), foreign: bool = False) -> Arguments:

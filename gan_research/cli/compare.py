@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gan_research.utils.errors import UserError
 from gan_research.utils.renamed import renamed_argument
+from gan_research.utils.paths import require_path
 
 if TYPE_CHECKING:
     from gan_research.report.comparison import Comparison
@@ -31,6 +32,9 @@ def main(arguments: list[str]) -> int:
 
 def compare_now(options: argparse.Namespace, paths: Sequence[str | Path], command: str) -> "Comparison":
     """Read the runs and compare them as the options specify."""
+    for path in paths:
+        if not str(path).startswith("wandb:"):
+            require_path(path)
     from gan_research.report.comparison import compare
     from gan_research.report.grouping import select_runs
     from gan_research.report.read import read

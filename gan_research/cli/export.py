@@ -4,6 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from gan_research.cli.arguments import announce_imports
+from gan_research.utils.paths import require_path
+
 
 def main(arguments: list[str]) -> int:
     """Run `gan export` with these arguments and return its exit status."""
@@ -20,6 +23,8 @@ def main(arguments: list[str]) -> int:
     add("--allow", action="append", default=[], metavar="PKG", help="a package whose generator may be built")
     options = parser.parse_args(arguments)
 
+    require_path(options.checkpoint)
+    announce_imports()
     from gan_research.checkpoints.io import MARK, open_checkpoint, weights_of
     from gan_research.sampling.export import make_sampler, require_export_folder, write_export
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gan_research.cli.arguments import parse
+from gan_research.cli.arguments import announce_imports, parse
+from gan_research.config.compose import compose_train
 from gan_research.utils.errors import UserError, did_you_mean
 
 
@@ -60,6 +61,8 @@ def main(arguments: list[str]) -> int:
         raise UserError("gan theory has no launcher: its studies run in this process")
     if not parsed.sets("experiment"):
         parsed.overrides.insert(0, f"experiment={STUDIES[name].experiment}")
+    compose_train(parsed.overrides, parsed.config_dir)  # errors are reported before torch is imported
+    announce_imports()
     from gan_research.cli import studies
 
     make: Callable[..., int] = getattr(studies, name.replace("-", "_"))

@@ -6,9 +6,10 @@ from typing import Any
 
 import yaml
 
-from gan_research.cli.arguments import parse
+from gan_research.cli.arguments import announce_imports, parse
 from gan_research.config.compose import compose_train, conf_folder, groups
 from gan_research.utils.errors import UserError
+from gan_research.utils.paths import require_path
 from gan_research.utils.run_folder import CONFIG
 
 USAGE = """usage: gan train [-m] [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow P]
@@ -52,6 +53,8 @@ def main(arguments: list[str]) -> int:
         path = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
             raise UserError(f"--cfg prints the config of a new run: that of an old one is in {path / CONFIG}")
+        require_path(path)
+        announce_imports()
         from gan_research.launchers import submission
         from gan_research.runs import fit
 
@@ -63,6 +66,7 @@ def main(arguments: list[str]) -> int:
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
+    announce_imports()
     from gan_research.launchers import submission
     from gan_research.runs import auto_resume, fit
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, Union, get_type_hints
 
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
-IMPORTED = {*sys.stdlib_module_names, "typing_extensions", "pydantic", "annotated_types"}
-"""The packages whose types are imported: they are quick to import."""
+IMPORTED = {*sys.stdlib_module_names, "typing_extensions", "pydantic", "annotated_types", "gan_research.utils.paths"}
+"""Packages and modules that are quick to import."""
 
 Definition = ast.ClassDef | ast.FunctionDef
 

@@ -203,5 +203,6 @@ def _coerce(value: Any, annotation: Any, name: str) -> Any:
     try:
         coerced = adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        raise UserError(f"{name}={value!r}: {error.errors()[0]['msg'].replace('array', 'list')}") from error
+        message = error.errors()[0]["msg"].removeprefix("Value error, ").replace("array", "list")
+        raise UserError(f"{name}={value!r}: {message}") from error
     return list(coerced) if isinstance(coerced, tuple) else coerced

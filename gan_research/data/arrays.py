@@ -13,6 +13,7 @@ from torch import Tensor
 from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.sets import ImageSet, TensorSet, held_out
 from gan_research.utils.errors import UserError, one_line
+from gan_research.utils.paths import ExistingPath
 
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
@@ -30,8 +31,8 @@ class Arrays(ImageData):
 
     def __init__(
         self,
-        path: str,
-        heldout_path: str | None = None,
+        path: ExistingPath,
+        heldout_path: ExistingPath | None = None,
         heldout: float = 0.0,
         resolution: int | None = None,
         resident: bool | None = None,

@@ -22,6 +22,7 @@ from gan_research.data.image_files import (
 )
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
 from gan_research.utils.errors import UserError
+from gan_research.utils.paths import ExistingPath
 
 
 class ImageFileOptions(ImageOptions, total=False):
@@ -81,7 +82,7 @@ class ImageFolder(ImageFileData):
 
     def __init__(
         self,
-        root: str,
+        root: ExistingPath,
         resolution: int,
         channels: Literal[1, 3] = 3,
         labels: bool = False,

@@ -34,8 +34,8 @@ PARTS_OF_SWEEPS = sorted(path.relative_to(CONF / "sweep") for path in (CONF / "s
 EXPERIMENTS = sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")} - set(claims()))
 """Those that claim nothing: recipes are looked at in tests/reproduction."""
 NEEDED = {
-    "image_folder": ["data.root=pictures", "data.resolution=32"],
-    "arrays": ["data.path=pictures.npz"],
+    "image_folder": ["data.root=.", "data.resolution=32"],
+    "arrays": ["data.path=."],
     "modes": ["data=ring"],
     "projection": ["conditional=true"],
     "classifier": ["conditional=true", "regularizer=[auxiliary_classifier]"],

@@ -1,0 +1,27 @@
+"""Paths in command lines and configs that have to exist: checked before torch is imported."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from gan_research.utils.errors import UserError
+
+
+def existing(path: str) -> str:
+    """Return the path; ValueError if there is no such file or folder."""
+    if not Path(path).expanduser().exists():
+        raise ValueError(f"there is no file or folder {Path(path).expanduser().absolute()}")
+    return path
+
+
+def require_path(path: str | Path) -> None:
+    """Raise a UserError if there is no such file or folder."""
+    try:
+        existing(str(path))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+ExistingPath = Annotated[str, AfterValidator(existing)]
+"""The annotation of a component's argument that is the path of an existing file or folder."""
