@@ -1,4 +1,4 @@
-"""The commands."""
+"""The commands of `gan`."""
 
 import importlib
 import logging
@@ -12,23 +12,23 @@ from gan_research.utils.errors import UserError, did_you_mean
 
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
-    "sweep": "go on with a sweep, see how it stands, play a sweep file of W&B",
-    "compare": "put variants side by side, with the spread over seeds: a table and a page",
-    "reproduce": "train recipes of papers, and hold the results against what was published",
-    "watch": "the same page, served here while the runs go on",
-    "report": "the same as a report in W&B",
-    "cost": "what a run will take on this machine: memory, operations, time and what it goes to",
-    "theory": "see the theory of the game: gan theory phases, or gan theory --help",
-    "sample": "draw pictures, or points, from a checkpoint or a run",
+    "sweep": "resume a sweep, show its progress, or run a W&B sweep file",
+    "compare": "compare variants over training seeds, in a table and an HTML page",
+    "reproduce": "train recipes of papers and compare the results with the published ones",
+    "watch": "serve the page of gan compare, updated as the runs are trained",
+    "report": "create the same comparison as a W&B report",
+    "cost": "estimate the memory, operations and time of a run on this machine",
+    "theory": "study the theory in figures and films: gan theory phases, or gan theory --help",
+    "sample": "generate images, or points, from a checkpoint or a run",
     "export": "write a trained generator as plain weights and JSON",
-    "evaluate": "measure a run, a checkpoint or pictures: FID, inception score, KID, ...",
+    "evaluate": "measure a run, a checkpoint or images: FID, inception score, KID, ...",
 }
 
 USAGE = "usage: gan COMMAND ...\n\n" + "\n".join(f"  gan {name:<10} {line}" for name, line in COMMANDS.items())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The `gan` command; the exit status."""
+    """Run the `gan` command and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.WARNING, format="gan: %(message)s")
     os.environ.update(rank_variables(os.environ))
@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if isinstance(cause := user_error(error), UserError):
             message, status, common = str(cause), cause.status, cause.common
-        elif isinstance(error, OSError) and error.filename is not None:  # a full disk, a folder that isn't ours
+        elif (
+            isinstance(error, OSError) and error.filename is not None
+        ):  # a full disk, a folder without write permission
             message, status, common = f"{error.filename}: {error.strerror}", 2, False
         else:
             raise
@@ -52,21 +54,21 @@ def main(arguments: list[str] | None = None) -> int:
         print("gan: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     rank = os.environ.get("RANK", "0")
-    if rank == "0" or not common:  # of several processes one says what is common to all
-        place = "" if rank == "0" else f"process {rank}: "
-        print(f"gan: error: {place}{' '.join(message.split())}", file=sys.stderr)
+    if rank == "0" or not common:  # one process reports an error that all of them have
+        prefix = "" if rank == "0" else f"process {rank}: "
+        print(f"gan: error: {prefix}{' '.join(message.split())}", file=sys.stderr)
     return status
 
 
 def run(command: str, arguments: list[str]) -> int:
-    """One command; only its own modules are imported."""
+    """Import a command's module, run it, and return the exit status."""
     if command not in COMMANDS:
         raise UserError(f"there is no command '{command}': {did_you_mean(command, COMMANDS)}")
     return importlib.import_module(f"gan_research.cli.{command}").main(arguments)
 
 
 def user_error(error: BaseException | None) -> BaseException | None:
-    """The user's error inside one that Hydra or a worker process wrapped around it."""
+    """Return the UserError that Hydra or a worker process wrapped in another error."""
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__
     return error

@@ -1,4 +1,4 @@
-"""The command line of the commands that take overrides: options, and KEY=VALUE words for Hydra."""
+"""The command line of commands that take Hydra overrides: options and KEY=VALUE."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from gan_research.utils.errors import UserError
 
 @dataclass
 class Arguments:
-    """Which options were given, the folder of the user's own choices, their packages, and the overrides."""
+    """The parsed options, the user's config folder and allowed packages, and the overrides."""
 
     options: set[str] = field(default_factory=set)
     config_dir: Path | None = None
@@ -22,7 +22,7 @@ class Arguments:
         return bool(self.options & {"-h", "--help"})
 
     def sets(self, key: str) -> bool:
-        """Whether an override sets exactly this key."""
+        """Return whether an override sets exactly this key."""
         return any(override.lstrip("+").partition("=")[0] == key for override in self.overrides)
 
 
@@ -33,9 +33,9 @@ def announce_imports() -> None:
 
 
 def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), foreign: bool = False) -> Arguments:
-    """The arguments of `gan COMMAND`, which knows these options besides --help and --config-dir.
+    """Parse the arguments of `gan COMMAND`, with these options and --help and --config-dir.
 
-    foreign: whether it reads what may be somebody else's, and knows --allow, too.
+    foreign: the command reads files that may be someone else's, and has the option --allow.
     """
     parsed = Arguments()
     rest = iter(arguments)
@@ -55,7 +55,7 @@ def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), for
 
 
 def _value(argument: str, rest: Iterator[str], what: str) -> str:
-    """That of --OPTION=VALUE, or of --OPTION VALUE."""
+    """Return the value of --OPTION=VALUE or --OPTION VALUE."""
     option, _, value = argument.partition("=")
     value = value or next(rest, "")
     if not value:

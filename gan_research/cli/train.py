@@ -1,4 +1,4 @@
-"""`gan train`: what was asked for. (Training itself is in `runs`, which takes seconds to import.)"""
+"""`gan train`: parse and check the arguments, then train; `runs` takes seconds to import."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,14 +21,14 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
   gan train resume=runs/NAME rounds=4000
   gan train -m loss=hinge,wasserstein seed=0,1,2
 
-  --config-dir DIR   a folder with groups and choices of your own, used beside the project's
-  --cfg              print the config that would be run, every value resolved, and stop
-  -m                 a sweep: KEY=A,B,C plays a run for each value; sweep=..., pool.* and objective= say how
-  resume=RUN         go on with the run in that folder (or from one of its checkpoints); what isn't the game itself
-                     may be changed: rounds, intervals, logger, metrics, trainer, launcher
-  resume=auto        go on with the unfinished run in output= that plays the same game, a requeued job with its own one;
-                     where there is none, start it
-  --allow P          a package of yours that resume=RUN may build from
+  --config-dir DIR   a folder with your own groups and choices, used in addition to the project's
+  --cfg              print the resolved config and exit
+  -m                 a sweep: KEY=A,B,C trains a run for each value; see sweep=..., pool.* and objective=
+  resume=RUN         resume the run in that folder, or from one of its checkpoints; settings that don't change
+                     what is trained may be changed: rounds, intervals, logger, metrics, trainer, launcher
+  resume=auto        resume the unfinished run in output= with the same config (a requeued job resumes its own
+                     run), or start one if there is none
+  --allow P          a package whose classes resume=RUN may build
 """
 
 
@@ -36,7 +36,7 @@ SEVERAL_RUNS = ("-m", "--multirun")
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan train` with these arguments; the exit status."""
+    """Run `gan train` with these arguments and return the exit status."""
     given = parse(arguments, "gan train", options=("--cfg", *SEVERAL_RUNS), foreign=True)
     config_dir = given.config_dir
     if given.help:
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     if resumed and not auto:
         path = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
-            raise UserError(f"--cfg prints the config of a new run: that of an old one is in {path / CONFIG}")
+            raise UserError(f"--cfg prints the config of a new run; the config of this run is in {path / CONFIG}")
         require_path(path)
         announce_imports()
         from gan_research.launchers import submission
@@ -73,27 +73,27 @@ def main(arguments: list[str]) -> int:
     if submission.submitted(composition, given.overrides, config_dir, given.allow):
         return 0
 
-    def play() -> int:
+    def train() -> int:
         if auto:
             return auto_resume.go_on_or_start(composition, overrides, config_dir)
         return fit.start(composition, overrides, config_dir)[0]
 
-    return on_its_devices(composition.config["trainer"], arguments, play)
+    return on_its_devices(composition.config["trainer"], arguments, train)
 
 
-def on_its_devices(trainer: dict[str, Any], arguments: list[str], play: Callable[[], int]) -> int:
-    """`play` as one of the processes that a config's trainer wants; where they aren't there yet, start them all."""
+def on_its_devices(trainer: dict[str, Any], arguments: list[str], train: Callable[[], int]) -> int:
+    """Train as one of the trainer's processes, or start them all if none runs yet."""
     from gan_research.distributed import process_group
     from gan_research.launchers import local_processes
 
     if count := local_processes.wanted(trainer):
         return local_processes.start(count, ["train", *arguments])
     with process_group(local_processes.timeout_of(trainer)):
-        return play()
+        return train()
 
 
 def show_help(config_dir: Path | None) -> None:
-    """The usage, every group with a line for each choice, and the top-level keys."""
+    """Print the usage, each group with its choices, and the top-level keys."""
     print(USAGE)
     for group, choices in sorted(groups(config_dir).items()):
         width = max(map(len, choices))

@@ -1,4 +1,4 @@
-"""From a checked config to the parts of a run."""
+"""The parts of a run, built from a checked config."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def make(node: dict[str, Any] | None, **late: Any) -> Any:
-    """Build the object of a config node, with the arguments that are known only now; None if there is no node.
+    """Build the object of a config node with further arguments; return None if there is no node.
 
     `late` goes to the constructor as it is: Hydra's own keyword arguments would be copied, and instantiated, as config.
     Lists and mappings are plain ones: Hydra's own would end up in the checkpoint by way of the optimizers.
@@ -55,7 +55,7 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
 
 
 def component(node: dict[str, Any] | None, key: str, **late: Any) -> Any:
-    """Return what a node of config key `key` describes; UserError unless it keeps the contract of that key."""
+    """Build the component of config key `key`; UserError if it breaks the contract of that key."""
     if not node:
         return None
     kind = target_of(node, key)
@@ -73,22 +73,22 @@ def component(node: dict[str, Any] | None, key: str, **late: Any) -> Any:
 
 
 def components(config: dict[str, Any], group: str) -> dict[str, Any]:
-    """Return the components of a group of which any number may be chosen, by name."""
+    """Build the components of a group with any number of choices, by name."""
     return {name: component(node, f"{group}.{name}") for name, node in (config.get(group) or {}).items()}
 
 
 def build_data(config: dict[str, Any]) -> Data:
-    """The data module, its samples found and loaded."""
+    """Build the data module and load its samples."""
     data = make(config["data"])
     with raise_on_all_ranks():
-        if os.environ.get("LOCAL_RANK", "0") == "0":  # what is fetched is fetched once a host
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # downloads happen once a host
             data.prepare_data()
     data.setup()
     return data
 
 
 def build_game(config: dict[str, Any], data: Data) -> GAN:
-    """The game, its networks made for the samples of `data`, the weights a function of the seed."""
+    """Build the GAN for the samples of `data`; the initial weights depend on the seed only."""
     layout = RoundLayout(accumulation=config["accumulation"], world_size=rank_and_world_size()[1])
     layout.check(config["batch_size"])
     samples = data.sample_spec if config["conditional"] else replace(data.sample_spec, num_classes=0)
@@ -123,7 +123,7 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
 
 
 def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | None:
-    """The evaluation; where it is `optional` and its extractor isn't to be had, a warning and None."""
+    """Build the evaluation; if it is `optional` and has no weights, warn and return None."""
     node = config.get("metrics")
     if not node or not optional:
         return make(node)
@@ -136,7 +136,7 @@ def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | Non
 
 
 def build_trainer(node: dict[str, Any]) -> pl.Trainer:
-    """The trainer that a config describes, without loggers and callbacks yet."""
+    """Build the trainer of a config, without loggers and callbacks."""
     quieten_lightning()
     if isinstance(strategy := node.get("strategy", "auto"), str):
         refuse(strategy)
@@ -163,12 +163,12 @@ def build_trainer(node: dict[str, Any]) -> pl.Trainer:
 
 
 def started_together() -> list[ClusterEnvironment]:
-    """Where this process was started as one of several (by gan train itself, torchrun, or srun): who says which."""
+    """Return the cluster environment if gan train, torchrun or srun started several processes."""
     return [TorchElasticEnvironment()] if int(os.environ.get("WORLD_SIZE", "1")) > 1 else []
 
 
 def quieten_lightning() -> None:
-    """Keep back what Lightning says of itself, and warnings of what is so by design."""
+    """Suppress Lightning's log lines, and warnings about intended behaviour."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*dataloader is not resumable.*")  # it asks the game for its round

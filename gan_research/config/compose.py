@@ -1,4 +1,4 @@
-"""From Hydra overrides to one plain, checked config."""
+"""Composition of Hydra overrides into one plain, checked config."""
 
 import logging
 import re
@@ -33,28 +33,28 @@ class Composition:
     config: dict[str, Any]
     choices: dict[str, Any]
     auto_metrics: bool
-    """Whether the metrics were left to the data."""
+    """The metrics were chosen by the data."""
     published: dict[str, Any] | None = None
-    """What a paper says comes out of it, as a config node."""
+    """The claim of a paper, as a config node."""
 
     @property
     def chosen(self) -> dict[str, str]:
-        """group -> the name of what was chosen in it: "hinge", "r1+gradient_penalty", "none"."""
+        """The name of the choice in each group: "hinge", "r1+gradient_penalty", "none"."""
         single = {g: c for g, c in self.choices.items() if isinstance(c, str) and "/" not in g and g not in SEVERAL}
         return single | {group: "+".join(self.config[group] or {}) or "none" for group in SEVERAL}
 
 
 def conf_folder() -> Path:
-    """The config tree: beside the package's modules when installed, at the top of a source checkout."""
+    """Return the config tree: in the installed package, or at the top of a checkout."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "conf", package.parent / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise UserError(f"the config tree is missing: no conf/train.yaml beside or above {package}")
+    raise UserError(f"the config tree is missing: no conf/train.yaml in or above {package}")
 
 
 def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
-    """group -> choice -> its line of description, of the project's tree and the user's folder."""
+    """Return group -> choice -> description, of the project's tree and the user's folder."""
     found: dict[str, dict[str, str]] = {}
     for root in filter(None, (conf_folder(), config_dir)):
         for path in sorted(root.rglob("*.yaml")):
@@ -65,7 +65,7 @@ def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
 
 
 def groups_of_runs(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
-    """The same, of what a run is composed of."""
+    """Return `groups` without those of sweeps."""
     return {group: choices for group, choices in groups(config_dir).items() if not of_sweep(f"{group}=")}
 
 
@@ -75,7 +75,7 @@ def current_choices(group: str, config_dir: Path | None = None) -> list[str]:
 
 
 def description(path: Path) -> str:
-    """The first comment of a config file that isn't an instruction to Hydra."""
+    """Return the first comment of a config file that isn't an instruction to Hydra."""
     lines = (line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))
     return next((line for line in lines if not line.startswith("@")), "")
 
@@ -83,19 +83,19 @@ def description(path: Path) -> str:
 def compose_train(
     overrides: list[str], config_dir: Path | None = None, allow: Sequence[str] | None = None
 ) -> Composition:
-    """The config that `gan train` with these overrides runs, every value resolved and checked.
+    """Return the config of `gan train` with these overrides, every value resolved and checked.
 
-    allow: where the overrides may be somebody else's: modules, besides the project's own, of which they may name parts.
+    allow: if the overrides may be someone else's, the modules that they may name in addition to the project's own.
     """
     if config_dir is not None and not config_dir.is_dir():
         raise UserError(f"--config-dir {config_dir} is not a folder")
     if any(_concerns(o, "hydra") for o in overrides):
         raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
     if own := [o for o in overrides if of_sweep(o)]:
-        raise UserError(f"{own[0]} is about several runs: add -m")
+        raise UserError(f"{own[0]} is a setting of a sweep: add -m")
     overrides = renamed_keys(overrides)
     overrides = _within_budget(overrides, config_dir, allow)
-    held_back = [o for o in overrides if _concerns(o, "metrics.")]  # they may be of the metrics that suit the data
+    held_back = [o for o in overrides if _concerns(o, "metrics.")]  # the metrics may be chosen by the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
     for group in groups_of_runs(config_dir):
         if group not in SEVERAL and group not in choices:
@@ -109,14 +109,14 @@ def compose_train(
     if missing := missing_values(config):
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     config = check(_selected(config, overrides))
-    published = config.pop("published", None)  # no part of what is played
+    published = config.pop("published", None)
     for key in ("budget", "budgets"):
         config.pop(key, None)
     return Composition(config, choices, auto, published)
 
 
 def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None) -> list[str]:
-    """The overrides with those of the budget that they name, which is the experiment's own; given ones stand."""
+    """Return overrides preceded by those of the budget that they name; given ones take precedence."""
     chosen = [o for o in overrides if concerns(o, "budget")]
     name = chosen[-1].partition("=")[2].strip("'\"") if chosen else PAPER
     if name == PAPER:
@@ -125,9 +125,9 @@ def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequenc
     budgets = {PAPER: [], **(check(config)["budgets"] or {})}
     if name not in budgets:
         if not choices["experiment"]:
-            raise UserError(f"budget={name} is an experiment's: add experiment=...")
+            raise UserError(f"budget={name} is defined by experiments: add experiment=...")
         raise UserError(f"experiment={choices['experiment']} has no budget {name}: it has {', '.join(budgets)}")
-    return again(budgets[name], overrides)
+    return merge_overrides(budgets[name], overrides)
 
 
 def renamed_keys(overrides: list[str]) -> list[str]:
@@ -146,30 +146,30 @@ def renamed_keys(overrides: list[str]) -> list[str]:
     return found
 
 
-def again(old: list[str], new: list[str]) -> list[str]:
-    """Old overrides, and new ones in the place of those of the same keys, or of the same group's choice."""
+def merge_overrides(old: list[str], new: list[str]) -> list[str]:
+    """Return new overrides, preceded by the old ones of other keys."""
     keys = {override.partition("=")[0].lstrip("+~") for override in new}
     kept = [o for o in old if not any(f"{o.partition('=')[0].lstrip('+~')}.".startswith(f"{key}.") for key in keys)]
     return kept + new
 
 
 def compose_multirun(overrides: list[str], config_dir: Path | None = None) -> dict[str, Any]:
-    """The config of a sweep, without those of its runs."""
+    """Return the config of a sweep, without those of its runs."""
     return check_multirun(_compose(renamed_keys(overrides), config_dir, None, "multirun")[0])
 
 
 def of_sweep(override: str) -> bool:
-    """Whether an override is about a sweep rather than its runs."""
+    """Return whether an override sets a key of sweeps."""
     return any(concerns(override, key) for key in OF_SWEEPS)
 
 
 def concerns(override: str, key: str) -> bool:
-    """Whether an override is about a key, or something in it."""
+    """Return whether an override sets a key, or a key inside it."""
     return any(_concerns(override, f"{key}{end}") for end in "=./")
 
 
 def quoted(text: str | Path) -> str:
-    """A text as the value of an override, whatever is in it."""
+    """Return a text as the value of an override, quoted if it has to be."""
     if re.fullmatch(r"[\w./+-]+", str(text)):
         return str(text)
     return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -178,9 +178,9 @@ def quoted(text: str | Path) -> str:
 def choice(
     group: str, name: str, config_dir: Path | None = None, within: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """One choice of a group, of the user's folder or the project's own tree.
+    """Return one choice of a group, from the user's folder or the project's tree.
 
-    What it takes from the rest of a config, such as the density of the data, it finds in the config `within`.
+    Interpolations, such as the density of the data, are resolved in the config `within`.
     """
     candidates = [root / group / f"{name}.yaml" for root in (config_dir, conf_folder()) if root is not None]
     path = next((path for path in candidates if path.is_file()), None)
@@ -196,7 +196,7 @@ def choice(
 
 
 def experiment(name: str, config_dir: Path | None = None) -> dict[str, Any]:
-    """An experiment's own settings, with those of the experiments that it is made from; not composed, nor checked."""
+    """Return the settings of an experiment and its bases, neither composed nor checked."""
     folders = [root / "experiment" for root in (config_dir, conf_folder()) if root is not None]
     file = OmegaConf.load(next(path for folder in folders if (path := folder / f"{name}.yaml").is_file()))
     assert isinstance(file, DictConfig)
@@ -209,7 +209,7 @@ def experiment(name: str, config_dir: Path | None = None) -> dict[str, Any]:
 def _compose(
     overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None, primary: str = "train"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Hydra's composition as plain containers, and the choices; its errors in one line."""
+    """Return Hydra's composition as plain containers, and the choices; errors have one line."""
     if config_dir is not None:
         overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.resolve()}]"]
     GlobalHydra.instance().clear()
@@ -243,7 +243,7 @@ def _concerns(override: str, prefix: str) -> bool:
 
 
 def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> str:
-    """'loss/hing' -> there is no loss=hing: did you mean 'hinge'?"""
+    """Return the message of an unknown choice: there is no loss=hing: did you mean 'hinge'?"""
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     known = groups(config_dir)
     if group not in known:
@@ -252,7 +252,7 @@ def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> s
 
 
 def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
-    """'widht' under 'generator' -> there is no generator.widht: did you mean 'generator.width'?"""
+    """Return the message of an unknown key: there is no generator.widht: did you mean 'generator.width'?"""
     full = str(error.full_key or error.key)
     parent, _, _ = full.rpartition(".")
     node = error.parent_node
@@ -264,7 +264,7 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
 
 
 def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """`config` without settings of what is not chosen in such a group (an experiment may have set some)."""
+    """Return `config` without the settings of components that aren't chosen (an experiment may have some)."""
     for group in SEVERAL:
         nodes = config.get(group) or {}
         chosen = {name: node for name, node in nodes.items() if isinstance(node, dict) and "_target_" in node}
@@ -272,7 +272,7 @@ def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             if any(_concerns(o, f"{group}.{name}") for o in overrides):
                 raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
         config[group] = chosen
-    for group in ("ema", "metrics", "head", "refinement"):  # the same of what may be none
+    for group in ("ema", "metrics", "head", "refinement"):  # groups that may be none
         if "_target_" not in (config.get(group) or {}):
             config[group] = None
     return config

@@ -102,9 +102,9 @@ class Annotation:
 
 
 def signature(target: str) -> tuple[dict[str, Any], bool]:
-    """Return the arguments of a class or function, name -> annotation or type, and whether it takes others.
+    """Return the arguments of a class or function by name, and whether it takes others.
 
-    Raises Unreadable if only importing the target would tell.
+    Each is an `Annotation` or a type. Raises Unreadable if only importing the target would tell.
     """
     source, definition = find(target)
     if isinstance(definition, ast.ClassDef):
@@ -125,7 +125,7 @@ def signature(target: str) -> tuple[dict[str, Any], bool]:
 
 
 def constant(target: str, name: str) -> Any:
-    """Return a constant that is assigned in the body of a class, or of the nearest base that has it."""
+    """Return a constant that a class, or its nearest base that has one, assigns."""
     source, definition = find(target)
     for _, base in _bases(source, definition):
         value = dict(_bindings(base.body)).get(name)
@@ -158,7 +158,7 @@ def _find_expression(expression: ast.expr, source: Module) -> tuple[Module, ast.
 
 
 def _module_name(expression: ast.expr, source: Module) -> str:
-    """Return the full name of a module that an expression, such as `nn` or `torch.nn`, refers to."""
+    """Return the full name of the module that `nn` or `torch.nn` refers to."""
     if isinstance(expression, ast.Attribute):
         return f"{_module_name(expression.value, source)}.{expression.attr}"
     statement = source.names.get(expression.id) if isinstance(expression, ast.Name) else None
@@ -171,7 +171,7 @@ def _module_name(expression: ast.expr, source: Module) -> str:
 
 
 def _constructor(source: Module, definition: ast.ClassDef) -> tuple[Module, ast.FunctionDef, int]:
-    """Return the method that takes a class's arguments, and how many of its first ones (`self`) aren't given."""
+    """Return the method that takes a class's arguments, and 1 for its `self`."""
     for origin, base in _bases(source, definition):
         methods = {s.name: s for s in base.body if isinstance(s, ast.FunctionDef)}
         for name in ("__init__", "__new__"):

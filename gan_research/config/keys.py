@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 Role = Literal["game", "measurement", "bookkeeping", "place", "sweep"]
-"""game: what is trained. measurement: how it is measured, for how long it is trained. bookkeeping: what is watched and
+"""game: what is trained. measurement: how it is measured, for how long it is trained. bookkeeping: what is logged and
 kept, and on which devices it runs, without an effect on any number. place: where a run is, and what it is called.
-sweep: what several runs need beside their own configs."""
+sweep: settings of several runs, apart from their own configs."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """A top-level key. several: a group of which any number may be chosen. of_gan: an argument of `GAN`."""
+    """A top-level key. several: any number of choices. of_gan: an argument of `GAN`."""
 
     role: Role
     several: bool = False
@@ -76,13 +76,13 @@ GROUPED = tuple(key for key in keys_of("game", "measurement") if key != "seed")
 """The keys in which runs of one group agree: they differ in seed, bookkeeping and place only."""
 
 PLACES = keys_of("place")
-"""The keys that don't make it another reproduction."""
+"""The keys that may differ between runs of one reproduction."""
 
 OF_SWEEPS = keys_of("sweep")
-"""The keys of a sweep, which are no part of its runs."""
+"""The keys of a sweep, which its runs don't have."""
 
 SEVERAL = tuple(name for name, key in KEYS.items() if key.several)
-"""The groups of which any number may be chosen."""
+"""The groups that accept any number of choices."""
 
 OF_GAN = tuple(name for name, key in KEYS.items() if key.of_gan)
 """The keys that are arguments of `GAN` by the same name."""

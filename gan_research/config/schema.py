@@ -1,4 +1,4 @@
-"""The schema of a config: a component's schema is its constructor, the top level's is the signature of `train`."""
+"""The schema of a config: the constructors of its components, and the signature of `train`."""
 
 import inspect
 import json
@@ -20,7 +20,7 @@ Node = dict[str, Any]
 INSTRUCTIONS = {"_target_", "_partial_"}
 
 PAPER = "paper"
-"""The budget that an experiment's file itself has."""
+"""The name of the budget in an experiment's file itself."""
 
 
 def train(  # the signature is the schema
@@ -71,17 +71,17 @@ def train(  # the signature is the schema
 
 
 def multirun(sweep: Node, objective: str, pool: Node) -> None:
-    """What several runs need beside their own configs."""
+    """The keys of a sweep."""
 
 
 def check_multirun(config: Node) -> Node:
-    """The same as `check`, for the config of a sweep."""
+    """Check the config of a sweep as `check` does."""
     checked = _check_arguments(config, *arguments_of(multirun), "")
     return {key: check_nodes(value, key) for key, value in checked.items()}
 
 
 def check(config: Node) -> Node:
-    """The config with every value of its declared type; the first misfit is a UserError that names it."""
+    """Return the config with every value of its declared type; raise a UserError that names the first misfit."""
     required = [name for name, p in inspect.signature(train).parameters.items() if p.default is p.empty]
     if absent := [name for name in required if name not in config]:
         raise UserError(f"{absent[0]} must be given: add {absent[0]}=...")
@@ -93,14 +93,14 @@ def check(config: Node) -> Node:
 
 
 def missing_values(config: Any, name: str = "") -> list[str]:
-    """The full names of the values that are still '???'."""
+    """Return the full names of the values that are still '???'."""
     if isinstance(config, dict):
         return [m for key, value in config.items() for m in missing_values(value, f"{name}.{key}" if name else key)]
     return [name] if config == MISSING else []
 
 
 def check_nodes(value: Any, name: str) -> Any:
-    """Return `value` with the arguments of each component in it checked against its constructor."""
+    """Return `value`; check the arguments of each component in it against its constructor."""
     if isinstance(value, list):
         return [check_nodes(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if not isinstance(value, dict):
@@ -121,7 +121,7 @@ def check_nodes(value: Any, name: str) -> Any:
 
 
 def suited_metrics(data: Node) -> str:
-    """Return the choice of the group `metrics` that the class of the data declares, or that of their density."""
+    """Return the choice of `metrics` that the class of the data or density declares."""
     name, node = ("data.density", data["density"]) if data.get("density") else ("data", data)
     try:
         return str(declarations.constant(renamed(str(node.get("_target_"))), "metrics"))
@@ -133,7 +133,7 @@ def suited_metrics(data: Node) -> str:
 
 
 def target_of(node: Node, name: str) -> Any:
-    """The class or function that a component names."""
+    """Import and return the class or function that a component names."""
     try:
         return get_object(renamed(node["_target_"]))
     except KeyError:
@@ -143,7 +143,7 @@ def target_of(node: Node, name: str) -> Any:
 
 
 def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
-    """Return the arguments of a class or function, name -> type, and whether it takes others.
+    """Return a class's or function's arguments, name -> type, and whether it takes others.
 
     Those of a `TypedDict` that is unpacked into it (`**options: Unpack[Options]`) are among them.
     """
@@ -169,13 +169,13 @@ def _check_arguments(
 ) -> Node:
     """Return `arguments` with the types that a signature declares.
 
-    others: whether it takes further ones, of any type. imported: returns the types of what source doesn't tell.
+    others: whether it takes further ones, of any type. imported: returns the types that the source doesn't tell.
     """
     checked = {}
     for key, value in arguments.items():
         full = f"{name}.{key}" if name else key
         if key in SPEC_FIELDS and SPEC in types:
-            raise UserError(f"{full} is that of the data: don't set it")
+            raise UserError(f"{full} is set by the data: remove it")
         if key not in types and not others:
             names = [f"{name}.{p}" if name else p for p in types]
             raise UserError(f"there is no {full}: {did_you_mean(full, names)}")
@@ -191,7 +191,7 @@ def _check_arguments(
 
 
 def _coerce(value: Any, annotation: Any, name: str) -> Any:
-    """`value` as the annotation has it (0 for a float becomes 0.0, nothing else is converted)."""
+    """Return `value` in the type of the annotation: an int becomes a float, nothing else is converted."""
     if isinstance(value, dict) and "_target_" in value:
         return value  # a component: checked against its own constructor
     if get_origin(annotation) is Literal and type(value) is int and str(value) in get_args(annotation):

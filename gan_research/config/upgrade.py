@@ -1,4 +1,4 @@
-"""Configs and protocols that earlier versions wrote, as today's version would write them."""
+"""Conversion of configs and protocols of earlier versions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ RENAMED_KEYS = {"watch": "analysis"}
 """Top-level keys of older configs -> today's."""
 
 MOVED = {("regularizer", "instance_noise"): ("augment", "instance_noise")}
-"""(group, name) of a component in older configs -> where it is now."""
+"""(group, name) of a component in older configs -> today's."""
 
 ADDED = {
     "head": None,
@@ -17,11 +17,11 @@ ADDED = {
     "reduction": {"_target_": "gan_research.training.reduction.Mean"},
     "refinement": None,
 }
-"""Keys that older configs lack -> the value that describes what they meant."""
+"""Keys that older configs lack -> the value with the same meaning."""
 
 
 def upgraded(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a resolved config with today's names, and with the keys that were added since; today's as it is."""
+    """Return a resolved config with today's names and keys; a config of today is unchanged."""
     config = ADDED | upgraded_choices(renamed_targets(config))
     for (old_group, old_name), (group, name) in MOVED.items():
         if old_name in (nodes := config.get(old_group) or {}):
@@ -31,10 +31,10 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgraded_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mapping by top-level keys, such as the choices of a run's record, with today's keys."""
+    """Return a mapping by top-level keys, such as a run's choices, with today's keys."""
     return {RENAMED_KEYS.get(key, key): value for key, value in choices.items()}
 
 
 def upgraded_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an evaluation's protocol, with the fields that were added since; an empty one as it is."""
+    """Return an evaluation's protocol with today's fields; an empty one is unchanged."""
     return {"sampling": "prior", **protocol} if protocol else {}

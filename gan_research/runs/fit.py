@@ -19,7 +19,7 @@ from gan_research.callbacks import Blackboard, Checkpoints, Evaluate, Health, Lo
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import MARK, differences, open_checkpoint
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
-from gan_research.config.compose import AUTO, Composition, again, compose_train
+from gan_research.config.compose import AUTO, Composition, compose_train, merge_overrides
 from gan_research.config.keys import GAME, GROUPED
 from gan_research.config.upgrade import upgraded
 from gan_research.data import Data
@@ -78,7 +78,7 @@ def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow:
     run = run_at(path)
     node = renamed_targets(yaml.safe_load((run.folder / CONFIG).read_text())["trainer"])
     if any(override.lstrip("+~").startswith("trainer") for override in overrides):
-        words = again(run.overrides, overrides)
+        words = merge_overrides(run.overrides, overrides)
         node = compose_train(words, config_dir or run.config_dir, allow).config["trainer"]
     require_allowed(node, allow)
     return node
@@ -160,7 +160,7 @@ def changed(
     """The run's config with what `overrides` change in it; a change of the game itself is an error that shows it."""
     config_dir = config_dir or run.config_dir
     before = compose_train(run.overrides, config_dir, allow).config
-    after = compose_train(again(run.overrides, overrides), config_dir, allow).config
+    after = compose_train(merge_overrides(run.overrides, overrides), config_dir, allow).config
     game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] in GAME]
     if game:
         raise UserError(f"a resumed run can't play another game, start a new run for it: {'; '.join(game)}")
