@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_leaves
 
 __all__ = [
     "TorchDispatchMode",
@@ -24,9 +24,7 @@ __all__ = [
     "skip_signal_handlers",
     "skip_sigterm_broadcast",
     "sweep_command",
-    "tree_flatten",
     "tree_leaves",
-    "tree_unflatten",
 ]
 
 

@@ -67,8 +67,6 @@ def test_foreach_lerp():
 
 
 def test_trees():
-    leaves, structure = compat.tree_flatten({"a": [1, 2], "b": (3,)})
-    assert compat.tree_unflatten(leaves, structure) == {"a": [1, 2], "b": (3,)}
     assert compat.tree_leaves([[1], 2]) == [1, 2]
 
 
