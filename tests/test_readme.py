@@ -1,4 +1,4 @@
-"""What the README tells people to do works."""
+"""The commands and the code of the README work."""
 
 import re
 import shlex
@@ -42,11 +42,11 @@ def test_the_table_of_groups_names_every_choice_and_no_other(names, choices):
     assert listed == known - ({"none"} if "regularizer" in names else set())
 
 
-def test_the_game_without_hydra_is_playable_as_written(tmp_path, monkeypatch):
+def test_the_code_without_hydra_runs_as_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     block = next(b for b in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "trainer.fit" in b)
     names: dict = {}
     exec(block, names)
     assert names["gan"].round == 200
-    assert names["pictures"].shape == (64, 1, 8, 8)
+    assert names["images"].shape == (64, 1, 8, 8)
     assert list(tmp_path.iterdir()) == []

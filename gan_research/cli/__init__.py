@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             message, status, common = str(cause), cause.status, cause.common
         elif (
             isinstance(error, OSError) and error.filename is not None
-        ):  # a full disk, a folder without write permission
+        ):  # such as a full disk
             message, status, common = f"{error.filename}: {error.strerror}", 2, False
         else:
             raise
