@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt scripts/overrides.txt
+$(STAMP): pyproject.toml constraints.txt
 	@sh scripts/install.sh
 	@touch $@
 
@@ -27,7 +27,6 @@ lint: install
 # Newest versions that the ranges of pyproject.toml allow, for every supported Python.
 constraints: install
 	.venv/bin/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
-	  --override scripts/overrides.txt \
 	  --no-emit-index-url --no-annotate --no-header -o constraints.txt
 
 clean:

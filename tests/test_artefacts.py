@@ -99,8 +99,8 @@ def test_another_game_is_refused(artefacts, capsys):
 
 def test_a_sweep_is_read_and_compared(artefacts, capsys):
     sweep = Sweep.open(artefacts / "sweep")
-    assert [seen.state for seen in sweep.look()] == ["finished", "finished"]
-    assert make(sweep.search, task=sweep.task).ask(sweep.look()) is None
+    assert [trial.state for trial in sweep.snapshot()] == ["finished", "finished"]
+    assert make(sweep.search, spec=sweep.spec).ask(sweep.snapshot()) is None
     assert main(["compare", "sweep", "--by", "loss", "--no-html", "--json", "now.json"]) == 0
     now, then = (json.loads(Path(name).read_text()) for name in ("now.json", "compare.json"))
     for key in ("groups", "metrics", "position", "summaries", "pairs", "varied", "differences"):

@@ -13,7 +13,7 @@ from gan_research.config.build import make
 from gan_research.config.compose import choice, compose_multirun, compose_train, groups, of_sweep
 from gan_research.metrics import EXTRACTORS, METRICS
 from gan_research.sweeps.points import examples, split
-from gan_research.sweeps.search import joined
+from gan_research.sweeps.search import merge_axes
 
 ROOT = Path(__file__).resolve().parents[1]
 THEORY = (ROOT / "docs" / "theory.md").read_text()
@@ -73,7 +73,7 @@ def test_commands_of_comparisons_are_understood(words):
 def test_commands_of_sweeps_compose(words):
     fixed, axes = split(word for word in shlex.split(words) if not of_sweep(word))
     config = compose_multirun([word for word in shlex.split(words) if of_sweep(word)])
-    for point in examples(joined(config["sweep"]["space"], axes)):
+    for point in examples(merge_axes(config["sweep"]["space"], axes)):
         assert compose_train([*fixed, *point]).config["rounds"] >= 1
 
 

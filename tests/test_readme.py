@@ -8,7 +8,7 @@ import pytest
 
 from gan_research.config.compose import compose_multirun, compose_train, groups, of_sweep
 from gan_research.sweeps.points import examples, split
-from gan_research.sweeps.search import joined
+from gan_research.sweeps.search import merge_axes
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 COMMANDS = [line.split("#")[0][2:].strip() for line in README.splitlines() if line.startswith("$ gan train")]
@@ -21,7 +21,7 @@ def test_every_training_command_composes(command):
     fixed, axes = split(word for word in words if word != "-m" and not of_sweep(word))
     if "-m" in words:
         space = compose_multirun([word for word in words if of_sweep(word)])["sweep"]["space"]
-        assert joined(space, axes)
+        assert merge_axes(space, axes)
     for point in examples(axes):
         assert compose_train([*fixed, *point]).config["rounds"] >= 1
 

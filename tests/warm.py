@@ -187,7 +187,7 @@ def serve():
     torch.set_num_threads(1)
     set_child_subreaper = 36
     ctypes.CDLL(None).prctl(set_child_subreaper, 1)
-    run_process.Forked = run_process.fresh
+    run_process.Forked = run_process.spawn
     local_processes.subprocess = run_process.subprocess = type("subprocess", (), {"Popen": Forked, "DEVNULL": None})
     statuses = {}
     for line in sys.stdin:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from gan_research.callbacks.watchdog import alive
+from gan_research.callbacks.watchdog import heartbeat
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
 
 class Periodic(pl.Callback):
-    """Acts before the first round of a new game, after every `every` rounds, and after the last one."""
+    """A callback that acts at the start, every `every` rounds, and at the end."""
 
     def __init__(self, every: int):
         if every < 1:
@@ -33,11 +33,11 @@ class Periodic(pl.Callback):
             self.act_together(trainer, pl_module)
 
     def act_together(self, trainer: pl.Trainer, gan: GAN) -> None:
-        """Act, on networks that are the same in all processes."""
-        alive(f"{type(self).__name__} after round {gan.round}")
+        """Act, with buffers that are equal on all ranks."""
+        heartbeat(f"{type(self).__name__} after round {gan.round}")
         gan.synchronize_buffers()
         self.act(trainer, gan)
-        alive(f"round {gan.round + 1}")
+        heartbeat(f"round {gan.round + 1}")
 
     def due(self, gan: GAN) -> bool:
         """Return whether to act after the round that was just completed."""
@@ -45,14 +45,14 @@ class Periodic(pl.Callback):
 
 
 def log_metrics(trainer: pl.Trainer, gan: GAN, metrics: dict[str, Any]) -> None:
-    """One row for every logger, against the rounds played and the images seen."""
+    """Log a row to every logger, with the round and the images seen."""
     row = {"round": gan.round, "kimg": gan.kimg, **metrics}
     for logger in trainer.loggers:
         logger.log_metrics(row, step=gan.round)
 
 
 def log_picture(loggers: Iterable[Any], name: str, path: Path, round: int) -> None:
-    """One picture for every logger that shows pictures."""
+    """Log an image file to every logger that shows images."""
     for logger in loggers:
         if hasattr(logger, "log_picture"):
             logger.log_picture(name, path, round)

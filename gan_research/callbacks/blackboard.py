@@ -1,18 +1,18 @@
-"""The latest values of a training, on which callbacks meet."""
+"""The latest values of a run, shared by its callbacks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Judge = Callable[[Any, dict[str, float]], dict[str, float]]
-"""(gan, row) -> what is to be added to the row, the same on all ranks."""
+Check = Callable[[Any, dict[str, float]], dict[str, float]]
+"""(gan, row) -> terms that are added to the row, the same on all ranks."""
 
 
 @dataclass
 class Blackboard:
     """The latest values that callbacks write, for other callbacks to read.
 
-    row: the last row of the log. judges: functions that add to each row.
+    row: the last row of the log. checks: functions that add to each row.
     metrics: of the last evaluation, after `metrics_round`; first_metrics: of the first. better: "min" or "max", of the
         metrics by which generators are ranked.
     warnings: of collapse, as of the last row, by kind.
@@ -20,7 +20,7 @@ class Blackboard:
     """
 
     row: dict[str, float] = field(default_factory=dict)
-    judges: list[Judge] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     metrics_round: int | None = None
     first_metrics: dict[str, float] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the last one, periodic ones, and the best by a rule that has a name."""
+"""Checkpoints of a run: the last one, periodic ones, and the best one by a metric."""
 
 import math
 import os
@@ -20,14 +20,11 @@ from gan_research.utils.run_folder import LAST, PREVIOUS, of_round
 
 
 class Checkpoints(Periodic):
-    """last.ckpt every `every` rounds, and where the game is stopped in between.
+    """Writes last.ckpt every `every` rounds, and when the run is stopped; the one before is previous.ckpt.
 
-    What was the last one before is previous.ckpt.
-
-    config: what the run was made of, kept in each checkpoint.
-    keep_every: rounds between two checkpoints that are kept for good, as round_N.ckpt (a multiple of `every`).
-    best: the metric by whose best value best_METRIC.ckpt is chosen. A number reported of that checkpoint
-        was selected by this rule.
+    config: of the run, saved in each checkpoint.
+    keep_every: rounds between two checkpoints that are kept as round_N.ckpt (a multiple of `every`).
+    best: the metric whose best value selects best_METRIC.ckpt.
     """
 
     def __init__(
@@ -75,7 +72,7 @@ class Checkpoints(Periodic):
             self._keep(gan)
 
     def _begin_with(self, checkpoint: Path) -> None:
-        """Let the checkpoint that the game goes on from be the last one, and no damaged or later one be beside it."""
+        """Make the resumed checkpoint the last one, instead of a damaged or later one."""
         if not self.last.is_file() or not self.last.samefile(checkpoint):
             link(checkpoint, self.last)
             link(checkpoint, self.folder / PREVIOUS)
@@ -83,14 +80,14 @@ class Checkpoints(Periodic):
             best.rename(self.folder / f"best_{renamed_metric(best.stem.removeprefix('best_'))}.ckpt")
 
     def _keep(self, gan: GAN) -> None:
-        """The last checkpoint under its other names, if it has any; again where a kill came in between."""
+        """Link the last checkpoint to its other names, if any."""
         if self.best is not None and self.best_round == gan.round:
             link(self.last, self.folder / f"best_{self.best}.ckpt")
         if self.keep_every is not None and gan.round % self.keep_every == 0:
             link(self.last, self.folder / of_round(gan.round, ".ckpt"))
 
     def _best_so_far(self, gan: GAN) -> float | None:
-        """This round's value of the metric that chooses, where it was evaluated and none before was as good."""
+        """Return this round's value of the metric if it is the best so far."""
         if self.best is None or self.board.metrics_round != gan.round:
             return None
         value = self.board.metrics[self.best]
@@ -108,12 +105,12 @@ class Checkpoints(Periodic):
         return {"best": self.best, "best_value": self.best_value, "best_round": self.best_round}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if renamed_metric(state_dict["best"]) == self.best:  # else it was the best by another rule
+        if renamed_metric(state_dict["best"]) == self.best:  # else by another metric
             self.best_value, self.best_round = state_dict["best_value"], state_dict["best_round"]
 
 
 def refuse_diverged(gan: GAN) -> None:
-    """Raise `Diverged` where the last round's losses, or the weights that came of them, aren't finite."""
+    """Raise `Diverged` if the last round's losses, or the weights, aren't finite."""
     gan.loss_log.check(gan.round)
     players: tuple[Player, ...] = ("discriminator", "generator")
     for player in players:
@@ -122,7 +119,7 @@ def refuse_diverged(gan: GAN) -> None:
 
 
 def link(source: Path, target: Path) -> None:
-    """`target` holds what `source` holds, atomically; without a second copy on the disk where links are to be had."""
+    """Link `target` to `source` atomically, or copy it if the file system has no links."""
     partial = target.with_name(f".{target.name}.partial")
     partial.unlink(missing_ok=True)
     try:
@@ -132,4 +129,4 @@ def link(source: Path, target: Path) -> None:
             shutil.copyfile(source, partial)
         os.replace(partial, target)
     finally:
-        partial.unlink(missing_ok=True)  # it is still there where both were the same file
+        partial.unlink(missing_ok=True)  # os.replace leaves it if both are the same file

@@ -1,4 +1,4 @@
-"""The report that is written when training ends by an error, with all that it takes to train the round again."""
+"""The report of an error, from which its round can be trained again."""
 
 import json
 import logging
@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 
 def write_crash(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, **latest: Any) -> Path | None:
-    """`run`/crash/round_N.json, with what is `latest`; the path, or None: where nothing is written, nothing is raised.
+    """Write `run`/crash/round_N.json, with `latest`; return its path, or None if it can't be written.
 
-    Written by the first process, and as round_N_rank_R.json by others where the error is their own.
+    Rank zero writes it; other ranks write round_N_rank_R.json of their own errors. Nothing is raised.
     """
     try:
         if not is_rank_zero() and not is_own(error):
@@ -38,30 +38,30 @@ def write_crash(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, **la
         path = run / CRASHES / f"round_{round}{rank}.json"
         content = facts(run, trainer, gan, error, round) | {name: as_json(value) for name, value in latest.items()}
         write_atomically(path, json.dumps(content, indent=2, allow_nan=False).encode())
-    except OSError:  # no room: which is the error itself, or the smaller trouble
+    except OSError:  # a full disk, which may be the error itself
         return None
     except Exception as failure:
-        log.warning("of the crash no record could be written: %s: %s", type(failure).__name__, failure)
+        log.warning("the crash report can't be written: %s: %s", type(failure).__name__, failure)
         return None
     return path
 
 
 def is_own(error: BaseException) -> bool:
-    """Return whether this process itself failed, rather than was told of another that did, or lost it."""
+    """Return whether this process itself failed, rather than another one."""
     return not isinstance(error, LostProcess) and (not getattr(error, "common", False) or error.__cause__ is not None)
 
 
 def round_of(trainer: pl.Trainer, gan: GAN, error: Exception) -> int:
-    """The round, counted from 1, in which the error is: that which the error names, or the one being played."""
+    """Return the round, from 1, of the error: the one that it names, or the present one."""
     named = getattr(error, "round", None)
     batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
     return int(named) if named is not None else gan.round + (batches.started > batches.processed)
 
 
 def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int) -> dict[str, Any]:
-    """Return the facts of the game in plain values; a fact that can't be found says why."""
+    """Return the facts of the run as plain values; one that isn't available is the reason."""
     last = run / CHECKPOINTS / LAST
-    asked: dict[str, Callable[[], Any]] = {
+    facts: dict[str, Callable[[], Any]] = {
         "error": lambda: f"{type(error).__name__}: {error}",
         "traceback": lambda: "".join(traceback.format_exception(error)).splitlines(),
         "round": lambda: round,
@@ -83,31 +83,31 @@ def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int
         "versions": versions,
         "command": lambda: sys.argv,
     }
-    return {name: told(ask) for name, ask in asked.items()}
+    return {name: value_or_reason(fact) for name, fact in facts.items()}
 
 
-def told(ask: Callable[[], Any]) -> Any:
-    """The answer, or why there is none."""
+def value_or_reason(fact: Callable[[], Any]) -> Any:
+    """Return a fact, or the reason why it isn't available."""
     try:
-        return as_json(ask())
+        return as_json(fact())
     except Exception as failure:
-        return f"can't be told: {type(failure).__name__}: {failure}"
+        return f"not available: {type(failure).__name__}: {failure}"
 
 
 def reals(trainer: pl.Trainer, gan: GAN, round: int) -> list[dict[str, Any]]:
-    """Of each of D's updates of the round: its positions [start, stop) in the order of the reals, and the pictures."""
+    """Return the positions [start, stop) and indices of D's real images, by update."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     order = Order(len(data.train), data.seed) if isinstance(data, ImageData) else None
     found = []
     for update in gan.schedule.updates_in("discriminator", round - 1):
         start, stop = update * data.batch_size, (update + 1) * data.batch_size
-        pictures = {} if order is None else {"pictures": order.indices(start, stop).tolist()}
-        found.append({"update": update, "positions": [start, stop], **pictures})
+        indices = {} if order is None else {"indices": order.indices(start, stop).tolist()}
+        found.append({"update": update, "positions": [start, stop], **indices})
     return found
 
 
 def due(gan: GAN, player: Player, round: int) -> list[dict[str, Any]]:
-    """Of each of the player's updates of the round: the regularisers that penalise it."""
+    """Return the regularizers that are due in each of the player's updates of the round."""
     return [
         {"update": update, "regularizers": [name for name, _ in gan.objective.due(player, update)]}
         for update in gan.schedule.updates_in(player, round - 1)
@@ -115,7 +115,7 @@ def due(gan: GAN, player: Player, round: int) -> list[dict[str, Any]]:
 
 
 def versions() -> dict[str, str | None]:
-    """Of what plays the game."""
+    """Return the versions of what the round depends on."""
     return {
         "gan_research": __version__,
         "python": platform.python_version(),

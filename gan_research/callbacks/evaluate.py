@@ -1,4 +1,4 @@
-"""Metrics of the samples while training goes on."""
+"""Metrics of the samples during training."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from gan_research.training.gan import GAN
 
 
 class Evaluate(Periodic):
-    """Every `every` rounds, `evaluation` of the averaged generator, logged as metrics/* with its protocol.
+    """Evaluates the averaged generator every `every` rounds, and logs metrics/* with their protocol.
 
-    Beside them `better`: "min" or "max", for the columns by which generators are ranked.
+    The row also has `better`: "min" or "max", for the columns by which generators are ranked.
     """
 
     def __init__(self, evaluation: Evaluation, every: int, board: Blackboard | None = None):

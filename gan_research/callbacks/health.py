@@ -1,4 +1,4 @@
-"""Looks after the game: warns of collapse, says where it is stuck, writes down how it crashed."""
+"""Warnings of collapse, reports of stuck processes, and crash reports."""
 
 import logging
 from pathlib import Path
@@ -9,33 +9,32 @@ import pytorch_lightning as pl
 from gan_research.callbacks.base import log_metrics
 from gan_research.callbacks.blackboard import Blackboard
 from gan_research.callbacks.crash_report import write_crash
-from gan_research.callbacks.watchdog import Watchdog, alive
+from gan_research.callbacks.watchdog import Watchdog, heartbeat
 from gan_research.distributed import is_rank_zero
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
 SURE = 0.999
-"""The accuracy from which on D tells all fakes."""
+"""The accuracy from which D is saturated: it recognizes all fakes."""
 ALIKE = 0.01
-"""The spread of the samples, relative to that of the reals, below which they hardly differ."""
+"""The spread of samples, relative to that of the reals, below which they hardly differ."""
 ADVICE = {
-    "told": "G may learn nothing from it: regularise D (regularizer=r1), or lower its learning rate",
-    "alike": "G may have collapsed: regularise D (regularizer=r1), or go back to an earlier checkpoint",
+    "d_saturated": "G may learn nothing from it: regularize D (regularizer=r1), or lower its learning rate",
+    "alike": "G may have collapsed: regularize D (regularizer=r1), or resume an earlier checkpoint",
 }
 
 log = logging.getLogger(__name__)
 
 
 class Health(pl.Callback):
-    """Warnings of collapse, reports of a game that is stuck, and the record of a crash.
+    """Warns of collapse, and writes reports of a stuck process and of a crash.
 
-    on_divergence: what `gan train` does where a loss isn't finite: "stop", or "roll_back" to the last checkpoint and
-        go on from it with other latents.
-    roll_backs: how often a run may go back.
-    stuck_after: seconds after which a process that ends no round, evaluation, grid or checkpoint reports where it is,
+    on_divergence: if a loss isn't finite, `gan train` stops ("stop"), or continues from the last checkpoint with other
+        latents ("roll_back").
+    roll_backs: the largest number of roll-backs of a run.
+    stuck_after: seconds after which a process that ends no round, evaluation, grid or checkpoint reports its position,
         on standard error and in stuck/rank_N.txt; null: never.
-    collapse_after: rounds in a row of which D tells all fakes, after which that is a warning; null: no collapse is
-        looked for.
+    collapse_after: rounds of a saturated D after which there is a warning; null: no warnings of collapse.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Health(pl.Callback):
         collapse_after: int | None = 1000,
         board: Blackboard | None = None,
         folder: Path | None = None,
-        went_back: bool = False,
+        rolled_back: bool = False,
     ):
         if on_divergence not in ("stop", "roll_back"):
             raise UserError(f"health.on_divergence={on_divergence}: give stop or roll_back")
@@ -58,26 +57,26 @@ class Health(pl.Callback):
             raise UserError(f"health.collapse_after={collapse_after}: give at least 1 round, or null")
         self.on_divergence, self.roll_backs = on_divergence, roll_backs
         self.stuck_after, self.collapse_after = stuck_after, collapse_after
-        self.board, self.folder, self.went_back = board or Blackboard(), folder, went_back
+        self.board, self.folder, self.rolled_back = board or Blackboard(), folder, rolled_back
         self.crash: Path | None = None
-        """Where the end of the game is written down."""
-        self._told_since: int | None = None
+        """The path of the crash report."""
+        self._saturated_since: int | None = None
         self._watchdog: Watchdog | None = None
         if collapse_after is not None:
-            self.board.judges.append(self.judge)
+            self.board.checks.append(self.health_check)
 
-    def may_go_back(self, gan: GAN) -> bool:
+    def may_roll_back(self, gan: GAN) -> bool:
         """Return whether training that diverged resumes from its last checkpoint."""
         return self.on_divergence == "roll_back" and gan.roll_backs < self.roll_backs
 
-    def epitaph(self, gan: GAN) -> str:
+    def failure_message(self, gan: GAN) -> str:
         """Return the end of the error line of training that diverged."""
-        after = f"it had gone back {gan.roll_backs} times (health.roll_backs), " if gan.roll_backs else ""
-        return after + (f"{self.crash} says what led to it, " if self.crash is not None else "")
+        count = f"after {gan.roll_backs} roll-backs (health.roll_backs), " if gan.roll_backs else ""
+        return count + (f"{self.crash} is the crash report, " if self.crash is not None else "")
 
     # --- collapse ------------------------------------------------------------------------------------------------
 
-    def judge(self, gan: GAN, row: dict[str, float]) -> dict[str, float]:
+    def health_check(self, gan: GAN, row: dict[str, float]) -> dict[str, float]:
         """Return the terms that are added to a row of the log: whether training looks collapsed."""
         before, warnings = self.board.warnings, self._warnings(gan, row)
         self.board.warnings = warnings
@@ -90,37 +89,41 @@ class Health(pl.Callback):
         assert self.collapse_after is not None
         found = {}
         if row.get("health/accuracy", 0.0) < SURE:
-            self._told_since = None
-        elif self._told_since is None:
-            self._told_since = gan.round - gan.loss_log.every
-        if self._told_since is not None and (rounds := gan.round - self._told_since) >= self.collapse_after:
-            found["told"] = f"D tells all fakes for {rounds:,} rounds"
+            self._saturated_since = None
+        elif self._saturated_since is None:
+            self._saturated_since = gan.round - gan.loss_log.every
+        if self._saturated_since is not None and (rounds := gan.round - self._saturated_since) >= self.collapse_after:
+            found["d_saturated"] = f"D recognizes all fakes for {rounds:,} rounds"
         if (spread := row.get("samples/spread", 1.0)) < ALIKE:
             found["alike"] = f"samples hardly differ, {100 * spread:.2g} % of what reals do"
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        return {"told_since": self._told_since, "warnings": dict(self.board.warnings)}
+        return {"saturated_since": self._saturated_since, "warnings": dict(self.board.warnings)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._told_since, self.board.warnings = state_dict["told_since"], dict(state_dict["warnings"])
+        old = state_dict.get("told_since")  # its key in earlier versions
+        self._saturated_since, self.board.warnings = (
+            state_dict.get("saturated_since", old),
+            dict(state_dict["warnings"]),
+        )
 
-    # --- stuck, crashed, gone back -------------------------------------------------------------------------------
+    # --- stuck, crashed, rolled back -----------------------------------------------------------------------------
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, GAN)
-        if self.went_back:
+        if self.rolled_back:
             log_metrics(trainer, pl_module, {"health/roll_backs": float(pl_module.roll_backs)})
-        alive("the start")
+        heartbeat("the start")
         if self.stuck_after is not None and self.folder is not None:
             self._watchdog = Watchdog(self.folder / "stuck", self.stuck_after)
             self._watchdog.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        alive(f"round {pl_module.round + 1}")
+        heartbeat(f"round {pl_module.round + 1}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        alive("the end of the game")
+        heartbeat("the end of training")
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop_watching()

@@ -1,4 +1,4 @@
-"""The log of the game: what the players did over each interval."""
+"""The log of losses, logits and speed over each interval."""
 
 import resource
 import time
@@ -17,18 +17,17 @@ from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
 PROBED = 256
-"""Held-out reals, and as many of the training set, that the discriminator is asked about."""
+"""Number of held-out reals, and of the training set, on which D is evaluated."""
 
 
 class Log(pl.Callback):
-    """Every `gan.loss_log.every` rounds, one row of means over the interval.
+    """Logs a row of means over each interval of `gan.loss_log.every` rounds.
 
-    loss/*: each loss, and each regulariser's penalty before its weight. logits/*: D's logits on reals and on fakes;
-    probability/*: the same as D(x) and D(G(z)), where logits are log-odds. game/value: V(D, G), minus D's loss.
-    health/accuracy: the share of reals and fakes that D takes for what they are. speed/*: of the rounds alone;
-    speed/seconds: since the run began, over all its resumes. As of the interval's last round: gradient_norm/*, lr/*,
-    samples/spread, and D's logits on held-out reals and on as many of the training set (logits/heldout, logits/train:
-    apart where D overfits).
+    loss/*: each loss, and each regularizer's penalty before its weight. logits/*: D's logits on reals and fakes;
+    probability/*: D(x) and D(G(z)), if logits are log-odds. game/value: V(D, G), minus D's loss. health/accuracy: of D
+    on reals and fakes. speed/*: of the rounds alone; speed/seconds: since the run was started, over all its resumes.
+    Of the interval's last round: gradient_norm/*, lr/*, samples/spread, and D's logits on held-out and on training
+    reals (logits/heldout, logits/train: they differ if D overfits).
     """
 
     def __init__(self, board: Blackboard | None = None) -> None:
@@ -58,7 +57,7 @@ class Log(pl.Callback):
         if pl_module.loss_log.due(pl_module.round):
             self.board.row = self._row(pl_module)
             log_metrics(trainer, pl_module, self.board.row)
-            self._start = None  # what other callbacks do now isn't the game's time
+            self._start = None  # the time of other callbacks isn't counted
 
     def _row(self, gan: GAN) -> dict[str, float]:
         values = gan.loss_log.flush()
@@ -71,8 +70,8 @@ class Log(pl.Callback):
         row |= accuracy(gan.loss, values)
         row |= {f"lr/{player}": rate for player, rate in gan.player_optimizers.learning_rates().items()}
         row = all_reduce_means(row)
-        for judge in self.board.judges:
-            row |= judge(gan, row)
+        for check in self.board.checks:
+            row |= check(gan, row)
         return row | self._speed(gan) | {"memory/peak_gib": peak_memory(gan.device)}
 
     def _speed(self, gan: GAN) -> dict[str, float]:
@@ -95,15 +94,15 @@ class Log(pl.Callback):
 
 
 def accuracy(loss: AdversarialLoss, values: dict[str, Tensor]) -> dict[str, float]:
-    """The share of the interval's reals and fakes that D takes for what they are; of losses that say what it takes."""
+    """Return D's accuracy over the interval, for losses with a middle logit."""
     if (middle := middle_logit(loss)) is None:
         return {}
-    told = (values["logits/real"] > middle).float().mean() + (values["logits/fake"] < middle).float().mean()
-    return {"health/accuracy": told.item() / 2}
+    correct = (values["logits/real"] > middle).float().mean() + (values["logits/fake"] < middle).float().mean()
+    return {"health/accuracy": correct.item() / 2}
 
 
 def middle_logit(loss: AdversarialLoss) -> float | None:
-    """The logit of what is as likely real as generated; None where there is none."""
+    """Return the logit of a sample that is as likely real as generated; None if there is none."""
     if loss.logits_are_log_odds:
         return 0.0
     try:
@@ -114,7 +113,7 @@ def middle_logit(loss: AdversarialLoss) -> float | None:
 
 
 def probe_of(data: Data, samples: SampleSet, gan: GAN) -> tuple[Tensor, Tensor | None]:
-    """The first samples of a set as the discriminator sees them, in whole packs; labels in class-conditional play."""
+    """Return the first samples of a set, in whole packs; labels if G is class-conditional."""
     images, labels = next(iter(samples.batches(PROBED)))
     images = images[: len(images) // gan.discriminator.packing * gan.discriminator.packing]
     labels = labels.to(gan.device) if labels is not None and gan.generator.num_classes else None
@@ -122,7 +121,7 @@ def probe_of(data: Data, samples: SampleSet, gan: GAN) -> tuple[Tensor, Tensor |
 
 
 def peak_memory(device: torch.device) -> float:
-    """The most memory used so far, in GiB: of the GPU there, of the process on the CPU."""
+    """Return the peak memory in GiB: of a GPU, or of the process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -1,4 +1,4 @@
-"""Being asked to stop: after the round being played, in all processes after the same one."""
+"""Stopping on a signal, in all processes after the same round."""
 
 import signal
 from types import FrameType
@@ -13,16 +13,15 @@ from gan_research.utils.signals import ASKING
 
 
 class Preemption(pl.Callback):
-    """On a signal to one of the processes all of them stop, after the round being played (or the one after it).
+    """Stops all processes after this or the next round, if one receives a signal.
 
-    Handlers do no more than note the signal: what is being evaluated or saved is brought to its end. A second Ctrl-C
-    stops at once.
+    Handlers only note the signal, so that an evaluation or a checkpoint is completed. A second Ctrl-C stops at once.
     """
 
     def __init__(self, board: Blackboard | None = None) -> None:
         self.board = board or Blackboard()
         self.asked: signal.Signals | None = None
-        """The signal that this process got."""
+        """The signal that this process received."""
         self._flag = AnyRankFlag()
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -40,12 +39,12 @@ class Preemption(pl.Callback):
         self._flag.settle()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._let_go()
+        self._restore_handlers()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._let_go()
+        self._restore_handlers()
 
-    def _let_go(self) -> None:
+    def _restore_handlers(self) -> None:
         while self._handlers:
             signal.signal(*self._handlers.popitem())
 

@@ -1,4 +1,4 @@
-"""A progress bar in rounds, or plain lines where there is no terminal."""
+"""A progress bar in rounds, or plain lines without a terminal."""
 
 import time
 from typing import Any
@@ -11,11 +11,11 @@ from gan_research.callbacks.blackboard import Blackboard
 
 
 class ProgressBar(pl.Callback):
-    """Rounds, rounds a second, the losses, metrics, warnings and the time left; refreshed a few times a second."""
+    """A bar with the round, its rate, losses, metrics, warnings and the time left."""
 
     REFRESH_SECONDS = 0.2
     LINES = 10
-    """Lines of a whole run where there is no terminal."""
+    """Number of lines of a run without a terminal."""
 
     def __init__(self, board: Blackboard, console: Console | None = None):
         self.board = board
@@ -32,26 +32,26 @@ class ProgressBar(pl.Callback):
             columns = (
                 TextColumn("round {task.completed:,.0f}/{task.total:,.0f}"),
                 BarColumn(),
-                TextColumn("{task.fields[news]}"),
+                TextColumn("{task.fields[status]}"),
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=self.console)
-            self._task = self._bar.add_task("", total=pl_module.rounds, completed=pl_module.round, news="")
+            self._task = self._bar.add_task("", total=pl_module.rounds, completed=pl_module.round, status="")
             self._bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if not trainer.is_global_zero:
             return
-        played, total = pl_module.round, pl_module.rounds
+        round, total = pl_module.round, pl_module.rounds
         if self._bar is None:
-            if played == total or played % max(1, total // self.LINES) == 0:
-                self.console.print(f"round {played:,}/{total:,}  {self._news(played)}", highlight=False, soft_wrap=True)
+            if round == total or round % max(1, total // self.LINES) == 0:
+                self.console.print(f"round {round:,}/{total:,}  {self._status(round)}", highlight=False, soft_wrap=True)
             return
         now = time.monotonic()
-        if now - self._refreshed > self.REFRESH_SECONDS or played == total:
+        if now - self._refreshed > self.REFRESH_SECONDS or round == total:
             self._refreshed = now
             assert self._task is not None
-            self._bar.update(self._task, completed=played, news=self._news(played))
+            self._bar.update(self._task, completed=round, status=self._status(round))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._stop()
@@ -64,8 +64,8 @@ class ProgressBar(pl.Callback):
             self._bar.stop()
             self._bar = None
 
-    def _news(self, played: int) -> str:
-        rate = (played - self._first) / max(time.monotonic() - self._started, 1e-9)
+    def _status(self, round: int) -> str:
+        rate = (round - self._first) / max(time.monotonic() - self._started, 1e-9)
         parts = [f"{rate:,.1f} rounds/s" if rate >= 1 else f"{1 / max(rate, 1e-9):,.1f} s/round"]
         parts += [f"{name[5:]} {value:.3g}" for name, value in self.board.row.items() if name.startswith("loss/")]
         parts += [f"{name} {value:.4g}" for name, value in self.board.metrics.items() if name == "fid"]

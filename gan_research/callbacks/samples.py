@@ -1,4 +1,4 @@
-"""Pictures of the same latents as training goes on."""
+"""Samples of the same latents during training."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from gan_research.utils.images import grid, png
 from gan_research.utils.run_folder import of_round
 
 POINTS = 2000
-"""Samples in one plot, where the generator makes points."""
+"""Number of samples in a plot of points."""
 
 
 class SampleGrid(Periodic):
-    """Every `every` rounds, a PNG of samples of fixed latents, in `folder` and in the loggers.
+    """Writes a PNG of samples of fixed latents every `every` rounds, and logs it.
 
-    `count` pictures in a grid, or `POINTS` points plotted over their density.
+    It shows `count` images in a grid, or `POINTS` points over their density.
     """
 
     def __init__(self, folder: Path, every: int, count: int = 64):
@@ -26,13 +26,13 @@ class SampleGrid(Periodic):
         self.count = count
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        picture = self._picture(trainer, gan)
+        image = self._png(trainer, gan)
         if trainer.is_global_zero:
             path = self.folder / of_round(gan.round, ".png")
-            write_atomically(path, picture)
+            write_atomically(path, image)
             log_picture(trainer.loggers, "samples", path, gan.round)
 
-    def _picture(self, trainer: pl.Trainer, gan: GAN) -> bytes:
+    def _png(self, trainer: pl.Trainer, gan: GAN) -> bytes:
         sampler = gan.sampler()
         if gan.generator.resolution is not None:
             return png(grid(sampler.sample_uint8(self.count, seed=gan.seed)))

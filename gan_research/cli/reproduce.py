@@ -180,7 +180,7 @@ class Reproduction:
     def sweep(self) -> "Sweep":
         """Return the sweep with the points of this command added."""
         from gan_research.cli import multirun
-        from gan_research.sweeps.search import Listed
+        from gan_research.sweeps.search import FixedPoints
         from gan_research.sweeps.sweep import RECORD, Sweep
 
         config = compose_multirun([o for o in self.command_line.overrides if of_sweep(o)], self.command_line.config_dir)
@@ -189,7 +189,7 @@ class Reproduction:
             sweep.pool = config["pool"]
         else:
             fixed = [f"budget={self.budget}", *(o for o in self.command_line.overrides if not of_sweep(o))]
-            config["sweep"] = {"_target_": f"{Listed.__module__}.{Listed.__qualname__}", "points": []}
+            config["sweep"] = {"_target_": f"{FixedPoints.__module__}.{FixedPoints.__qualname__}", "points": []}
             examples = [[f"experiment={name}", "seed=0"] for name in self.compositions]
             sweep = multirun.new_sweep(self.folder.name, fixed, examples, config, self.command_line.config_dir)
             sweep.folder, sweep.metric, sweep.goal, sweep.rounds = self.folder, None, None, None

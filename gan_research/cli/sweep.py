@@ -1,4 +1,4 @@
-"""`gan sweep`: go on with a sweep, see how it stands, play a W&B sweep without its server."""
+"""`gan sweep`: resume a sweep, show its trials, run a sweep file of W&B without its server."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ USAGE = """usage: gan sweep resume DIR [pool.KEY=VALUE ...]
        gan sweep status DIR
        gan sweep run FILE [--count N] [KEY=VALUE ...]
 
-  resume   take part in the sweep in DIR: play what nobody plays, what was left, and once more what had failed. Any
-           number of processes may, on any number of machines that see the folder. It runs what DIR says: trust it
-  status   the table of its trials
-  run      play a sweep file of W&B (sweeps/*.yaml) here, by W&B's own search, without its server
+  resume   take part in the sweep in DIR: train the trials that are left, and retry those that failed. Any number of
+           processes may, on any number of machines that see the folder. It runs the commands in DIR: trust it
+  status   print the table of its trials
+  run      run a sweep file of W&B (sweeps/*.yaml) here, without W&B's server: grid, random, or Optuna's TPE for bayes
 
 Sweeps are started by gan train -m: gan train -m loss=hinge,wasserstein seed=0,1,2
 """
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan sweep` with these arguments; the exit status."""
+    """Run `gan sweep` with these arguments; return the exit status."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE)
         return 0
@@ -34,49 +34,48 @@ def main(arguments: list[str]) -> int:
     return actions[action](rest[0], rest[1:])
 
 
-def resume(place: str, words: list[str]) -> int:
+def resume(folder: str, overrides: list[str]) -> int:
     """Take part in a sweep."""
     from gan_research.cli import multirun
     from gan_research.config.compose import compose_multirun
     from gan_research.sweeps.sweep import Sweep
 
-    sweep = Sweep.open(Path(place))
-    if other := [word for word in words if not word.startswith("pool.")]:
-        raise UserError(f"{other[0]}: a sweep goes on as it is; only pool.runs, pool.cores and pool.gpus may change")
-    if words:
-        sweep.pool = compose_multirun(words)["pool"]
-    return multirun.play(sweep)
+    sweep = Sweep.open(Path(folder))
+    if other := [override for override in overrides if not override.startswith("pool.")]:
+        raise UserError(f"{other[0]}: of a resumed sweep only pool.runs, pool.cores and pool.gpus may be changed")
+    if overrides:
+        sweep.pool = compose_multirun(overrides)["pool"]
+    return multirun.train(sweep)
 
 
-def status(place: str, words: list[str]) -> int:
-    """Show how a sweep stands."""
-    from gan_research.sweeps.board import Board
+def status(folder: str, rest: list[str]) -> int:
+    """Print the table of a sweep's trials."""
     from gan_research.sweeps.sweep import Sweep
+    from gan_research.sweeps.table import SweepTable
 
-    if words:
-        raise UserError(f"'{words[0]}': gan sweep status takes the folder of a sweep, and nothing else")
-    sweep = Sweep.open(Path(place))
-    Console().print(Board(sweep, None).table(sweep.look()))
+    if rest:
+        raise UserError(f"'{rest[0]}': gan sweep status takes the folder of a sweep, and nothing else")
+    sweep = Sweep.open(Path(folder))
+    Console().print(SweepTable(sweep, None).table(sweep.snapshot()))
     return 0
 
 
-def run(place: str, words: list[str]) -> int:
-    """Play a sweep file of W&B."""
+def run(path: str, arguments: list[str]) -> int:
+    """Run a sweep file of W&B."""
     from gan_research.cli import multirun
 
-    count, rest = counted(words)
-    given = parse(rest, "gan sweep run")
-    return multirun.start_file(Path(place), count, given)
+    count, rest = split_count(arguments)
+    return multirun.start_file(Path(path), count, parse(rest, "gan sweep run"))
 
 
-def counted(words: list[str]) -> tuple[int | None, list[str]]:
-    """The number of --count N, if it is given, and the other words."""
-    place = next((i for i, word in enumerate(words) if word.partition("=")[0] == "--count"), None)
-    if place is None:
-        return None, words
-    _, equals, text = words[place].partition("=")
-    end = place + (1 if equals else 2)
-    text = text if equals else "".join(words[place + 1 : end])
+def split_count(arguments: list[str]) -> tuple[int | None, list[str]]:
+    """Return the number of --count N, if given, and the other arguments."""
+    index = next((i for i, argument in enumerate(arguments) if argument.partition("=")[0] == "--count"), None)
+    if index is None:
+        return None, arguments
+    _, equals, text = arguments[index].partition("=")
+    end = index + (1 if equals else 2)
+    text = text if equals else "".join(arguments[index + 1 : end])
     if not text.isdecimal() or int(text) == 0:
         raise UserError(f"--count {text}: give a number of trials")
-    return int(text), words[:place] + words[end:]
+    return int(text), arguments[:index] + arguments[end:]

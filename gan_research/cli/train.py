@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
         if submission.resubmitted(path, given.overrides, config_dir, given.allow):
             return 0
         trainer = fit.trainer_of(path, overrides, config_dir, given.allow)
-        return on_its_devices(trainer, arguments, lambda: fit.go_on(path, overrides, config_dir, given.allow))
+        return on_its_devices(trainer, arguments, lambda: fit.resume(path, overrides, config_dir, given.allow))
     composition = compose_train(overrides, config_dir)
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
 
     def train() -> int:
         if auto:
-            return auto_resume.go_on_or_start(composition, overrides, config_dir)
+            return auto_resume.resume_or_start(composition, overrides, config_dir)
         return fit.start(composition, overrides, config_dir)[0]
 
     return on_its_devices(composition.config["trainer"], arguments, train)

@@ -23,7 +23,7 @@ from gan_research.cost.meter import Meter, times
 from gan_research.cost.pieces import pieces_of
 from gan_research.data import Data
 from gan_research.losses.base import PLAYERS
-from gan_research.runs.fit import Parts, checked_watchers, names, play
+from gan_research.runs.fit import Parts, checked_analyses, names, train
 from gan_research.runs.run import Run, device_name
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
@@ -131,8 +131,8 @@ def play_beginning(
     name, group = names(composition)
     run = Run.create(folder, name, group, config["tags"], [], None, composition.chosen)
     run.begin(config)
-    parts = Parts(data, gan, trainer, None, checked_watchers(config, gan, data))
-    play(run, config, parts, Console(quiet=True), None)
+    parts = Parts(data, gan, trainer, None, checked_analyses(config, gan, data))
+    train(run, config, parts, Console(quiet=True), None)
     if not meter.finished:
         raise KeyboardInterrupt
 

@@ -1,1 +1,1 @@
-"""Runs: their folders and records, the loggers that mirror these, and how they begin and go on."""
+"""Runs: their folders, records and loggers, and how they are started and resumed."""

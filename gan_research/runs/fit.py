@@ -1,4 +1,4 @@
-"""From a config to a run: a new one, or an old one that goes on."""
+"""Training a run: a new one from its config, or an old one from a checkpoint."""
 
 import errno
 import hashlib
@@ -33,7 +33,7 @@ from gan_research.distributed import (
 )
 from gan_research.metrics import Evaluation
 from gan_research.runs.history import History
-from gan_research.runs.roll_back import go_back
+from gan_research.runs.roll_back import roll_back
 from gan_research.runs.run import Run, source_digest
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
@@ -48,57 +48,57 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def start(
     composition: Composition, overrides: list[str], config_dir: Path | None, console: Console | None = None
 ) -> tuple[int, Run]:
-    """A new run, in a new folder that is made once everything else stands: the exit status, and the run."""
+    """Train a new run, whose folder is created after all else; return the exit status, and the run."""
     config = composition.config
     parts = build(config, optional_metrics=composition.auto_metrics)
     name, group = names(composition)
     output = Path(config["output"])
     tags, chosen = config["tags"], composition.chosen
     run = on_rank_zero(lambda: Run.create(output, name, group, tags, overrides, config_dir, chosen))
-    with run.playing():
+    with run.lock():
         return fit(run, config, parts, console=console), run
 
 
-def go_on(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> int:
-    """An old run, from its last checkpoint or from the one that is given."""
+def resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> int:
+    """Resume the run in a folder from its last checkpoint, or from the given one; return the exit status."""
     run = run_at(path)
-    with run.playing():
-        checkpoint, config, played = on_rank_zero(lambda: opened(path))
+    with run.lock():
+        checkpoint, config, round = on_rank_zero(lambda: read_run_checkpoint(path))
         require_allowed(config, allow)
         if overrides:
-            config = changed(config, run, overrides, config_dir, allow)
-        if played >= config["rounds"]:
-            raise UserError(f"{run.folder} has played all its {config['rounds']} rounds: add rounds=N to play more")
+            config = apply_overrides(config, run, overrides, config_dir, allow)
+        if round >= config["rounds"]:
+            raise UserError(f"{run.folder} is trained for all its {config['rounds']} rounds: add rounds=N for more")
         chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
-        return fit(run, config, build(config, optional_metrics=not chosen), checkpoint, played=played)
+        return fit(run, config, build(config, optional_metrics=not chosen), checkpoint, round=round)
 
 
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
-    """The trainer that a run was last played by, or that `overrides` choose now."""
+    """Return the config of a run's last trainer, or of one in `overrides`."""
     run = run_at(path)
     node = renamed_targets(yaml.safe_load((run.folder / CONFIG).read_text())["trainer"])
     if any(override.lstrip("+~").startswith("trainer") for override in overrides):
-        words = merge_overrides(run.overrides, overrides)
-        node = compose_train(words, config_dir or run.config_dir, allow).config["trainer"]
+        merged = merge_overrides(run.overrides, overrides)
+        node = compose_train(merged, config_dir or run.config_dir, allow).config["trainer"]
     require_allowed(node, allow)
     return node
 
 
 def run_at(path: Path) -> Run:
-    """The run of a folder, or of one of its checkpoints."""
+    """Return the run of a folder, or of one of its checkpoints."""
     return Run.open(path.parent.parent if path.is_file() else path)
 
 
-def opened(path: Path) -> tuple[Path, dict[str, Any], int]:
-    """A checkpoint's own path, the config of its run, and the rounds it has played."""
+def read_run_checkpoint(path: Path) -> tuple[Path, dict[str, Any], int]:
+    """Return the path of a run's checkpoint, the config in it, and its round."""
     checkpoint, state = open_checkpoint(path)
     if "config" not in state:
-        raise UserError(f"{checkpoint} doesn't say what it was trained on: it wasn't written by gan train")
+        raise UserError(f"{checkpoint} has no config: it wasn't written by gan train")
     return checkpoint, upgraded(state["config"]), state[MARK]["round"]
 
 
 class Parts(NamedTuple):
-    """What a run is made of, all of it found to be playable."""
+    """The parts of a run, all of them checked."""
 
     data: Data
     gan: GAN
@@ -108,9 +108,9 @@ class Parts(NamedTuple):
 
 
 def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation | None = None) -> Parts:
-    """The parts of a run; where the metrics are optional, without those that aren't to be had.
+    """Return the parts of a run; optional metrics are left out if they aren't available.
 
-    evaluation: one that is prepared already.
+    evaluation: one that is already prepared.
     """
     if rank_and_world_size()[1] > 1:
         settings = {name: str(value) for name, value in leaves(config)}
@@ -119,13 +119,13 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation
         data = build_data(config)
         gan = build_game(config, data)
         trainer = build_trainer(config["trainer"])
-        make(config["health"])  # what can't be is said before there is a folder
+        make(config["health"])  # raises its errors before there is a folder
         evaluation = evaluation or prepared_evaluation(config, data, trainer, optional_metrics)
-        return Parts(data, gan, trainer, evaluation, checked_watchers(config, gan, data))
+        return Parts(data, gan, trainer, evaluation, checked_analyses(config, gan, data))
 
 
 def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:
-    """The evaluation, which has seen the real samples; the rule for the best checkpoint is one of its metrics."""
+    """Return the evaluation with its statistics of real samples, after a check of `best`."""
     evaluation = build_evaluation(config, optional)
     if evaluation is None:
         return None
@@ -134,16 +134,16 @@ def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer,
     return evaluation
 
 
-def checked_watchers(config: dict[str, Any], gan: GAN, data: Data) -> list[Any]:
-    """What watches the game beside the usual callbacks; each has seen that it can."""
+def checked_analyses(config: dict[str, Any], gan: GAN, data: Data) -> list[Any]:
+    """Return the analyses of a run, each checked for its networks and data."""
     analyses = [make(node) for node in (config["analysis"] or {}).values()]
-    for watcher in analyses:
-        watcher.check(gan, data)
+    for analysis in analyses:
+        analysis.check(gan, data)
     return analyses
 
 
 def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | None:
-    """The metric whose best value chooses a checkpoint, if any."""
+    """Return the metric whose best value chooses a checkpoint, if any."""
     best = config["best"]
     if evaluation is None or best is None:
         return None
@@ -154,21 +154,21 @@ def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | 
     return best
 
 
-def changed(
+def apply_overrides(
     config: dict[str, Any], run: Run, overrides: list[str], config_dir: Path | None, allow: Sequence[str]
 ) -> dict[str, Any]:
-    """The run's config with what `overrides` change in it; a change of the game itself is an error that shows it."""
+    """Return the run's config with overrides; raise a UserError that shows a change of the game."""
     config_dir = config_dir or run.config_dir
     before = compose_train(run.overrides, config_dir, allow).config
     after = compose_train(merge_overrides(run.overrides, overrides), config_dir, allow).config
     game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] in GAME]
     if game:
-        raise UserError(f"a resumed run can't play another game, start a new run for it: {'; '.join(game)}")
+        raise UserError(f"a resumed run can't change the game, start a new run for it: {'; '.join(game)}")
     return config | {key: after[key] for key in after if before.get(key) != after[key]}
 
 
 def names(composition: Composition) -> tuple[str, str]:
-    """Return the run's name, for people, and its group, of runs that differ in seed, bookkeeping and place only."""
+    """Return the run's name, and its group, of runs that differ in seed and bookkeeping only."""
     config, choices = composition.config, composition.choices
     networks = "-".join(dict.fromkeys([choices["generator"], choices["discriminator"]]))
     loss = "+".join([choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})])
@@ -185,27 +185,27 @@ def fit(
     parts: Parts,
     checkpoint: Path | None = None,
     console: Console | None = None,
-    played: int = 0,
+    round: int = 0,
 ) -> int:
-    """Play the rounds that are left, going back where the game diverges and may; the exit status.
+    """Train the rounds left, with roll-backs if allowed; return the exit status.
 
-    played: the round of the checkpoint.
+    round: of the checkpoint.
     """
     console = console or Console(quiet=not is_rank_zero())
     if is_rank_zero():
-        run.begin(config, parts.trainer.strategy.root_device, played)
+        run.begin(config, parts.trainer.strategy.root_device, round)
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
-    status = play(run, config, parts, console, checkpoint)
+    status = train(run, config, parts, console, checkpoint)
     while status is None:
         parts = build(config, optional_metrics=True, evaluation=parts.evaluation)
-        status = play(run, config, parts, console, run.folder / CHECKPOINTS / LAST, went_back=True)
+        status = train(run, config, parts, console, run.folder / CHECKPOINTS / LAST, rolled_back=True)
     return status
 
 
-def play(
-    run: Run, config: dict[str, Any], parts: Parts, console: Console, checkpoint: Path | None, went_back: bool = False
+def train(
+    run: Run, config: dict[str, Any], parts: Parts, console: Console, checkpoint: Path | None, rolled_back: bool = False
 ) -> int | None:
-    """Play the rounds that are left, and say what came of it; the exit status, or None where the run has gone back."""
+    """Train the rounds that are left, and print the results; return the exit status, or None after a roll-back."""
     data, gan, trainer, evaluation, analyses = parts
     board = Blackboard()
     evaluate = Evaluate(evaluation, config["evaluate_every"], board) if evaluation is not None else None
@@ -219,9 +219,9 @@ def play(
     )
     grid = SampleGrid(run.folder / SAMPLES, config["sample_every"])
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
-    for watcher in analyses:
-        watcher.folder = run.folder / "theory"
-    health: Health = make(config["health"], board=board, folder=run.folder, went_back=went_back)
+    for analysis in analyses:
+        analysis.folder = run.folder / "theory"
+    health: Health = make(config["health"], board=board, folder=run.folder, rolled_back=rolled_back)
     progress = ProgressBar(board, console)
     callbacks = [Log(board), health, grid, evaluate, *analyses, progress, Preemption(board), checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
@@ -229,31 +229,31 @@ def play(
     try:
         trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Diverged as error:
-        if not health.may_go_back(gan):
-            epitaph = f"{error}; {health.epitaph(gan)}the last good checkpoint is {checkpoints.last}"
-            raise Diverged(epitaph, error.round) from error
-        round, count = go_back(run.folder, health.crash)
-        line = f"{error}; back to round {round:,}, on with other latents (roll-back {count} of {health.roll_backs})"
+        if not health.may_roll_back(gan):
+            message = f"{error}; {health.failure_message(gan)}the last good checkpoint is {checkpoints.last}"
+            raise Diverged(message, error.round) from error
+        round, count = roll_back(run.folder, health.crash)
+        line = f"{error}; back to round {round:,}, with other latents (roll-back {count} of {health.roll_backs})"
         console.print(line, highlight=False, soft_wrap=True)
         return None
     except LostProcess as error:
-        raise LostProcess(f"{error}; after round {gan.round}, go on with: gan train resume={run.folder}") from error
+        raise LostProcess(f"{error}; after round {gan.round}, resume with: gan train resume={run.folder}") from error
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
         reason = f"{run.folder} can't be written to: {error.strerror}"
-        raise UserError(f"{reason}; free some space and go on with: gan train resume={run.folder}") from error
+        raise UserError(f"{reason}; free some space and resume with: gan train resume={run.folder}") from error
     if gan.round < gan.rounds:
-        console.print(f"stopped after round {gan.round}; go on with: gan train resume={run.folder}", soft_wrap=True)
-        # W&B's agent takes any other status for a failure, and a run that it stopped itself is none
+        console.print(f"stopped after round {gan.round}; resume with: gan train resume={run.folder}", soft_wrap=True)
+        # W&B's agent treats any other status as a failure, also of a run that it stopped itself
         return 0 if "WANDB_SWEEP_ID" in os.environ else RESUME
-    console.print(closing_table(run, gan, board, checkpoints, time.perf_counter() - began))
+    console.print(summary_table(run, gan, board, checkpoints, time.perf_counter() - began))
     console.print(f"more samples: gan sample {run.folder} -n 64", highlight=False, soft_wrap=True)
     return 0
 
 
-def closing_table(run: Run, gan: GAN, board: Blackboard, checkpoints: Checkpoints, seconds: float) -> Table:
-    """What the run came to."""
+def summary_table(run: Run, gan: GAN, board: Blackboard, checkpoints: Checkpoints, seconds: float) -> Table:
+    """Return the table of a run's results."""
     table = Table(title=run.name, show_header=False, title_justify="left")
     table.add_row("rounds", f"{gan.round:,} ({gan.kimg:,.1f} kimg) in {seconds:,.1f} s")
     for name, value in board.row.items():

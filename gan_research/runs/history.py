@@ -13,7 +13,7 @@ from gan_research.utils.run_folder import HISTORY, PROTOCOLS, read_protocols, re
 
 
 class FileLogger(Logger):
-    """A logger that writes one file into the run's folder, which holds the config already."""
+    """A logger that writes one file into the run's folder."""
 
     @property
     def name(self) -> str:
@@ -24,10 +24,10 @@ class FileLogger(Logger):
         return ""
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        """Nothing, unless a subclass writes row by row."""
+        """Do nothing, unless overridden."""
 
 
 class History(FileLogger):
@@ -52,7 +52,7 @@ class History(FileLogger):
 
     @rank_zero_only
     def cut(self, round: int) -> None:
-        """Drop the rows past `round`: the game goes on from there."""
+        """Drop the rows after `round`, from which the run is resumed."""
         if self.path.exists():
             rows = [json.dumps(row) for row in read_rows(self.path) if row["round"] <= round]
             write_atomically(self.path, "".join(row + "\n" for row in rows).encode())

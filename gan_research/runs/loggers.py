@@ -1,10 +1,10 @@
-"""The loggers that mirror a run's history; each logs against `round`, with `kimg` beside it."""
+"""The loggers that mirror a run's history, against `round` and with `kimg`."""
 
 import csv
 import logging
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,23 +23,22 @@ from gan_research.utils.run_folder import HISTORY, leaves, read_history
 log = logging.getLogger(__name__)
 
 AXES = ("round", "kimg")
-"""What each row is logged against, and beside it."""
+"""The step of each row, and another axis."""
 
 
 def numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """What can be drawn of a row."""
+    """Return the numbers of a row."""
     return {key: value for key, value in row.items() if isinstance(value, int | float)}
 
 
 class WandbLogger(lightning_loggers.WandbLogger):
-    """Weights & Biases: online where a key is configured, otherwise offline; unreachable, the run goes on offline.
+    """Weights & Biases: online if a key is configured and the server can be reached, otherwise offline.
 
-    A run that is resumed keeps its id: online it is continued; offline it gets a new segment under the same id. Under
-    `wandb agent` id, project and entity are those of its sweep.
+    A resumed run keeps its id; offline it gets a new segment. `wandb agent` sets id, project and entity.
 
     project, entity: where the run belongs.
-    mode: "online", "offline" or "disabled" instead of what is found.
-    timeout: seconds to wait for the server before the run goes on offline.
+    mode: "online", "offline" or "disabled", instead of a choice by the key.
+    timeout: seconds to wait for the server before the run is offline.
     """
 
     def __init__(
@@ -75,8 +74,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
             try:
                 self._experiment = wandb.init(**start, settings=self._settings(start["mode"]))
             except (wandb.errors.Error, OSError) as error:
-                log.warning("W&B can't be reached, the run goes on offline: %s", str(error).splitlines()[0])
-                wandb.teardown()  # what was begun holds the run's id
+                log.warning("W&B can't be reached, the run is logged offline: %s", str(error).splitlines()[0])
+                wandb.teardown()  # the failed one holds the run's id
                 start["mode"] = "offline"
                 self._experiment = wandb.init(**start, settings=self._settings("offline"))
             for axis in AXES:
@@ -87,13 +86,13 @@ class WandbLogger(lightning_loggers.WandbLogger):
         return self._experiment
 
     def _keep_swept_parts(self, config: Any) -> None:
-        """A sweep's `loss: hinge` takes the place of the part `loss` in W&B's config: that goes under `composed`."""
+        """Copy parts that the sweep's parameters replace, such as `loss`, to `composed`."""
         parts = {key: part for key, part in self._wandb_init["config"].items() if isinstance(part, dict)}
         if swept := {key: part for key, part in parts.items() if config.get(key) != part}:
             config.update({"composed": swept})
 
     def _settings(self, mode: str) -> wandb.Settings:
-        """No summary at the end of an offline run: `gan train` has its own."""
+        """Return settings without a summary at the end of an offline run: `gan train` has its own."""
         return wandb.Settings(init_timeout=self._timeout, console="off", quiet=mode != "online")
 
     @rank_zero_only
@@ -132,24 +131,22 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
         self.experiment.add_image(name, np.asarray(Image.open(path)), round, dataformats="HWC")
 
 
-class MLFlowLogger(lightning_loggers.Logger):
-    """MLflow: the server of MLFLOW_TRACKING_URI; where there is none, mlflow.db and mlruns/ in the run's folder.
+class MLFlowLogger(lightning_loggers.MLFlowLogger):
+    """MLflow: the server of MLFLOW_TRACKING_URI; if there is none, mlflow.db and mlruns/ in the run's folder.
 
-    The step is the round. A run that is resumed goes on with its MLflow run. What a server doesn't take later on is in
-    the history still.
+    The step is the round. A resumed run continues its MLflow run. If a server fails later on, the run continues.
 
     project: MLflow's experiment.
-    uri: instead of what is found.
+    uri: of a server, instead of MLFLOW_TRACKING_URI.
     """
 
     ID = "gan_research.id"
-    """The tag by which a run is found again."""
+    """The tag by which a run is found when it is resumed."""
 
     def __init__(self, run: Run, project: str = "gan_research", uri: str | None = None):
-        super().__init__()
+        lightning_loggers.Logger.__init__(self)  # Lightning's own creates a database on each rank: see `_open`
         self.run, self.project, self.uri = run, project, uri or os.environ.get("MLFLOW_TRACKING_URI")
-        self._client: Any = None
-        self._id: str | None = None
+        self._initialized, self._run_id = False, None
         try:
             import mlflow  # noqa: F401
         except ImportError:
@@ -160,100 +157,82 @@ class MLFlowLogger(lightning_loggers.Logger):
         return self.project
 
     @property
-    def version(self) -> str | None:
-        return self._id
-
-    @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The client, its run begun at first use."""
-        if self._client is None:
-            self._begin()
-        return self._client
+        """The client, which starts or resumes its run at first use."""
+        if not self._initialized:
+            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.WARNING)  # each step of creating a database is a line
+            from mlflow.exceptions import MlflowException
 
-    def _begin(self) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)  # each step of making a database is a line
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-
-        folder = self.run.folder.resolve()
-        if self.uri:
             try:
-                client = MlflowClient(self.uri)
-                self._id, self._client = self._open(client), client
-                return
+                if self.uri:
+                    self._open(self.uri)
             except MlflowException as error:
                 reason = " ".join(str(error).split())
-                log.warning("MLflow can't be reached, the run goes on in its own folder: %s", reason)
-        client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-        self._id, self._client = self._open(client, (folder / "mlruns").as_uri()), client
+                log.warning("MLflow can't be reached, the run is logged in its own folder: %s", reason)
+        if not self._initialized:
+            folder = self.run.folder.resolve()
+            self._open(f"sqlite:///{folder / 'mlflow.db'}", (folder / "mlruns").as_uri())
+        return self._mlflow_client
 
-    def _open(self, client: Any, artifacts: str | None = None) -> str:
-        """The id of the run in MLflow: the one that it had, or a new one."""
-        found = client.get_experiment_by_name(self.project)
-        experiment = found.experiment_id if found else client.create_experiment(self.project, artifacts)
-        again = client.search_runs([experiment], f"tags.`{self.ID}` = '{self.run.id}'", max_results=1)
-        parameters = {name: str(value)[:6000] for name, value in leaves(self.run.config)}  # MLflow's limit
+    def _open(self, uri: str, artifacts: str | None = None) -> None:
+        """Start or resume the run, with its parameters and tags.
+
+        MLflow keeps the first value of a parameter, so that values which a resumed run changes are tags.
+        """
+        from mlflow.entities import Param, RunTag
+
+        super().__init__(self.project, tracking_uri=uri)
+        client = self._mlflow_client
+        known = client.get_experiment_by_name(self.project)
+        experiment = known.experiment_id if known else client.create_experiment(self.project, artifacts)
+        found = client.search_runs([experiment], f"tags.`{self.ID}` = '{self.run.id}'", max_results=1)
+        run = found[0] if found else client.create_run(experiment, run_name=self.run.name)
+        client.update_run(run.info.run_id, status="RUNNING")
+        values = {name: str(value)[:6000] for name, value in leaves(self.run.config)}  # MLflow's limit
         tags = {f"choices.{group}": choice for group, choice in self.run.choices.items()}
         tags |= {self.ID: self.run.id, "group": self.run.group, "folder": str(self.run.folder)}
         tags |= dict.fromkeys(self.run.tags, "true")
-        if again:
-            had = again[0].data.params
-            tags |= {name: value for name, value in parameters.items() if had.get(name, value) != value}
-            parameters = {name: value for name, value in parameters.items() if name not in had}
-        run = again[0] if again else client.create_run(experiment, run_name=self.run.name)
-        client.update_run(run.info.run_id, status="RUNNING")
-        self._fill(client, run.info.run_id, parameters, tags)
-        return str(run.info.run_id)
-
-    @staticmethod
-    def _fill(client: Any, run: str, parameters: dict[str, str], tags: dict[str, str]) -> None:
-        """Parameters keep their first value for good, so what a resumed run changes is a tag; 100 of each at a time."""
-        from mlflow.entities import Param, RunTag
-
-        params = [Param(*item) for item in parameters.items()]
+        tags |= {name: value for name, value in values.items() if run.data.params.get(name, value) != value}
+        params = [Param(name, value) for name, value in values.items() if name not in run.data.params]
         marks = [RunTag(*item) for item in tags.items()]
-        for start in range(0, max(len(params), len(marks)), 100):
-            client.log_batch(run, params=params[start : start + 100], tags=marks[start : start + 100])
+        for start in range(0, max(len(params), len(marks)), 100):  # MLflow's limit
+            client.log_batch(run.info.run_id, params=params[start : start + 100], tags=marks[start : start + 100])
+        self._experiment_id, self._run_id, self._initialized = experiment, run.info.run_id, True
 
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        row = [Metric(k, float(v), now, metrics["round"]) for k, v in numbers(metrics).items() if k != "round"]
-        self._send("log_batch", metrics=row)
-
-    @rank_zero_only
-    def log_picture(self, name: str, path: Path, round: int) -> None:
-        with Image.open(path) as picture:
-            self._send("log_image", picture, key=name, step=round)
-
-    @rank_zero_only
-    def log_film(self, name: str, path: Path, round: int) -> None:
-        self._send("log_artifact", str(path), "films")
-
-    def _send(self, method: str, *arguments: Any, **more: Any) -> None:
-        """To the server, which may be down by now: the game goes on."""
+    @contextmanager
+    def _warn_of_errors(self) -> Iterator[Any]:
+        """Yield the client; an error of its server is a warning."""
         from mlflow.exceptions import MlflowException
 
         client = self.experiment
         try:
-            getattr(client, method)(self._id, *arguments, **more)
+            yield client
         except MlflowException as error:
-            log.warning("MLflow doesn't take what is logged: %s", " ".join(str(error).split()))
+            log.warning("MLflow can't log: %s", " ".join(str(error).split()))
 
     @rank_zero_only
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the config is logged as the run begins."""
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        with self._warn_of_errors():
+            super().log_metrics({k: v for k, v in numbers(metrics).items() if k != "round"}, metrics["round"])
 
     @rank_zero_only
-    def finalize(self, status: str) -> None:
-        if self._client is not None:
-            self._send("set_terminated", "FINISHED" if status == "success" else "FAILED")
-            self._client = None
+    def log_picture(self, name: str, path: Path, round: int) -> None:
+        with self._warn_of_errors() as client, Image.open(path) as image:
+            client.log_image(self._run_id, image, key=name, step=round)
+
+    @rank_zero_only
+    def log_film(self, name: str, path: Path, round: int) -> None:
+        with self._warn_of_errors() as client:
+            client.log_artifact(self._run_id, str(path), "films")
+
+    @rank_zero_only
+    def finalize(self, status: str = "success") -> None:
+        if self._initialized:
+            with self._warn_of_errors():
+                super().finalize(status)
 
 
 class CSVLogger(FileLogger):

@@ -1,4 +1,4 @@
-"""Back to the last good checkpoint of a run, and on with other latents."""
+"""Rolling a diverged run back to its last good checkpoint, to continue with other latents."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,11 +9,11 @@ from gan_research.distributed import on_rank_zero
 from gan_research.utils.run_folder import CHECKPOINTS, LAST
 
 
-def go_back(run: Path, crash: Path | None) -> tuple[int, int]:
-    """Count one more roll-back in the last good checkpoint, from which the run then goes on: its round, and the count.
+def roll_back(run: Path, crash: Path | None) -> tuple[int, int]:
+    """Count a roll-back in the last good checkpoint; return its round, and the count.
 
-    Counted there, a run that is killed right after goes on as if it hadn't been. What the checkpoint was lies beside
-    the record of the `crash`, which can be played again from it.
+    The count is in the checkpoint, so that a run killed right after resumes as if it hadn't been. The checkpoint as it
+    was is kept next to the `crash` report, whose round can be trained again from it.
     """
 
     def count() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The folder of a run, and what the run is called."""
+"""The folder of a run, its record, and its lock."""
 
 import hashlib
 import json
@@ -31,23 +31,23 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Run:
-    """A run: one folder that holds all of it, a name that a person can read, a group shared by its other seeds."""
+    """A run: a folder with all of its files, a readable name, a group shared by its other seeds.
+
+    overrides, config_dir: from which the config is composed. choices: the name chosen in each group of the config.
+    job: of a scheduler or sweep, that started it. segments: one entry for each start or resume.
+    """
 
     folder: Path
     name: str
     group: str
     tags: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
-    """What the config was composed of, with `config_dir` beside the project's own."""
     config_dir: Path | None = None
     config: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
-    """What was chosen in each group of the config, by name."""
     id: str = field(default_factory=lambda: new_id())
     job: str | None = None
-    """The scheduler's job that it was made by."""
     segments: list[dict[str, Any]] = field(default_factory=list)
-    """One entry each time that the run was started or resumed: when, by which command, on what."""
 
     @classmethod
     def create(
@@ -60,7 +60,7 @@ class Run:
         config_dir: Path | None,
         choices: dict[str, str] | None = None,
     ) -> "Run":
-        """A run in a new folder root/name-time; two runs of the same second get two folders."""
+        """Create the folder root/name-time, or root/name-time-N if it exists."""
         stem = re.sub(r"[^\w.+=-]+", "_", f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
         for attempt in range(1, 1000):
             folder = root / (stem if attempt == 1 else f"{stem}-{attempt}")
@@ -78,7 +78,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
-        """The run that lives in `folder`."""
+        """Read the run in `folder`."""
         path = folder / RUN
         if not path.is_file():
             raise UserError(f"{folder} is not the folder of a run: it has no {RUN}")
@@ -86,40 +86,39 @@ class Run:
         return cls(**fields | {"folder": folder, "config_dir": fields["config_dir"] and Path(fields["config_dir"])})
 
     @contextmanager
-    def playing(self) -> Iterator[None]:
-        """Inside, no other process plays this run; a UserError that says who does where one does.
+    def lock(self) -> Iterator[None]:
+        """Hold the run's lock, on rank zero; raise a UserError if another process has it.
 
-        The kernel frees the lock when the process dies, however. Of several processes that play together the first
-        holds it.
+        The kernel frees the lock with the process.
         """
-        with ExitStack() as held:
+        with ExitStack() as stack:
             with raise_on_all_ranks():
                 if is_rank_zero():
-                    self._lock(held)
+                    self._acquire(stack)
             yield
 
-    def _lock(self, held: ExitStack) -> None:
+    def _acquire(self, stack: ExitStack) -> None:
         try:
-            held.enter_context(FileLock(self.folder / LOCK).acquire(blocking=False))
+            stack.enter_context(FileLock(self.folder / LOCK).acquire(blocking=False))
         except Timeout:
-            raise UserError(f"{self.folder} is being played by {self._player()}: wait for it, or end it") from None
+            raise UserError(f"{self.folder} is being trained by {self._owner()}: wait for it, or end it") from None
         except (OSError, NotImplementedError) as error:
-            log.warning("%s can't be locked (%s): see that no other process plays it", self.folder, error)
-        player = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        write_atomically(self.folder / PLAYER, json.dumps(player).encode())
-        held.callback((self.folder / PLAYER).unlink, missing_ok=True)
-        for partial in self.folder.rglob(".*.partial"):  # a kill left it behind
+            log.warning("%s can't be locked (%s): check that no other process trains it", self.folder, error)
+        owner = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        write_atomically(self.folder / PLAYER, json.dumps(owner).encode())
+        stack.callback((self.folder / PLAYER).unlink, missing_ok=True)
+        for partial in self.folder.rglob(".*.partial"):  # left by a killed process
             partial.unlink()
 
-    def _player(self) -> str:
+    def _owner(self) -> str:
         try:
-            player = json.loads((self.folder / PLAYER).read_text())
-            return f"process {player['pid']} on {player['host']}, since {player['since']}"
-        except (OSError, ValueError, KeyError):  # it has only just begun
+            owner = json.loads((self.folder / PLAYER).read_text())
+            return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+        except (OSError, ValueError, KeyError):  # not written yet
             return "another process"
 
     def begin(self, config: dict[str, Any], device: torch.device | None = None, round: int = 0) -> None:
-        """Write to run.json and config.yaml that the run is started, or resumed after `round`, with this config."""
+        """Record in run.json and config.yaml that the run is started, or resumed after `round`."""
         self.config = config
         self.segments.append(
             {
@@ -141,22 +140,22 @@ class Run:
 
 
 def new_id() -> str:
-    """W&B's own where its agent started this process, else a new one."""
+    """Return the id that W&B's agent gave to this process, else a new one."""
     agents = os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
     return agents or secrets.token_hex(4)
 
 
-def was_played(folder: Path) -> bool:
-    """Whether a game was begun in the folder of a run: a study of the theory leaves one behind, too."""
+def was_started(folder: Path) -> bool:
+    """Return whether a run was started in its folder, which studies of the theory create, too."""
     return (folder / LOCK).is_file()
 
 
 SWEEPS_RUN = "GAN_SWEEPS_RUN"
-"""The variable by which a sweep tells a process which of its runs it plays."""
+"""The environment variable with the trial and run of a sweep's process."""
 
 
 def job() -> str | None:
-    """The scheduler's name for this job, or the sweep's, the same when it is begun again; None outside of one."""
+    """Return the scheduler's or sweep's name of this job, which restarts keep."""
     if own := os.environ.get(SWEEPS_RUN):
         return f"sweep {own}"
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
@@ -168,7 +167,7 @@ def job() -> str | None:
 
 
 def source_digest() -> str:
-    """A hash of the package's source, by which processes tell whether they run the same code."""
+    """Return a hash of the package's source, equal on ranks that run the same code."""
     digest = hashlib.blake2b(digest_size=8)
     package = Path(__file__).resolve().parents[1]
     for path in sorted(package.rglob("*.py")):
@@ -177,7 +176,7 @@ def source_digest() -> str:
 
 
 def device_name(device: torch.device) -> str:
-    """What a GPU, or the CPU, is called; with the threads that torch uses of the latter."""
+    """Return the name of a GPU, or of the CPU with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -190,20 +189,19 @@ def device_name(device: torch.device) -> str:
 
 
 NO_DOCS = ":(exclude,top)docs"
-"""The pages, among which a queue of reproductions keeps its records, don't change what is trained."""
+"""The pages, with records of reproductions, don't change what is trained."""
 
 
 def commit() -> str | None:
-    """Return the commit of this source tree, with '+' where it has changes outside of docs; None without a checkout."""
+    """Return the commit of this checkout, with "+" if it has changes outside of docs; None without one."""
     source = Path(__file__).resolve().parents[2]
     if not (source / ".git").exists():
         return None
     try:
-        git = ["git", "-C", str(source)]
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        dirty = subprocess.run(
-            [*git, "status", "--porcelain", "--", ":/", NO_DOCS], capture_output=True, text=True, check=True
-        ).stdout
+        head, changes = (
+            subprocess.check_output(["git", "-C", str(source), *command], text=True, stderr=subprocess.DEVNULL).strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", ":/", NO_DOCS])
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head + ("+" if dirty.strip() else "")
+    return head + ("+" if changes else "")

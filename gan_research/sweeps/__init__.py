@@ -1,1 +1,1 @@
-"""Many runs: which are played, where, and what came of each."""
+"""Sweeps: many runs, their searches, their processes, and their results."""

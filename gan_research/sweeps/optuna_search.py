@@ -1,4 +1,4 @@
-"""A search by Optuna, driven trial by trial: its study is a file in the sweep's folder, or a database."""
+"""A search by Optuna, trial by trial; its study is a file in the sweep's folder, or a database."""
 
 import os
 import warnings
@@ -15,18 +15,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import PositiveInt
 
 from gan_research.sweeps.points import Axis, as_overrides
-from gan_research.sweeps.search import Proposal, Search, Task, joined, plain
-from gan_research.sweeps.trials import Seen
+from gan_research.sweeps.search import Proposal, Search, SearchSpec, by_config_key, merge_axes
+from gan_research.sweeps.trials import TrialSnapshot
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import stream_seed
 
-SEED = "seed"
-
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class KernelLock(JournalFileOpenLock):
-    """The journal's lock as one that the kernel frees. Who is killed leaves neither the lock behind nor half a line."""
+    """The journal's lock, freed by the kernel if its process is killed; a half-written line is then removed."""
 
     def __init__(self, journal: Path):
         self.journal = journal
@@ -35,10 +34,9 @@ class KernelLock(JournalFileOpenLock):
     def acquire(self) -> bool:
         self._lock.acquire()
         with self.journal.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 1))
-            whole = file.read() in (b"", b"\n")
-        if not whole:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            complete = file.read() in (b"", b"\n")
+        if not complete:
             os.truncate(self.journal, self.journal.read_bytes().rfind(b"\n") + 1)
         return True
 
@@ -47,16 +45,16 @@ class KernelLock(JournalFileOpenLock):
 
 
 class OptunaSearch(Search):
-    """Trials that Optuna proposes, and prunes by what they measure on the way.
+    """Trials that Optuna proposes, and prunes by their intermediate values.
 
-    Seeds (seed=0,1,2) aren't searched: each trial plays all of them, and is judged by the mean.
+    Seeds (seed=0,1,2) aren't searched: each trial trains all of them, and its value is their mean.
 
-    space: axes, as {key: values in Hydra's sweep syntax}; those of the command line take their place, or join them.
-    trials: how many, over all processes; those that failed count, until they are taken up again.
-    sampler: makes a sampler of a seed: optuna.samplers.TPESampler, for example. pruner: one of optuna.pruners; it is
-    asked at each evaluation, and its steps are rounds.
+    space: axes, as {key: values in Hydra's sweep syntax}; axes of the command line replace them or are added.
+    trials: number over all processes, including those that failed, until they are retried.
+    sampler: makes a sampler of a seed, such as optuna.samplers.TPESampler. pruner: one of optuna.pruners, asked at each
+        evaluation; its steps are rounds.
     storage: the URL of a database (postgresql://..., sqlite:///...) for hundreds of processes; None: study.journal in
-    the sweep's folder, which is good for tens. The folder is to be seen by all of them in any case.
+        the sweep's folder, good for tens. All processes need to see the folder in either case.
     seed: of the sampler.
     """
 
@@ -64,7 +62,7 @@ class OptunaSearch(Search):
 
     def __init__(
         self,
-        task: Task,
+        spec: SearchSpec,
         sampler: Callable[..., optuna.samplers.BaseSampler],
         pruner: optuna.pruners.BasePruner,
         space: dict[str, str] | None = None,
@@ -72,63 +70,62 @@ class OptunaSearch(Search):
         storage: str | None = None,
         seed: int = 0,
     ):
-        if task.metric is None:
-            raise UserError("sweep=optuna needs something to judge trials by: add metrics=...")
-        axes = joined(space, task.axes)
-        self.seeds = next((axis for axis in axes if axis.name == SEED), None)
+        if spec.metric is None:
+            raise UserError("sweep=optuna needs a metric to optimize: add metrics=...")
+        axes = merge_axes(space, spec.axes)
+        self.seeds = next((axis for axis in axes if axis.name == "seed"), None)
         if self.seeds is not None and self.seeds.choices is None:
-            raise UserError("seed is an interval: list the seeds that each trial plays, seed=0,1,2")
-        self.space = [axis for axis in axes if axis.name != SEED]
+            raise UserError("seed is an interval: list the seeds of each trial, seed=0,1,2")
+        self.space = [axis for axis in axes if axis.name != "seed"]
         if not self.space:
             raise UserError("sweep=optuna has nothing to search: give a key values to choose from, or an interval")
         self.total, self.seed, self._sampler = trials, seed, sampler
-        self._task, self._pruner = task, pruner
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._spec, self._pruner = spec, pruner
         try:
             self._database = RDBStorage(storage) if storage is not None else None
-        except Exception as error:  # of as many classes as there are databases
+        except Exception as error:  # its class depends on the database
             raise UserError(f"no study can be kept in {storage}: {str(error).splitlines()[0]}") from error
 
     @cached_property
     def storage(self) -> BaseStorage:
-        """Where the study is: the database, or a journal in the sweep's folder."""
+        """The database of the study, or its journal in the sweep's folder."""
         if self._database is not None:
             return self._database
-        journal = self._task.folder / "study.journal"
+        journal = self._spec.folder / "study.journal"
         return JournalStorage(JournalFileBackend(str(journal), lock_obj=KernelLock(journal)))
 
     @cached_property
     def study(self) -> optuna.Study:
         return optuna.create_study(
-            study_name=self._task.name,
+            study_name=self._spec.name,
             storage=self.storage,
             pruner=self._pruner,
-            direction="minimize" if self._task.goal == "min" else "maximize",
+            direction="minimize" if self._spec.goal == "min" else "maximize",
             load_if_exists=True,
         )
 
-    def ask(self, trials: Sequence[Seen]) -> Proposal | None:
+    def ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
         if len(trials) >= self.total:
             return None
-        self.study.sampler = self._sampler(seed=stream_seed(self.seed, "sampler", len(trials)) % 2**32)
+        self.study.sampler = self._sampler(seed=sampler_seed(self.seed, len(trials)))
         known = {trial.trial.note["study"] for trial in trials}
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        lost = [trial for trial in running if trial.number not in known]
-        # one that is lost: who asked for it was killed before it was written down
-        trial = optuna.trial.Trial(self.study, lost[0]._trial_id) if lost else self.study.ask()
+        # one without a record: its process was killed before it wrote that
+        lost = next((trial for trial in running if trial.number not in known), None)
+        trial = optuna.trial.Trial(self.study, lost._trial_id) if lost else self.study.ask()
         values = {axis.key: suggest(trial, axis) for axis in self.space}
         point = as_overrides(values)
         seeds = self.seeds.choices if self.seeds is not None else None
-        runs = [[*point, f"{SEED}={seed}"] for seed in seeds] if seeds else [point]
-        return Proposal(plain(values), runs, {"study": trial.number})
+        runs = [[*point, f"seed={seed}"] for seed in seeds] if seeds else [point]
+        return Proposal(by_config_key(values), runs, {"study": trial.number})
 
-    def hopeless(self, trial: Seen, trials: Sequence[Seen]) -> bool:
-        if self._frozen(trial).state is not TrialState.RUNNING:  # it had failed: what it comes to is a trial of its own
+    def should_prune(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> bool:
+        if self._frozen(trial).state is not TrialState.RUNNING:  # a retry, which ends as a trial of its own
             return False
         self._report(trial)
         return self.study.pruner.prune(self.study, self._frozen(trial))
 
-    def tell(self, trial: Seen) -> None:
+    def tell(self, trial: TrialSnapshot) -> None:
         frozen = self._frozen(trial)
         if frozen.state is TrialState.RUNNING:
             self._report(trial)
@@ -136,32 +133,41 @@ class OptunaSearch(Search):
                 self.study.tell(frozen.number, trial.value)
             else:
                 self.study.tell(frozen.number, state=TrialState.PRUNED if trial.state == "pruned" else TrialState.FAIL)
-        elif frozen.state is TrialState.FAIL and trial.value is not None and not self._told_again(frozen.number):
-            again = create_trial(
-                value=trial.value,
-                params=frozen.params,
-                distributions=frozen.distributions,
-                user_attrs={"again": frozen.number},
-                intermediate_values={round: value for round, value in trial.curve if round > 0},
-            )
-            self.study.add_trial(again)  # what has failed stays so, for Optuna
+        elif frozen.state is TrialState.FAIL and trial.value is not None:
+            retries = [other.user_attrs.get("again") for other in self.study.get_trials(deepcopy=False)]
+            if frozen.number not in retries:  # Optuna can't change a failed trial
+                retry = create_trial(
+                    value=trial.value,
+                    params=frozen.params,
+                    distributions=frozen.distributions,
+                    user_attrs={"again": frozen.number},
+                    intermediate_values=intermediate_values(trial),
+                )
+                self.study.add_trial(retry)
 
-    def _report(self, trial: Seen) -> None:
-        """Write down what is new of its curve; round 0 says nothing of a trial."""
+    def _report(self, trial: TrialSnapshot) -> None:
+        """Write the new points of a trial's curve to the study."""
         frozen = self._frozen(trial)
-        for round, value in trial.curve:
-            if round > 0 and round not in frozen.intermediate_values:
+        for round, value in intermediate_values(trial).items():
+            if round not in frozen.intermediate_values:
                 self.storage.set_trial_intermediate_value(frozen._trial_id, round, value)
 
-    def _frozen(self, trial: Seen) -> FrozenTrial:
+    def _frozen(self, trial: TrialSnapshot) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[trial.trial.note["study"]]
 
-    def _told_again(self, number: int) -> bool:
-        return any(trial.user_attrs.get("again") == number for trial in self.study.get_trials(deepcopy=False))
+
+def sampler_seed(seed: int, number: int) -> int:
+    """Return the seed of the sampler that draws trial `number`."""
+    return stream_seed(seed, "sampler", number) % 2**32
+
+
+def intermediate_values(trial: TrialSnapshot) -> dict[int, float]:
+    """Return {round: value} without round 0, which is the same for all trials."""
+    return {round: value for round, value in trial.curve if round > 0}
 
 
 def suggest(trial: optuna.trial.Trial, axis: Axis) -> Any:
-    """A value of that axis."""
+    """Return a value of that axis."""
     if axis.choices is not None:
         return trial.suggest_categorical(axis.key, axis.choices)
     if axis.integer:

@@ -1,4 +1,4 @@
-"""What a sweep varies: Hydra's sweep syntax, as axes of a grid or of a search space."""
+"""Hydra's sweep syntax, as axes of a grid or of a search space."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from gan_research.utils.errors import UserError
 
 @dataclass(frozen=True)
 class Axis:
-    """One key that a sweep varies.
+    """A key that a sweep varies.
 
-    key: as an override begins, with its "+" where it has one.
-    choices: the values, as they are written in an override; None for an interval.
-    low, high: the ends of an interval; `log`: drawn evenly in its logarithm; `integer`: whole numbers only.
+    key: as in an override, with its "+" if any.
+    choices: the values, as in an override; None for an interval.
+    low, high: the ends of an interval; `log`: uniform in the logarithm; `integer`: integers only.
     """
 
     key: str
@@ -36,10 +36,13 @@ class Axis:
 
 
 def split(overrides: Iterable[str]) -> tuple[list[str], list[Axis]]:
-    """Overrides that hold for all runs, and the axes: KEY=A,B range(0,5) choice(A,B) interval(0,1) tag(log, ...)."""
+    """Return the overrides that all runs share, and the axes: KEY=A,B range(0,5) interval(0,1) tag(log, ...)."""
     fixed, axes = [], {}
     for text in overrides:
-        override = parsed(text)
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            raise UserError(f"{text} can't be read: {str(error).splitlines()[0]}") from error
         if override.is_sweep_override():
             axis = axis_of(override)
             axes[axis.name] = axis
@@ -48,17 +51,10 @@ def split(overrides: Iterable[str]) -> tuple[list[str], list[Axis]]:
     return fixed, list(axes.values())
 
 
-def parsed(text: str) -> Override:
-    try:
-        return OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise UserError(f"{text} can't be read: {str(error).splitlines()[0]}") from error
-
-
 def axis_of(override: Override) -> Axis:
     key, sweep = override.get_key_element(), override.value()
     if isinstance(sweep, Glob):
-        raise UserError(f"{override.input_line}: glob isn't known here, name the choices: {key}=A,B,C")
+        raise UserError(f"{override.input_line}: glob is not supported, give the choices: {key}=A,B,C")
     if isinstance(sweep, IntervalSweep):
         low, high = sweep.start, sweep.end
         assert low is not None
@@ -77,19 +73,22 @@ def axis_of(override: Override) -> Axis:
 
 
 def grid(axes: list[Axis]) -> list[dict[str, str]]:
-    """Every combination {key: value}, the last axis the fastest; intervals have no grid."""
+    """Return every combination {key: value}; the last axis varies fastest."""
     for axis in axes:
         if axis.choices is None:
             raise UserError(f"{axis.name} is an interval, which a grid can't list: give values, or add sweep=optuna")
-    keys = [axis.key for axis in axes]
-    return [dict(zip(keys, values, strict=True)) for values in product(*(axis.choices or () for axis in axes))]
+    return combinations({axis.key: axis.choices or () for axis in axes})
+
+
+def combinations(values: dict[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
+    return [dict(zip(values, point, strict=True)) for point in product(*values.values())]
 
 
 def examples(axes: list[Axis], most: int = 50) -> list[list[str]]:
-    """Points of all of it, seeds apart: each combination, or where they are many each value of each axis once."""
+    """Return points with all values: each combination, or if these are many each value once; of seeds the first."""
     values: dict[str, tuple[Any, ...]] = {a.key: a.choices or (a.low, a.high) for a in axes if a.name != "seed"}
     if prod(map(len, values.values())) <= most:
-        points = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
+        points = combinations(values)
     else:
         first = {key: choices[0] for key, choices in values.items()}
         points = [first, *(first | {key: value} for key, choices in values.items() for value in choices[1:])]
@@ -98,5 +97,5 @@ def examples(axes: list[Axis], most: int = 50) -> list[list[str]]:
 
 
 def as_overrides(point: dict[str, Any]) -> list[str]:
-    """A point's Hydra overrides."""
+    """Return the Hydra overrides of a point."""
     return [f"{key}={value}" for key, value in point.items()]

@@ -1,4 +1,4 @@
-"""The processes of a sweep's runs: forked from one that has imported what takes seconds to import, or begun afresh."""
+"""The process of a sweep's run: forked from one that has imported torch and Lightning, or a new interpreter."""
 
 import atexit
 import multiprocessing
@@ -7,55 +7,105 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from typing import IO
+from dataclasses import dataclass, field
+from typing import IO, Any, Protocol
 
 from gan_research.runs.run import SWEEPS_RUN
-from gan_research.sweeps.pool import Playing, Slot
-from gan_research.sweeps.trials import TrialRun
+from gan_research.sweeps.pool import Slot
+from gan_research.sweeps.trials import Outcome, Status, TrialRun
+from gan_research.utils.errors import RESUME
 from gan_research.utils.signals import end_with_parent
 
-IMPORTED = [
+PRELOADED = [
     "gan_research.runs.fit",
     "gan_research.launchers.submission",
     "gan_research.runs.auto_resume",
     "sklearn.datasets",
 ]
-"""What a run on the CPU spends more time on than on a thousand small rounds."""
+"""Modules whose import takes a run on the CPU longer than a thousand small rounds."""
 
 
-def start_run(run: TrialRun, words: list[str], slot: Slot, processes: int) -> Playing:
-    """Start `gan` with these words, its output going to the run's log.
+class Process(Protocol):
+    """The methods of subprocess.Popen that are used."""
 
-    Only runs on the CPU are forked: what CUDA allows after a fork is another story, and games on a GPU are longer.
+    def poll(self) -> int | None: ...
+    def send_signal(self, number: int) -> None: ...
+    def kill(self) -> None: ...
+    def wait(self) -> Any: ...
+
+
+@dataclass
+class RunningProcess:
+    """The process of a run. `stop_as`: its status and reason if it was asked to stop."""
+
+    run: TrialRun
+    slot: Slot
+    process: Process
+    started: float = field(default_factory=time.monotonic)
+    stop_as: tuple[Status, str] | None = None
+
+    def stop(self, status: Status, reason: str) -> None:
+        """Ask it to stop after its round, with a checkpoint."""
+        if self.stop_as is None:
+            self.stop_as = status, reason
+            self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def outcome(self) -> Outcome | None:
+        """Return its outcome; None while it runs."""
+        exit = self.process.poll()
+        if exit is None:
+            return None
+        status: Status = "stopped" if exit == RESUME else "failed"
+        reason: str | None
+        if exit == 0:
+            status, reason = "finished", None
+        elif self.stop_as is not None:
+            status, reason = self.stop_as
+        elif exit < 0:
+            status, reason = "killed", f"ended by {signal.Signals(-exit).name}"
+        else:
+            reason = self.run.last_error()
+        return Outcome(status, reason, exit, time.monotonic() - self.started, time.time())
+
+
+def start_run(run: TrialRun, argv: list[str], slot: Slot, processes: int) -> RunningProcess:
+    """Start `gan` with these arguments; its output is appended to the run's log.
+
+    Only runs on the CPU are forked: CUDA doesn't survive a fork, and runs on a GPU are longer.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    begin = fresh if slot.gpus or not sys.platform.startswith("linux") else Forked
-    own = {SWEEPS_RUN: f"{run.folder.parent.name}/{run.folder.name}"}  # one that is over isn't begun anew
+    start: Callable[..., Process] = spawn if slot.gpus or not sys.platform.startswith("linux") else Forked
+    own = {SWEEPS_RUN: f"{run.folder.parent.name}/{run.folder.name}"}  # by which resume=auto finds it
     with run.log.open("ab") as log:
-        return Playing(run, slot, begin(words, slot, slot.variables(processes) | own, log))
+        return RunningProcess(run, slot, start(argv, slot, slot.variables(processes) | own, log))
 
 
-def fresh(words: list[str], slot: Slot, variables: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """A process that imports all anew."""
+def spawn(argv: list[str], slot: Slot, variables: dict[str, str], log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Start a new interpreter."""
     return subprocess.Popen(
-        [sys.executable, "-m", "gan_research", *words],
+        [sys.executable, "-m", "gan_research", *argv],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
         env=os.environ | variables,
-        start_new_session=True,  # Ctrl-C is for the sweep, which tells its runs
-        preexec_fn=_begin(slot, os.getpid()),
+        start_new_session=True,  # Ctrl-C is for the sweep, which stops its runs
+        preexec_fn=_initializer(slot, os.getpid()),
     )
 
 
 class Forked:
-    """A process of multiprocessing's fork server, as `subprocess` would have it."""
+    """A process of multiprocessing's fork server, with the interface of `subprocess`."""
 
-    def __init__(self, words: list[str], slot: Slot, variables: dict[str, str], log: IO[bytes]):
+    def __init__(self, argv: list[str], slot: Slot, variables: dict[str, str], log: IO[bytes]):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(IMPORTED)
-        self._process = context.Process(target=play, args=(words, slot, variables, log.name))
+        context.set_forkserver_preload(PRELOADED)
+        self._process = context.Process(target=run_gan, args=(argv, slot, variables, log.name))
         self._process.start()
 
     def poll(self) -> int | None:
@@ -72,8 +122,8 @@ class Forked:
         self._process.join()
 
 
-def play(words: list[str], slot: Slot, variables: dict[str, str], log: str) -> None:
-    """`gan`, in a process that was forked."""
+def run_gan(argv: list[str], slot: Slot, variables: dict[str, str], log: str) -> None:
+    """Run `gan` in a forked process."""
     import torch
 
     os.setsid()
@@ -81,24 +131,24 @@ def play(words: list[str], slot: Slot, variables: dict[str, str], log: str) -> N
     for stream, target in ((nothing, 0), (written, 1), (written, 2)):
         os.dup2(stream, target)
     os.environ.update(variables)
-    _begin(slot, os.getppid())()
+    _initializer(slot, os.getppid())()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # the variable is read when torch is imported
-    sys.argv = ["gan", *words]
+    sys.argv = ["gan", *argv]
     try:
         runpy.run_module("gan_research", run_name="__main__")
     finally:
-        atexit._run_exitfuncs()  # multiprocessing leaves them out
+        atexit._run_exitfuncs()  # multiprocessing omits them
         sys.stdout.flush()
 
 
-def _begin(slot: Slot, parent: int) -> Callable[[], None]:
-    """What a run's process does first: it keeps to its cores, and ends with its parent."""
+def _initializer(slot: Slot, parent: int) -> Callable[[], None]:
+    """Return a function that pins its process to cores and ties it to its parent."""
     follow = end_with_parent(parent)
 
-    def begin() -> None:
+    def initialize() -> None:
         if slot.cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, slot.cores)
         if follow is not None:
             follow()
 
-    return begin
+    return initialize

@@ -1,4 +1,4 @@
-"""What a search is: it says which point of a sweep is tried next. And the plainest one: all of a grid."""
+"""The interface of searches, which propose the points of a sweep, and the plainest ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from gan_research.sweeps.points import Axis, as_overrides, grid, split
-from gan_research.sweeps.trials import Seen, Trial
+from gan_research.sweeps.trials import Trial, TrialSnapshot
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a search is about.
+class SearchSpec:
+    """The problem of a search.
 
-    axes: what is varied. folder: the sweep's own. name: the sweep's, like no other's. metric, goal: what makes a trial
-    better than another; None, where nothing is measured.
+    axes: what is varied. folder: the sweep's folder. name: unique name of the sweep. metric, goal: by which trials are
+    compared ("min" or "max"); None if nothing is measured.
     """
 
     axes: list[Axis]
@@ -26,7 +26,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Proposal:
-    """The next point: {key: value}, the overrides of each of its runs, and what the search wants to be told again."""
+    """The next point {key: value}, the overrides of each of its runs, and what the search stores with the trial."""
 
     values: dict[str, Any]
     runs: list[list[str]]
@@ -34,69 +34,71 @@ class Proposal:
 
 
 class Search:
-    """All that a search knows is on disk: several processes search together, each call is made by one at a time."""
+    """Base of searches. Their state is on disk, as several processes search together, one call at a time.
+
+    total: number of trials; None if it isn't known.
+    """
 
     total: int | None = None
-    """How many trials there will be; None where nobody knows."""
 
-    def ask(self, trials: Sequence[Seen]) -> Proposal | None:
-        """The next point, after these; None where there is none."""
+    def ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
+        """Return the next point after these trials; None if there is none."""
         raise NotImplementedError
 
-    def hopeless(self, trial: Seen, trials: Sequence[Seen]) -> bool:
-        """Whether a running trial, one of these, isn't worth going on with."""
+    def should_prune(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> bool:
+        """Return whether to end a running trial, one of `trials`."""
         return False
 
-    def tell(self, trial: Seen) -> None:
-        """A trial has come to its end; it may be told again."""
+    def tell(self, trial: TrialSnapshot) -> None:
+        """Take the result of a trial that is over; it may be called again."""
 
-    def wants(self, trial: Trial) -> bool:
-        """Whether a trial that is left over is to be played."""
+    def should_retry(self, trial: Trial) -> bool:
+        """Return whether to train a trial that was interrupted or failed earlier."""
         return True
 
 
 class Grid(Search):
-    """Every combination of the values of the axes, each once.
+    """A grid: all combinations of the values of the axes.
 
-    space: axes, as {key: values in Hydra's sweep syntax}; those of the command line take their place, or join them.
+    space: axes, as {key: values in Hydra's sweep syntax}; axes of the command line replace them or are added.
     """
 
-    def __init__(self, task: Task, space: dict[str, str] | None = None):
-        self.points = grid(joined(space, task.axes))
+    def __init__(self, spec: SearchSpec, space: dict[str, str] | None = None):
+        self.points = grid(merge_axes(space, spec.axes))
         self.total = len(self.points)
 
-    def ask(self, trials: Sequence[Seen]) -> Proposal | None:
+    def ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
         if len(trials) >= len(self.points):
             return None
         point = self.points[len(trials)]
-        return Proposal(plain(point), [as_overrides(point)])
+        return Proposal(by_config_key(point), [as_overrides(point)])
 
 
-class Listed(Search):
-    """These points, each once; whatever else is in the sweep's folder is left alone, and so are games that diverged.
+class FixedPoints(Search):
+    """A list of points, each once. Other trials in the sweep's folder aren't touched, nor are runs that diverged.
 
-    points: {key: value}, as they are written in overrides.
+    points: {key: value}, as in overrides.
     """
 
-    def __init__(self, task: Task, points: list[dict[str, str]]):
+    def __init__(self, spec: SearchSpec, points: list[dict[str, str]]):
         self.points = points
         self.total = len(points)
 
-    def ask(self, trials: Sequence[Seen]) -> Proposal | None:
-        begun = [trial.values for trial in trials]
-        point = next((point for point in self.points if point not in begun), None)
+    def ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
+        known = [trial.values for trial in trials]
+        point = next((point for point in self.points if point not in known), None)
         return None if point is None else Proposal(point, [as_overrides(point)])
 
-    def wants(self, trial: Trial) -> bool:
+    def should_retry(self, trial: Trial) -> bool:
         return trial.values in self.points and not trial.diverged
 
 
-def joined(space: dict[str, str] | None, axes: list[Axis]) -> list[Axis]:
-    """The axes of a space, and those of the command line in their place or after them."""
-    own = {axis.name: axis for axis in split(f"{key}={values}" for key, values in (space or {}).items())[1]}
-    return list((own | {axis.name: axis for axis in axes}).values())
+def merge_axes(space: dict[str, str] | None, axes: list[Axis]) -> list[Axis]:
+    """Return the axes of a space; those of the command line replace them or are added."""
+    own = split(f"{key}={values}" for key, values in (space or {}).items())[1]
+    return list({axis.name: axis for axis in [*own, *axes]}.values())
 
 
-def plain(point: dict[str, Any]) -> dict[str, Any]:
-    """A point by the names of its keys in the config."""
+def by_config_key(point: dict[str, Any]) -> dict[str, Any]:
+    """Return a point without the "+" of its keys."""
     return {key.lstrip("+"): value for key, value in point.items()}

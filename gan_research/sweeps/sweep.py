@@ -1,4 +1,4 @@
-"""The folder of a sweep: what is varied, its trials, and who plays them. Any number of processes may take part."""
+"""The folder of a sweep: its record and its trials, which any number of processes may train."""
 
 import json
 import secrets
@@ -13,8 +13,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from gan_research._version import __version__
 from gan_research.sweeps.points import Axis
-from gan_research.sweeps.search import Proposal, Search, Task
-from gan_research.sweeps.trials import Seen, State, Trial, TrialRun
+from gan_research.sweeps.search import Search, SearchSpec
+from gan_research.sweeps.trials import State, Trial, TrialRun, TrialSnapshot
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 from gan_research.utils.renamed import renamed_targets
@@ -24,24 +24,23 @@ RECORD = "sweep.json"
 
 
 @dataclass
-class Held:
-    """A trial that this process plays. Nobody else does while `lock` is held; the kernel frees it with the process."""
+class ClaimedTrial:
+    """A trial that this process trains; no other does while `lock` is held, which the kernel frees with the process.
+
+    waiting: its runs that are still to be started.
+    """
 
     trial: Trial
     lock: BaseFileLock
     waiting: list[TrialRun]
-    """The runs that are still to be started."""
-
-    def release(self) -> None:
-        self.lock.release()
 
 
 @dataclass
 class Sweep:
-    """What a sweep is: `base` holds for all its runs, `axes` are varied as the config node `search` says.
+    """A sweep: `base` is common to all its runs, the config node `search` varies the `axes`.
 
-    command: what it was started by. base: arguments of `gan train`. metric, goal: what its trials are judged by.
-    trainer: of each run, as a config node. tags: what its runs are found by, beside the sweep's own name.
+    command: the command that started it. base: arguments of `gan train`. metric, goal: by which trials are compared.
+    trainer: the config node of each run's trainer. tags: of its runs, in addition to the sweep's name.
     """
 
     folder: Path
@@ -75,7 +74,7 @@ class Sweep:
 
     @classmethod
     def open(cls, folder: Path) -> "Sweep":
-        """The sweep that lives in `folder`."""
+        """Read the sweep in `folder`."""
         try:
             record = renamed_targets(json.loads((folder / RECORD).read_text()))
             axes = [Axis(**axis | {"choices": axis["choices"] and tuple(axis["choices"])}) for axis in record["axes"]]
@@ -86,71 +85,74 @@ class Sweep:
             raise UserError(f"{folder / RECORD} can't be read ({error}): it was made by another version") from error
 
     @property
-    def task(self) -> Task:
-        """What its search is about."""
-        return Task(self.axes, self.folder, f"{self.name}-{self.id}", self.metric, self.goal)
+    def spec(self) -> SearchSpec:
+        """The problem of its search."""
+        return SearchSpec(self.axes, self.folder, f"{self.name}-{self.id}", self.metric, self.goal)
 
     def trials(self) -> list[Trial]:
-        """Its trials, by number."""
+        """Return its trials, by number."""
         trials = (Trial.open(record.parent) for record in self.folder.glob(f"*/{TRIAL}"))
         return sorted(trials, key=lambda trial: trial.number)
 
-    def look(self) -> list[Seen]:
-        """Its trials as they are now."""
-        with self._alone():
-            return [self._seen(trial) for trial in self.trials()]
+    def snapshot(self) -> list[TrialSnapshot]:
+        """Return the present state of its trials."""
+        with self._lock():
+            return [snapshot(trial) for trial in self.trials()]
 
-    def claim(self, search: Search, began: float) -> Held | None:
-        """A trial for this process to play: one that nobody plays any more, or failed before `began`, or a new one."""
-        with self._alone():
+    def claim(self, search: Search, started: float) -> ClaimedTrial | None:
+        """Return a trial for this process to train: one that was left, one that failed before `started`, or a new one.
+
+        None: there is none at the moment.
+        """
+        with self._lock():
             trials = self.trials()
             for trial in trials:
-                left = trial.ended is None or trial.failed_before(began)
-                if left and search.wants(trial) and (held := self._held(trial)) is not None:
-                    return held
-            seen = [self._seen(trial) for trial in trials]
-            for one in seen:
-                if one.trial.ended:  # who played it may have been killed before telling
+                unfinished = trial.ended is None or trial.failed_before(started)
+                if unfinished and search.should_retry(trial) and (claimed := claim(trial)) is not None:
+                    return claimed
+            snapshots = [snapshot(trial) for trial in trials]
+            for one in snapshots:
+                if one.trial.ended:  # its process may have been killed before that
                     search.tell(one)
-            proposal = search.ask(seen)
-            return None if proposal is None else self._held(self._created(len(trials), proposal))
+            if (proposal := search.ask(snapshots)) is None:
+                return None
+            folder = self.folder / f"{len(trials):03d}"
+            return claim(Trial.create(folder, number=len(trials), metric=self.metric, **vars(proposal)))
 
-    def close(self, held: Held, search: Search) -> None:
-        """Let go of a trial, and tell the search what it came to, if it is over."""
-        with self._alone():
-            held.release()
-            if held.trial.ended:
-                search.tell(self._seen(held.trial))
-
-    def _created(self, number: int, proposal: Proposal) -> Trial:
-        folder = self.folder / f"{number:03d}"
-        return Trial.create(folder, number, proposal.values, proposal.runs, self.metric, proposal.note)
-
-    def _held(self, trial: Trial) -> Held | None:
-        """A trial with what is left of it to play, if nobody plays it."""
-        lock = FileLock(trial.folder / LOCK)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return None
-        waiting = [run for run in trial.runs if (end := run.end()) is None or end.status != "finished"]
-        for run in waiting:
-            run.forget_end()
-        return Held(trial, lock, waiting)
-
-    def _seen(self, trial: Trial) -> Seen:
-        state: State = trial.ended or ("running" if is_locked(trial.folder / LOCK) else "open")
-        return Seen(trial, state, trial.curve, trial.value)
+    def release(self, claimed: ClaimedTrial, search: Search) -> None:
+        """Release a trial, and tell the search its result if it is over."""
+        with self._lock():
+            claimed.lock.release()
+            if claimed.trial.ended:
+                search.tell(snapshot(claimed.trial))
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Inside, no other process asks, claims or looks."""
+    def _lock(self) -> Iterator[None]:
+        """Let no other process claim, release or read trials."""
         with FileLock(self.folder / LOCK):
             yield
 
 
+def claim(trial: Trial) -> ClaimedTrial | None:
+    """Return a trial with its unfinished runs; None if another process trains it."""
+    lock = FileLock(trial.folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    waiting = [run for run in trial.runs if (outcome := run.outcome()) is None or outcome.status != "finished"]
+    for run in waiting:
+        run.clear_outcome()
+    return ClaimedTrial(trial, lock, waiting)
+
+
+def snapshot(trial: Trial) -> TrialSnapshot:
+    state: State = trial.ended or ("running" if is_locked(trial.folder / LOCK) else "open")
+    return TrialSnapshot(trial, state, trial.curve, trial.value)
+
+
 def new_folder(root: Path, name: str) -> Path:
-    """A folder for a sweep of that name that isn't there yet."""
+    """Return a folder for a sweep of that name that doesn't exist yet."""
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     names = (stem, *(f"{stem}-{n}" for n in range(2, 1000)))
     return next(root / name for name in names if not (root / name).exists())

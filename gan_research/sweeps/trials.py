@@ -1,4 +1,4 @@
-"""A trial: one point of a sweep, the runs that play it, and what came of them. All of it is files in one folder."""
+"""A trial: one point of a sweep, its runs and their outcomes; all of it files in one folder."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,12 +12,12 @@ from gan_research.utils.run_folder import END, HISTORY, LOCK, RUN, TRIAL, is_loc
 
 Status = Literal["finished", "pruned", "failed", "killed", "stopped"]
 State = Literal["open", "running", "finished", "pruned", "failed"]
-"""Of a trial; open: something of it is left to play, and nobody plays it."""
+"""State of a trial; open: it isn't over, and no process trains it."""
 
 
 @dataclass(frozen=True)
-class End:
-    """How a run of a trial ended: `exit` is its process's exit status, `ended` a Unix time."""
+class Outcome:
+    """The end of a run: `exit` is its process's exit status, `ended` a Unix time."""
 
     status: Status
     reason: str | None = None
@@ -28,63 +28,66 @@ class End:
 
 @dataclass(frozen=True)
 class TrialRun:
-    """One run of a trial: the folder in which it makes its own, and the overrides that are the point."""
+    """A run of a trial: the folder in which it creates its own, and the overrides of its point."""
 
     folder: Path
     overrides: list[str]
 
     @property
     def log(self) -> Path:
-        """What its processes wrote to standard output and standard error."""
+        """The standard output and standard error of its processes."""
         return self.folder / "log.txt"
 
-    def end(self) -> End | None:
-        """How it ended; None where it hasn't."""
+    def outcome(self) -> Outcome | None:
+        """Return its outcome; None if it has not ended."""
         try:
-            return End(**json.loads((self.folder / END).read_text()))
+            return Outcome(**json.loads((self.folder / END).read_text()))
         except FileNotFoundError:
             return None
 
-    def write_end(self, end: End) -> None:
-        write_atomically(self.folder / END, json.dumps(asdict(end), indent=2).encode())
+    def write_outcome(self, outcome: Outcome) -> None:
+        write_atomically(self.folder / END, json.dumps(asdict(outcome), indent=2).encode())
 
-    def forget_end(self) -> None:
+    def clear_outcome(self) -> None:
         (self.folder / END).unlink(missing_ok=True)
 
-    def home(self) -> Path | None:
-        """The newest folder that it has made."""
-        records = sorted(self.folder.glob(f"*/{RUN}"), key=lambda path: path.stat().st_mtime_ns)
-        return records[-1].parent if records else None
+    def run_folder(self) -> Path | None:
+        """Return the newest folder that it has created."""
+        records = self.folder.glob(f"*/{RUN}")
+        return max((path.parent for path in records), key=lambda path: (path / RUN).stat().st_mtime_ns, default=None)
 
-    def being_played(self) -> bool:
-        """Whether a process plays it now: one that outlives who started it."""
-        home = self.home()
-        return home is not None and is_locked(home / LOCK)
+    def is_running(self) -> bool:
+        """Return whether a process trains it, which may have survived the one that started it."""
+        folder = self.run_folder()
+        return folder is not None and is_locked(folder / LOCK)
 
     def curve(self, metric: str | None) -> dict[int, float]:
-        """round -> the metric, as far as it has been measured."""
-        home = self.home()
-        if metric is None or home is None or not (history := home / HISTORY).is_file():
+        """Return {round: value} of the metric, up to now."""
+        folder = self.run_folder()
+        if metric is None or folder is None or not (history := folder / HISTORY).is_file():
             return {}
-        found = history.stat()
-        return measured(history, f"metrics/{metric}", found.st_mtime_ns, found.st_size)
+        file = history.stat()
+        return read_curve(history, f"metrics/{metric}", file.st_mtime_ns, file.st_size)
 
     def last_error(self) -> str:
-        """The last thing that its log says."""
+        """Return the last error in its log, else its last line."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        said = [line.removeprefix("gan: error: ") for line in lines if line.startswith("gan: error: ")]
-        return (said or lines or ["it said nothing"])[-1]
+        errors = [line.removeprefix("gan: error: ") for line in lines if line.startswith("gan: error: ")]
+        return (errors or lines or ["no output"])[-1]
 
 
 @lru_cache(maxsize=10_000)
-def measured(history: Path, name: str, *state: int) -> dict[int, float]:
-    """round -> that metric, in a history as its `state` is now."""
+def read_curve(history: Path, name: str, *version: int) -> dict[int, float]:
+    """Return {round: value} of a column; `version`: mtime and size of the file."""
     return {row["round"]: row[name] for row in read_history(history) if row.get(name) is not None}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of a sweep: {key: value}, and its runs: one, or one for each seed."""
+    """A point {key: value} of a sweep, and its runs: one, or one for each seed.
+
+    note: what the search stored with it.
+    """
 
     folder: Path
     number: int
@@ -92,13 +95,10 @@ class Trial:
     runs: list[TrialRun]
     metric: str | None
     note: dict[str, Any]
-    """What the search wants to know of it again."""
 
     @classmethod
-    def create(
-        cls, folder: Path, number: int, values: dict[str, Any], runs: list[list[str]], metric: str | None, note: Any
-    ) -> "Trial":
-        record = {"number": number, "values": values, "runs": runs, "metric": metric, "note": note}
+    def create(cls, folder: Path, **record: Any) -> "Trial":
+        """Write the record of a trial; `runs` are the overrides of each run."""
         write_atomically(folder / TRIAL, json.dumps(record, indent=2).encode())
         return cls.open(folder)
 
@@ -108,54 +108,53 @@ class Trial:
         runs = [TrialRun(folder / str(i), overrides) for i, overrides in enumerate(record.pop("runs"))]
         return cls(folder, runs=runs, **record)
 
+    def outcomes(self) -> list[Outcome]:
+        """Return the outcomes of the runs that have ended."""
+        return [outcome for run in self.runs if (outcome := run.outcome()) is not None]
+
     @property
     def ended(self) -> Literal["finished", "pruned", "failed"] | None:
-        """What it came to: finished where all its runs are, failed where one ended in another way; None: not yet."""
-        ends = [run.end() for run in self.runs]
-        statuses = {end.status for end in ends if end is not None}
+        """The trial's final state, failed if a run of it neither finished nor was pruned; None if it isn't over."""
+        statuses = [outcome.status for outcome in self.outcomes()]
         if "pruned" in statuses:
             return "pruned"
-        if statuses - {"finished"}:
+        if set(statuses) - {"finished"}:
             return "failed"
-        return "finished" if None not in ends else None
+        return "finished" if len(statuses) == len(self.runs) else None
 
     @property
     def diverged(self) -> bool:
-        """Whether a game of it did, and would do so again."""
-        return any((end := run.end()) is not None and end.exit == DIVERGED for run in self.runs)
+        """A run of it diverged, and would diverge again."""
+        return any(outcome.exit == DIVERGED for outcome in self.outcomes())
 
     @property
     def reason(self) -> str | None:
-        """Why it failed: of several runs, what the first to fail of itself said."""
-        ends = [end for run in self.runs if (end := run.end()) is not None and end.status != "finished"]
-        ends.sort(key=lambda end: (end.status == "stopped", end.ended))
-        return ends[0].reason if ends else None
+        """The reason of its failure, from the first run that failed by itself."""
+        failures = [outcome for outcome in self.outcomes() if outcome.status != "finished"]
+        first = min(failures, key=lambda outcome: (outcome.status == "stopped", outcome.ended), default=None)
+        return first.reason if first is not None else None
 
     @property
     def curve(self) -> list[tuple[int, float]]:
-        """(round, the metric's mean over runs), at the rounds that all runs which have begun to be measured reached."""
+        """(round, mean of the metric over runs), for rounds that all measured runs have reached."""
         curves = [curve for run in self.runs if (curve := run.curve(self.metric))]
         common = set.intersection(*map(set, curves)) if curves else set()
         return [(round, sum(curve[round] for curve in curves) / len(curves)) for round in sorted(common)]
 
     @property
     def value(self) -> float | None:
-        """The metric's last value, its mean over runs, once all are finished."""
+        """The last point of `curve`, if all runs are finished."""
         curve = self.curve if self.ended == "finished" else []
         return curve[-1][1] if curve else None
 
     def failed_before(self, instant: float) -> bool:
-        """Whether it failed, and before that Unix time."""
-        ends = [end.ended for run in self.runs if (end := run.end()) is not None]
-        return self.ended == "failed" and max(ends) < instant
+        """Return whether it failed before a Unix time."""
+        return self.ended == "failed" and max(outcome.ended for outcome in self.outcomes()) < instant
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A trial as it was at one moment: what searches decide by, and people see.
-
-    curve: (round, the metric so far), its mean over runs. value: its last one, of a finished trial.
-    """
+class TrialSnapshot:
+    """The state of a trial at one moment, for searches and tables."""
 
     trial: Trial
     state: State

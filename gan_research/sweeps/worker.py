@@ -1,22 +1,23 @@
-"""One process that takes part in a sweep: it plays trials until there are none left."""
+"""A process that trains trials of a sweep until none is left."""
 
 import time
 from collections.abc import Callable
 
-from gan_research.sweeps.pool import Playing, Slot
+from gan_research.sweeps.pool import Slot
+from gan_research.sweeps.run_process import RunningProcess
 from gan_research.sweeps.search import Search
-from gan_research.sweeps.sweep import Held, Sweep
-from gan_research.sweeps.trials import Seen, TrialRun
+from gan_research.sweeps.sweep import ClaimedTrial, Sweep
+from gan_research.sweeps.trials import Status, TrialRun, TrialSnapshot
 from gan_research.utils.signals import when_asked
 
-TICK, LOOK = 0.1, 2.0
-"""Seconds between two looks at the processes, and at what they have measured."""
+POLL, REFRESH = 0.1, 2.0
+"""Seconds between two checks of the processes, and of their measurements."""
 
 
 class Worker:
-    """Plays a sweep's trials in these slots.
+    """Trains a sweep's trials in these slots.
 
-    begin: starts a run. show: is given the trials at each look.
+    start: starts a run. show: called with the trials at each refresh.
     """
 
     def __init__(
@@ -24,119 +25,109 @@ class Worker:
         sweep: Sweep,
         search: Search,
         slots: list[Slot],
-        begin: Callable[[TrialRun, Slot], Playing],
-        show: Callable[[list[Seen]], None],
+        start: Callable[[TrialRun, Slot], RunningProcess],
+        show: Callable[[list[TrialSnapshot]], None],
     ):
-        self.sweep, self.search, self.slots, self.begin, self.show = sweep, search, slots, begin, show
-        self.held: list[Held] = []
-        self.playing: list[Playing] = []
+        self.sweep, self.search, self.slots, self.start, self.show = sweep, search, slots, start, show
+        self.claimed: list[ClaimedTrial] = []
+        self.processes: list[RunningProcess] = []
         self.interrupted = False
-        self._began = time.time()
-        self._ask_again = 0.0
-        self._judged: dict[int, int] = {}
-        """trial -> how many of its measurements have been judged."""
+        self._started = time.time()
+        self._next_claim = 0.0
+        self._checked: dict[int, int] = {}
+        """trial -> number of its measurements by which pruning was decided."""
 
     def work(self) -> bool:
-        """Play until no trial is left, or this process is asked to stop; whether none is left."""
-        looked = 0.0
+        """Train until no trial is left, or this process is asked to stop; return whether none is left."""
+        refreshed = 0.0
         with when_asked(self._stop):
             try:
                 while True:
                     if not self.interrupted:
                         self._fill()
-                    if not self.playing and (self.interrupted or not self.held):
+                    if not self.processes and (self.interrupted or not self.claimed):
                         return not self.interrupted
-                    time.sleep(TICK)
+                    time.sleep(POLL)
                     self._collect()
-                    if time.monotonic() - looked >= LOOK:
-                        self._look()
-                        looked = time.monotonic()
+                    if time.monotonic() - refreshed >= REFRESH:
+                        self._refresh()
+                        refreshed = time.monotonic()
             finally:
-                for playing in self.playing:  # after an error
-                    playing.kill()
-                for held in self.held:
-                    held.release()
-                self._look()
+                for process in self.processes:  # after an error
+                    process.kill()
+                for claimed in self.claimed:
+                    claimed.lock.release()
+                self._refresh()
 
     def _fill(self) -> None:
-        """Start runs in the slots that are free."""
+        """Start runs in the free slots."""
+        busy = [process.slot for process in self.processes]
         for slot in self.slots:
-            if any(playing.slot is slot for playing in self.playing):
-                continue
-            found = self._next()
-            if found is None:
-                return
-            held, run = found
-            held.waiting.remove(run)
-            self.playing.append(self.begin(run, slot))
+            if not any(slot is other for other in busy):
+                if (run := self._next_run()) is None:
+                    return
+                self.processes.append(self.start(run, slot))
 
-    def _next(self) -> tuple[Held, TrialRun] | None:
-        """A run to be started; a new trial's where none of those that this process holds waits."""
-        waiting = [(held, run) for held in self.held for run in held.waiting]
-        if not waiting and time.monotonic() >= self._ask_again:
-            if (held := self.sweep.claim(self.search, self._began)) is not None:
-                self.held.append(held)
-                waiting = [(held, run) for run in held.waiting]
+    def _next_run(self) -> TrialRun | None:
+        """Return a waiting run of a claimed trial, else the first of a new one."""
+        if not any(claimed.waiting for claimed in self.claimed) and time.monotonic() >= self._next_claim:
+            if (new := self.sweep.claim(self.search, self._started)) is not None:
+                self.claimed.append(new)
             else:
-                self._ask_again = time.monotonic() + LOOK
-        # a process whose sweep was killed may still play it: it stops after its round
-        return next(((held, run) for held, run in waiting if not run.being_played()), None)
+                self._next_claim = time.monotonic() + REFRESH
+        for claimed in self.claimed:
+            for run in claimed.waiting:
+                if not run.is_running():  # as one may whose sweep was killed, until it stops after its round
+                    claimed.waiting.remove(run)
+                    return run
+        return None
 
     def _collect(self) -> None:
-        """Write down how the processes that have ended did, and close the trials that are over."""
-        for playing in list(self.playing):
-            if (end := playing.end()) is None:
+        """Write the outcomes of processes that have ended, and release the trials that are over."""
+        for process in list(self.processes):
+            if (outcome := process.outcome()) is None:
                 continue
-            self.playing.remove(playing)
-            if self.interrupted and end.status not in ("finished", "failed"):
-                continue  # something of it is left to play
-            playing.run.write_end(end)
-            if end.status != "finished":
-                self._give_up(playing.run, "another run of the trial ended without a result")
-        for held in list(self.held):
-            if not held.waiting and not any(self._plays(held, playing) for playing in self.playing):
-                self.held.remove(held)
-                self.sweep.close(held, self.search)
-                self._ask_again = 0.0  # the search has learnt something
+            self.processes.remove(process)
+            if self.interrupted and outcome.status not in ("finished", "failed"):
+                continue  # to be resumed
+            process.run.write_outcome(outcome)
+            if outcome.status != "finished":
+                for claimed in self.claimed:
+                    if process.run in claimed.trial.runs:
+                        self._end(claimed, "stopped", "another run of the trial ended without a result")
+        for claimed in list(self.claimed):
+            if not claimed.waiting and not self._processes_of(claimed):
+                self.claimed.remove(claimed)
+                self.sweep.release(claimed, self.search)
+                self._next_claim = 0.0  # the search has a new result
 
-    def _give_up(self, broken: TrialRun, reason: str) -> None:
-        """End the other runs of a trial that has no result any more."""
-        for held in self.held:
-            if broken in held.trial.runs:
-                held.waiting.clear()
-                for playing in self.playing:
-                    if self._plays(held, playing):
-                        playing.ask_to_end("stopped", reason)
+    def _processes_of(self, claimed: ClaimedTrial) -> list[RunningProcess]:
+        return [process for process in self.processes if process.run in claimed.trial.runs]
 
-    def _look(self) -> None:
-        """See what has been measured, and end what isn't worth going on with."""
-        trials = self.sweep.look()
-        own = {held.trial.number for held in self.held}
-        for trial in [trial for trial in trials if trial.number in own and trial.state == "running"]:
-            if len(trial.curve) > self._judged.get(trial.number, 0):
-                self._judged[trial.number] = len(trial.curve)
-                if self.search.hopeless(trial, trials):
-                    self._prune(trial)
+    def _end(self, claimed: ClaimedTrial, status: Status, reason: str) -> None:
+        """Stop the processes of a trial, and start no more of them."""
+        claimed.waiting.clear()
+        for process in self._processes_of(claimed):
+            process.stop(status, reason)
+
+    def _refresh(self) -> None:
+        """Read the measurements, prune trials, and show them."""
+        trials = self.sweep.snapshot()
+        by_number = {trial.number: trial for trial in trials}
+        for claimed in self.claimed:
+            trial = by_number[claimed.trial.number]
+            if trial.state == "running" and len(trial.curve) > self._checked.get(trial.number, 0):
+                self._checked[trial.number] = len(trial.curve)
+                if self.search.should_prune(trial, trials):
+                    round, value = trial.curve[-1]
+                    self._end(claimed, "pruned", f"{trial.trial.metric} {value:.4g} after round {round:,}")
         self.show(trials)
 
-    def _prune(self, trial: Seen) -> None:
-        round, value = trial.curve[-1]
-        for held in self.held:
-            if held.trial.number == trial.number:
-                held.waiting.clear()
-                for playing in self.playing:
-                    if self._plays(held, playing):
-                        playing.ask_to_end("pruned", f"{trial.trial.metric} {value:.4g} after round {round:,}")
-
-    @staticmethod
-    def _plays(held: Held, playing: Playing) -> bool:
-        return playing.run in held.trial.runs
-
     def _stop(self, number: int) -> None:
-        """Ask the runs to stop; asked twice, kill them."""
-        again, self.interrupted = self.interrupted, True
-        for playing in self.playing:
-            if again:
-                playing.process.kill()
+        """Ask the runs to stop; the second time, kill them."""
+        for process in self.processes:
+            if self.interrupted:
+                process.process.kill()
             else:
-                playing.ask_to_end("stopped", "the sweep was stopped")
+                process.stop("stopped", "the sweep was stopped")
+        self.interrupted = True

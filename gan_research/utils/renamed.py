@@ -40,6 +40,7 @@ RENAMED = {
     "gan_research.signals": "gan_research.utils.signals",
     "gan_research.steps": "gan_research.training.optimization",
     "gan_research.streams": "gan_research.utils.rng",
+    "gan_research.sweeps.search.Listed": "gan_research.sweeps.search.FixedPoints",
     "gan_research.tracking.CSVLogger": "gan_research.runs.loggers.CSVLogger",
     "gan_research.tracking.History": "gan_research.runs.history.History",
     "gan_research.tracking.MLFlowLogger": "gan_research.runs.loggers.MLFlowLogger",

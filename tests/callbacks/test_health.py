@@ -38,7 +38,7 @@ def warned(health, rows, every=50, start=0):
     found = {}
     for n, row in enumerate(rows, start // every + 1):
         gan = SimpleNamespace(round=n * every, loss_log=SimpleNamespace(every=every))
-        collapse = health.judge(gan, row)
+        collapse = health.health_check(gan, row)
         found[n * every] = (collapse["health/collapse"], list(health.board.warnings.values()))
     return found
 
@@ -51,13 +51,13 @@ def test_d_tells_all_fakes_for_so_many_rounds_in_a_row(caplog):
     found = warned(Health(collapse_after=150), sure(1, 1, 0.9989, 0.999, 1, 1, 1, 0.5, 1, 1, 1))
     assert found == {
         **{round: (0.0, []) for round in (50, 100, 150, 200, 250, 400, 450, 500)},
-        300: (1.0, ["D tells all fakes for 150 rounds"]),
-        350: (1.0, ["D tells all fakes for 200 rounds"]),
-        550: (1.0, ["D tells all fakes for 150 rounds"]),
+        300: (1.0, ["D recognizes all fakes for 150 rounds"]),
+        350: (1.0, ["D recognizes all fakes for 200 rounds"]),
+        550: (1.0, ["D recognizes all fakes for 150 rounds"]),
     }
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
     assert [message.partition(": ")[0] for message in caplog.messages] == ["round 300", "round 550"]
-    assert caplog.messages[0].startswith("round 300: D tells all fakes for 150 rounds: G may learn nothing from it: ")
+    assert caplog.messages[0].startswith("round 300: D recognizes all fakes for 150 rounds: G may learn nothing")
 
 
 @pytest.mark.parametrize(("spread", "text"), [(0.0099, "0.99 %"), (0.0, "0 %"), (0.01, None), (1.0, None)])
@@ -161,7 +161,7 @@ def test_a_game_in_which_d_wins(play, tmp_path, caplog):
     assert rows[5]["health/accuracy"] < 0.999
     told = [round for round, row in rows.items() if row["health/accuracy"] < 0.999]
     assert {round for round, row in rows.items() if row["health/collapse"]} == set(range(told[-1] + 15, 61, 5))
-    assert health.board.warnings == {"told": f"D tells all fakes for {60 - told[-1]} rounds"}
+    assert health.board.warnings == {"d_saturated": f"D recognizes all fakes for {60 - told[-1]} rounds"}
     (warning,) = caplog.messages
     assert warning.startswith(f"round {told[-1] + 15}: ")
     caplog.clear()
@@ -222,10 +222,10 @@ def test_impossible_settings(setting, message):
 def test_rounds_and_what_takes_long_between_them_are_signs_of_life(play, tmp_path, monkeypatch):
     said = []
     for module in ("health", "base"):
-        monkeypatch.setattr(f"gan_research.callbacks.{module}.alive", said.append)
+        monkeypatch.setattr(f"gan_research.callbacks.{module}.heartbeat", said.append)
     play(rounds=2, callbacks=[Health(folder=tmp_path), SampleGrid(tmp_path, every=2, count=4)])
     grid = "SampleGrid after round {}".format
-    assert said == ["the start", grid(0), "round 1", "round 2", "round 3", grid(2), "round 3", "the end of the game"]
+    assert said == ["the start", grid(0), "round 1", "round 2", "round 3", grid(2), "round 3", "the end of training"]
 
 
 class Slow(pl.Callback):
@@ -312,8 +312,8 @@ def test_a_game_that_diverged_leaves_what_it_takes_to_play_the_round_again(crash
         "layers of rank 0": stream_seed(5, "layers of rank 0", 2),
     }
     assert said["reals"] == [
-        {"update": 4, "positions": [16, 20], "pictures": shown[4]},
-        {"update": 5, "positions": [20, 24], "pictures": shown[5]},
+        {"update": 4, "positions": [16, 20], "indices": shown[4]},
+        {"update": 5, "positions": [20, 24], "indices": shown[5]},
     ]
     assert said["due"] == {
         "discriminator": [
@@ -346,7 +346,7 @@ def test_a_record_that_can_not_be_written_does_not_hide_the_error(trouble, crash
 
     monkeypatch.setattr(crash_report, "write_atomically", fail)
     crashing(Poison(0))
-    expected = [] if isinstance(trouble, OSError) else ["of the crash no record could be written: RuntimeError: what?"]
+    expected = [] if isinstance(trouble, OSError) else ["the crash report can't be written: RuntimeError: what?"]
     assert caplog.messages == expected
 
 
@@ -355,7 +355,7 @@ def test_a_fact_that_can_not_be_told_says_why(crashing, monkeypatch):
     monkeypatch.setattr(crash_report, "reals", lambda *_: 1 / 0)
     _, run, _ = crashing(Poison(0))
     said = json.loads((run / "crash" / "round_1.json").read_text())
-    assert said["reals"] == "can't be told: ZeroDivisionError: division by zero"
+    assert said["reals"] == "not available: ZeroDivisionError: division by zero"
     assert said["updates"] == {"discriminator": 2, "generator": 1}
 
 

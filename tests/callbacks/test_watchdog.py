@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from gan_research.callbacks.watchdog import Watchdog, alive, stacks
+from gan_research.callbacks.watchdog import Watchdog, heartbeat, stacks
 from gan_research.distributed import group
 
 
@@ -17,7 +17,7 @@ def watch(tmp_path):
     watchdogs = []
 
     def watch(stuck_after=0.2, folder=tmp_path / "stuck"):
-        alive("the start")
+        heartbeat("the start")
         watchdogs.append(Watchdog(folder, stuck_after))
         watchdogs[-1].start()
         return watchdogs[-1]
@@ -37,10 +37,10 @@ def until(condition, seconds=10.0):
 def test_a_stuck_process_says_once_where_it_is_and_then_that_it_goes_on(watch, capfd, monkeypatch):
     monkeypatch.setattr(group, "waiting_for", "the gradients of the generator")
     watchdog = watch()
-    alive("round 7")
+    heartbeat("round 7")
     time.sleep(0.7)
-    alive("round 8")
-    until(lambda: watchdog.path.is_file() and "goes on" in watchdog.path.read_text())
+    heartbeat("round 8")
+    until(lambda: watchdog.path.is_file() and "continues" in watchdog.path.read_text())
     watchdog.stop()
     text = watchdog.path.read_text()
     assert watchdog.path.name == "rank_0.txt"
@@ -50,15 +50,15 @@ def test_a_stuck_process_says_once_where_it_is_and_then_that_it_goes_on(watch, c
     assert f"process {os.getpid()}) is stuck: 0.2 s in round 7" in first
     assert first.endswith("; it waits for the other ranks: the gradients of the generator")
     assert any("test_a_stuck_process_says_once" in line for line in stack)
-    assert text.count("is stuck") == text.count("goes on") == 1
+    assert text.count("is stuck") == text.count("continues") == 1
     assert last.endswith(" s, with round 8")
-    assert 0.6 < float(last.split("goes on after ")[1].split()[0]) < 5
+    assert 0.6 < float(last.split("continues after ")[1].split()[0]) < 5
 
 
 def test_each_time_that_it_is_stuck_is_a_report_of_its_own(watch):
     watchdog = watch()
     for n in (1, 2):
-        alive(f"round {n}")
+        heartbeat(f"round {n}")
         until(lambda n=n: watchdog.path.is_file() and watchdog.path.read_text().count("is stuck") == n)
     assert "the other ranks" not in watchdog.path.read_text()
 
@@ -66,7 +66,7 @@ def test_each_time_that_it_is_stuck_is_a_report_of_its_own(watch):
 def test_signs_of_life_keep_it_quiet(watch, capfd):
     watchdog = watch(0.5)
     for n in range(20):
-        alive(f"round {n}")
+        heartbeat(f"round {n}")
         time.sleep(0.05)
     watchdog.stop()
     time.sleep(0.6)  # and it says nothing after its end
@@ -87,7 +87,7 @@ def test_it_says_what_it_can_where_the_folder_or_the_console_is_gone(watch, capf
 
 def test_no_stacks_are_better_than_no_report(monkeypatch):
     monkeypatch.setattr("gan_research.callbacks.watchdog.tempfile.TemporaryFile", lambda *_: open("/dev/full/no", "w"))  # noqa: SIM115
-    assert stacks().startswith("its stacks can't be shown: ")
+    assert stacks().startswith("its stacks are not available: ")
 
 
 STUCK = """
@@ -118,5 +118,5 @@ def test_it_never_keeps_a_process_from_ending(tmp_path):
 def test_a_sign_of_life_costs_nothing():
     began = time.perf_counter()
     for n in range(100_000):
-        alive(f"round {n}")
+        heartbeat(f"round {n}")
     assert time.perf_counter() - began < 1.0  # 10 us each; it takes a third of one

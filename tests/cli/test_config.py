@@ -18,7 +18,7 @@ from gan_research.config.compose import compose_multirun, compose_train, conf_fo
 from gan_research.config.schema import train as schema
 from gan_research.runs.run import Run
 from gan_research.sweeps.points import Axis, examples
-from gan_research.sweeps.search import Task, joined
+from gan_research.sweeps.search import SearchSpec, merge_axes
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
@@ -109,9 +109,8 @@ def test_every_experiment_composes_and_its_game_can_be_made(experiment):
 def test_every_sampler_and_every_pruner_is_optunas(path, tmp_path):
     part = path.parent.name
     config = compose_multirun(["sweep=optuna", f"sweep/{part}={path.stem}"])
-    search = make(
-        config["sweep"], task=Task([Axis("rounds", None, 10, 20, integer=True)], tmp_path, "a-study", "fid", "min")
-    )
+    axes = [Axis("rounds", None, 10, 20, integer=True)]
+    search = make(config["sweep"], spec=SearchSpec(axes, tmp_path, "a-study", "fid", "min"))
     assert search.ask([]) is not None
     used = {"sampler": search.study.sampler, "pruner": search.study.pruner}[part]
     assert path.stem in type(used).__name__.lower().replace("nop", "none")
@@ -120,10 +119,10 @@ def test_every_sampler_and_every_pruner_is_optunas(path, tmp_path):
 @pytest.mark.parametrize("choice", SWEEPS)
 def test_every_sweep_composes_and_its_search_can_be_made(choice, tmp_path):
     config = compose_multirun([f"sweep={choice}"])
-    axes = joined(config["sweep"]["space"], [Axis("loss", ("hinge", "minimax"))])
+    axes = merge_axes(config["sweep"]["space"], [Axis("loss", ("hinge", "minimax"))])
     for point in examples(axes):
         assert compose_train(point).config["loss"]["_target_"].startswith("gan_research.losses.")
-    search = make(config["sweep"], task=Task(axes, tmp_path, "a-study", "fid", "min"))
+    search = make(config["sweep"], spec=SearchSpec(axes, tmp_path, "a-study", "fid", "min"))
     first = search.ask([])
     assert set(first.values) | {"seed"} == {axis.name for axis in axes} | {"seed"}
     assert make(config["pool"]).slots(1, on_gpus=False)

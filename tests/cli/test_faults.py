@@ -134,7 +134,7 @@ def test_asked_to_stop(moment, number, gan, same_end, state, tmp_path, the_run, 
     run = the_run(tmp_path)
     assert result.status == RESUME == 75, result
     assert result.error == ""
-    assert f"stopped after round {round}; go on with: gan train resume={run}" in result.output.replace("\n", "")
+    assert f"stopped after round {round}; resume with: gan train resume={run}" in result.output.replace("\n", "")
     assert state(run)["gan_research"]["round"] == round
     assert signal.getsignal(number) is before
     assert gan("train", f"resume={run}").status == 0

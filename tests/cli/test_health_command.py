@@ -65,7 +65,7 @@ def test_a_run_that_diverges_in_one_stream_of_latents_goes_back_once_and_to_its_
 ):
     result = train(tmp_path / "a", "--config-dir", own_prior, "health=roll_back", *bad((13,)))
     assert (result.status, result.error) == (0, "")
-    line = "round 13: logits/fake is NaN, training stopped; back to round 10, on with other latents (roll-back 1 of 3)"
+    line = "round 13: logits/fake is NaN, training stopped; back to round 10, with other latents (roll-back 1 of 3)"
     assert result.output.splitlines().count(line) == 1
     run = the_run(tmp_path / "a")
     game = state(run)["gan_research"]
@@ -145,11 +145,11 @@ def test_a_run_that_always_diverges_stops_after_so_many(
     line = one_line(
         result,
         "round 4: loss/discriminator is NaN",
-        f"{crash} says",
+        f"{crash} is the crash report",
         f"the last good checkpoint is {last}",
         status=DIVERGED,
     )
-    assert ("it had gone back 2 times" in line) is (roll_backs == 2)
+    assert ("after 2 roll-backs" in line) is (roll_backs == 2)
     assert result.output.count("back to round 0") == roll_backs
     said = json.loads(crash.read_text())
     assert (said["round"], said["roll_backs"], said["checkpoint"]) == (4, roll_backs, str(last))
@@ -168,7 +168,7 @@ def test_the_round_can_be_played_again_from_what_was_kept(own_prior, train, gan,
     (run / "crash" / "round_13.json").unlink()
     result = resumed(gan, run / "crash" / "round_13.ckpt", "health=default")
     one_line(
-        result, "round 13: logits/fake is NaN, training stopped", "round_13.json says what led to it", status=DIVERGED
+        result, "round 13: logits/fake is NaN, training stopped", "round_13.json is the crash report", status=DIVERGED
     )
     said = json.loads((run / "crash" / "round_13.json").read_text())
     assert (said["round"], said["rounds_played"], said["roll_backs"]) == (13, 13, 0)
@@ -203,15 +203,15 @@ def test_a_run_that_looks_collapsed_says_so(train, the_run, tmp_path, caplog):
             "optimizer.discriminator.lr=0.05", "metrics=none", "rounds=40", "log_every=5", "logger=csv",
         )  # fmt: skip
     assert result.status == 0, result.error
-    (warning,) = [message for message in caplog.messages if "D tells all fakes" in message]
+    (warning,) = [message for message in caplog.messages if "D recognizes all fakes" in message]
     history = list(read_history(the_run(tmp_path / "a") / "history.jsonl"))
     assert [row["round"] for row in history] == list(range(5, 41, 5))
     assert {row["health/collapse"] for row in history} == {0.0, 1.0}
     assert history[-1]["health/accuracy"] >= 0.999
     first = next(row["round"] for row in history if row["health/collapse"])
-    assert warning.startswith(f"round {first}: D tells all fakes for 5 rounds: ")
+    assert warning.startswith(f"round {first}: D recognizes all fakes for 5 rounds: ")
     lines = [line for line in result.output.splitlines() if line.startswith("round ")]
-    assert [line.split("/")[0] for line in lines if "warning: D tells all fakes for" in line] == [
+    assert [line.split("/")[0] for line in lines if "warning: D recognizes all fakes for" in line] == [
         f"round {n}" for n in range(first if first % 4 == 0 else first + 4 - first % 4, 41, 4)
     ]
     assert "health/collapse" in (the_run(tmp_path / "a") / "metrics.csv").read_text()
@@ -255,7 +255,7 @@ def test_two_processes_go_back_together(server, own_prior, the_run, tmp_path, st
         patch=f"import sys; sys.path.insert(0, {str(tmp_path)!r})",
     )  # fmt: skip
     assert (ended.status, ended.error) == (0, "")
-    assert ended.output.count("back to round 10, on with other latents (roll-back 1 of 3)") == 1
+    assert ended.output.count("back to round 10, with other latents (roll-back 1 of 3)") == 1
     run = the_run(tmp_path / "a")
     game = state(run)["gan_research"]
     assert (game["round"], game["roll_backs"]) == (20, 1)
@@ -293,6 +293,6 @@ def test_it_is_seen_which_of_two_processes_is_stuck_and_which_only_waits(server,
         # of round 7 alone: where the machine is busy, other rounds may take a second, too
         (line,) = re.findall(rf".* is stuck: \d\.\d s in round 7{tail}\n", text)
         assert line in ended.error
-        assert text.count(" is stuck") == text.count(" goes on after ")
+        assert text.count(" is stuck") == text.count(" continues after ")
         if rank == 1:
             assert " in stuck\n" in text  # the stack names the function

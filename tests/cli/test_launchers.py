@@ -570,7 +570,7 @@ def test_a_sweep_of_jobs_that_take_part_in_it(cluster, gan, tmp_path):
                  "trainer.accelerator=cpu", "pool.jobs=3")  # fmt: skip
     assert result.status == 0, result.error
     (folder,) = tmp_path.glob("sweep-loss-seed-*")
-    assert f"see how it stands: gan sweep status {folder}" in result.output
+    assert f"show its trials: gan sweep status {folder}" in result.output
     assert result.output.count("squeue -j") == 3
     script = cluster.script().splitlines()
     comment = shlex.join(["gan", "sweep", "resume", str(folder), "pool.runs=1"])

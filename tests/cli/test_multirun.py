@@ -41,7 +41,7 @@ GAN.training_step = bad
 """
 
 
-LOOKING = "from gan_research.sweeps import worker; worker.LOOK = 0.0"
+LOOKING = "from gan_research.sweeps import worker; worker.REFRESH = 0.0"
 
 
 def only(folder):
@@ -69,7 +69,7 @@ def test_one_raises_one_is_killed_one_diverges_the_others_have_their_results(run
     sweep = only(tmp_path)
     assert f"gan: error: 3 of {runs} trials failed" in ended.error
     assert f"gan sweep resume {sweep.folder}" in ended.error.replace("\n", "")
-    seen = {trial.number: trial for trial in sweep.look()}
+    seen = {trial.number: trial for trial in sweep.snapshot()}
     assert [n for n, trial in seen.items() if trial.state == "failed"] == [1, 2, 3]
     assert sum(trial.state == "finished" and trial.value > 0 for trial in seen.values()) == runs - 3
     reasons = {n: seen[n].trial.reason for n in (1, 2, 3)}
@@ -85,7 +85,7 @@ def test_one_raises_one_is_killed_one_diverges_the_others_have_their_results(run
     mended.touch()
     ended = server.start("sweep", "resume", sweep.folder, patch=patch).ended(600)
     assert ended.status == 0, ended
-    assert [trial.state for trial in sweep.look()] == ["finished"] * runs
+    assert [trial.state for trial in sweep.snapshot()] == ["finished"] * runs
     assert homes(sweep) == before  # the three have gone on where they were
     again = {n for n, old in written.items() if (seen[n].trial.folder / "0" / "end.json").stat().st_mtime_ns != old}
     assert again == {1, 2, 3}
@@ -104,8 +104,8 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(server, tmp_path):
     ended = started.ended()
     assert ended.status == RESUME, ended
     sweep = only(tmp_path)
-    assert "go on with: gan sweep resume" in ended.output
-    assert [trial.state for trial in sweep.look()] == ["open", "open"]
+    assert "resume with: gan sweep resume" in ended.output
+    assert [trial.state for trial in sweep.snapshot()] == ["open", "open"]
     assert not list(tmp_path.glob("*/*/0/end.json"))
     shown = server("sweep", "status", sweep.folder)
     assert shown.output.count("open") == 3  # the title, and two rows
@@ -161,7 +161,7 @@ def test_two_processes_on_one_study_one_of_them_killed(server, tmp_path):
     os.kill(second.pid, signal.SIGKILL)
     ended = first.ended(300)
     assert ended.status == 0, ended
-    trials = sweep.look()
+    trials = sweep.snapshot()
     assert [(trial.number, trial.state) for trial in trials] == [(n, "finished") for n in range(6)]
     assert {n: len(made) for n, made in homes(sweep).items()} == dict.fromkeys(range(6), 2)  # each seed once
     study = study_of(sweep)
@@ -214,7 +214,7 @@ Evaluate.act = rate_as_fid
 
 def study_of(sweep):
     journal = optuna.storages.journal.JournalFileBackend(str(sweep.folder / "study.journal"))
-    return optuna.load_study(study_name=sweep.task.name, storage=optuna.storages.JournalStorage(journal))
+    return optuna.load_study(study_name=sweep.spec.name, storage=optuna.storages.JournalStorage(journal))
 
 
 @pytest.mark.long
@@ -227,7 +227,7 @@ def test_what_is_hopeless_is_pruned(server, tmp_path):
     assert ended.status == 0, ended
     sweep = only(tmp_path)
     states = []
-    for trial, frozen in zip(sweep.look(), study_of(sweep).trials, strict=True):
+    for trial, frozen in zip(sweep.snapshot(), study_of(sweep).trials, strict=True):
         rate = float(trial.values["optimizer.generator.lr"])
         states.append(trial.state)
         if rate > 1e-2:
@@ -253,7 +253,7 @@ def test_a_trial_of_a_study_that_failed_is_taken_up_again(server, tmp_path):
     ).ended(300)  # fmt: skip
     assert ended.status == 2
     sweep = only(tmp_path)
-    assert [(trial.state, trial.trial.reason) for trial in sweep.look()] == [
+    assert [(trial.state, trial.trial.reason) for trial in sweep.snapshot()] == [
         ("failed", "RuntimeError: out of luck")
     ] * 2
     assert [trial.state.name for trial in study_of(sweep).trials] == ["FAIL"] * 2
@@ -261,7 +261,7 @@ def test_a_trial_of_a_study_that_failed_is_taken_up_again(server, tmp_path):
     # it is looked at all the time, so that it is judged while it is played
     ended = server.start("sweep", "resume", sweep.folder, patch=patch + LOOKING).ended(300)
     assert ended.status == 0, ended
-    trials, told = sweep.look(), study_of(sweep).trials
+    trials, told = sweep.snapshot(), study_of(sweep).trials
     assert [trial.state for trial in trials] == ["finished"] * 2
     assert [trial.state.name for trial in told] == ["FAIL"] * 2 + ["COMPLETE"] * 2
     for trial, again in zip(trials, sorted(told[2:], key=lambda trial: trial.user_attrs["again"]), strict=True):

@@ -8,7 +8,7 @@ BAD = [
     (["generator.widht=1,2"], "did you mean 'generator.width'?"),
     (["generator.width=16,wide"], "generator.width='wide'"),
     (["rounds=int(interval(1,5))"], "rounds is an interval, which a grid can't list: give values, or add sweep=optuna"),
-    (["seed=0,1", "resume=auto"], "go on with a sweep by gan sweep resume DIR"),
+    (["seed=0,1", "resume=auto"], "resume a sweep with gan sweep resume DIR"),
     (["seed=0,1", "sweep=optna"], "there is no sweep=optna: did you mean 'optuna'?"),
     (["seed=0,1", "sweep.trials=3"], "there is no sweep.trials"),
     (["seed=0,1", "pool.runs=0"], "pool.runs=0"),
@@ -18,7 +18,7 @@ BAD = [
     (["trainer=auto,cpu"], "trainer can't be varied"),
     (["output=a,b"], "output can't be varied"),
     (["sweep=optuna", "seed=0,1"], "sweep=optuna has nothing to search"),
-    (["sweep=optuna", "loss=hinge,minimax", "metrics=none"], "sweep=optuna needs something to judge trials by"),
+    (["sweep=optuna", "loss=hinge,minimax", "metrics=none"], "sweep=optuna needs a metric to optimize"),
     (["sweep=optuna", "loss=hinge,minimax", "seed=interval(0,1)"], "seed is an interval: list the seeds"),
     (["sweep=optuna", "loss=hinge,minimax", "sweep.storage=nosql://there"], "no study can be kept in nosql://there"),
 ]  # fmt: skip
@@ -63,7 +63,7 @@ def test_a_sweep_goes_on_as_it_is(server, tmp_path, gan, one_line, monkeypatch):
     tiny = ("rounds=1", "metrics=none", "logger=none", "generator.width=16", "discriminator.width=16")
     assert server("train", "-m", "seed=0,1", f"output={tmp_path}", *tiny).status == 0
     (folder,) = tmp_path.iterdir()
-    one_line(gan("sweep", "resume", folder, "rounds=2"), "rounds=2: a sweep goes on as it is; only pool.runs")
+    one_line(gan("sweep", "resume", folder, "rounds=2"), "rounds=2: of a resumed sweep only pool.runs")
     monkeypatch.setenv("RANK", "1")
     result = gan("sweep", "resume", folder)
     assert "start it once, not by torchrun or srun" in result.error

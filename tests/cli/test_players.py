@@ -19,7 +19,7 @@ class Player:
         self.pid = os.fork()
         if self.pid == 0:
             try:
-                with Run.open(folder).playing():
+                with Run.open(folder).lock():
                     if not forking or os.fork() == 0:
                         os.write(say, b"%d" % os.getpid())
                     time.sleep(60)
@@ -46,13 +46,13 @@ def test_a_second_player_is_told_who_the_first_is_and_comes_in_once_it_is_dead(
     player, finished, gan, one_line, tmp_path, contents
 ):
     before = contents(finished)
-    line = one_line(gan("train", f"resume={finished}", "rounds=30"), f"{finished} is being played by")
+    line = one_line(gan("train", f"resume={finished}", "rounds=30"), f"{finished} is being trained by")
     assert f"process {player.pid} on {platform.node()}, since {time.strftime('%Y-%m-%d')}" in line
     for words in (("sample", finished, "-o", tmp_path / "s.png"), ("evaluate", finished)):
         assert gan(*words).status == 0  # who only reads needs no lock
     assert contents(finished) == before
     player.kill()
-    one_line(gan("train", f"resume={finished}"), "has played all its 20 rounds")
+    one_line(gan("train", f"resume={finished}"), "is trained for all its 20 rounds")
     assert not (finished / ".player.json").exists()
 
 
@@ -63,7 +63,7 @@ def test_two_commands_at_once_play_once(server, train, the_run, tmp_path, rows, 
     ended = sorted(process.ended() for process in started)
     assert [end.status for end in ended] == [0, 2], ended
     refused = ended[1].error
-    assert "is being played by" in refused or "has played all its 400 rounds" in refused
+    assert "is being trained by" in refused or "is trained for all its 400 rounds" in refused
     assert [row["round"] for row in rows(run)] == list(range(5, 401, 5))
     assert state(run)["gan_research"]["round"] == 400
 
@@ -73,7 +73,7 @@ def test_a_folder_that_cannot_be_locked_is_played_in_with_a_warning(finished, mo
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr("gan_research.runs.run.FileLock.acquire", refuse)
-    with Run.open(finished).playing():
+    with Run.open(finished).lock():
         assert "can't be locked" in caplog.text
 
 
@@ -81,5 +81,5 @@ def test_what_a_killed_player_has_forked_does_not_hold_its_lock(finished):
     """Workers that load pictures outlive it by seconds."""
     player = Player(finished, forking=True)
     player.kill()
-    with Run.open(finished).playing():
+    with Run.open(finished).lock():
         os.kill(player.child, signal.SIGKILL)  # it was still there

@@ -228,7 +228,7 @@ def test_a_killed_process_ends_the_run_which_can_go_on(rank, two, tmp_path, the_
     assert killed == f"gan: process {rank} of 2 was ended by SIGKILL; the run can go on from its last checkpoint"
     lost = f"process {1 - rank} on {host} lost another process of this run ({rank} on {host}), in "
     assert lost in said
-    assert said.endswith(f"after round 15, go on with: gan train resume={run}")
+    assert said.endswith(f"after round 15, resume with: gan train resume={run}")
     assert ended.seconds < 20
     same_end(run)
 
@@ -307,7 +307,7 @@ def test_a_signal_to_the_parent_stops_all_after_the_same_round(number, under_way
     stopped = state(run)["gan_research"]["round"]
     assert (ended.status, ended.error) == (RESUME, "")
     assert 8 <= stopped < 24
-    assert f"stopped after round {stopped}; go on with: gan train resume={run}" in ended.output
+    assert f"stopped after round {stopped}; resume with: gan train resume={run}" in ended.output
     same_end(run)
 
 

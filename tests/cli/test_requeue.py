@@ -141,7 +141,7 @@ def test_a_finished_run_is_no_run_to_go_on_with_unless_it_is_the_jobs_own(auto, 
     before = contents(tmp_path)
     result = auto(tmp_path)  # requeued, though it had finished
     assert (result.status, result.error) == (0, "")
-    assert "has played all its 20 rounds" in result.output
+    assert "is trained for all its 20 rounds" in result.output
     assert contents(tmp_path) == before
     monkeypatch.setenv("SLURM_JOB_ID", "8")
     assert auto(tmp_path).status == 0

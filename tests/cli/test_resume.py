@@ -148,7 +148,7 @@ def test_going_back_to_an_older_checkpoint_drops_the_rows_past_it(train, gan, th
 )
 def test_another_game_is_refused_with_the_difference(overrides, difference, finished, gan, one_line, contents):
     before = contents(finished)
-    one_line(gan("train", f"resume={finished}", *overrides), "another game", difference)
+    one_line(gan("train", f"resume={finished}", *overrides), "can't change the game", difference)
     assert contents(finished) == before
 
 

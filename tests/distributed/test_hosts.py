@@ -105,7 +105,7 @@ def lost(two, left, gone):
     line = re.compile(
         rf"gan: error: (?:process \d: )?process (\d) on {left.name} lost another process of this run "
         rf"\((\d) on {gone.name}\), in [a-z ]+: .+"
-        r"; after round \d+, go on with: gan train"
+        r"; after round \d+, resume with: gan train"
     )
     took = until(lambda: line.search(two.said(left)), TIMEOUT + 10, lambda: two.said(left))
     assert set(line.search(two.said(left)).groups()) == {"0", "1"}

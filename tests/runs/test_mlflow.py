@@ -118,7 +118,7 @@ def test_a_server_that_cannot_be_reached_does_not_stop_the_run(run, monkeypatch,
         logger.log_metrics(ROWS[1])
         logger.finalize("success")
     (warning,) = (record.getMessage() for record in caplog.records if record.name.startswith("gan_research"))
-    assert warning.startswith("MLflow can't be reached, the run goes on in its own folder")
+    assert warning.startswith("MLflow can't be reached, the run is logged in its own folder")
     assert "\n" not in warning
     client = MlflowClient(f"sqlite:///{run.folder / 'mlflow.db'}")
     assert client.get_run(logger.version).data.metrics["loss/generator"] == 0.7

@@ -46,7 +46,7 @@ def test_a_grid_is_every_combination_the_last_axis_the_fastest():
         ("x=tag(log,interval(0,1))", "a smaller positive number"),
         ("x=range(0,3,0)", "a step other than 0"),
         ("x=range(3,0)", "has no value"),
-        ("x=glob(*)", "glob isn't known here, name the choices"),
+        ("x=glob(*)", "glob is not supported, give the choices"),
         ("x=choice(1", "x=choice(1 can't be read"),
     ],
 )

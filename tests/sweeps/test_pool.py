@@ -50,7 +50,7 @@ def test_several_small_runs_may_share_each_gpu(machine):
     assert slots == [Slot((n,), (gpu,)) for n, gpu in enumerate("010101")]  # one after the other: no GPU fills first
     assert [slot.gpus for slot in Pool(per_gpu=2).slots(2, on_gpus=True)] == [("0", "1")] * 2
     assert Pool(per_gpu=3).slots(1, on_gpus=False) == Pool().slots(1, on_gpus=False)
-    with pytest.raises(UserError, match=r"pool.runs=4 and pool.per_gpu=3 both say how many at once: give one of them"):
+    with pytest.raises(UserError, match=r"pool.runs=4 and pool.per_gpu=3 both set the number of runs: give one"):
         Pool(runs=4, per_gpu=3)
 
 
@@ -62,7 +62,7 @@ def test_gpus_are_called_what_the_environment_calls_them(machine):
 
 def test_more_gpus_than_there_are(machine):
     machine(cores=2, gpus=1)
-    with pytest.raises(UserError, match=r"each run wants 2 GPUs, of 1: lower trainer.devices, or pool.gpus"):
+    with pytest.raises(UserError, match=r"each run needs 2 GPUs, of 1: lower trainer.devices, or pool.gpus"):
         Pool().slots(2, on_gpus=True)
 
 
