@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_research.utils.errors import UserError
-from gan_research.utils.renamed import renamed_argument
 from gan_research.utils.paths import require_path
+from gan_research.utils.renamed import renamed_argument
 
 if TYPE_CHECKING:
     from gan_research.report.comparison import Comparison
