@@ -44,9 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if isinstance(cause := user_error(error), UserError):
             message, status, common = str(cause), cause.status, cause.common
-        elif (
-            isinstance(error, OSError) and error.filename is not None
-        ):  # such as a full disk
+        elif isinstance(error, OSError) and error.filename is not None:  # such as a full disk
             message, status, common = f"{error.filename}: {error.strerror}", 2, False
         else:
             raise
