@@ -217,7 +217,7 @@ BAD = [
     ("rounds=0", "rounds=0", "greater than 0"),
     ("keep_every=7", "keep_every=7", "multiple of checkpoint_every=10"),
     ("keep_every=0", "keep_every=0", "greater than 0"),
-    ("best=fidd", "best=fidd", "fid, is, rarest_class"),
+    ("best=fidd", "best=fidd", "fid, inception_score, rarest_class"),
     ("metrics=digit", "there is no metrics=digit", "did you mean 'digits'?"),
     ("metrics.metrics=[fidd]", "there is no metric 'fidd'", "'fid'?"),
     ("metrics.num_samples=1", "num_samples", "at least"),
