@@ -1,5 +1,6 @@
 """What a run costs: counted by hand for small networks, measured where what is measured sleeps for a known time."""
 
+import json
 import os
 import tempfile
 import time
@@ -11,11 +12,11 @@ import torch
 from gan_research.augmentations import InstanceNoise
 from gan_research.callbacks import SampleGrid
 from gan_research.config.compose import compose_train
-from gan_research.cost import PARTS, estimate
-from gan_research.cost.counting import Saved
-from gan_research.cost.evaluations import Trial, scaled
-from gan_research.cost.kinds import Kind, KindOfRound, kinds_of
-from gan_research.cost.meter import times
+from gan_research.cost import estimate
+from gan_research.cost.estimate import PARTS
+from gan_research.cost.intervals import how_often, on_line
+from gan_research.cost.operations import SavedBytes
+from gan_research.cost.rounds import kinds_of
 from gan_research.data import Digits
 from gan_research.regularizers import R1
 from gan_research.training.schedule import Schedule
@@ -56,48 +57,53 @@ def cost():
 def test_parameters_are_exact(cost):
     generator = LATENTS * WIDTH + WIDTH + WIDTH * PIXELS + PIXELS
     discriminator = PIXELS * WIDTH + WIDTH + WIDTH + 1
-    assert cost.parameters == {
+    assert cost["parameters"] == {
         "discriminator": {"trainable": discriminator, "total": discriminator},
         "generator": {"trainable": generator, "total": generator},
     }
     both = 4 * (generator + discriminator)
     steps = 4 * 8  # Adam counts its steps for each of 8 tensors
-    assert cost.bytes["parameters"] == cost.bytes["gradients"] == both
-    assert cost.bytes["optimizers"] == 2 * both + steps
-    assert cost.bytes["ema"] == 4 * generator
-    assert cost.bytes["data"] == 1797 * (PIXELS + 8)  # bytes of pixels, int64 of labels
+    assert cost["memory_bytes_of"]["parameters"] == cost["memory_bytes_of"]["gradients"] == both
+    assert cost["memory_bytes_of"]["optimizers"] == 2 * both + steps
+    assert cost["memory_bytes_of"]["ema"] == 4 * generator
+    assert cost["memory_bytes_of"]["data"] == 1797 * (PIXELS + 8)  # bytes of pixels, int64 of labels
 
 
 def test_operations_are_exact(cost):
-    assert cost.flops == {"discriminator": D_UPDATE, "generator": G_UPDATE, "regularizers": R1_PENALTY}
-    assert cost.flops_per_round == D_UPDATE + G_UPDATE + R1_PENALTY
-    assert cost.as_dict()["flops_total"] == 100 * cost.flops_per_round
+    assert cost["flops_per_round_of"] == {"discriminator": D_UPDATE, "generator": G_UPDATE, "regularizers": R1_PENALTY}
+    assert cost["flops_per_round"] == D_UPDATE + G_UPDATE + R1_PENALTY
+    assert cost["flops_total"] == 100 * cost["flops_per_round"]
 
 
 def test_operations_of_lazy_penalties_and_other_schedules_are_exact():
     lazy = cost_of("regularizer.r1.every=4", "schedule.discriminator_steps=2", "metrics=none")
-    assert lazy.flops == {"discriminator": 2 * D_UPDATE, "generator": G_UPDATE, "regularizers": 2 * R1_PENALTY / 4}
-    assert lazy.updates == {"discriminator": 200, "generator": 100}
-    assert lazy.kimg == 1.6
+    assert lazy["flops_per_round_of"] == {
+        "discriminator": 2 * D_UPDATE,
+        "generator": G_UPDATE,
+        "regularizers": 2 * R1_PENALTY / 4,
+    }
+    assert lazy["updates"] == {"discriminator": 200, "generator": 100}
+    assert lazy["kimg"] == 1.6
     bare = cost_of("regularizer=none", "schedule=simultaneous", "metrics=none")
-    assert bare.flops == {"discriminator+generator": D_UPDATE + G_UPDATE - sum(G), "regularizers": 0}
-    assert bare.shares["regularizers"] == 0
+    assert bare["flops_per_round_of"] == {"discriminator+generator": D_UPDATE + G_UPDATE - sum(G), "regularizers": 0}
+    assert bare["shares"]["regularizers"] == 0
 
 
 def test_the_shares_are_of_the_whole(cost):
-    assert tuple(cost.shares) == PARTS
-    assert sum(cost.shares.values()) == pytest.approx(1, abs=1e-9)
-    assert sum(cost.seconds.values()) == pytest.approx(cost.seconds_total, rel=1e-9)
-    assert all(share >= 0 for share in cost.shares.values())
-    assert cost.round.low <= cost.seconds_per_round <= cost.round.high
-    assert cost.whole.low <= cost.seconds_total <= cost.whole.high
-    assert cost.evaluating.count == 2
-    assert cost.evaluating.samples == cost.evaluating.samples_measured == 100
-    assert cost.shares["evaluation"] * cost.seconds_total == pytest.approx(2 * cost.evaluating.seconds)
+    assert tuple(cost["shares"]) == PARTS
+    assert sum(cost["shares"].values()) == pytest.approx(1, abs=1e-9)
+    assert sum(cost["seconds_of"].values()) == pytest.approx(cost["seconds_total"], rel=1e-9)
+    assert all(share >= 0 for share in cost["shares"].values())
+    (low, high), (total_low, total_high) = cost["seconds_per_round_quartiles"], cost["seconds_total_quartiles"]
+    assert low <= cost["seconds_per_round"] <= high
+    assert total_low <= cost["seconds_total"] <= total_high
+    assert cost["evaluation"]["count"] == 2
+    assert cost["evaluation"]["samples"] == cost["evaluation"]["samples_measured"] == 100
+    assert cost["shares"]["evaluation"] * cost["seconds_total"] == pytest.approx(2 * cost["evaluation"]["seconds_each"])
 
 
 def test_plain_values_say_their_units(cost):
-    plain = cost.as_dict()
+    plain = json.loads(json.dumps(cost))
     assert {"flops_per_round", "memory_bytes", "seconds_per_round", "seconds_total", "kimg", "shares"} <= set(plain)
     assert plain["memory_bytes"] == sum(plain["memory_bytes_of"].values())
     assert plain["seconds_total_quartiles"][0] <= plain["seconds_total"]
@@ -119,10 +125,10 @@ def test_time_is_found_where_it_is_spent(monkeypatch):
     sleeping(monkeypatch, Digits, "ready", 0.005)
     sleeping(monkeypatch, SampleGrid, "act", 0.05)
     cost = cost_of("sample_every=10", "metrics=none", seconds=0.5)
-    assert cost.seconds["regularizers"] > 0.5  # of 100 rounds; a difference of two noisy numbers
-    assert cost.seconds["data"] >= 0.5
-    assert cost.logging["SampleGrid"] >= 11 * 0.05  # before the first round, and ten times
-    assert cost.seconds_per_round >= 0.015
+    assert cost["seconds_of"]["regularizers"] > 0.5  # of 100 rounds; a difference of two noisy numbers
+    assert cost["seconds_of"]["data"] >= 0.5
+    assert cost["logging_seconds_of"]["SampleGrid"] >= 11 * 0.05  # before the first round, and ten times
+    assert cost["seconds_per_round"] >= 0.015
 
 
 def test_nothing_is_left_behind(monkeypatch, tmp_path):
@@ -135,8 +141,8 @@ def test_nothing_is_left_behind(monkeypatch, tmp_path):
     monkeypatch.chdir(here)
     environment, state = dict(os.environ), torch.get_rng_state()
     cost = cost_of("logger=[wandb,csv]", "metrics.num_samples=100", rounds=10)
-    assert cost.rounds_measured >= 10
-    assert set(cost.logging) == {"Log", "SampleGrid", "Checkpoints", "ends"}
+    assert cost["rounds_measured"] >= 10
+    assert set(cost["logging_seconds_of"]) == {"Log", "SampleGrid", "Checkpoints", "ends"}
     assert torch.equal(torch.get_rng_state(), state)
     assert dict(os.environ) == environment
     for folder in (temporary, here, cache):
@@ -147,9 +153,9 @@ def test_an_evaluation_that_cannot_be_had_is_a_note(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     composition = compose_train([*SMALL, "metrics=inception"])
     cost = estimate(composition, seconds=0.2)
-    assert cost.evaluating is None
-    assert cost.shares["evaluation"] == 0
-    (note,) = cost.notes
+    assert cost["evaluation"] is None
+    assert cost["shares"]["evaluation"] == 0
+    (note,) = cost["notes"]
     assert note.startswith("evaluation not measured: ")
 
 
@@ -164,43 +170,46 @@ def test_what_cannot_be_played_is_an_error():
         cost_of(rounds=0)
 
 
-def test_kinds_of_rounds_are_told_by_what_is_due(game):
-    assert kinds_of(game(regularizers={"r1": R1()}), 100) == [Kind(0, 1.0, True), Kind(0, 0.0, False)]
-    assert kinds_of(game(regularizers={"r1": R1(every=4)}), 100) == [Kind(0, 0.25, True), Kind(1, 0.75, False)]
-    assert kinds_of(game(), 100) == [Kind(0, 1.0, False)]
+def test_kinds_of_rounds_differ_in_the_penalties_that_are_due(game):
+    def kinds(**components):
+        gan = game(**components)
+        return [(kind.round, kind.share, kind.components["regularizers"] != {}) for kind in kinds_of(gan, 100)]
+
+    assert kinds(regularizers={"r1": R1()}) == [(0, 1.0, True), (0, 0.0, False)]
+    assert kinds(regularizers={"r1": R1(every=4)}) == [(0, 0.25, True), (1, 0.75, False)]
+    assert kinds() == [(0, 1.0, False)]
     noise, twice = {"noise": InstanceNoise()}, Schedule(discriminator_steps=2)
-    both = game(regularizers={"r1": R1(every=4)}, augmentations=noise, schedule=twice)
-    assert kinds_of(both, 100) == [Kind(0, 0.5, True), Kind(1, 0.5, True), Kind(0, 0.0, False)]
+    both = {"regularizers": {"r1": R1(every=4)}, "augmentations": noise, "schedule": twice}
+    assert kinds(**both) == [(0, 0.5, True), (1, 0.5, True), (0, 0.0, False)]
 
 
-def test_a_game_is_set_up_without_regularisers_and_with_them_again(game):
+def test_a_game_is_set_up_without_regularizers_and_with_them_again(game):
     gan = game(regularizers={"r1": R1()}, augmentations={"noise": InstanceNoise()})
-    whole, kind_of_round = gan.objective, KindOfRound(gan)
-    kind, bare = kinds_of(gan, 100)
-    kind_of_round.set(bare)
+    whole, bare = kinds_of(gan, 100)
+    bare.set(gan)
     assert gan.objective.augmentations == {}
     assert gan.objective.due("discriminator", 0) == []
-    kind_of_round.set(kind)
-    assert gan.objective is whole
-    assert [name for name, _ in whole.due("discriminator", 0)] == ["r1"]
+    whole.set(gan)
+    assert set(gan.objective.augmentations) == {"noise"}
+    assert [name for name, _ in gan.objective.due("discriminator", 0)] == ["r1"]
 
 
 def test_bytes_kept_for_backward_are_counted_once_and_let_go():
     weights = torch.ones(1000, requires_grad=True)
     inputs = torch.ones(1000)
-    with (saved := Saved([weights])):
+    with (saved := SavedBytes([weights])):
         (weights * inputs * inputs).exp().sum().backward()  # inputs, twice; the exponential
-        assert saved.most == 2 * 4000
+        assert saved.peak == 2 * 4000
         (weights * inputs).sum().backward()
-    assert saved.most == 2 * 4000
+    assert saved.peak == 2 * 4000
 
 
 def test_callbacks_act_before_the_first_round_and_after_the_last():
-    assert times(SampleGrid("nowhere", every=10), 100) == 11
-    assert times(SampleGrid("nowhere", every=30), 100) == 5
+    assert how_often(10, 100) == 11
+    assert how_often(30, 100) == 5
 
 
 def test_evaluations_are_scaled_on_a_line():
-    assert scaled([Trial(10, 2.0, 1.0)], 100, "seconds") == 20
-    assert scaled([Trial(10, 2.0, 1.0), Trial(40, 5.0, 1.0)], 100, "seconds") == pytest.approx(11)
-    assert scaled([Trial(10, 2.0, 1.0), Trial(40, 5.0, 0.5)], 100, "reference_seconds") == 0.5
+    assert on_line([(10, 2.0)], 100) == 20
+    assert on_line([(10, 2.0), (40, 5.0)], 100) == pytest.approx(11)
+    assert on_line([(10, 2.0), (40, 1.0)], 100) == 1.0

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from gan_research.callbacks.blackboard import Blackboard
 from gan_research.distributed import AnyRankFlag
 from gan_research.utils.lightning_compat import skip_signal_handlers
-from gan_research.utils.signals import ASKING
+from gan_research.utils.signals import STOP_SIGNALS
 
 
 class Preemption(pl.Callback):
@@ -27,7 +27,7 @@ class Preemption(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         skip_signal_handlers(trainer)
-        for number in ASKING:
+        for number in STOP_SIGNALS:
             self._handlers[number] = signal.signal(number, self._note)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:

@@ -7,8 +7,8 @@ import signal
 import sys
 
 from gan_research._version import __version__
-from gan_research.distributed.slurm import rank_variables
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.slurm import rank_variables
 
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
         from gan_research.launchers import submission
         from gan_research.runs import fit
 
-        if submission.resubmitted(path, given.overrides, config_dir, given.allow):
+        if submission.submit_resume(path, given.overrides, config_dir, given.allow):
             return 0
         trainer = fit.trainer_of(path, overrides, config_dir, given.allow)
         return on_its_devices(trainer, arguments, lambda: fit.resume(path, overrides, config_dir, given.allow))
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
     from gan_research.launchers import submission
     from gan_research.runs import auto_resume, fit
 
-    if submission.submitted(composition, given.overrides, config_dir, given.allow):
+    if submission.submit_run(composition, given.overrides, config_dir, given.allow):
         return 0
 
     def train() -> int:
@@ -86,7 +86,7 @@ def on_its_devices(trainer: dict[str, Any], arguments: list[str], train: Callabl
     from gan_research.distributed import process_group
     from gan_research.launchers import local_processes
 
-    if count := local_processes.wanted(trainer):
+    if count := local_processes.processes_to_start(trainer):
         return local_processes.start(count, ["train", *arguments])
     with process_group(local_processes.timeout_of(trainer)):
         return train()

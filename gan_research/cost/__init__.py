@@ -1,6 +1,5 @@
-"""What a run costs on this machine, before it is started: counted, and measured by playing its beginning."""
+"""The cost of a run on this machine: time, memory and operations, measured on its first rounds."""
 
-from gan_research.cost.costs import PARTS, Cost, Estimate, Evaluating
 from gan_research.cost.estimate import estimate
 
-__all__ = ["PARTS", "Cost", "Estimate", "Evaluating", "estimate"]
+__all__ = ["estimate"]

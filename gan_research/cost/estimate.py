@@ -1,27 +1,25 @@
-"""What a run will take on this machine, by counting and by playing its beginning."""
+"""The cost of a run on this machine, measured by training its first rounds."""
 
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 import wandb
 from rich.console import Console
+from torch import nn
 
-from gan_research.callbacks import Periodic
-from gan_research.config.build import build_data, build_game, build_trainer
+from gan_research.callbacks import Checkpoints, SampleGrid
+from gan_research.config.build import build_data, build_game, build_trainer, make
 from gan_research.config.compose import Composition
-from gan_research.cost.costs import Cost, Estimate, Evaluating
-from gan_research.cost.counting import Count, count
-from gan_research.cost.evaluations import EvaluationTime, extractor_of, time_evaluation
-from gan_research.cost.kinds import Kind, kinds_of
-from gan_research.cost.meter import Meter, times
-from gan_research.cost.pieces import pieces_of
-from gan_research.data import Data
+from gan_research.cost.intervals import evaluation_of, how_often, seconds_to_act, time_analysis, time_evaluation
+from gan_research.cost.operations import count_operations, memory_of
+from gan_research.cost.rounds import NEVER, kinds_of, time_rounds
 from gan_research.losses.base import PLAYERS
 from gan_research.runs.fit import Parts, checked_analyses, names, train
 from gan_research.runs.run import Run, device_name
@@ -29,22 +27,26 @@ from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import UserError
 
-LOGGING = ("Log", "SampleGrid", "Checkpoints")
-"""Who logs, among the callbacks; the others that act at intervals watch."""
+PARTS = ("networks", "regularizers", "data", "loop", "logging", "analysis", "evaluation")
+"""The parts that the seconds of a run are divided into."""
 
 
-def estimate(composition: Composition, seconds: float = 10.0, rounds: int | None = None) -> Cost:
-    """The cost of a run, whose beginning is played in a temporary folder; torch's random state stays as it is.
+def estimate(composition: Composition, seconds: float = 10.0, rounds: int | None = None) -> dict[str, Any]:
+    """Return the cost of a run as plain values, with units in the keys.
 
-    seconds: about how long to measure, in all, besides the start.
-    rounds: how many rounds to measure, instead of as many as there is time for.
-    Raises a UserError where the run couldn't be played.
+    Its first rounds are trained in a temporary folder, offline. Raises a UserError where the run can't be trained.
+
+    seconds: about how long to measure after the start.
+    rounds: how many rounds to time, instead of as many as there is time for.
     """
     if not seconds > 0 or (rounds is not None and rounds < 1):
         raise UserError(f"seconds={seconds:g}, rounds={rounds}: measure for more than 0 seconds, or at least 1 round")
-    with tempfile.TemporaryDirectory(prefix="gan-cost-", ignore_cleanup_errors=True) as folder, by_itself(Path(folder)):
+    with tempfile.TemporaryDirectory(prefix="gan-cost-", ignore_cleanup_errors=True) as folder, isolated(Path(folder)):
         try:
-            return measure(composition, Path(folder), seconds, rounds)
+            measurement = Measurement(composition, Path(folder), seconds, rounds)
+            measurement.count()
+            measurement.time()
+            return measurement.total()
         except UserError as error:
             if isinstance(diverged := error.__cause__ or error, Diverged):
                 raise UserError(f"the game diverges while it is measured: {diverged}") from error
@@ -52,151 +54,148 @@ def estimate(composition: Composition, seconds: float = 10.0, rounds: int | None
 
 
 @contextmanager
-def by_itself(folder: Path) -> Iterator[None]:
-    """Inside, loggers write into `folder` and reach nobody; torch's random state is what it was, afterwards."""
-    mode = "disabled" if os.environ.get("WANDB_MODE") == "disabled" else "offline"
-    own = {"WANDB_MODE": mode, "WANDB_SILENT": "true"}
-    own |= {f"WANDB_{name}_DIR": str(folder / "wandb" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
-    served = "WANDB_SERVICE" in os.environ
-    before = {name: os.environ.get(name) for name in (*own, "WANDB_SWEEP_ID", "WANDB_RUN_ID", "MLFLOW_TRACKING_URI")}
-    for name in before:
+def isolated(folder: Path) -> Iterator[None]:
+    """Let loggers write into `folder` and reach no server; restore the environment and torch's random state."""
+    before = dict(os.environ)
+    for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "MLFLOW_TRACKING_URI"):
         os.environ.pop(name, None)
-    os.environ.update(own)
+    os.environ.update({f"WANDB_{name}_DIR": str(folder / "wandb" / name) for name in ("CACHE", "CONFIG", "DATA")})
+    os.environ["WANDB_MODE"] = "disabled" if before.get("WANDB_MODE") == "disabled" else "offline"
+    os.environ["WANDB_SILENT"] = "true"
     try:
         with torch.random.fork_rng():
             yield
     finally:
-        if "WANDB_SERVICE" in os.environ and not served:
+        if "WANDB_SERVICE" in os.environ and "WANDB_SERVICE" not in before:
             wandb.teardown()  # its process knows this folder
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)
 
 
-def measure(composition: Composition, folder: Path, seconds: float, rounds: int | None) -> Cost:
-    """The cost of a run, whose beginning is played in `folder`."""
-    notes: list[str] = []
-    config = composition.config | {"output": str(folder), "best": None}
-    config["logger"] = local_loggers(config["logger"] or {}, notes)
-    if "on_divergence" in config["health"]:
-        config["health"] = config["health"] | {"on_divergence": "stop"}
-    require_one_process(config["trainer"])
-    extractor = extractor_of(config["metrics"], notes)
-    began = time.perf_counter()
-    data = build_data(config)
-    loaded = time.perf_counter() - began
-    game = build_game(config | {"compile": False, "cuda_graphs": False}, data)
-    kinds = kinds_of(game, game.rounds)
-    counts = count(game, data, build_trainer(config["trainer"]), kinds)
-    del game
-    evaluation: list[EvaluationTime] = []
+class BetweenRounds(pl.Callback):
+    """Runs a generator that yields where the trainer is to train the next round; its end stops the training."""
 
-    def after(trainer: Any, gan: GAN) -> None:
-        if extractor is not None:
-            evaluation.append(time_evaluation(config["metrics"], extractor, trainer, gan, seconds / 3))
+    def __init__(self, begin: Callable[[pl.Trainer, GAN], Iterator[None]]) -> None:
+        self.begin = begin
+        self.running: Iterator[None] | None = None
 
-    began = time.perf_counter()
-    gan = build_game(config, data)
-    meter = Meter(kinds, seconds * 0.6, rounds, after)
-    play_beginning(config, composition, data, gan, meter, folder)
-    startup = loaded + meter.began - began + meter.warm
-    return assembled(config, composition, gan, meter, counts, evaluation, startup, notes)
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        self.running = self.running or self.begin(trainer, pl_module)
+        if next(self.running, self) is self:
+            trainer.should_stop = True
 
 
-def local_loggers(nodes: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The loggers that are measured: those that can be kept offline."""
-    found = {}
-    for name, node in nodes.items():
-        if not node["_target_"].startswith("gan_research.runs."):
-            notes.append(f"logger {name} not measured: it may talk to a server")
-            continue
-        found[name] = node | {key: None for key in ("uri", "mode") if node.get(key) not in (None, "disabled")}
-    return found
+class Measurement:
+    """Trains the first rounds of a run twice: to count operations and memory, and to time all that a run does."""
+
+    def __init__(self, composition: Composition, folder: Path, seconds: float, rounds: int | None) -> None:
+        self.composition, self.folder, self.seconds, self.rounds = composition, folder, seconds, rounds
+        notes = list[str]()
+        self.config = measurable(composition.config, notes) | {"output": str(folder)}
+        self.extractor, metrics = None, self.config["metrics"]
+        try:
+            self.extractor = make(metrics and metrics["extractor"])
+        except UserError as error:
+            notes.append(f"evaluation not measured: {error}")
+        if self.extractor is not None:
+            evaluation_of(metrics, self.extractor)
+        self.start = time.perf_counter()
+        self.data = build_data(self.config)
+        self.cost: dict[str, Any] = {"name": names(composition)[0], "rounds": self.config["rounds"], "notes": notes}
+
+    def count(self) -> None:
+        """Count on a game that isn't compiled; in bfloat16 instead of float16, which may skip steps."""
+        start, precision = time.perf_counter(), self.config["precision"].replace("fp16", "bf16")
+        changes = {"rounds": 1, "compile": False, "cuda_graphs": False, "precision": precision}
+        trainer = build_trainer(self.config["trainer"])
+        trainer.callbacks.append(BetweenRounds(self._count))  # type: ignore[attr-defined]
+        trainer.fit(build_game(self.config | changes, self.data), datamodule=self.data)
+        self.start += time.perf_counter() - start
+
+    def _count(self, trainer: pl.Trainer, gan: GAN) -> Iterator[None]:
+        rounds, steps = self.config["rounds"], {player: gan.schedule.steps(player) for player in PLAYERS}
+        flops, saved = count_operations(gan, self.data, trainer.optimizers, kinds_of(gan, rounds))
+        memory = memory_of(gan, self.data, trainer.optimizers) | {"backward": saved}
+        self.cost |= {
+            "device": device_name(gan.device),
+            "threads": torch.get_num_threads(),
+            "kimg": rounds * steps["discriminator"] * self.config["batch_size"] / 1000,
+            "updates": {player: rounds * number for player, number in steps.items()},
+            "parameters": {player: parameters_of(gan.objective.networks[player]) for player in PLAYERS},
+            "flops_per_round": sum(flops.values()),
+            "flops_per_round_of": flops,
+            "flops_total": rounds * sum(flops.values()),
+            "memory_bytes": sum(memory.values()),
+            "memory_bytes_of": memory,
+        }
+        yield from ()
+
+    def time(self) -> None:
+        """Time the beginning of the run, which is trained as `gan train` does."""
+        never = dict.fromkeys(("rounds", "log_every", "sample_every", "checkpoint_every"), NEVER)
+        config, trainer = self.config | never, build_trainer(self.config["trainer"])
+        trainer.callbacks.insert(0, BetweenRounds(self._time))  # type: ignore[attr-defined]
+        parts = Parts(self.data, build_game(config, self.data), trainer, None, [])
+        run = Run.create(self.folder, *names(self.composition), config["tags"], [], None, self.composition.chosen)
+        run.begin(config)
+        train(run, config, parts, Console(quiet=True), None)
+        if "evaluation" not in self.cost:
+            raise KeyboardInterrupt
+        self.cost["logging_seconds_of"]["ends"] = time.perf_counter() - self.end
+
+    def _time(self, trainer: pl.Trainer, gan: GAN) -> Iterator[None]:
+        config, cost, on_gpu = self.config, self.cost, gan.device.type == "cuda"
+        cost["startup_seconds"] = time.perf_counter() - self.start
+        if on_gpu:
+            torch.cuda.reset_peak_memory_stats(gan.device)
+        rounds, kinds = config["rounds"], kinds_of(gan, config["rounds"])
+        times = yield from time_rounds(trainer, gan, kinds, self.seconds * 0.6, self.rounds, config["log_every"])
+        cost["memory_peak_bytes"] = torch.cuda.max_memory_allocated(gan.device) if on_gpu else None
+        cost["seconds_of"] = {part: rounds * seconds for part, seconds in times.pop("parts").items()}
+        logging = cost["logging_seconds_of"] = {"Log": rounds // config["log_every"] * times.pop("row")}
+        cost |= times
+        for kind, every in ((SampleGrid, config["sample_every"]), (Checkpoints, config["checkpoint_every"])):
+            callback: Any = next(c for c in trainer.callbacks if isinstance(c, kind))  # type: ignore[attr-defined]
+            logging[kind.__name__] = how_often(every, rounds) * seconds_to_act(callback, trainer, gan)
+        cost["seconds_of"]["analysis"] = 0.0
+        for analysis in checked_analyses(config, gan, self.data):
+            analysis.folder = self.folder
+            cost["seconds_of"]["analysis"] += time_analysis(analysis, trainer, gan, rounds)
+        cost["evaluation"] = None
+        if self.extractor is not None:
+            evaluation = time_evaluation(config["metrics"], self.extractor, trainer, gan, self.seconds / 3)
+            cost["evaluation"] = {"count": how_often(config["evaluate_every"], rounds), **evaluation}
+        self.end = time.perf_counter()
+
+    def total(self) -> dict[str, Any]:
+        """Return the cost, with the seconds of the run added up."""
+        cost, evaluation = self.cost, self.cost["evaluation"]
+        seconds = cost["seconds_of"]
+        seconds["logging"] = sum(cost["logging_seconds_of"].values())
+        seconds["evaluation"] = evaluation["count"] * evaluation["seconds_each"] if evaluation else 0.0
+        total = cost["seconds_total"] = sum(seconds.values())
+        low, high = (cost["rounds"] * (end - cost["seconds_per_round"]) for end in cost["seconds_per_round_quartiles"])
+        cost["seconds_total_quartiles"] = [total + low, total + high]
+        cost["shares"] = {part: seconds[part] / total for part in PARTS}
+        return cost
 
 
-def require_one_process(node: dict[str, Any]) -> None:
-    """Raise where several processes would play."""
-    several = build_trainer(node).world_size
+def measurable(config: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """Return the config of one process, with the loggers that can be kept offline; note the others."""
+    several = build_trainer(config["trainer"]).world_size
     if several > 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError(f"the cost is measured on one process, and this trainer has {several}: add trainer.devices=1")
+    loggers = {}
+    for name, node in (config["logger"] or {}).items():
+        if node["_target_"].startswith("gan_research.runs."):
+            loggers[name] = node | {key: None for key in ("uri", "mode") if node.get(key) not in (None, "disabled")}
+        else:
+            notes.append(f"logger {name} not measured: it may talk to a server")
+    stop = {"on_divergence": "stop"} if "on_divergence" in config["health"] else {}
+    return config | {"logger": loggers, "health": config["health"] | stop, "best": None, "keep_every": None}
 
 
-def play_beginning(
-    config: dict[str, Any], composition: Composition, data: Data, gan: GAN, meter: Meter, folder: Path
-) -> None:
-    """The beginning of the run, as `gan train` plays it, but for the evaluation."""
-    trainer = build_trainer(config["trainer"])
-    trainer.callbacks.insert(0, meter)  # type: ignore[attr-defined]
-    name, group = names(composition)
-    run = Run.create(folder, name, group, config["tags"], [], None, composition.chosen)
-    run.begin(config)
-    parts = Parts(data, gan, trainer, None, checked_analyses(config, gan, data))
-    train(run, config, parts, Console(quiet=True), None)
-    if not meter.finished:
-        raise KeyboardInterrupt
-
-
-def assembled(
-    config: dict[str, Any],
-    composition: Composition,
-    gan: GAN,
-    meter: Meter,
-    counts: list[Count],
-    evaluation: list[EvaluationTime],
-    startup: float,
-    notes: list[str],
-) -> Cost:
-    """The cost, of what was counted and measured."""
-    rounds, steps = config["rounds"], {player: gan.schedule.steps(player) for player in PLAYERS}
-    pieces = pieces_of(meter)
-    logging = {who: meter.acts[who].seconds for who in LOGGING if who in meter.acts} | {"ends": sum(meter.ended)}
-    evaluating = None
-    if evaluation:
-        number = times(Periodic(config["evaluate_every"]), rounds)
-        one = evaluation[0]
-        evaluating = Evaluating(number, *one[:2], config["metrics"]["num_samples"], one.samples)
-    apart = {
-        "logging": sum(logging.values()),
-        "watching": sum(acts.seconds for who, acts in meter.acts.items() if who not in LOGGING),
-        "evaluation": evaluating.count * evaluating.seconds if evaluating else 0.0,
-    }
-    more = sum(apart.values())
-    round = pieces.round
-    return Cost(
-        name=names(composition)[0],
-        device=device_name(meter.device),
-        threads=torch.get_num_threads(),
-        rounds=rounds,
-        kimg=rounds * steps["discriminator"] * config["batch_size"] / 1000,
-        updates={player: rounds * count for player, count in steps.items()},
-        parameters={player: parameters_of(gan.objective.networks[player]) for player in steps},
-        flops=flops_of(meter.kinds, counts),
-        bytes=meter.bytes
-        | {"backward": max(c.saved_bytes for k, c in zip(meter.kinds, counts, strict=True) if k.share)},
-        peak_bytes=meter.peak_bytes,
-        round=round,
-        whole=Estimate(*(rounds * seconds + more for seconds in (round.seconds, round.low, round.high))),
-        seconds={part: rounds * seconds for part, seconds in pieces.parts.items()} | apart,
-        logging=logging,
-        evaluating=evaluating,
-        startup_seconds=startup,
-        rounds_measured=meter.measured,
-        notes=notes,
-    )
-
-
-def flops_of(kinds: list[Kind], counts: list[Count]) -> dict[str, float]:
-    """A round's, on average: of the bare game by who moves, and what regularisers add."""
-    bare = counts[-1].flops
-    whole = sum(kind.share * sum(c.flops.values()) for kind, c in zip(kinds, counts, strict=True))
-    return {**bare, "regularizers": whole - sum(bare.values())}
-
-
-def parameters_of(network: torch.nn.Module) -> dict[str, int]:
-    """How many, trainable and in all."""
-    parameters = list(network.parameters())
-    return {
-        "trainable": sum(p.numel() for p in parameters if p.requires_grad),
-        "total": sum(p.numel() for p in parameters),
-    }
+def parameters_of(network: nn.Module) -> dict[str, int]:
+    """Return the number of trainable parameters, and of all."""
+    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    return {"trainable": sum(n for n, trainable in sizes if trainable), "total": sum(n for n, _ in sizes)}

@@ -1,4 +1,4 @@
-"""What processes compute together: means that keep their gradient, a player's gradients, a flag."""
+"""Collectives: differentiable means and gathering, the average of a player's gradients, a flag."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -11,7 +11,7 @@ from gan_research.distributed.group import collective, rank_and_world_size
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes. Its gradient is that of the sum of all processes' losses, so it is such a sum too."""
+    """The sum over all ranks; its gradient is the sum of all ranks' gradients."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -27,10 +27,10 @@ class _Sum(torch.autograd.Function):
 
 @torch.compiler.disable
 def all_reduce_mean(value: Tensor) -> Tensor:
-    """The mean over the processes of `value`, of one shape everywhere; differentiable any number of times.
+    """Return the mean of `value` over the ranks, of one shape on all; differentiable any number of times.
 
-    A loss of such a mean has in each process the gradient that, averaged over the processes, is the gradient of the
-    mean of all their losses. Alone it is `value`.
+    If each rank has a loss of this mean, the average of their gradients is the gradient of their mean loss. On one
+    rank the mean is `value`.
     """
     size = rank_and_world_size()[1]
     return value if size == 1 else _Sum.apply(value) / size
@@ -41,11 +41,10 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        parts = [
-            torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(rank_and_world_size()[1])
-        ]
+        value = value.contiguous()
+        parts = [torch.empty_like(value) for _ in range(rank_and_world_size()[1])]
         with collective("the samples of all processes"):
-            distributed.all_gather(parts, value.contiguous())
+            distributed.all_gather(parts, value)
         return torch.cat(parts)
 
     @staticmethod
@@ -54,7 +53,7 @@ class _Gather(torch.autograd.Function):
 
 
 class _ReduceScatter(torch.autograd.Function):
-    """The sum over all ranks, of which each takes its own rows."""
+    """The sum over all ranks; each takes its own rows."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -70,16 +69,15 @@ class _ReduceScatter(torch.autograd.Function):
 def gather_of_all(value: Tensor) -> Tensor:
     """Return the rows of all ranks, in their order: (N, ...) -> (world size * N, ...).
 
-    Differentiable any number of times. The backward pass sums gradients over the ranks: where each rank takes the mean
-    loss of its own rows against all of them, the gradients averaged over the ranks are those of one process with the
-    whole minibatch. (Gathering without a gradient makes contrastive gradients shrink with the number of ranks.) Alone
-    it is `value`.
+    Differentiable any number of times. The backward pass sums gradients over the ranks: if each rank takes the mean
+    loss of its own rows against all rows, the gradients averaged over the ranks equal the gradients of one process with
+    the whole minibatch. (Without it, contrastive gradients shrink with the number of ranks.)
     """
     return value if rank_and_world_size()[1] == 1 else _Gather.apply(value)
 
 
 def all_reduce_means(numbers: dict[str, float]) -> dict[str, float]:
-    """Each number's mean over the processes, which have the same names."""
+    """Return the mean of each number over the ranks, which have the same names."""
     if rank_and_world_size()[1] == 1:
         return numbers
     means = all_reduce_mean(torch.tensor(list(numbers.values()), dtype=torch.float64))
@@ -87,7 +85,7 @@ def all_reduce_means(numbers: dict[str, float]) -> dict[str, float]:
 
 
 def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
-    """Every tensor becomes what it is in the first process."""
+    """Copy the tensors of rank zero to all ranks."""
     if rank_and_world_size()[1] > 1:
         with collective("the tensors of the first process"):
             for tensor in tensors:
@@ -95,11 +93,11 @@ def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
 
 
 class GradientAverage:
-    """Averages the gradients of one player over all processes, in one all-reduce (one for each dtype).
+    """Averages a player's gradients over all ranks, in one all-reduce for each device and dtype.
 
-    Called once before the player's step, whatever made the gradients: any number of backwards, micro-batches and
-    penalties. Which parameters have a gradient at all travels with them, one number each: one that has none in any
-    process keeps none (Adam's momentum would move it by a gradient of 0); one that has one anywhere has one everywhere.
+    It is called once before the player's step, after any number of backward passes. One more number for each parameter
+    tells whether it has a gradient: a parameter without one on all ranks keeps none (a gradient of 0 would move it by
+    Adam's momentum), one that has a gradient on any rank gets one on all.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], of: str) -> None:
@@ -112,29 +110,28 @@ class GradientAverage:
         if size == 1:
             return
         for bucket in self._buckets:
-            asking = [p for p in bucket if p.requires_grad]
-            if asking:
+            if trainable := [p for p in bucket if p.requires_grad]:
                 with collective(self.what):
-                    average(asking, size)
+                    average(trainable, size)
 
 
 @torch.no_grad()
 def average(parameters: list[nn.Parameter], size: int) -> None:
-    """Each parameter's gradient becomes its mean over `size` processes."""
+    """Replace the gradient of each parameter by its mean over `size` ranks."""
     present = [p.grad is not None for p in parameters]
     parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     some = parts[0].new_tensor(present) if not all(present) else parts[0].new_ones(len(present))
     flat = torch.cat([*(part.reshape(-1) for part in parts), some])
     distributed.all_reduce(flat)
     flat.div_(size)
-    if not all(present):  # only then does the host have to look
+    if not all(present):  # only then the host waits for the device
         present = [share > 0 for share in flat[-len(present) :].tolist()]
     for parameter, mean, has_one in zip(parameters, _unflattened(flat, parts), present, strict=True):
         parameter.grad = mean if has_one else None
 
 
 def _unflattened(flat: Tensor, like: list[Tensor]) -> Iterator[Tensor]:
-    """Views into `flat` of these tensors' shapes, one after the other."""
+    """Yield consecutive views into `flat` with the shapes of these tensors."""
     at = 0
     for tensor in like:
         yield flat[at : at + tensor.numel()].view_as(tensor)
@@ -142,25 +139,25 @@ def _unflattened(flat: Tensor, like: list[Tensor]) -> Iterator[Tensor]:
 
 
 class AnyRankFlag:
-    """A flag that any process may raise and that all then see at the same call: the one after, so that nobody waits."""
+    """A flag that any rank may raise; all see it at the next call, so that none waits."""
 
     def __init__(self) -> None:
-        self._asked: tuple[Tensor, Any] | None = None
+        self._pending: tuple[Tensor, Any] | None = None
 
     def __call__(self, raised: bool) -> bool:
-        """Whether any process had raised it at the last call. Alone: whether it is raised."""
+        """Return whether any rank had raised it at the last call; on one rank, `raised`."""
         if rank_and_world_size()[1] == 1:
             return raised
         seen = self.settle()
         flag = torch.tensor([int(raised)])
-        self._asked = flag, distributed.all_reduce(flag, distributed.ReduceOp.MAX, async_op=True)
+        self._pending = flag, distributed.all_reduce(flag, distributed.ReduceOp.MAX, async_op=True)
         return seen
 
     def settle(self) -> bool:
-        """The answer to the last call, after which nothing is under way."""
-        if self._asked is None:
+        """Wait for the all-reduce of the last call, if any; return its result."""
+        if self._pending is None:
             return False
-        (flag, work), self._asked = self._asked, None
+        (flag, work), self._pending = self._pending, None
         with collective("whether a process was asked to stop"):
             work.wait()
         return bool(flag.item())

@@ -1,4 +1,4 @@
-"""The group of processes: how it is joined, who does which part, and what all of them must agree on."""
+"""The process group: its start, ranks, shards of work, and agreement between ranks."""
 
 import os
 import platform
@@ -16,31 +16,31 @@ from gan_research.utils.errors import RESUME, UserError
 T = TypeVar("T")
 
 TIMEOUT = 600.0
-"""Seconds that processes wait for each other where nothing else is said."""
+"""The default of the seconds that processes wait for each other."""
 
 waiting_for: str | None = None
-"""What this process waits for the others in, if it does: a watchdog tells by it who is stuck and who only waits."""
+"""The collective in which this process waits for the others, if any: a watchdog reports it."""
 
 _hosts: list[str] = []
-"""The host of each process of the group that `joined` made."""
+"""The host of each process of the group that `process_group` made."""
 
 
 class LostProcess(UserError):
-    """Another process of the group is gone, or didn't answer in time; the run can go on from its last checkpoint."""
+    """Another process ended or didn't answer in time; the run can be resumed from its last checkpoint."""
 
     status = RESUME
 
 
 def backend() -> str:
-    """gloo for tensors on the CPU, and for what is agreed there; nccl for those on a GPU."""
+    """Return the backends: gloo for tensors on the CPU, nccl for tensors on a GPU."""
     return "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
 
 
 @contextmanager
 def process_group(timeout: float = TIMEOUT) -> Iterator[None]:
-    """Inside, the processes that were started together (RANK, WORLD_SIZE, ... say how) are one group; alone: nothing.
+    """Make one group of the processes that were started together (RANK, WORLD_SIZE, ...), if there are several.
 
-    timeout: seconds after which a process that the others wait for is given up.
+    timeout: seconds after which a process that doesn't answer counts as lost.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or distributed.is_initialized():
@@ -67,13 +67,13 @@ def _join(size: int, timeout: float) -> None:
             raise UserError(f"the port of {address} is in use: set MASTER_PORT to a free one") from error
         raise LostProcess(
             f"the {size} processes of this run didn't come together at {address} within {timeout:g} s: "
-            f"see whether all were started and can reach it ({reason})"
+            f"check that all were started and can reach it ({reason})"
         ) from error
 
 
 @contextmanager
 def collective(what: str) -> Iterator[None]:
-    """Around whatever waits for the other processes: what a broken connection comes to is `LostProcess`."""
+    """Turn a broken connection into `LostProcess`, while this process waits for the others in `what`."""
     global waiting_for
     waiting_for = what
     try:
@@ -88,58 +88,58 @@ def collective(what: str) -> Iterator[None]:
 
 
 def _others() -> str:
-    """Which processes there are beside this one, as far as a line has room for them."""
+    """Return up to 8 of the other processes, for one line."""
     found = [f"{rank} on {host}" for rank, host in enumerate(_hosts) if rank != rank_and_world_size()[0]]
     more = f", {len(found) - 8} more" if len(found) > 8 else ""
     return f" ({', '.join(found[:8])}{more})" if found else ""
 
 
 def _first_line(error: BaseException) -> str:
-    """What torch says in its first line, without the place in its source and the advice to read other logs."""
+    """Return the first line of torch's message, without source position and advice on logs."""
     line = (str(error) or type(error).__name__).splitlines()[0]
     return re.sub(r"^\[\S+:\d+\] |\.? This is typically caused by .*", "", line)
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the one that shows and writes what all have found."""
+    """Return whether this process is the one that prints and writes."""
     return rank_and_world_size()[0] == 0
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """This process's rank, and how many processes there are: (0, 1) where no process group was made."""
+    """Return the rank of this process and the number of processes: (0, 1) without a process group."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
 
 
 def shard(count: int) -> range:
-    """This process's part of `count` things: contiguous, in the order of the ranks, each thing in one part."""
+    """Return this rank's contiguous part of `count` things, in the order of the ranks."""
     rank, size = rank_and_world_size()
     return range(count * rank // size, count * (rank + 1) // size)
 
 
 def broadcast_object(value: T) -> T:
-    """What the first process holds."""
+    """Return the object of rank zero."""
     if rank_and_world_size()[1] == 1:
         return value
     values = [value]
-    with collective("what the first process says"):
+    with collective("a broadcast from the first process"):
         distributed.broadcast_object_list(values, src=0)
     return values[0]
 
 
 def all_gather_object(value: T) -> list[T]:
-    """What each process holds, in the order of the ranks."""
+    """Return the objects of all ranks, in their order."""
     size = rank_and_world_size()[1]
     values = [value] * size
     if size > 1:
-        with collective("what each process says"):
+        with collective("a gathering of all processes"):
             distributed.all_gather_object(values, value)
     return values
 
 
 def on_rank_zero(find: Callable[[], T]) -> T:
-    """What the first process finds, in all of them; its UserError, too."""
+    """Return the result of rank zero on all ranks; raise its UserError on all."""
     found: T | None = None
     with raise_on_all_ranks():
         if is_rank_zero():
@@ -149,7 +149,7 @@ def on_rank_zero(find: Callable[[], T]) -> T:
 
 @contextmanager
 def raise_on_all_ranks() -> Iterator[None]:
-    """A UserError inside, in any of the processes, is raised by all of them: none waits for one that gave up."""
+    """Raise a UserError of any rank on all ranks, so that none waits for it."""
     mine: UserError | None = None
     try:
         yield
@@ -166,7 +166,7 @@ def raise_on_all_ranks() -> Iterator[None]:
 
 
 def require_same(facts: Mapping[str, str]) -> None:
-    """Raise, in all processes, where one of them says anything else of itself than the first does."""
+    """Raise a UserError on all ranks if the facts of one differ from rank zero's."""
     (first_host, first), *others = all_gather_object((platform.node(), dict(facts)))
     for rank, (host, other) in enumerate(others, 1):
         for name in {**first, **other}:

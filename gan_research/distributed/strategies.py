@@ -1,4 +1,4 @@
-"""Lightning strategies for a game of several players on several processes."""
+"""Lightning strategies for a game of two players on several processes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -31,13 +31,13 @@ ADVICE = "take trainer=ddp (or ddp_lightning, ddp_zero)"
 
 
 class PlayerDDPStrategy(DDPStrategy):
-    """Data-parallel play: the gradients of the player that moves are averaged, once, right before its step.
+    """Data-parallel training: a player's gradients are averaged once, right before its step.
 
-    No wrapper around the module: any number of backwards, micro-batches and penalties, forward passes of either player
-    and second-order gradients are what they are on one device. (StyleGAN2's and R3GAN's training loops reduce in the
-    same place.) The game calls `gradient_average` for each player.
+    The module isn't wrapped: micro-batches, penalties, forward passes of either player and second-order gradients are
+    the same as on one device. (StyleGAN2's and R3GAN's training loops reduce in the same place.) The game calls
+    `gradient_average` for each player.
 
-    timeout: seconds after which a process that the others wait for is given up.
+    timeout: seconds after which a process that doesn't answer counts as lost.
     """
 
     def __init__(self, timeout: float = TIMEOUT, **arguments: Any) -> None:
@@ -50,7 +50,7 @@ class PlayerDDPStrategy(DDPStrategy):
         super().setup_distributed()
 
     def configure_ddp(self) -> None:
-        """The module stays as it is; all processes begin with the tensors of the first."""
+        """Broadcast the tensors of rank zero; the module isn't wrapped."""
         assert self.model is not None
         broadcast_tensors(chain(self.model.parameters(), self.model.buffers()))
 
@@ -59,46 +59,46 @@ class PlayerDDPStrategy(DDPStrategy):
         skip_sigterm_broadcast(trainer)  # Preemption asks
 
     def barrier(self, name: str | None = None) -> None:
-        """All processes come here before any goes on."""
+        """Wait for all ranks."""
         with collective(f"a barrier, {name or 'without a name'}"):
             super().barrier(name)
 
     def broadcast(self, obj: T, src: int = 0) -> T:
-        """What one process holds, in all of them."""
-        with collective(f"what process {src} says"):
+        """Return the object of rank `src` on all ranks."""
+        with collective(f"a broadcast from process {src}"):
             return super().broadcast(obj, src)
 
     def gradient_average(self, player: str, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
-        """What averages the gradients of a player over the processes."""
+        """Return a function that averages a player's gradients over the ranks."""
         return GradientAverage(parameters, player)
 
     def optimizer_of(self, make: OptimizerFactory, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """The optimizer of a player: each process holds all of it."""
+        """Return the optimizer of a player, whose whole state each rank holds."""
         return make(parameters)
 
     def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
-        """Written by the first process; where that fails, it fails in all."""
+        """Write the checkpoint on rank zero; if that fails, raise on all ranks."""
         with raise_on_all_ranks():
             super().save_checkpoint(checkpoint, filepath, storage_options)
 
 
 class ZeroDDPStrategy(PlayerDDPStrategy):
-    """The same, with each process holding a part of each optimizer's state (Rajbhandari et al. 2020, ZeRO, stage 1).
+    """PlayerDDPStrategy with sharded optimizer states (Rajbhandari et al. 2020, ZeRO, stage 1).
 
-    A checkpoint holds the whole of it, and can be resumed on any number of processes, with or without sharding.
+    A checkpoint holds the whole states, and can be resumed on any number of processes, with or without sharding.
     """
 
     def optimizer_of(self, make: OptimizerFactory, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """The optimizer of a player, its state sharded by parameters."""
+        """Return the optimizer of a player, its state sharded by parameters."""
         if not isinstance(make, partial) or make.args or not isinstance(make.func, type):
             raise UserError("trainer=ddp_zero needs optimizers that are partial(CLASS, ...), as in conf/optimizer")
         return ZeroRedundancyOptimizer(list(parameters), make.func, **make.keywords)
 
 
 def averaging_strategy(strategy: Strategy) -> PlayerDDPStrategy | None:
-    """The strategy, where gradients are averaged player by player; None on one device, or where Lightning does it.
+    """Return the strategy if it averages gradients by player; None on one device, or if Lightning averages.
 
-    UserError, with the reason, where a game can't be played by it.
+    Raises a UserError with the reason if a game can't be trained by it.
     """
     if isinstance(strategy, PlayerDDPStrategy):
         return strategy
@@ -107,11 +107,11 @@ def averaging_strategy(strategy: Strategy) -> PlayerDDPStrategy | None:
     if type(strategy) is DDPStrategy and strategy._ddp_kwargs.get("find_unused_parameters"):
         return None
     refuse(type(strategy).__name__.removesuffix("Strategy"))
-    raise UserError(f"a game isn't proved right under {type(strategy).__name__}: {ADVICE}")
+    raise UserError(f"a game isn't tested with {type(strategy).__name__}: {ADVICE}")
 
 
 def refuse(name: str) -> None:
-    """Raise, with the reason, where a strategy of this name (Lightning's, or a class's) can't play a game."""
+    """Raise a UserError with the reason if this strategy can't train a game."""
     plain = name.lower().replace("_", "")
     if plain.startswith("ddp") and plain.endswith("findunusedparameterstrue"):
         return

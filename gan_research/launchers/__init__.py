@@ -1,4 +1,4 @@
-"""Where a run is played: by the process that was asked for it, or by a job of a cluster."""
+"""Launchers: a run is trained by this process, or by a job of a cluster."""
 
 from gan_research.launchers.base import Job, Launcher, Local
 from gan_research.launchers.slurm import Slurm

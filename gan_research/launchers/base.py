@@ -1,4 +1,4 @@
-"""What a launcher is: something that may take a run elsewhere."""
+"""The contract of a launcher, which may submit a run to another machine."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -6,25 +6,24 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be played elsewhere.
+    """A run to be trained elsewhere.
 
-    name: what the run is called.
-    words: those of `gan` with which each of its processes plays it, or goes on with it.
+    argv: the arguments of `gan` with which each process starts the run, or resumes it.
     trainer: the trainer's part of the config.
     """
 
     name: str
-    words: list[str]
+    argv: list[str]
     trainer: dict[str, Any]
 
 
 class Launcher(Protocol):
     def submit(self, job: Job) -> bool:
-        """Whether the run is played elsewhere; if so it was submitted, and the user told."""
+        """Return whether the run was submitted to another machine; if so, print how to follow it."""
 
 
 class Local:
-    """The run is played here, by the process that was asked for it."""
+    """Trains the run in this process."""
 
     def submit(self, job: Job) -> bool:
         return False

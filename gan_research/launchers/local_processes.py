@@ -1,4 +1,4 @@
-"""The processes of one host that play one game: started together, told the same signals, ended together."""
+"""The processes of one host that train one run: they start, get signals and end together."""
 
 import os
 import signal
@@ -15,14 +15,14 @@ from pytorch_lightning.strategies import DDPStrategy
 from gan_research.config.build import build_trainer
 from gan_research.distributed.group import TIMEOUT
 from gan_research.utils.errors import RESUME, UserError
-from gan_research.utils.signals import end_with_parent, when_asked
+from gan_research.utils.signals import on_stop_signals, terminate_with_parent
 
 GRACE = 15.0
-"""Seconds that the others have to end by themselves when one of the processes has failed."""
+"""Seconds within which the other processes have to end when one has failed."""
 
 
-def wanted(node: dict[str, Any]) -> int:
-    """How many processes this one has to start for a config's trainer; 0: it is one of several already, or alone."""
+def processes_to_start(node: dict[str, Any]) -> int:
+    """Return how many processes a config's trainer needs; 0: this one is enough, or one of several already."""
     if "RANK" in os.environ or "strategy" not in node:
         return 0
     trainer = build_trainer(node)
@@ -37,20 +37,20 @@ def wanted(node: dict[str, Any]) -> int:
 
 
 def timeout_of(node: dict[str, Any]) -> float:
-    """Seconds after which a process that the others wait for is given up, by a config's trainer."""
+    """Return the seconds after which a process that doesn't answer counts as lost."""
     strategy = node.get("strategy")
     return strategy.get("timeout", TIMEOUT) if isinstance(strategy, dict) else TIMEOUT
 
 
 def start(count: int, arguments: list[str]) -> int:
-    """`gan` with these arguments in `count` processes on this host; the exit status of the run.
+    """Run `gan` with these arguments in `count` processes on this host; return the exit status of the run.
 
-    Each is told its place by the variables that torchrun uses, too. A signal to this process reaches each of them
-    once. Where one fails the others have `GRACE` seconds; all end when this process ends, however it does.
+    Ranks are set by the variables of torchrun. A signal to this process is forwarded once to each of them. If one
+    fails, the others have `GRACE` seconds. All end when this process ends, for whatever reason.
     """
     command = [sys.executable, "-m", "gan_research", *arguments]
     shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1"}
-    if "OMP_NUM_THREADS" not in os.environ:  # else they would fight for the cores
+    if "OMP_NUM_THREADS" not in os.environ:  # else they compete for the cores
         shared["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // count))
     children: list[subprocess.Popen[bytes]] = []
 
@@ -59,16 +59,17 @@ def start(count: int, arguments: list[str]) -> int:
             if child.poll() is None:
                 child.send_signal(number)
 
-    with when_asked(forward), master_port() as port:
+    with on_stop_signals(forward), master_port() as port:
         shared["MASTER_PORT"] = str(port)
         try:
             for rank in range(count):
-                place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-                environment = os.environ | shared | place
+                environment = os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
                 children.append(
-                    subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=end_with_parent())
+                    subprocess.Popen(
+                        command, env=environment, start_new_session=True, preexec_fn=terminate_with_parent()
+                    )
                 )
-            return _waited_for(children)
+            return _wait(children)
         finally:
             for child in children:
                 if child.poll() is None:
@@ -76,8 +77,8 @@ def start(count: int, arguments: list[str]) -> int:
                     child.wait()
 
 
-def _waited_for(children: list[subprocess.Popen[bytes]]) -> int:
-    """The status of the run, when all of its processes have ended."""
+def _wait(children: list[subprocess.Popen[bytes]]) -> int:
+    """Wait for all processes; return the status of the run."""
     deadline = None
     while running := [child for child in children if child.poll() is None]:
         if deadline is None and any(child.returncode for child in children):
@@ -86,44 +87,46 @@ def _waited_for(children: list[subprocess.Popen[bytes]]) -> int:
             for child in running:
                 child.kill()
                 child.wait()
-            return _status(children, given_up={child.pid for child in running})
+            return _status(children, killed={child.pid for child in running})
         time.sleep(0.02)
-    return _status(children, given_up=set())
+    return _status(children, killed=set())
 
 
-def _status(children: list[subprocess.Popen[bytes]], given_up: set[int]) -> int:
-    """The first error that isn't the loss of another process; a process that was killed is said, and can go on."""
-    statuses = [0 if child.pid in given_up else child.returncode for child in children]
+def _status(children: list[subprocess.Popen[bytes]], killed: set[int]) -> int:
+    """Return the first error that isn't the loss of another process; report each process that was killed."""
+    statuses = [0 if child.pid in killed else child.returncode for child in children]
     for rank, (child, status) in enumerate(zip(children, statuses, strict=True)):
-        if end := _end(status, child.pid in given_up):
-            print(f"gan: process {rank} of {len(children)} {end}", file=sys.stderr)
+        if message := _failure_message(status, child.pid in killed):
+            print(f"gan: process {rank} of {len(children)} {message}", file=sys.stderr)
     own = [status for status in statuses if status > 0 and status != RESUME]
     return own[0] if own else RESUME if any(statuses) else 0
 
 
-def _end(status: int, given_up: bool) -> str | None:
-    """What a process came to, where it can't have said so itself, or without its rank."""
-    if given_up:
+def _failure_message(status: int, killed: bool) -> str | None:
+    """Return how a process ended, if it hasn't reported that itself."""
+    if killed:
         return f"didn't end within {GRACE:g} s of another's failure, and was killed"
     if status < 0:
-        return f"was ended by {signal.Signals(-status).name}; the run can go on from its last checkpoint"
+        return f"was ended by {signal.Signals(-status).name}; the run can be resumed from its last checkpoint"
     return f"failed with exit status {status}" if status not in (0, UserError.status, RESUME) else None
 
 
 @contextmanager
 def master_port() -> Iterator[int]:
-    """MASTER_PORT where it is set, else one that is free; a UserError where the given one isn't.
+    """Reserve MASTER_PORT if it is set, else a free port; raise a UserError if it isn't free.
 
-    Inside, no other program is given it: the socket stays bound. The first process can listen there all the same, as
-    both sockets have SO_REUSEADDR, and this one doesn't listen.
+    The socket stays bound, so that no other program gets the port. Rank zero can listen there nevertheless: both
+    sockets have SO_REUSEADDR, and this one doesn't listen.
     """
-    given = os.environ.get("MASTER_PORT") or "0"
-    if not (given.isdecimal() and int(given) < 2**16):
-        raise UserError(f"MASTER_PORT={given} is no port: give a number below {2**16}, or unset it")
+    setting = os.environ.get("MASTER_PORT") or "0"
+    if not (setting.isdecimal() and int(setting) < 2**16):
+        raise UserError(f"MASTER_PORT={setting} is no port: give a number below {2**16}, or unset it")
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else one of a run that has just ended isn't free
         try:
-            server.bind(("127.0.0.1", int(given)))
+            server.bind(("127.0.0.1", int(setting)))
         except OSError as error:
-            raise UserError(f"MASTER_PORT={given} can't be had: {error.strerror}; set another, or unset it") from error
+            raise UserError(
+                f"MASTER_PORT={setting} isn't available: {error.strerror}; set another, or unset it"
+            ) from error
         yield int(server.getsockname()[1])

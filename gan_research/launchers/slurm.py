@@ -11,22 +11,22 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gan_research.distributed.slurm import rank_variables
 from gan_research.launchers.base import Job
 from gan_research.launchers.task import Task
 from gan_research.utils.errors import UserError
+from gan_research.utils.slurm import rank_variables
 
 Name = Annotated[str, Field(min_length=1)] | None
 
 
 class Slurm:
-    """One job that plays the run, one task for each of its processes.
+    """A Slurm job for a run, with one task for each process.
 
-    nodes, tasks_per_node: None: as trainer.num_nodes and trainer.devices say.
+    nodes, tasks_per_node: None: trainer.num_nodes and trainer.devices.
     gpus_per_node: None: one for each task, unless trainer.accelerator=cpu.
-    memory: of each node, as sbatch's --mem has it: "64G".
+    memory: of each node, in the format of sbatch's --mem: "64G".
     minutes: the limit of each start; signal_seconds before it the run writes a checkpoint, and is requeued.
-    max_requeues: how often at most, for whatever reason.
+    max_requeues: the most requeues, for any reason.
     parameters: further options of sbatch, without their dashes: {"mail-type": "END", "exclusive": True}.
     setup: lines of shell that are run first on the first node: ["module load cuda"].
     """
@@ -50,35 +50,26 @@ class Slurm:
         setup: list[str] | None = None,
     ) -> None:
         self.folder = Path(folder) / "%j"
-        self.nodes = nodes
-        self.tasks_per_node = tasks_per_node
-        self.gpus_per_node = gpus_per_node
-        self.cpus_per_task = cpus_per_task
-        self.memory = memory
-        self.minutes = minutes
-        self.partition = partition
-        self.account = account
-        self.qos = qos
-        self.constraint = constraint
-        self.signal_seconds = signal_seconds
-        self.max_requeues = max_requeues
-        self.parameters = parameters or {}
-        self.setup = setup or []
+        self.nodes, self.tasks_per_node, self.gpus_per_node = nodes, tasks_per_node, gpus_per_node
+        self.cpus_per_task, self.memory, self.minutes = cpus_per_task, memory, minutes
+        self.partition, self.account, self.qos, self.constraint = partition, account, qos, constraint
+        self.signal_seconds, self.max_requeues = signal_seconds, max_requeues
+        self.parameters, self.setup = parameters or {}, setup or []
         if 60 * minutes <= signal_seconds:
             raise UserError(
-                f"launcher.signal_seconds={signal_seconds} is no less than launcher.minutes={minutes}: give more time"
+                f"launcher.signal_seconds={signal_seconds} isn't less than launcher.minutes={minutes}: give more time"
             )
 
     def submit(self, job: Job) -> bool:
         if "RANK" in os.environ or rank_variables(os.environ):
             raise UserError("launcher=slurm submits one job for all processes: start it once, not by torchrun or srun")
-        asked = self.asked(job)
-        command = [sys.executable, "-u", "-m", "gan_research", *job.words]
-        submitit = submitit_here()
+        parameters = self.submitit_parameters(job)
+        command = [sys.executable, "-u", "-m", "gan_research", *job.argv]
+        submitit = import_submitit()
         executor = submitit.SlurmExecutor(self.folder, max_num_timeout=self.max_requeues)
-        executor.update_parameters(**asked)
+        executor.update_parameters(**parameters)
         try:
-            with contextlib.redirect_stderr(io.StringIO()):  # it prints sbatch's message, too
+            with contextlib.redirect_stderr(io.StringIO()):  # it prints sbatch's message as well
                 submitted = executor.submit(Task(command, self.max_requeues))
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise UserError(f"sbatch didn't take the job: {error}") from error
@@ -87,41 +78,37 @@ class Slurm:
         print(f"follow it: squeue -j {submitted.job_id}; tail -F {shlex.quote(str(log))}")
         return True
 
-    def asked(self, job: Job) -> dict[str, Any]:
-        """submitit's parameters of the job."""
+    def submitit_parameters(self, job: Job) -> dict[str, Any]:
+        """Return submitit's parameters for the job."""
         nodes, tasks, gpus = self.size(job.trainer)
         sbatch = {key: value for key, value in self.parameters.items() if value is not False}
-        asked = {
+        same = {name: getattr(self, name) for name in ("cpus_per_task", "partition", "account", "qos", "constraint")}
+        parameters = same | {
             "job_name": job.name,
-            "comment": shlex.join(["gan", *job.words]),
+            "comment": shlex.join(["gan", *job.argv]),
             "nodes": nodes,
             "ntasks_per_node": tasks,
             "gpus_per_node": gpus or None,
-            "cpus_per_task": self.cpus_per_task,
             "mem": self.memory,
             "time": self.minutes,
-            "partition": self.partition,
-            "account": self.account,
-            "qos": self.qos,
-            "constraint": self.constraint,
             "signal_delay_s": self.signal_seconds,
             "additional_parameters": {"requeue": True, **sbatch},
             "setup": self.setup or None,
             "stderr_to_stdout": True,
-            # a task that fails ends the others at once; those that wait to be requeued don't end before
+            # a task that fails ends the others at once, even those that wait for the requeue
             "srun_args": ["--kill-on-bad-exit=1", f"--cpus-per-task={self.cpus_per_task}"],
         }
-        return {key: value for key, value in asked.items() if value is not None}
+        return {key: value for key, value in parameters.items() if value is not None}
 
     def size(self, trainer: dict[str, Any]) -> tuple[int, int, int]:
-        """Nodes, tasks on each and GPUs on each; an error where the trainer's processes are others."""
+        """Return the nodes, and tasks and GPUs per node; raise a UserError if the trainer has other processes."""
         devices = _count(trainer.get("devices"))
         num_nodes = trainer.get("num_nodes", 1)
         nodes = self.nodes or num_nodes
         tasks = self.tasks_per_node or devices or self.gpus_per_node
         if not tasks:
             raise UserError(
-                f"trainer.devices={trainer.get('devices')} doesn't say how many processes to ask for: "
+                f"trainer.devices={trainer.get('devices')} doesn't specify the number of processes: "
                 "give a number, or launcher.tasks_per_node"
             )
         if (devices and devices * num_nodes != tasks * nodes) or num_nodes != nodes:
@@ -133,13 +120,13 @@ class Slurm:
         gpus = self.gpus_per_node if self.gpus_per_node is not None else tasks if on_gpus else 0
         if 0 < gpus < tasks:
             raise UserError(
-                f"launcher.gpus_per_node={gpus} is less than the {tasks} tasks of a node: each plays on its own"
+                f"launcher.gpus_per_node={gpus} is less than the {tasks} tasks of a node: each task needs one"
             )
         return nodes, tasks, gpus
 
 
 def _count(devices: Any) -> int | None:
-    """How many devices of a host the trainer's setting means; None where only the host can tell."""
+    """Return the number of devices of a host that the trainer uses; None if only the host knows it."""
     if isinstance(devices, list):
         return len(devices)
     if isinstance(devices, int | str) and str(devices).isdecimal():
@@ -147,8 +134,8 @@ def _count(devices: Any) -> int | None:
     return None
 
 
-def submitit_here() -> Any:
-    """submitit, on a machine from which jobs can be submitted."""
+def import_submitit() -> Any:
+    """Import submitit; raise a UserError if jobs can't be submitted from this machine."""
     try:
         import submitit
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A run that is played elsewhere: what its launcher is given."""
+"""Jobs for launchers, from a composed config or from an old run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,29 +9,29 @@ from gan_research.launchers import Job
 from gan_research.runs.fit import names, run_at, trainer_of
 
 
-def submitted(
+def submit_run(
     composition: Composition, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()
 ) -> bool:
-    """Whether a run is played elsewhere, as its config says; if so it was submitted."""
+    """Submit a new run by the launcher of its config; return whether it was taken."""
     config = composition.config
-    job = Job(names(composition)[0], words(overrides, config_dir, allow), config["trainer"])
+    job = Job(names(composition)[0], train_argv(overrides, config_dir, allow), config["trainer"])
     return make(config["launcher"]).submit(job)
 
 
-def resubmitted(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> bool:
-    """The same for an old run. Who launched it before is not asked: it may be somebody else's."""
+def submit_resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> bool:
+    """Submit an old run by the launcher in `overrides`, if any; that of its config may be somebody else's."""
     own = [override for override in overrides if concerns(override, "launcher")]
     if not own:
         return False
     run = run_at(path)
     rest = [o for o in overrides if o not in own and not o.startswith("resume=")]
     launcher = make(compose_train([f"output={quoted(run.folder.parent)}", *own], config_dir).config["launcher"])
-    job = Job(run.name, words(overrides, config_dir, allow), trainer_of(path, rest, config_dir, allow))
+    job = Job(run.name, train_argv(overrides, config_dir, allow), trainer_of(path, rest, config_dir, allow))
     return launcher.submit(job)
 
 
-def words(overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> list[str]:
-    """Those of `gan` in each process of the job; started again, it goes on with its run."""
+def train_argv(overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> list[str]:
+    """Return the arguments of `gan` for a process of the job; when requeued, it resumes its run."""
     options = [f"--config-dir={config_dir.resolve()}"] if config_dir is not None else []
     options += [f"--allow={package}" for package in allow]
     kept = [override for override in overrides if not concerns(override, "launcher")]

@@ -16,7 +16,7 @@ from gan_research.runs.run import SWEEPS_RUN
 from gan_research.sweeps.pool import Slot
 from gan_research.sweeps.trials import Outcome, Status, TrialRun
 from gan_research.utils.errors import RESUME
-from gan_research.utils.signals import end_with_parent
+from gan_research.utils.signals import terminate_with_parent
 
 PRELOADED = [
     "gan_research.runs.fit",
@@ -143,7 +143,7 @@ def run_gan(argv: list[str], slot: Slot, variables: dict[str, str], log: str) ->
 
 def _initializer(slot: Slot, parent: int) -> Callable[[], None]:
     """Return a function that pins its process to cores and ties it to its parent."""
-    follow = end_with_parent(parent)
+    follow = terminate_with_parent(parent)
 
     def initialize() -> None:
         if slot.cores and hasattr(os, "sched_setaffinity"):

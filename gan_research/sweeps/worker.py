@@ -8,7 +8,7 @@ from gan_research.sweeps.run_process import RunningProcess
 from gan_research.sweeps.search import Search
 from gan_research.sweeps.sweep import ClaimedTrial, Sweep
 from gan_research.sweeps.trials import Status, TrialRun, TrialSnapshot
-from gan_research.utils.signals import when_asked
+from gan_research.utils.signals import on_stop_signals
 
 POLL, REFRESH = 0.1, 2.0
 """Seconds between two checks of the processes, and of their measurements."""
@@ -40,7 +40,7 @@ class Worker:
     def work(self) -> bool:
         """Train until no trial is left, or this process is asked to stop; return whether none is left."""
         refreshed = 0.0
-        with when_asked(self._stop):
+        with on_stop_signals(self._stop):
             try:
                 while True:
                     if not self.interrupted:

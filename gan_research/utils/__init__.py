@@ -1,1 +1,1 @@
-"""Helpers that know nothing of GANs: errors, files, images, figures, random numbers, signals, precision."""
+"""Helpers for errors, files, images, figures, random numbers, signals and precision."""

@@ -1,27 +1,27 @@
-"""Errors that a user can mend: one clear line that says what to do, no traceback."""
+"""Errors that a user can fix: one clear line with what to do, no traceback."""
 
 import difflib
 import math
 from collections.abc import Iterable
 
 RESUME = 75
-"""The exit status of a run that was stopped in between and can go on from its last checkpoint (EX_TEMPFAIL)."""
+"""The exit status of a run that was stopped and can be resumed (EX_TEMPFAIL)."""
 
 DIVERGED = 3
-"""The exit status of a game whose loss is no finite number any more."""
+"""The exit status of a run whose loss isn't finite any more."""
 
 
 class UserError(Exception):
-    """Something is wrong that the user can mend; the commands show the message as one line and exit non-zero."""
+    """An error that the user can fix; commands print its message as one line."""
 
     status = 2
     """The exit status of the command."""
     common = False
-    """Whether all processes of a group raise it: then one says it for all."""
+    """True if all ranks raise it: then rank zero reports it."""
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """The end of an error line: the valid name nearest to `name`, or all of them where none is near."""
+    """Return the end of an error line: the valid name closest to `name`, or all of them."""
     valid = sorted(valid)
     if close := difflib.get_close_matches(name, valid, n=1, cutoff=0.5):
         return f"did you mean '{close[0]}'?"

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what JSON can hold."""
+"""Atomic writing of files, and values for JSON."""
 
 import math
 import os
@@ -9,10 +9,7 @@ from typing import Any
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
-    """Write `content` so that `path` holds either all of it or what it held before, whatever happens in between.
-
-    An OSError names `path`.
-    """
+    """Write a file so that `path` holds all of `content` or its old content; an OSError names `path`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -22,14 +19,14 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except OSError as error:  # a failed write's own doesn't say where
+    except OSError as error:  # that of a failed write doesn't name the path
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
-    """A compressed .npz of `arrays`, as `write_atomically` writes."""
+    """Write a compressed .npz of `arrays` atomically."""
     import numpy as np
 
     content = BytesIO()
@@ -38,7 +35,7 @@ def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
 
 
 def as_json(value: Any) -> Any:
-    """The value as JSON has it; numbers that it hasn't, such as NaN and infinite bounds, by their names."""
+    """Return the value in JSON's types; NaN and infinite numbers become strings."""
     if isinstance(value, Mapping):
         return {str(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

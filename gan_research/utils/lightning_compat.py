@@ -1,7 +1,6 @@
-"""Every private name of Lightning, torch and W&B that the package uses, each behind a function of its own.
+"""Private names of Lightning, torch and W&B that the package uses, each in a function.
 
-A test for each fails by name when it is gone. The module lies below all rooms, as strategies, callbacks and training
-use it.
+A test for each fails by name when it is gone.
 """
 
 from collections.abc import Callable
@@ -39,12 +38,12 @@ def skip_prepare_data(trainer: pl.Trainer) -> None:
 
 
 def skip_signal_handlers(trainer: pl.Trainer) -> None:
-    """Let the trainer handle no signals: its handler of SIGTERM talks to other ranks from wherever this one is."""
+    """Let the trainer handle no signals: its handler of SIGTERM calls a collective at any time."""
     trainer._signal_connector.register_signal_handlers = nothing  # type: ignore[method-assign]
 
 
 def skip_sigterm_broadcast(trainer: pl.Trainer) -> None:
-    """Let the trainer not ask in each batch, and wait for the answer, whether a rank got SIGTERM."""
+    """Skip the trainer's blocking broadcast in each batch of whether a rank got SIGTERM."""
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = nothing  # type: ignore[method-assign]
 
 
@@ -55,17 +54,17 @@ def count_step(epoch_loop: Any) -> None:
 
 
 def skip_capture_check(optimizer: Optimizer) -> None:
-    """Let an optimizer not ask before each step, by NVML, whether a GPU records it in a graph."""
+    """Skip an optimizer's query to NVML before each step, whether a graph is captured."""
     optimizer._accelerator_graph_capture_health_check = nothing  # type: ignore[method-assign]
 
 
 def lerp_(tensors: list[Tensor], ends: list[Tensor], weight: float) -> None:
-    """Move each tensor in place towards its end by the share `weight` of the way, in one call."""
+    """Interpolate tensors in place to `ends`, by `weight`, in one call."""
     torch._foreach_lerp_(tensors, ends, weight)
 
 
 def sweep_command() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return W&B's functions that make an agent's command, and its arguments, for a point of a sweep."""
+    """Return W&B's functions that make an agent's command and its arguments from a sweep."""
     from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args  # takes seconds to import
 
     return create_sweep_command, create_sweep_command_args

@@ -16,7 +16,7 @@ from PIL import Image
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 
-# Okabe & Ito's colours, which colour-blind people can tell apart. The roles: Goodfellow et al. 2014, figure 1.
+# Okabe & Ito's colours, safe for colour-blind readers. The roles: Goodfellow et al. 2014, figure 1.
 DATA, GENERATOR, DISCRIMINATOR, OPTIMUM, BOUND = "#000000", "#009E73", "#0072B2", "#E69F00", "#999999"
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -34,21 +34,21 @@ STYLE: Any = {
 PIXELS_PER_INCH = 110
 
 styled = matplotlib.rc_context(STYLE)
-"""Decorates what draws: the style applies inside, and nobody else's figures change."""
+"""A decorator of functions that draw: the style applies inside them only."""
 
 
 @styled
 def panels(rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 2.6, **options: Any) -> Any:
-    """A figure of rows x columns panels, each `width` x `height` inches: (figure, array of axes (rows, columns))."""
+    """Return (figure, axes (rows, columns)), each panel of `width` x `height` inches."""
     figure = Figure(figsize=(columns * width, rows * height), dpi=PIXELS_PER_INCH, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 @styled
 def mosaic(rows: Any, heights: list[float], width: float = 3.2, film: bool = False) -> tuple[Figure, dict[str, Axes]]:
-    """A figure of panels, rows of names of `heights` inches and columns of `width`: (figure, axes by name).
+    """Return (figure, axes by name) of rows of panels of `heights` inches, in columns of `width`.
 
-    In a film margins are fixed: the same in each frame, and laid out in no time.
+    In a film margins are fixed: equal in all frames, and fast.
     """
     size = (width * len(rows[0]), sum(heights))
     figure = Figure(figsize=size, dpi=PIXELS_PER_INCH, layout=None if film else "constrained")
@@ -59,7 +59,7 @@ def mosaic(rows: Any, heights: list[float], width: float = 3.2, film: bool = Fal
 
 
 def finite(**values: Any) -> None:
-    """Raise a UserError that names the first of `values` (tensors or numbers) that isn't finite: it can't be drawn."""
+    """Raise a UserError that names the first of `values` (tensors or numbers) that isn't finite."""
     for name, value in values.items():
         if not torch.as_tensor(value).isfinite().all():
             raise UserError(f"{name}: not finite, so it can't be drawn; has the training diverged?")
@@ -67,7 +67,7 @@ def finite(**values: Any) -> None:
 
 @styled
 def pixels(figure: Figure) -> Image.Image:
-    """The figure as an RGB picture."""
+    """Return the figure as an RGB image."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     width, height = canvas.get_width_height()
@@ -75,7 +75,7 @@ def pixels(figure: Figure) -> Image.Image:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file's content."""
+    """Return the content of a PNG file of the figure."""
     file = BytesIO()
     pixels(figure).save(file, "png", optimize=True)
     return file.getvalue()
@@ -83,7 +83,7 @@ def png(figure: Figure) -> bytes:
 
 @styled
 def write_figure(figure: Figure, stem: Path) -> Path:
-    """stem.png and stem.svg; the path of the first."""
+    """Write `stem`.png and `stem`.svg; return the path of the first."""
     svg = BytesIO()
     figure.savefig(svg, format="svg", metadata={"Date": None})
     write_atomically(stem.with_suffix(".svg"), svg.getvalue())
@@ -92,20 +92,20 @@ def write_figure(figure: Figure, stem: Path) -> Path:
 
 
 def write_film(frames: Iterable[Figure], path: Path, seconds: float = 8.0) -> Path:
-    """A GIF that plays `frames` (all of one size) in `seconds` and rests on the last one; `path`."""
-    pictures = [pixels(frame).quantize(64, dither=Image.Dither.NONE) for frame in frames]
-    if not pictures:
+    """Write `frames`, all of one size, as a GIF of `seconds`; return `path`."""
+    images = [pixels(frame).quantize(64, dither=Image.Dither.NONE) for frame in frames]
+    if not images:
         raise UserError(f"{path.name}: a film needs at least one frame")
-    each = max(20, round(1000 * seconds / len(pictures)))
+    each = max(20, round(1000 * seconds / len(images)))
     file = BytesIO()
-    durations = [each] * (len(pictures) - 1) + [2000]
-    pictures[0].save(file, "gif", save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    durations = [each] * (len(images) - 1) + [2000]
+    images[0].save(file, "gif", save_all=True, append_images=images[1:], duration=durations, loop=0)
     write_atomically(path, file.getvalue())
     return path
 
 
 def over_rounds(axes: Axes, rounds: int, **labels: Any) -> None:
-    """A time axis up to `rounds` that gives the beginning, where most happens, more room: square roots."""
+    """Set an axis of rounds on a square-root scale, which shows more of the beginning."""
     axes.set_xscale("function", functions=(lambda x: x.clip(0) ** 0.5, lambda x: x**2))
     axes.set(xlim=(0, max(rounds, 1)), xlabel="round", **labels)
     unit = 10 ** max(0, int(math.log10(max(rounds, 1))) - 1)

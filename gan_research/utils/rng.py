@@ -1,8 +1,8 @@
 """Randomness as a function of (seed, purpose, position).
 
-No random state is carried from one round to the next: whatever is drawn in round r is drawn from a stream that
-is named by the run's seed, what it is for, and where in training it is. A resumed run therefore draws what the
-uninterrupted one drew, and nothing drawn for evaluation moves anything drawn for training.
+No random state is carried from one round to the next: each stream of random numbers is named by the run's seed, its
+purpose, and the position in training. A resumed run therefore draws the same numbers as an uninterrupted one, and
+evaluation doesn't change training.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ from torch import Tensor
 
 
 def stream_seed(seed: int, purpose: str, position: int = 0) -> int:
-    """A 63-bit seed for the stream `purpose` at `position` of the run with this `seed`."""
+    """Return a 63-bit seed for the stream `purpose` at `position`."""
     digest = hashlib.blake2b(f"{seed}/{purpose}/{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def generator_for(seed: int, purpose: str, position: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh random generator on `device` for the stream `purpose` at `position`.
+    """Return a new random generator on `device` for the stream `purpose` at `position`.
 
     On the CPU torch's Mersenne Twister is seeded with 32 of the 63 bits.
     """
@@ -39,10 +39,10 @@ def seed_layers(seed: int, device: torch.device) -> None:
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of one update: drawn for the whole minibatch, of which the holder takes the rows [start, stop).
+    """The noise of one update: rows [start, stop) of numbers for the whole minibatch.
 
-    Ranks and micro-batches each hold their own rows of the same draw, so what is drawn doesn't depend on how many
-    there are. Drawn in torch's default dtype, float32, and given as `dtype`.
+    Ranks and micro-batches take their own rows of the same draw, which therefore doesn't depend on their number. Drawn
+    in torch's default dtype, float32, and converted to `dtype`.
     """
 
     seed: int
@@ -54,24 +54,24 @@ class Noise:
     dtype: torch.dtype = torch.float32
 
     def sample(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
-        """The holder's rows of `sample(total, generator)`, which returns (total, ...)."""
+        """Return rows [start, stop) of `sample(total, generator)`: (total, ...)."""
         drawn = sample(self.total, generator_for(self.seed, purpose, self.position, self.device)).to(self.dtype)
         return drawn if self.stop - self.start == self.total else drawn[self.start : self.stop]
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
-        """(stop - start, *shape), uniform on [0, 1)."""
+        """Return numbers uniform on [0, 1): (stop - start, *shape)."""
         return self.sample(purpose, lambda n, g: torch.rand(n, *shape, generator=g, device=self.device))
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
-        """(stop - start, *shape), standard normal."""
+        """Return standard normal numbers: (stop - start, *shape)."""
         return self.sample(purpose, lambda n, g: torch.randn(n, *shape, generator=g, device=self.device))
 
 
 @dataclass(frozen=True)
 class RunSeeds:
-    """The seeds of a training's random numbers.
+    """The seeds of a run's random numbers.
 
-    roll_backs: how often it went back to a checkpoint; after each, others are drawn.
+    roll_backs: how often training went back to a checkpoint; each time the seeds change.
     """
 
     seed: int
@@ -84,9 +84,9 @@ class RunSeeds:
         return stream_seed(self.seed, purpose + suffix, position)
 
     def as_dict(self, players: Iterable[str], round: int) -> dict[str, int]:
-        """Return the seeds of the players' streams, and of what layers draw in the round after `round` rounds."""
+        """Return the seeds of the players' streams, and of layers after `round` rounds."""
         return {**{player: self.of(player) for player in players}, f"layers of rank {self.rank}": self.layers(round)}
 
     def layers(self, round: int) -> int:
-        """Return the seed of what layers, such as dropout, draw on this rank in the round after `round` rounds."""
+        """Return the seed of layers, such as dropout, on this rank after `round` rounds."""
         return self.of(f"layers of rank {self.rank}", round)

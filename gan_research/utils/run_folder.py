@@ -1,4 +1,4 @@
-"""The layout of a run's folder: names of what is in it, and the formats that are read without torch."""
+"""The layout of a run's folder: names of files, and formats that are read without torch."""
 
 import json
 from collections.abc import Iterator
@@ -10,29 +10,29 @@ from filelock import FileLock, Timeout
 from gan_research.utils.renamed import renamed_targets
 
 RUN, CONFIG = "run.json", "config.yaml"
-"""When, by which command and on what the run was started, and its resolved config."""
+"""The start of the run (time, command, machine), and its resolved config."""
 
 HISTORY, PROTOCOLS = "history.jsonl", "protocols.json"
-"""The record of the run: a row for each entry, with its `round` and `kimg`; and how its metrics were measured.
+"""The record of the run, rows with `round` and `kimg`; and the protocols of its metrics.
 
-A row of metrics names its protocol by a fingerprint, with which PROTOCOLS has it once: fingerprint -> `protocol` and
-`better`, which metrics are better low or high. Rows of versions before have both in them.
+A row of metrics names its protocol by a fingerprint; PROTOCOLS maps it to `protocol` and `better`, which metrics are
+better low or high. Rows of earlier versions contain both.
 """
 
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
-"""The folder of checkpoints, and in it the last one, and the one before, which is used if the last one is damaged."""
+"""The folder of checkpoints, the last one, and the one before it."""
 
 SAMPLES, CRASHES = "samples", "crash"
 """The folders of sample grids and of crash reports, each named by its round."""
 
 LOCK, PLAYER = ".lock", ".player.json"
-"""The lock of a run, a trial or a sweep, which the process that works on it holds, and a run's process."""
+"""The lock of a run, trial or sweep, and the process that holds a run's."""
 
 TRIAL, END = "trial.json", "end.json"
-"""In a sweep: in a trial's folder what it trains, and in the folder of each of its processes how that ended."""
+"""A trial's point in a sweep, and the outcome of each of its processes."""
 
 CLOCKED = ("speed/", "memory/")
-"""Prefixes of what differs between two runs of the same game: times, rates and memory."""
+"""Prefixes of columns that differ between two runs of the same game."""
 
 
 def of_round(round: int, suffix: str) -> str:
@@ -41,13 +41,13 @@ def of_round(round: int, suffix: str) -> str:
 
 
 def by_round(folder: Path, suffix: str) -> dict[int, Path]:
-    """Return round -> file, of the files in `folder` that are named by their rounds."""
+    """Return round -> file of the files in `folder` that are named by rounds."""
     found = sorted(folder.glob(f"round_*{suffix}"))
     return {int(number): path for path in found if (number := path.stem.removeprefix("round_")).isdigit()}
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Return the rows of a history as they were written, in order; a last line cut short by a kill is left out."""
+    """Return the rows of a history as written; a last line cut short by a kill is left out."""
     for line in path.read_text().splitlines():
         try:
             row = json.loads(line)
@@ -57,7 +57,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_history(path: Path) -> Iterator[dict[str, Any]]:
-    """Return the rows of a history, in order, with the whole `protocol` and `better` in rows of metrics."""
+    """Return the rows of a history, with `protocol` and `better` in rows of metrics."""
     known = read_protocols(path.parent)
     for row in read_rows(path):
         if isinstance(row, dict) and isinstance(mark := row.get("protocol"), str):
@@ -88,9 +88,9 @@ def comparable(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock in that file; True if that can't be tried.
+    """Return whether a process holds the lock of a file; True if that can't be tried.
 
-    To look is to hold it for a moment: nobody may want it just then.
+    The lock is taken for a moment: no other process may try to get it meanwhile.
     """
     if not path.is_file():
         return False

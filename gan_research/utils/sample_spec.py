@@ -1,4 +1,4 @@
-"""The shape, range and classes of samples: what a network has to know of the data."""
+"""The shape, range and classes of samples, for networks."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ class SampleSpec:
     """Samples of one shape: images (channels, resolution, resolution), or points (channels,) if `resolution` is None.
 
     num_classes: of the labels; 0 if there are none.
-    value_range: ends of the interval that values lie in; (-inf, inf) for any.
+    value_range: the least and the largest value; (-inf, inf) for any.
     """
 
     resolution: int | None

@@ -1,4 +1,4 @@
-"""What asks a process to stop, and what it does then."""
+"""Signals that stop a process."""
 
 import ctypes
 import os
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Ctrl-C, and what schedulers send before they end a job."""
 
 
 @contextmanager
-def when_asked(act: Callable[[int], None]) -> Iterator[None]:
-    """Inside, what asks this process to stop has `act` called, with the signal's number, instead."""
-    before = {number: signal.signal(number, lambda number, frame: act(number)) for number in ASKING}
+def on_stop_signals(act: Callable[[int], None]) -> Iterator[None]:
+    """Replace the handlers of stop signals by `act`, which gets the number of the signal."""
+    before = {number: signal.signal(number, lambda number, frame: act(number)) for number in STOP_SIGNALS}
     try:
         yield
     finally:
@@ -23,19 +23,19 @@ def when_asked(act: Callable[[int], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def end_with_parent(parent: int | None = None) -> Callable[[], Any] | None:
-    """What a child does first, on Linux: ask to be told to stop (SIGTERM) when its parent is gone.
+def terminate_with_parent(parent: int | None = None) -> Callable[[], Any] | None:
+    """Return a function for a child process to get SIGTERM when its parent ends; None if this isn't Linux.
 
-    parent: its process id; None: this process's own.
+    parent: the process id of the parent; None: this process.
     """
     if not sys.platform.startswith("linux"):
         return None
     prctl, set_death_signal = ctypes.CDLL(None).prctl, 1
     parent = parent or os.getpid()
 
-    def ask() -> None:
+    def set_signal() -> None:
         prctl(set_death_signal, signal.SIGTERM)
-        if os.getppid() != parent:  # it was gone before
+        if os.getppid() != parent:  # it has ended before
             os.kill(os.getpid(), signal.SIGTERM)
 
-    return ask
+    return set_signal

@@ -1,4 +1,4 @@
-"""What torch takes for a product of float32 numbers on a GPU: IEEE float32, or TF32."""
+"""Precision of float32 products on a GPU: IEEE float32, or TF32."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 Setting = tuple[Any, str, Any]
-"""An object of torch's, the name of one of its settings, and a value."""
+"""(object of torch, name of its setting, value)."""
 
 
 def products(tf32: bool) -> list[Setting]:
-    """Products of float32 matrices and convolutions on a CUDA GPU in TF32, or in IEEE float32."""
+    """Return settings for products and convolutions in TF32 or IEEE float32 on a CUDA GPU."""
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
     if not hasattr(cudnn, "conv"):  # before torch 2.9
@@ -21,7 +21,7 @@ def products(tf32: bool) -> list[Setting]:
 
 @contextmanager
 def temporarily(settings: list[Setting]) -> Iterator[None]:
-    """Inside, these settings; afterwards each is what it was."""
+    """Apply the settings inside; restore them afterwards."""
     with ExitStack() as stack:
         for owner, name, value in settings:
             stack.callback(setattr, owner, name, getattr(owner, name))

@@ -20,9 +20,9 @@ import submitit
 
 from gan_research.cli import multirun
 from gan_research.config.compose import compose_train
-from gan_research.distributed.slurm import first_host, rank_variables
 from gan_research.launchers.task import Task
 from gan_research.utils.errors import RESUME
+from gan_research.utils.slurm import first_host, rank_variables
 
 JOB = "41234"
 
@@ -333,7 +333,9 @@ def test_a_job_that_is_told_to_stop_is_requeued_once_its_training_has_stopped(cl
     cluster.tell(signal.SIGUSR2)
     assert job.wait() != 0
     assert cluster.requeued() == [f"requeue {JOB}"] * 2
-    assert "requeued as often as launcher.max_requeues allows; to go on, submit the same command again" in output(logs)
+    assert "requeued as often as launcher.max_requeues allows; to resume it, submit the same command again" in output(
+        logs
+    )
 
 
 def test_a_job_that_ends_when_told_to_stop_is_over(cluster, stub, tmp_path):
@@ -383,7 +385,7 @@ def test_a_cancelled_job_stops_and_a_preempted_one_is_requeued(cluster, stub, tm
     assert job.wait() != 0
     assert (tmp_path / "told.0").read_text() == "SIGTERM"
     assert cluster.requeued() == ([] if then is None else [f"requeue {JOB}"])
-    assert ("the training was stopped; to go on, submit the same command again" in output(logs)) == (then is None)
+    assert ("the training was stopped; to resume it, submit the same command again" in output(logs)) == (then is None)
 
 
 GAN = """#!/bin/sh

@@ -136,7 +136,7 @@ def test_a_port_in_use(gan, tmp_path, monkeypatch):
         monkeypatch.setenv("MASTER_PORT", str(other.getsockname()[1]))
         result = gan("train", f"output={tmp_path}", *GAME, *TWO)
     assert result.status == 2
-    assert re.fullmatch(r"gan: error: MASTER_PORT=\d+ can't be had: Address already in use.*\n", result.error)
+    assert re.fullmatch(r"gan: error: MASTER_PORT=\d+ isn't available: Address already in use.*\n", result.error)
     assert no_folder(tmp_path)
 
 
@@ -213,7 +213,7 @@ def test_a_process_that_cannot_start_ends_the_other(two, tmp_path):
 def test_a_process_that_is_killed_while_they_come_together(rank, two, tmp_path):
     ended = two(patch=SHORT_GRACE + in_rank(rank, *KILLED_WHILE_JOINING))
     assert ended.status == RESUME
-    assert f"gan: process {rank} of 2 was ended by SIGKILL; the run can go on" in ended.error
+    assert f"gan: process {rank} of 2 was ended by SIGKILL; the run can be resumed" in ended.error
     assert "Traceback" not in ended.error
     assert ended.seconds < 2 + 15
     assert no_folder(tmp_path)
@@ -225,7 +225,7 @@ def test_a_killed_process_ends_the_run_which_can_go_on(rank, two, tmp_path, the_
     run, host = the_run(tmp_path), os.uname().nodename
     assert ended.status == RESUME
     said, killed = ended.error.splitlines()
-    assert killed == f"gan: process {rank} of 2 was ended by SIGKILL; the run can go on from its last checkpoint"
+    assert killed == f"gan: process {rank} of 2 was ended by SIGKILL; the run can be resumed from its last checkpoint"
     lost = f"process {1 - rank} on {host} lost another process of this run ({rank} on {host}), in "
     assert lost in said
     assert said.endswith(f"after round 15, resume with: gan train resume={run}")

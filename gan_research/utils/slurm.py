@@ -1,14 +1,14 @@
-"""The place of a process among those that srun started."""
+"""The rank of a process that srun started."""
 
 import re
 from collections.abc import Mapping
 
 
 def rank_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """What torchrun would have set for this task of a Slurm job step; nothing where there is no step of several tasks.
+    """Return torchrun's variables for this task of a Slurm job step; {} unless the step has several tasks.
 
-    The script of a batch job sees SLURM_PROCID=0 and SLURM_NTASKS, too, but is no task: only a step's tasks have
-    SLURM_STEP_NUM_TASKS. MASTER_ADDR and MASTER_PORT are kept where they are set.
+    The script of a batch job gets SLURM_PROCID=0 and SLURM_NTASKS as well, but only the tasks of a step get
+    SLURM_STEP_NUM_TASKS. MASTER_ADDR and MASTER_PORT are kept if they are set.
     """
     size = environment.get("SLURM_STEP_NUM_TASKS", "1")
     if "RANK" in environment or "SLURM_PROCID" not in environment or int(size) == 1:
@@ -25,12 +25,12 @@ def rank_variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def first_host(hosts: str) -> str:
-    """The first of a list of hosts as Slurm writes it: node[07-09,12],gpu3 -> node07."""
+    """Return the first host of a list in Slurm's format: node[07-09,12],gpu3 -> node07."""
     first = re.match(r"(?:[^,\[]|\[[^\]]*\])*", hosts)
-    assert first is not None  # it matches nothing, too
+    assert first is not None  # it matches the empty string
     return re.sub(r"\[([^\],-]*)[^\]]*\]", r"\1", first.group())
 
 
 def port(job: str) -> int:
-    """A port that all tasks of a job know, below those that Linux gives out by itself (from 32768)."""
+    """Return a port for all tasks of a job, below Linux's ephemeral ports (from 32768)."""
     return 15000 + int(job) % 10000
