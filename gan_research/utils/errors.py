@@ -43,5 +43,5 @@ def require_positive(**values: float) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of an error on one line, or its type if it has none."""
+    """Return the message of an error on one line, or else its type."""
     return " ".join(str(error).split()) or type(error).__name__

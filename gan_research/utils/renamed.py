@@ -1,4 +1,4 @@
-"""Old names of modules, classes and metrics, as found in checkpoints, exports, configs, histories and records."""
+"""Old names of modules, classes and metrics in checkpoints, exports, configs and records."""
 
 import logging
 import re
