@@ -20,6 +20,7 @@ COMMAND = "; from gan_research.cli import main; raise SystemExit(main({arguments
 
 
 def main() -> None:
+    """Print the ratio of both ways."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=300)
