@@ -168,7 +168,7 @@ def apply_overrides(
 
 
 def names(composition: Composition) -> tuple[str, str]:
-    """Return the run's name, and its group, of runs that differ in seed and bookkeeping only."""
+    """Return the run's name, and the group that it shares with other seeds."""
     config, choices = composition.config, composition.choices
     networks = "-".join(dict.fromkeys([choices["generator"], choices["discriminator"]]))
     loss = "+".join([choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})])

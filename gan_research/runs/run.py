@@ -146,7 +146,7 @@ def new_id() -> str:
 
 
 def was_started(folder: Path) -> bool:
-    """Return whether a run was started in its folder, which studies of the theory create, too."""
+    """Return whether a run was started in its folder; studies of the theory create one, too."""
     return (folder / LOCK).is_file()
 
 

@@ -32,8 +32,8 @@ def test_what_cannot_be_swept(words, said, gan, one_line, tmp_path):
 
 
 def test_what_is_about_sweeps_needs_them(gan, one_line):
-    one_line(gan("train", "sweep=optuna"), "sweep=optuna is about several runs: add -m")
-    one_line(gan("train", "pool.runs=2"), "pool.runs=2 is about several runs: add -m")
+    one_line(gan("train", "sweep=optuna"), "sweep=optuna is a setting of a sweep: add -m")
+    one_line(gan("train", "pool.runs=2"), "pool.runs=2 is a setting of a sweep: add -m")
 
 
 @pytest.mark.parametrize(
