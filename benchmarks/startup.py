@@ -49,9 +49,7 @@ def main() -> None:
             seconds = {name: cpu_seconds(arguments, folder) for name, arguments in rows.items()}
             for name, value in seconds.items():
                 ratios[name].append(value / seconds["import torch"])
-    print(
-        f"{'CPU time / import torch':<32} median  smallest  largest   ({Path(sys.executable).name}, {repeats} repeats)"
-    )
+    print(f"{'CPU time / import torch':<32} median  smallest  largest")
     for name, found in ratios.items():
         print(f"{name:<32} {statistics.median(found):6.2f}  {min(found):8.2f}  {max(found):7.2f}")
 

@@ -161,10 +161,11 @@ def _module_name(expression: ast.expr, source: Module) -> str:
     """Return the full name of the module that `nn` or `torch.nn` refers to."""
     if isinstance(expression, ast.Attribute):
         return f"{_module_name(expression.value, source)}.{expression.attr}"
-    statement = source.names.get(expression.id) if isinstance(expression, ast.Name) else None
+    name = ast.unparse(expression)
+    statement = source.names.get(name)
     if not isinstance(statement, ast.Import | ast.ImportFrom):
-        raise Unreadable(ast.unparse(expression))
-    alias = next(a for a in statement.names if (a.asname or a.name.partition(".")[0]) == expression.id)
+        raise Unreadable(name)
+    alias = next(a for a in statement.names if (a.asname or a.name.partition(".")[0]) == name)
     if isinstance(statement, ast.ImportFrom):
         return f"{statement.module}.{alias.name}"
     return alias.name if alias.asname else alias.name.partition(".")[0]
@@ -237,9 +238,11 @@ def _type(expression: ast.Name | ast.Attribute, source: Module) -> Any:
 
 
 def _typed_dict(source: Module, definition: ast.ClassDef) -> Any:
-    """Return a TypedDict of the same fields as a class; None if it isn't one."""
+    """Return a TypedDict of the same fields as a class; None if it isn't one. Unreadable if it is an enumeration."""
     fields: dict[str, Any] = {}
     for base in definition.bases:
+        if ast.unparse(base).endswith("Enum"):
+            raise Unreadable(definition.name)
         if ast.unparse(base) != "TypedDict":
             try:
                 found, statement = _find_expression(base, source)
@@ -254,7 +257,8 @@ def _typed_dict(source: Module, definition: ast.ClassDef) -> Any:
     for statement in definition.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             fields[statement.target.id] = evaluate(statement.annotation, source)
-    made = TypedDict(definition.name, fields, total=not definition.keywords)  # type: ignore[operator]
+    create: Any = TypedDict
+    made = create(definition.name, fields, total=not definition.keywords)
     for decorator in definition.decorator_list:  # such as pydantic's with_config
         made = evaluate(decorator, source)(made)
     return made

@@ -24,4 +24,4 @@ def require_path(path: str | Path) -> None:
 
 
 ExistingPath = Annotated[str, AfterValidator(existing)]
-"""The annotation of a component's argument that is the path of an existing file or folder."""
+"""The annotation of an argument that is the path of an existing file or folder."""

@@ -39,7 +39,6 @@ def test_a_signature_that_is_read_checks_no_less_than_the_imported_one(target):
 MODULE = """
 import enum
 from typing import Literal, TypedDict, Unpack
-import numpy as np
 from torch import Tensor
 from made.other import Color, Other as Base
 
@@ -52,7 +51,7 @@ class Component(Base):
     metrics = "digits"
 
 class Own(Base):
-    def __init__(self, mode: Mode, *, rate: "float | Tensor" = 1.0, array: np.ndarray = 0, **rest: Unpack[Options]):
+    def __init__(self, mode: Mode, *, rate: "float | Tensor" = 1.0, color: Color = None, **rest: Unpack[Options]):
         ...
 
 class Decorated(Base, metaclass=enum.EnumMeta):
@@ -93,9 +92,11 @@ def test_what_is_inherited_imported_and_unpacked_is_found(package):
     assert (list(types), others) == (["width", "anything"], True)
     assert types["width"].type() is int
     types, others = declarations.signature("made.Renamed")
-    assert (list(types), others) == (["mode", "rate", "array", "size"], False)
+    assert (list(types), others) == (["mode", "rate", "color", "size"], False)
     assert str(types["mode"].type()) == "typing.Literal['fast', 'slow']"
     assert types["size"] is int
+    with pytest.raises(declarations.Unreadable):
+        types["color"].type()
     assert declarations.constant("made.one.Component", "metrics") == "digits"
     assert declarations.constant("made.one.Own", "metrics") == "points"
 
