@@ -19,8 +19,6 @@ from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 IMPORTED = {*sys.stdlib_module_names, "typing_extensions", "pydantic", "annotated_types", "gan_research.utils.paths"}
 """Packages and modules that are quick to import."""
 
-Definition = ast.ClassDef | ast.FunctionDef
-
 
 class Unreadable(Exception):
     """The source doesn't tell: import the component instead."""
@@ -49,19 +47,18 @@ class Module:
 
 @cache
 def module(name: str) -> Module | None:
-    """Return a module's source; None if there is no such file."""
+    """Return a module's source; None if there is no such file, or it can't be parsed."""
     top, *inner = name.split(".")
-    spec = find_spec(top)
-    if spec is None or spec.origin is None:
-        return None
-    path = Path(spec.origin)
-    if inner:
-        place = path.parent.joinpath(*inner)
-        path = place / "__init__.py" if (place / "__init__.py").is_file() else place.with_suffix(".py")
-    if path.suffix != ".py" or not path.is_file():
+    try:
+        path = Path(find_spec(top).origin)  # type: ignore[union-attr, arg-type]
+        if inner:
+            folder = path.parent.joinpath(*inner)
+            path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+        body = ast.parse(path.read_bytes()).body
+    except (AttributeError, TypeError, ValueError, OSError, SyntaxError):
         return None
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    return Module(name, package, dict(_bindings(ast.parse(path.read_bytes()).body)))
+    return Module(name, package, dict(_bindings(body)))
 
 
 def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
@@ -128,11 +125,12 @@ def constant(target: str, name: str) -> Any:
     """Return a constant that a class, or its nearest base that has one, assigns."""
     source, definition = find(target)
     for _, base in _bases(source, definition):
-        value = dict(_bindings(base.body)).get(name)
-        if isinstance(value, ast.Assign | ast.AnnAssign) and value.value is not None:
-            try:
-                return ast.literal_eval(value.value)
-            except ValueError:
+        match dict(_bindings(base.body)).get(name):
+            case None | ast.AnnAssign(value=None):
+                continue
+            case ast.Assign(value=ast.Constant(value=value)) | ast.AnnAssign(value=ast.Constant(value=value)):
+                return value
+            case _:
                 break
     raise Unreadable(f"{target}.{name}")
 

@@ -37,7 +37,6 @@ def test_a_signature_that_is_read_checks_no_less_than_the_imported_one(target):
 
 
 MODULE = """
-import enum
 from typing import Literal, TypedDict, Unpack
 from torch import Tensor
 from made.other import Color, Other as Base
@@ -54,8 +53,10 @@ class Own(Base):
     def __init__(self, mode: Mode, *, rate: "float | Tensor" = 1.0, color: Color = None, **rest: Unpack[Options]):
         ...
 
-class Decorated(Base, metaclass=enum.EnumMeta):
-    ...
+class Computed(Component):
+    @property
+    def metrics(self):
+        return "inception"
 """
 OTHER = """
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ def test_what_is_inherited_imported_and_unpacked_is_found(package):
         types["color"].type()
     assert declarations.constant("made.one.Component", "metrics") == "digits"
     assert declarations.constant("made.one.Own", "metrics") == "points"
+    with pytest.raises(declarations.Unreadable):
+        declarations.constant("made.one.Computed", "metrics")
 
 
 @pytest.mark.parametrize(
