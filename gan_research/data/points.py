@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from itertools import count
-from pkgutil import resolve_name
 from typing import Any
 
 import torch

@@ -200,7 +200,6 @@ class STL10(VisionData):
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
 
 
-
 class CelebA(ImageFileData):
     """162 770 faces (Liu et al. 2015): the central 148 pixels of the aligned images, resized; no labels.
 

@@ -10,7 +10,7 @@ import torch
 
 from gan_research.callbacks import Log
 from gan_research.config.build import make
-from gan_research.data import Batch, Checkerboard, Data, Digits, Gaussian, Points, PointSet, Ring, StackedMNIST
+from gan_research.data import Batch, Checkerboard, Data, Gaussian, Points, PointSet, Ring
 from gan_research.losses import NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.sampling.priors import GaussianPrior
