@@ -1,7 +1,9 @@
 """The command line of commands that take Hydra overrides: options and KEY=VALUE."""
 
+import gc
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,10 +28,16 @@ class Arguments:
         return any(override.lstrip("+").partition("=")[0] == key for override in self.overrides)
 
 
-def announce_imports() -> None:
-    """Print which packages are being imported, in a terminal: the imports take seconds."""
+@contextmanager
+def slow_imports() -> Iterator[None]:
+    """Announce imports that take seconds, and suspend garbage collection, a tenth of their time."""
     if sys.stderr.isatty():
         print("gan: importing torch and Lightning ...", file=sys.stderr)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), foreign: bool = False) -> Arguments:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_research.cli.arguments import announce_imports
+from gan_research.cli.arguments import slow_imports
 from gan_research.config.compose import compose_train
 from gan_research.utils.errors import UserError
 
@@ -35,9 +35,9 @@ def main(arguments: list[str]) -> int:
     from rich.console import Console
 
     composition = compose_train(overrides_of(options.argv), options.config_dir)
-    announce_imports()
-    from gan_research.cost import estimate
-    from gan_research.utils.files import write_atomically
+    with slow_imports():
+        from gan_research.cost import estimate
+        from gan_research.utils.files import write_atomically
 
     cost = estimate(composition, options.seconds, options.rounds)
     Console().print(table(cost))

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gan_research.cli.arguments import announce_imports
+from gan_research.cli.arguments import slow_imports
 from gan_research.utils.paths import require_path
 
 
@@ -24,9 +24,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     require_path(options.checkpoint)
-    announce_imports()
-    from gan_research.checkpoints.io import MARK, open_checkpoint, weights_of
-    from gan_research.sampling.export import make_sampler, require_export_folder, write_export
+    with slow_imports():
+        from gan_research.checkpoints.io import MARK, open_checkpoint, weights_of
+        from gan_research.sampling.export import make_sampler, require_export_folder, write_export
 
     require_export_folder(options.output)
     path, checkpoint = open_checkpoint(options.checkpoint)

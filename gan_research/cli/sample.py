@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gan_research.cli.arguments import announce_imports
+from gan_research.cli.arguments import slow_imports
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.paths import require_path
 
@@ -30,8 +30,8 @@ def main(arguments: list[str]) -> int:
     require(1, **{"-n": options.num})
 
     require_path(options.checkpoint)
-    announce_imports()
-    from gan_research.sampling.load import load
+    with slow_imports():
+        from gan_research.sampling.load import load
 
     sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
     labels = sampler.labels(options.num, options.label)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gan_research.cli.arguments import announce_imports, parse
+from gan_research.cli.arguments import parse, slow_imports
 from gan_research.config.compose import compose_train
 from gan_research.utils.errors import UserError, did_you_mean
 
@@ -62,8 +62,8 @@ def main(arguments: list[str]) -> int:
     if not parsed.sets("experiment"):
         parsed.overrides.insert(0, f"experiment={STUDIES[name].experiment}")
     compose_train(parsed.overrides, parsed.config_dir)  # errors are reported before torch is imported
-    announce_imports()
-    from gan_research.cli import studies
+    with slow_imports():
+        from gan_research.cli import studies
 
     make: Callable[..., int] = getattr(studies, name.replace("-", "_"))
     return make(parsed)

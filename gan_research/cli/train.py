@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from gan_research.cli.arguments import announce_imports, parse
+from gan_research.cli.arguments import parse, slow_imports
 from gan_research.config.compose import compose_train, conf_folder, groups
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
@@ -54,9 +54,9 @@ def main(arguments: list[str]) -> int:
         if "--cfg" in given.options:
             raise UserError(f"--cfg prints the config of a new run; the config of this run is in {path / CONFIG}")
         require_path(path)
-        announce_imports()
-        from gan_research.launchers import submission
-        from gan_research.runs import fit
+        with slow_imports():
+            from gan_research.launchers import submission
+            from gan_research.runs import fit
 
         if submission.submit_resume(path, given.overrides, config_dir, given.allow):
             return 0
@@ -66,9 +66,9 @@ def main(arguments: list[str]) -> int:
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0
-    announce_imports()
-    from gan_research.launchers import submission
-    from gan_research.runs import auto_resume, fit
+    with slow_imports():
+        from gan_research.launchers import submission
+        from gan_research.runs import auto_resume, fit
 
     if submission.submit_run(composition, given.overrides, config_dir, given.allow):
         return 0
