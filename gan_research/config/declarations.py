@@ -9,7 +9,7 @@ import importlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Union, get_type_hints
@@ -83,36 +83,20 @@ def find(name: str) -> tuple[Module, ast.stmt]:
     return source.find(last)
 
 
-@dataclass(frozen=True)
-class Annotation:
-    """The source of a type annotation."""
-
-    expression: ast.expr | None
-    module: Module
-
-    def type(self) -> Any:
-        """Return the type, Any if there is no annotation; Unreadable if only importing the module would tell.
-
-        A class that isn't imported is replaced by an empty one: no value of a config is an instance of either.
-        """
-        return evaluate(self.expression, self.module)
-
-
 def signature(target: str) -> tuple[dict[str, Any], bool]:
     """Return the arguments of a class or function by name, and whether it takes others.
 
-    Each is an `Annotation` or a type. Raises Unreadable if only importing the target would tell.
+    Each is a type, or a `partial` that returns it. Both raise Unreadable if only importing the target would tell.
     """
     source, definition = find(target)
+    skipped = int(isinstance(definition, ast.ClassDef))  # self
     if isinstance(definition, ast.ClassDef):
-        source, definition, skipped = _constructor(source, definition)
-    else:
-        skipped = 0
+        source, definition = _constructor(source, definition)
     if not isinstance(definition, ast.FunctionDef):
         raise Unreadable(target)
     given = definition.args
     named = [*given.posonlyargs, *given.args, *filter(None, [given.vararg]), *given.kwonlyargs][skipped:]
-    types: dict[str, Any] = {argument.arg: Annotation(argument.annotation, source) for argument in named}
+    types: dict[str, Any] = {argument.arg: partial(evaluate, argument.annotation, source) for argument in named}
     if given.kwarg is None:
         return types, False
     if not isinstance(given.kwarg.annotation, ast.Subscript):
@@ -169,22 +153,23 @@ def _module_name(expression: ast.expr, source: Module) -> str:
     return alias.name if alias.asname else alias.name.partition(".")[0]
 
 
-def _constructor(source: Module, definition: ast.ClassDef) -> tuple[Module, ast.FunctionDef, int]:
-    """Return the method that takes a class's arguments, and 1 for its `self`."""
+def _constructor(source: Module, definition: ast.ClassDef) -> tuple[Module, ast.stmt]:
+    """Return the method that takes a class's arguments."""
     for origin, base in _bases(source, definition):
         methods = {s.name: s for s in base.body if isinstance(s, ast.FunctionDef)}
         for name in ("__init__", "__new__"):
             if name in methods:
-                return origin, methods[name], 1
+                return origin, methods[name]
         if base.decorator_list:  # a dataclass, or a class that a decorator made
             raise Unreadable(source.name)
-    empty = ast.parse("def __init__(self): ...").body[0]
-    assert isinstance(empty, ast.FunctionDef)
-    return source, empty, 1
+    return source, ast.parse("def __init__(self): ...").body[0]
 
 
 def evaluate(expression: ast.expr | None, source: Module) -> Any:
-    """Return the type that an annotation names; Any if there is none."""
+    """Return the type that an annotation names; Any if there is none.
+
+    A class that isn't imported is replaced by an empty one: no value of a config is an instance of either.
+    """
     match expression:
         case None:
             return Any

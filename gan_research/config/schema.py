@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, Unpack, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
@@ -180,9 +181,9 @@ def _check_arguments(
             names = [f"{name}.{p}" if name else p for p in types]
             raise UserError(f"there is no {full}: {did_you_mean(full, names)}")
         annotation = types.get(key, Any)
-        if isinstance(annotation, declarations.Annotation):
+        if isinstance(annotation, partial):
             try:
-                annotation = annotation.type()
+                annotation = annotation()
             except declarations.Unreadable:
                 assert imported is not None
                 annotation = imported()[0].get(key, Any)

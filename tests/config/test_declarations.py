@@ -91,13 +91,13 @@ def package(tmp_path, monkeypatch):
 def test_what_is_inherited_imported_and_unpacked_is_found(package):
     types, others = declarations.signature("made.one.Component")
     assert (list(types), others) == (["width", "anything"], True)
-    assert types["width"].type() is int
+    assert types["width"]() is int
     types, others = declarations.signature("made.Renamed")
     assert (list(types), others) == (["mode", "rate", "color", "size"], False)
-    assert str(types["mode"].type()) == "typing.Literal['fast', 'slow']"
+    assert str(types["mode"]()) == "typing.Literal['fast', 'slow']"
     assert types["size"] is int
     with pytest.raises(declarations.Unreadable):
-        types["color"].type()
+        types["color"]()
     assert declarations.constant("made.one.Component", "metrics") == "digits"
     assert declarations.constant("made.one.Own", "metrics") == "points"
     with pytest.raises(declarations.Unreadable):
