@@ -12,7 +12,6 @@ import torch
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.blackboard import Blackboard
 from gan_research.distributed import raise_on_all_ranks
-from gan_research.losses import Player
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.renamed import renamed_metric
@@ -37,11 +36,8 @@ class Checkpoints(Periodic):
         board: Blackboard | None = None,
     ):
         super().__init__(every)
-        self.board = board or Blackboard()
-        self.folder = folder
-        self.keep_every = keep_every
-        self.config = config or {}
-        self.best = best
+        self.board, self.folder, self.config = board or Blackboard(), folder, config or {}
+        self.keep_every, self.best = keep_every, best
         self.best_value: float | None = None
         self.best_round: int | None = None
 
@@ -49,9 +45,8 @@ class Checkpoints(Periodic):
     def last(self) -> Path:
         return self.folder / LAST
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         super().on_train_start(trainer, pl_module)
-        assert isinstance(pl_module, GAN)
         if pl_module.resumed and trainer.is_global_zero:
             self._begin_with(Path(str(trainer.ckpt_path)))
             self._keep(pl_module)
@@ -62,8 +57,7 @@ class Checkpoints(Periodic):
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         with raise_on_all_ranks():
             refuse_diverged(gan)
-        best = self._best_so_far(gan)
-        if best is not None:
+        if (best := self._best_so_far(gan)) is not None:
             self.best_value, self.best_round = best, gan.round
         if trainer.is_global_zero and self.last.is_file():
             link(self.last, self.folder / PREVIOUS)
@@ -96,9 +90,7 @@ class Checkpoints(Periodic):
             return None
         return value
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
 
     def state_dict(self) -> dict[str, Any]:
@@ -112,9 +104,8 @@ class Checkpoints(Periodic):
 def refuse_diverged(gan: GAN) -> None:
     """Raise `Diverged` if the last round's losses, or the weights, aren't finite."""
     gan.loss_log.check(gan.round)
-    players: tuple[Player, ...] = ("discriminator", "generator")
-    for player in players:
-        if not torch.stack([p.isfinite().all() for p in gan.objective.networks[player].parameters()]).all():
+    for player, network in gan.objective.networks.items():
+        if not torch.stack([p.isfinite().all() for p in network.parameters()]).all():
             raise Diverged(f"round {gan.round}: the {player}'s weights aren't finite, training stopped", gan.round)
 
 

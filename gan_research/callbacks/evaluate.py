@@ -22,14 +22,12 @@ class Evaluate(Periodic):
         self.board.better = evaluation.columns
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        assert isinstance(pl_module, GAN)
         if not self.evaluation.is_prepared:
             data = trainer.datamodule  # type: ignore[attr-defined]
             self.evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        sampler = gan.sampler()
-        board = self.board
+        sampler, board = gan.sampler(), self.board
         board.metrics, board.metrics_round = self.evaluation(sampler.source(self.evaluation.seed)), gan.round
         board.first_metrics = board.first_metrics or board.metrics
         protocol = self.evaluation.protocol(ema=gan.ema is not None, sampling=sampler.description).as_dict()

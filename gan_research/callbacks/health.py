@@ -74,12 +74,9 @@ class Health(pl.Callback):
         count = f"after {gan.roll_backs} roll-backs (health.roll_backs), " if gan.roll_backs else ""
         return count + (f"{self.crash} is the crash report, " if self.crash is not None else "")
 
-    # --- collapse ------------------------------------------------------------------------------------------------
-
     def health_check(self, gan: GAN, row: dict[str, float]) -> dict[str, float]:
         """Return the terms that are added to a row of the log: whether training looks collapsed."""
-        before, warnings = self.board.warnings, self._warnings(gan, row)
-        self.board.warnings = warnings
+        before, self.board.warnings = self.board.warnings, (warnings := self._warnings(gan, row))
         for kind in warnings.keys() - before.keys():
             if is_rank_zero():
                 log.warning("round %d: %s: %s", gan.round, warnings[kind], ADVICE[kind])
@@ -103,12 +100,8 @@ class Health(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         old = state_dict.get("told_since")  # its key in earlier versions
-        self._saturated_since, self.board.warnings = (
-            state_dict.get("saturated_since", old),
-            dict(state_dict["warnings"]),
-        )
-
-    # --- stuck, crashed, rolled back -----------------------------------------------------------------------------
+        self._saturated_since = state_dict.get("saturated_since", old)
+        self.board.warnings = dict(state_dict["warnings"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, GAN)

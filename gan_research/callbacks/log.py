@@ -44,10 +44,8 @@ class Log(pl.Callback):
                 logger.cut(pl_module.round)
         data = trainer.datamodule  # type: ignore[attr-defined]
         if getattr(data, "heldout", None) is not None:
-            self._probes = {
-                "heldout": probe_of(data, data.heldout, pl_module),
-                "train": probe_of(data, data.train, pl_module),
-            }
+            sets = {"heldout": data.heldout, "train": data.train}
+            self._probes = {name: probe_of(data, samples, pl_module) for name, samples in sets.items()}
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if self._start is None:

@@ -1,7 +1,7 @@
 """Stopping on a signal, in all processes after the same round."""
 
 import signal
-from types import FrameType
+from contextlib import ExitStack
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from gan_research.callbacks.blackboard import Blackboard
 from gan_research.distributed import AnyRankFlag
 from gan_research.utils.lightning_compat import skip_signal_handlers
-from gan_research.utils.signals import STOP_SIGNALS
+from gan_research.utils.signals import on_stop_signals
 
 
 class Preemption(pl.Callback):
@@ -23,12 +23,11 @@ class Preemption(pl.Callback):
         self.asked: signal.Signals | None = None
         """The signal that this process received."""
         self._flag = AnyRankFlag()
-        self._handlers: dict[signal.Signals, Any] = {}
+        self._handlers = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         skip_signal_handlers(trainer)
-        for number in STOP_SIGNALS:
-            self._handlers[number] = signal.signal(number, self._note)
+        self._handlers.enter_context(on_stop_signals(self._note))
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         self.board.stopping = self._flag(self.asked is not None)
@@ -39,16 +38,12 @@ class Preemption(pl.Callback):
         self._flag.settle()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._restore_handlers()
+        self._handlers.close()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._restore_handlers()
+        self._handlers.close()
 
-    def _restore_handlers(self) -> None:
-        while self._handlers:
-            signal.signal(*self._handlers.popitem())
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int) -> None:
         if self.asked is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.asked = signal.Signals(number)

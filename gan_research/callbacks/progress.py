@@ -5,7 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gan_research.callbacks.blackboard import Blackboard
 
@@ -18,10 +18,8 @@ class ProgressBar(pl.Callback):
     """Number of lines of a run without a terminal."""
 
     def __init__(self, board: Blackboard, console: Console | None = None):
-        self.board = board
-        self.console = console or Console()
+        self.board, self.console = board, console or Console()
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
         self._refreshed = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -36,7 +34,7 @@ class ProgressBar(pl.Callback):
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=self.console)
-            self._task = self._bar.add_task("", total=pl_module.rounds, completed=pl_module.round, status="")
+            self._bar.add_task("", total=pl_module.rounds, completed=pl_module.round, status="")
             self._bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
@@ -50,8 +48,7 @@ class ProgressBar(pl.Callback):
         now = time.monotonic()
         if now - self._refreshed > self.REFRESH_SECONDS or round == total:
             self._refreshed = now
-            assert self._task is not None
-            self._bar.update(self._task, completed=round, status=self._status(round))
+            self._bar.update(self._bar.task_ids[0], completed=round, status=self._status(round))
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._stop()

@@ -22,8 +22,7 @@ class SampleGrid(Periodic):
 
     def __init__(self, folder: Path, every: int, count: int = 64):
         super().__init__(every)
-        self.folder = folder
-        self.count = count
+        self.folder, self.count = folder, count
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
         image = self._png(trainer, gan)

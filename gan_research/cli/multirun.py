@@ -40,7 +40,7 @@ def start(given: Arguments, arguments: list[str]) -> int:
     sweep.axes, sweep.command = own, shlex.join(["gan", "train", *arguments])
     make(sweep.search, spec=sweep.spec)  # raises its errors before there is a folder
     sweep.create()
-    return train_or_submit(sweep, given)
+    return 0 if submitted(sweep, given) else train(sweep)
 
 
 def start_file(path: Path, count: int | None, given: Arguments) -> int:
@@ -62,7 +62,7 @@ def start_file(path: Path, count: int | None, given: Arguments) -> int:
     sweep.command = shlex.join(["gan", "sweep", "run", str(path), *given.overrides])
     sweep.create()
     write_atomically(sweep.folder / FILE, path.read_bytes())
-    return train_or_submit(sweep, given)
+    return 0 if submitted(sweep, given) else train(sweep)
 
 
 def new_sweep(
@@ -94,11 +94,6 @@ def new_sweep(
         rounds=rounds.pop() if len(rounds) == 1 else None,
         tags=first["tags"],
     )
-
-
-def train_or_submit(sweep: Sweep, given: Arguments) -> int:
-    """Train a sweep here, or submit jobs of a cluster that do; return the exit status."""
-    return 0 if submitted(sweep, given) else train(sweep)
 
 
 def submitted(sweep: Sweep, given: Arguments) -> bool:

@@ -1,5 +1,6 @@
 """`gan sweep`: resume a sweep, show its trials, run a sweep file of W&B without its server."""
 
+import argparse
 from pathlib import Path
 
 from rich.console import Console
@@ -64,18 +65,13 @@ def run(path: str, arguments: list[str]) -> int:
     """Run a sweep file of W&B."""
     from gan_research.cli import multirun
 
-    count, rest = split_count(arguments)
-    return multirun.start_file(Path(path), count, parse(rest, "gan sweep run"))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--count", type=number_of_trials, nargs="?", const="")
+    options, rest = parser.parse_known_args(arguments)
+    return multirun.start_file(Path(path), options.count, parse(rest, "gan sweep run"))
 
 
-def split_count(arguments: list[str]) -> tuple[int | None, list[str]]:
-    """Return the number of --count N, if given, and the other arguments."""
-    index = next((i for i, argument in enumerate(arguments) if argument.partition("=")[0] == "--count"), None)
-    if index is None:
-        return None, arguments
-    _, equals, text = arguments[index].partition("=")
-    end = index + (1 if equals else 2)
-    text = text if equals else "".join(arguments[index + 1 : end])
+def number_of_trials(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise UserError(f"--count {text}: give a number of trials")
-    return int(text), arguments[:index] + arguments[end:]
+    return int(text)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,9 @@ def resume_or_start(composition: Composition, overrides: list[str], config_dir: 
 def own_run(config: dict[str, Any]) -> Run | None:
     """Return this job's run of the game in `output`, else the newest with rounds left."""
     runs = list(same_games(config))
-    this = job()
-    if this is not None and (own := next((run for run in runs if run.job == this), None)) is not None:
-        return own
-    for run in runs:
-        if saved_round(run.folder) < min(run.config["rounds"], config["rounds"]):
-            return run
-    return None
+    own = (run for run in runs if run.job is not None and run.job == job())
+    unfinished = (run for run in runs if saved_round(run.folder) < min(run.config["rounds"], config["rounds"]))
+    return next(chain(own, unfinished), None)
 
 
 def same_games(config: dict[str, Any]) -> Iterator[Run]:

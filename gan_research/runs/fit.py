@@ -51,10 +51,8 @@ def start(
     """Train a new run, whose folder is created after all else; return the exit status, and the run."""
     config = composition.config
     parts = build(config, optional_metrics=composition.auto_metrics)
-    name, group = names(composition)
-    output = Path(config["output"])
-    tags, chosen = config["tags"], composition.chosen
-    run = on_rank_zero(lambda: Run.create(output, name, group, tags, overrides, config_dir, chosen))
+    where, tags, chosen = Path(config["output"]), config["tags"], composition.chosen
+    run = on_rank_zero(lambda: Run.create(where, *names(composition), tags, overrides, config_dir, chosen))
     with run.lock():
         return fit(run, config, parts, console=console), run
 
@@ -209,14 +207,8 @@ def train(
     data, gan, trainer, evaluation, analyses = parts
     board = Blackboard()
     evaluate = Evaluate(evaluation, config["evaluate_every"], board) if evaluation is not None else None
-    checkpoints = Checkpoints(
-        run.folder / CHECKPOINTS,
-        config["checkpoint_every"],
-        config,
-        keep_every=config["keep_every"],
-        best=best_metric(config, evaluation),
-        board=board,
-    )
+    folder, every, best = run.folder / CHECKPOINTS, config["checkpoint_every"], best_metric(config, evaluation)
+    checkpoints = Checkpoints(folder, every, config, keep_every=config["keep_every"], best=best, board=board)
     grid = SampleGrid(run.folder / SAMPLES, config["sample_every"])
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
     for analysis in analyses:

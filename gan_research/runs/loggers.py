@@ -22,9 +22,6 @@ from gan_research.utils.run_folder import HISTORY, leaves, read_history
 
 log = logging.getLogger(__name__)
 
-AXES = ("round", "kimg")
-"""The step of each row, and another axis."""
-
 
 def numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers of a row."""
@@ -78,9 +75,9 @@ class WandbLogger(lightning_loggers.WandbLogger):
                 wandb.teardown()  # the failed one holds the run's id
                 start["mode"] = "offline"
                 self._experiment = wandb.init(**start, settings=self._settings("offline"))
-            for axis in AXES:
+            for axis in ("round", "kimg"):
                 self._experiment.define_metric(axis, hidden=True)
-            self._experiment.define_metric("*", step_metric=AXES[0])
+            self._experiment.define_metric("*", step_metric="round")
             if os.environ.get("WANDB_SWEEP_ID"):
                 self._keep_swept_parts(self._experiment.config)
         return self._experiment

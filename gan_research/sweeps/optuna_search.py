@@ -115,8 +115,7 @@ class OptunaSearch(Search):
         trial = optuna.trial.Trial(self.study, lost._trial_id) if lost else self.study.ask()
         values = {axis.key: suggest(trial, axis) for axis in self.space}
         point = as_overrides(values)
-        seeds = self.seeds.choices if self.seeds is not None else None
-        runs = [[*point, f"seed={seed}"] for seed in seeds] if seeds else [point]
+        runs = [[*point, f"seed={seed}"] for seed in self.seeds.choices or ()] if self.seeds else [point]
         return Proposal(by_config_key(values), runs, {"study": trial.number})
 
     def should_prune(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> bool:
@@ -136,13 +135,9 @@ class OptunaSearch(Search):
         elif frozen.state is TrialState.FAIL and trial.value is not None:
             retries = [other.user_attrs.get("again") for other in self.study.get_trials(deepcopy=False)]
             if frozen.number not in retries:  # Optuna can't change a failed trial
-                retry = create_trial(
-                    value=trial.value,
-                    params=frozen.params,
-                    distributions=frozen.distributions,
-                    user_attrs={"again": frozen.number},
-                    intermediate_values=intermediate_values(trial),
-                )
+                same: dict[str, Any] = {"params": frozen.params, "distributions": frozen.distributions}
+                curve, attributes = intermediate_values(trial), {"again": frozen.number}
+                retry = create_trial(value=trial.value, intermediate_values=curve, user_attrs=attributes, **same)
                 self.study.add_trial(retry)
 
     def _report(self, trial: TrialSnapshot) -> None:

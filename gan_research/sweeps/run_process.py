@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import IO, Any, Protocol
+from typing import IO
 
 from gan_research.runs.run import SWEEPS_RUN
 from gan_research.sweeps.pool import Slot
@@ -27,22 +27,13 @@ PRELOADED = [
 """Modules whose import takes a run on the CPU longer than a thousand small rounds."""
 
 
-class Process(Protocol):
-    """The methods of subprocess.Popen that are used."""
-
-    def poll(self) -> int | None: ...
-    def send_signal(self, number: int) -> None: ...
-    def kill(self) -> None: ...
-    def wait(self) -> Any: ...
-
-
 @dataclass
 class RunningProcess:
     """The process of a run. `stop_as`: its status and reason if it was asked to stop."""
 
     run: TrialRun
     slot: Slot
-    process: Process
+    process: "subprocess.Popen[bytes] | Forked"
     started: float = field(default_factory=time.monotonic)
     stop_as: tuple[Status, str] | None = None
 
@@ -62,9 +53,9 @@ class RunningProcess:
         if exit is None:
             return None
         status: Status = "stopped" if exit == RESUME else "failed"
-        reason: str | None
+        reason: str | None = None
         if exit == 0:
-            status, reason = "finished", None
+            status = "finished"
         elif self.stop_as is not None:
             status, reason = self.stop_as
         elif exit < 0:
@@ -80,7 +71,7 @@ def start_run(run: TrialRun, argv: list[str], slot: Slot, processes: int) -> Run
     Only runs on the CPU are forked: CUDA doesn't survive a fork, and runs on a GPU are longer.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    start: Callable[..., Process] = spawn if slot.gpus or not sys.platform.startswith("linux") else Forked
+    start = spawn if slot.gpus or not sys.platform.startswith("linux") else Forked
     own = {SWEEPS_RUN: f"{run.folder.parent.name}/{run.folder.name}"}  # by which resume=auto finds it
     with run.log.open("ab") as log:
         return RunningProcess(run, slot, start(argv, slot, slot.variables(processes) | own, log))

@@ -68,10 +68,8 @@ class Grid(Search):
         self.total = len(self.points)
 
     def ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
-        if len(trials) >= len(self.points):
-            return None
-        point = self.points[len(trials)]
-        return Proposal(by_config_key(point), [as_overrides(point)])
+        point = next(iter(self.points[len(trials) :]), None)
+        return None if point is None else Proposal(by_config_key(point), [as_overrides(point)])
 
 
 class FixedPoints(Search):
@@ -81,8 +79,7 @@ class FixedPoints(Search):
     """
 
     def __init__(self, spec: SearchSpec, points: list[dict[str, str]]):
-        self.points = points
-        self.total = len(points)
+        self.points, self.total = points, len(points)
 
     def ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
         known = [trial.values for trial in trials]

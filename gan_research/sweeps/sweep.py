@@ -18,7 +18,7 @@ from gan_research.sweeps.trials import State, Trial, TrialRun, TrialSnapshot
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
 from gan_research.utils.renamed import renamed_targets
-from gan_research.utils.run_folder import LOCK, TRIAL, is_locked
+from gan_research.utils.run_folder import END, LOCK, TRIAL, is_locked
 
 RECORD = "sweep.json"
 
@@ -68,8 +68,7 @@ class Sweep:
 
     def write(self) -> None:
         """Write the record."""
-        record = asdict(self)
-        del record["folder"]
+        record = {key: value for key, value in asdict(self).items() if key != "folder"}
         write_atomically(self.folder / RECORD, json.dumps(record, indent=2).encode())
 
     @classmethod
@@ -142,7 +141,7 @@ def claim(trial: Trial) -> ClaimedTrial | None:
         return None
     waiting = [run for run in trial.runs if (outcome := run.outcome()) is None or outcome.status != "finished"]
     for run in waiting:
-        run.clear_outcome()
+        (run.folder / END).unlink(missing_ok=True)
     return ClaimedTrial(trial, lock, waiting)
 
 

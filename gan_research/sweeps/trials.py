@@ -48,9 +48,6 @@ class TrialRun:
     def write_outcome(self, outcome: Outcome) -> None:
         write_atomically(self.folder / END, json.dumps(asdict(outcome), indent=2).encode())
 
-    def clear_outcome(self) -> None:
-        (self.folder / END).unlink(missing_ok=True)
-
     def run_folder(self) -> Path | None:
         """Return the newest folder that it has created."""
         records = self.folder.glob(f"*/{RUN}")

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
-from itertools import count, product, takewhile
+from itertools import count, takewhile
 from math import exp, isclose, isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, Positive
 from scipy import stats
 
 from gan_research.sweeps.optuna_search import intermediate_values, sampler_seed
+from gan_research.sweeps.points import combinations
 from gan_research.sweeps.search import Proposal, Search, SearchSpec
 from gan_research.sweeps.trials import TrialSnapshot
 from gan_research.utils.errors import UserError, did_you_mean
@@ -194,8 +195,7 @@ class SweepFile(BaseModel, extra="forbid"):
 
     def grid(self) -> list[dict[str, Any]]:
         """Return every combination of the parameters' values, in W&B's order."""
-        names = sorted(self.parameters)
-        return [dict(zip(names, v, strict=True)) for v in product(*(self.parameters[name].grid for name in names))]
+        return combinations({name: tuple(self.parameters[name].grid) for name in sorted(self.parameters)})
 
     def next_point(self, trials: Sequence[TrialSnapshot]) -> dict[str, Any] | None:
         """Return the next point, a function of the file and the trials so far; None if there is none left."""

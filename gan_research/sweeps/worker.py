@@ -31,9 +31,7 @@ class Worker:
         self.sweep, self.search, self.slots, self.start, self.show = sweep, search, slots, start, show
         self.claimed: list[ClaimedTrial] = []
         self.processes: list[RunningProcess] = []
-        self.interrupted = False
-        self._started = time.time()
-        self._next_claim = 0.0
+        self.interrupted, self._started, self._next_claim = False, time.time(), 0.0
         self._checked: dict[int, int] = {}
         """trial -> number of its measurements by which pruning was decided."""
 

@@ -316,10 +316,7 @@ def test_a_game_that_diverged_leaves_what_it_takes_to_play_the_round_again(crash
         {"update": 5, "positions": [20, 24], "indices": shown[5]},
     ]
     assert said["due"] == {
-        "discriminator": [
-            {"update": 4, "regularizers": ["poison"]},
-            {"update": 5, "regularizers": ["poison"]},
-        ],
+        "discriminator": [{"update": 4, "regularizers": ["poison"]}, {"update": 5, "regularizers": ["poison"]}],
         "generator": [{"update": 2, "regularizers": []}],
     }
     assert said["learning_rates"] == {"discriminator": 0.05, "generator": 0.05}

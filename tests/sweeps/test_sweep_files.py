@@ -54,11 +54,7 @@ GRIDS = {
         "loss": {"minimax", "non_saturating", "hinge", "wasserstein", "least_squares"},
         "seed": {0, 1, 2, 3, 4},
     },
-    "schedule": {
-        "schedule.discriminator_steps": {1, 2, 4},
-        "regularizer.r1.every": {1, 4, 16},
-        "seed": {0, 1, 2},
-    },
+    "schedule": {"schedule.discriminator_steps": {1, 2, 4}, "regularizer.r1.every": {1, 4, 16}, "seed": {0, 1, 2}},
 }
 SPANS = {
     "ttur": {"optimizer.generator.lr": (1e-4, 1e-2), "optimizer.discriminator.lr": (1e-4, 1e-2)},
