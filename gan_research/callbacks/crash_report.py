@@ -80,13 +80,7 @@ def facts(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, round: int
         "host": platform.node,
         "pid": os.getpid,
         "device": lambda: gan.device,
-        "versions": lambda: {
-            "gan_research": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "lightning": pl.__version__,
-            "cuda": torch.version.cuda,
-        },
+        "versions": versions,
         "command": lambda: sys.argv,
     }
     return {name: value_or_reason(fact) for name, fact in facts.items()}
@@ -118,3 +112,14 @@ def due(gan: GAN, player: Player, round: int) -> list[dict[str, Any]]:
         {"update": update, "regularizers": [name for name, _ in gan.objective.due(player, update)]}
         for update in gan.schedule.updates_in(player, round - 1)
     ]
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of what the round depends on."""
+    return {
+        "gan_research": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": pl.__version__,
+        "cuda": torch.version.cuda,
+    }

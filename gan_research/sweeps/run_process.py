@@ -18,12 +18,7 @@ from gan_research.sweeps.trials import Outcome, Status, TrialRun
 from gan_research.utils.errors import RESUME
 from gan_research.utils.signals import terminate_with_parent
 
-PRELOADED = [
-    "gan_research.runs.fit",
-    "gan_research.launchers.submission",
-    "gan_research.runs.auto_resume",
-    "sklearn.datasets",
-]
+PRELOADED = ["gan_research.launchers.submission", "gan_research.runs.auto_resume", "sklearn.datasets"]
 """Modules whose import takes a run on the CPU longer than a thousand small rounds."""
 
 
