@@ -4,7 +4,6 @@ import logging
 from contextlib import suppress
 from hashlib import sha256
 from io import SEEK_END, BytesIO
-from itertools import chain
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,8 +34,8 @@ def differences(saved: Any, current: Any, name: str = "") -> list[str]:
     if not (isinstance(saved, dict) and isinstance(current, dict)):
         return [] if saved == current else [f"{name}: {saved} -> {current}"]
     prefix, absent = f"{name}." if name else "", "(absent)"
-    parts = (differences(saved.get(k, absent), current.get(k, absent), f"{prefix}{k}") for k in saved | current)
-    return list(chain.from_iterable(parts))
+    pairs = {key: (saved.get(key, absent), current.get(key, absent)) for key in saved | current}
+    return [line for key, pair in pairs.items() for line in differences(*pair, f"{prefix}{key}")]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -50,10 +49,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             with buffer.getbuffer() as content:
                 write_atomically(path, content)
         except OSError as error:
-            raise UserError(
-                f"the checkpoint {path} was not written: {error.strerror or error}; the previous one is unharmed. "
-                f"Free some space and resume from it"
-            ) from error
+            problem = f"the checkpoint {path} was not written: {error.strerror or error}; the previous one is unharmed"
+            raise UserError(f"{problem}. Free some space and resume from it") from error
 
 
 class DamagedCheckpoint(UserError):

@@ -124,8 +124,8 @@ def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
             label_key = next((k for k in LABEL_KEYS if k in content), None)
             labels = None if label_key is None else _labels(content[label_key], len(images), f"'{label_key}' of {path}")
     except (ValueError, OSError, EOFError, BadZipFile) as error:
-        reason = one_line(error)
-        raise UserError(f"{path} cannot be read as an .npz file ({reason}): save it with numpy.savez") from None
+        problem = f"{path} cannot be read as an .npz file ({one_line(error)})"
+        raise UserError(f"{problem}: save it with numpy.savez") from None
     return images, labels
 
 
@@ -137,14 +137,10 @@ def _channels_first(array: np.ndarray, what: str) -> Tensor:
         raise UserError(f"{what} has shape {shape}: it must be (N, H, W), (N, H, W, C) or (N, C, H, W), and not empty")
     if len(shape) == 3:
         array = array[:, None]
-    else:
-        last, first = shape[1] == shape[2], shape[2] == shape[3]
-        if last and first:
-            raise UserError(
-                f"{what} has shape {shape}, in which channels and pixels look alike: no such set is supported"
-            )
-        if last:
-            array = array.transpose(0, 3, 1, 2)
+    elif shape[1] == shape[2] == shape[3]:
+        raise UserError(f"{what} has shape {shape}, in which channels and pixels look alike: no such set is supported")
+    elif shape[1] == shape[2]:
+        array = array.transpose(0, 3, 1, 2)
     if array.shape[2] != array.shape[3]:
         raise UserError(
             f"{what} has shape {shape}, which is not square: crop the images to squares (gan evaluate takes a folder "

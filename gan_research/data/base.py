@@ -16,8 +16,6 @@ from gan_research.utils.images import to_float
 from gan_research.utils.rng import generator_for
 from gan_research.utils.sample_spec import SampleSpec
 
-__all__ = ["Batch", "Data", "ImageData"]
-
 
 class Data(pl.LightningDataModule):
     """Base of all data: images `channels` x `resolution` x `resolution`, or points of `channels` numbers.
@@ -106,11 +104,10 @@ class Data(pl.LightningDataModule):
         return Batch(batch.images.to(device, non_blocking=True), labels, batch.round)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Return the batch as the networks see it."""
         return self.ready(batch, self.layout)
 
     def ready(self, batch: Batch, layout: RoundLayout = ONE_RANK) -> Batch:
-        """Return the batch of a rank as the networks see it."""
+        """Return the batch of the rank in `layout` as the networks see it."""
         return Batch(self.to_float(batch.images), batch.labels, batch.round)
 
     def to_float(self, samples: Tensor) -> Tensor:
@@ -206,9 +203,8 @@ class ImageData(Data):
         return ready
 
     def to_float(self, samples: Tensor) -> Tensor:
-        """Convert uint8 levels to float32 in the set's value range."""
         return to_float(samples, self.value_range)
 
     def describe(self) -> dict[str, Any]:
-        own = {"value_range": list(self.value_range), "flip": self.flip, "dequantise": self.dequantise}
-        return super().describe() | own
+        options = {"value_range": list(self.value_range), "flip": self.flip, "dequantise": self.dequantise}
+        return super().describe() | options

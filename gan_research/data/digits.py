@@ -14,10 +14,8 @@ class Digits(ImageData):
     E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998.
     """
 
-    name = "digits"
+    name, channels, num_classes = "digits", 1, 10
     metrics = "digits"
-    channels = 1
-    num_classes = 10
 
     def __init__(self, resolution: int = 8, **images: Unpack[ImageOptions]) -> None:
         super().__init__(**images)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,15 +23,6 @@ CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 Shape = tuple[int, int, int]
 S = TypeVar("S")
 T = TypeVar("T")
-
-
-class ImageDecoder(Protocol):
-    """File -> uint8 (C, H, W), each of one `shape`. Its repr is part of the content hash of a `FileSet`."""
-
-    @property
-    def shape(self) -> Shape: ...
-
-    def __call__(self, path: Path | str) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -75,6 +66,10 @@ class AsItIs:
             return _channels_first(image.convert("L" if self.shape[0] == 1 else "RGB"))
 
 
+ImageDecoder = Decoder | AsItIs
+"""File -> uint8 (C, H, W), each of one `shape`. Its repr is part of the content hash of a `FileSet`."""
+
+
 def _channels_first(image: Image.Image) -> np.ndarray:
     pixels = np.array(image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -87,11 +82,8 @@ def find_images(root: Path, remedy: str = "set data.root to a folder of images")
     names = []
     for folder, subfolders, files in os.walk(root, followlinks=True):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        names += [
-            (Path(folder).relative_to(root) / name).as_posix()
-            for name in files
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
+        images = [name for name in files if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
+        names += [(Path(folder).relative_to(root) / name).as_posix() for name in images]
     if not names:
         raise UserError(f"no images in {root.absolute()} or below (looked for {' '.join(EXTENSIONS)}): {remedy}")
     return sorted(names)

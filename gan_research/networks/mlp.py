@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +15,8 @@ from gan_research.networks.layers import Init, Maxout, initialize_weights, inver
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.sample_spec import SampleSpec
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": partial(nn.LeakyReLU, 0.2),
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-}
+LeakyReLU = partial(nn.LeakyReLU, 0.2)
+ACTIVATIONS: dict[str, Any] = {"relu": nn.ReLU, "leaky_relu": LeakyReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
 
 
 class MLPGenerator(Generator):

@@ -45,6 +45,9 @@ ROUNDS, BATCH_SIZE, RESOLUTION, LATENT_DIM = 6, 8, 4, 3
 CAPTURED_ROUNDS = 12
 """Rounds of a captured run; each kind of update is captured after three of its own."""
 
+DISABLED = "logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler"
+"""Features of the trainer that the checks do without."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -108,16 +111,12 @@ def check_component(
         check_ranks([case])
 
 
-# --- the checks ----------------------------------------------------------------------------------------------------
-
-
 def check_resume(case: Case) -> None:
     """Check that a resumed run equals an uninterrupted one, bit for bit."""
     whole = train(case.game())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "half.ckpt"
-        half = case.game(rounds=ROUNDS // 2)
-        train(half, save=path)
+        train(case.game(rounds=ROUNDS // 2), save=path)
         resumed = train(case.game(), checkpoint=path)
     require_equal(state_of(whole), state_of(resumed), f"{names(case)}: a resumed run", "an uninterrupted one")
 
@@ -213,9 +212,6 @@ def check_ranks(cases: list[Case], world_size: int = 2) -> None:
                 require_equal(one, many, f"{names(case)}: rank {rank} of {world_size}", "one process", 1e-9)
 
 
-# --- helpers -------------------------------------------------------------------------------------------------------
-
-
 def losses_of(game: GAN, players: tuple[Player, ...]) -> Iterator[tuple[Player, Tensor]]:
     """Yield (player, loss) on one random micro-batch."""
     random = torch.Generator().manual_seed(0)
@@ -228,21 +224,11 @@ def losses_of(game: GAN, players: tuple[Player, ...]) -> Iterator[tuple[Player, 
 
 def train(game: GAN, checkpoint: Path | None = None, save: Path | None = None, world_size: int = 1) -> GAN:
     """Train the game, resumed from `checkpoint`, and write a final checkpoint to `save`."""
-    parallel: dict[str, Any] = (
-        {} if world_size == 1 else {"strategy": PlayerDDPStrategy(), "plugins": [TorchElasticEnvironment()]}
-    )
+    options: dict[str, Any] = dict.fromkeys(DISABLED, False)
+    if world_size > 1:
+        options |= {"strategy": PlayerDDPStrategy(), "plugins": [TorchElasticEnvironment()]}
     with tempfile.TemporaryDirectory() as folder, quiet():
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            devices=world_size,
-            max_epochs=-1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            **parallel,
-        )
+        trainer = pl.Trainer(accelerator="cpu", devices=world_size, max_epochs=-1, **options)
         trainer.fit(game, datamodule=images(Path(folder), game), ckpt_path=checkpoint, weights_only=True)
         if save is not None:
             trainer.save_checkpoint(save)
@@ -276,9 +262,10 @@ def attributes(part: nn.Module) -> dict[str, bytes]:
         for name in vars(module).keys() - {"_parameters", "_buffers", "_modules", "training"}:
             value = vars(module)[name]
             try:
-                found[f"{prefix}.{name}".lstrip(".")] = pickle.dumps(value)
+                content = pickle.dumps(value)
             except Exception:  # such as a local function
-                found[f"{prefix}.{name}".lstrip(".")] = repr(value).encode()
+                content = repr(value).encode()
+            found[f"{prefix}.{name}".lstrip(".")] = content
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Size, Tensor, nn
@@ -25,6 +25,8 @@ WARM_UP = 3
 """Runs of an update before it is captured, in which libraries initialize themselves."""
 
 Sample = Callable[[int, torch.Generator], Tensor]
+Draw = tuple[str, Sample, Tensor]
+"""(purpose, function that draws, random numbers)."""
 
 
 def check_cuda_graphs(precision: str = "32", compile: bool = False, accumulation: int = 1, world_size: int = 1) -> None:
@@ -35,9 +37,8 @@ def check_cuda_graphs(precision: str = "32", compile: bool = False, accumulation
         "compile=true": compile,
         f"{world_size} processes": world_size > 1,
     }
-    for setting, is_set in unsupported.items():
-        if is_set:
-            raise UserError(f"cuda_graphs=true and {setting} don't go together: set cuda_graphs=false, or change that")
+    if setting := next((setting for setting, is_set in unsupported.items() if is_set), None):
+        raise UserError(f"cuda_graphs=true and {setting} don't go together: set cuda_graphs=false, or change that")
 
 
 class CudaGraphCapture:
@@ -70,14 +71,6 @@ class CudaGraphCapture:
         return graph.replay
 
 
-class Draw(NamedTuple):
-    """Random numbers with their purpose and the function that drew them."""
-
-    purpose: str
-    sample: Sample
-    values: Tensor
-
-
 @dataclass(frozen=True)
 class StaticNoise(Noise):
     """Noise at fixed addresses: the first run of an update draws it, later runs read it."""
@@ -89,10 +82,10 @@ class StaticNoise(Noise):
     def sample(self, purpose: str, sample: Sample) -> Tensor:
         index = next(self.index)
         if self.first_run:
-            self.draws.append(Draw(purpose, sample, super().sample(purpose, sample).clone()))
-        if index >= len(self.draws) or self.draws[index].purpose != purpose:
+            self.draws.append((purpose, sample, super().sample(purpose, sample).clone()))
+        if index >= len(self.draws) or self.draws[index][0] != purpose:
             raise UserError(f"{purpose} isn't drawn in every update of its kind: set cuda_graphs=false")
-        return self.draws[index].values
+        return self.draws[index][2]
 
 
 @dataclass
@@ -172,9 +165,8 @@ class CapturedUpdates:
             replay = self._capture(run)
         except RuntimeError as error:
             reason = str(error.__context__ or error).partition("\n")[0]  # the error of ending a failed capture hides it
-            raise UserError(
-                f"the update of {' and '.join(players)} can't be captured: set cuda_graphs=false ({reason})"
-            ) from error
-        networks = self._objective.networks
-        update.gradients = [(p, p.grad) for player in players for p in networks[player].parameters()]
+            update_of = f"the update of {' and '.join(players)}"
+            raise UserError(f"{update_of} can't be captured: set cuda_graphs=false ({reason})") from error
+        networks = [self._objective.networks[player] for player in players]
+        update.gradients = [(p, p.grad) for network in networks for p in network.parameters()]
         return replay

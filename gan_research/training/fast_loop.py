@@ -18,23 +18,21 @@ PACKAGE = __name__.partition(".")[0]
 
 
 def install_fast_loop(trainer: pl.Trainer, gan: pl.LightningModule) -> None:
-    """Replace the trainer's loop over batches by the fast one, if it makes no difference."""
-    if supports_fast_loop(trainer, gan):
-        loop = trainer.fit_loop.epoch_loop
-        loop.advance = FastBatchLoop(trainer, gan)  # type: ignore[assignment]
-        loop.on_advance_end = lambda data_fetcher: count_step(loop)  # type: ignore[method-assign]
+    """Replace the trainer's loop over batches by the fast one, if it makes no difference.
 
-
-def supports_fast_loop(trainer: pl.Trainer, gan: pl.LightningModule) -> bool:
-    """Return True on one device if all callbacks and the data belong to this package."""
+    That is on one device, if all callbacks and the data belong to this package.
+    """
     parts = [gan, trainer.datamodule, *trainer.callbacks]  # type: ignore[attr-defined]
-    return (
+    if (
         all(type(part).__module__.partition(".")[0] == PACKAGE for part in parts)
         and isinstance(trainer.datamodule, Data)  # type: ignore[attr-defined]
         and type(trainer.strategy) is SingleDeviceStrategy
         and type(trainer.profiler) is PassThroughProfiler  # type: ignore[attr-defined]
         and not trainer.enable_validation
-    )
+    ):
+        loop = trainer.fit_loop.epoch_loop
+        loop.advance = FastBatchLoop(trainer, gan)  # type: ignore[assignment]
+        loop.on_advance_end = lambda data_fetcher: count_step(loop)  # type: ignore[method-assign]
 
 
 class FastBatchLoop:

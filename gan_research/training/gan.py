@@ -109,14 +109,11 @@ class GAN(pl.LightningModule):
         self._agreed_at = -1
         if precision == "64":
             self.double()
+        networks: dict[Player, nn.Module] = {"discriminator": discriminator, "generator": generator}
         components = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement, self.loss_log
-        self.objective = Objective(
-            self._forward_passes(), {"discriminator": discriminator, "generator": generator}, *components
-        )
+        self.objective = Objective(self._forward_passes(), networks, *components)
         self._set_up()
         check_objective(self.objective, self.schedule.generator_batch_multiple, accumulation)
-
-    # --- the round -----------------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Train one round on its real minibatches."""
@@ -172,8 +169,6 @@ class GAN(pl.LightningModule):
         if self.round >= self.rounds:
             self.trainer.should_stop = True
 
-    # --- the networks --------------------------------------------------------------------------------------------
-
     @property
     def kimg(self) -> float:
         """Thousands of real images that the discriminator has seen."""
@@ -189,8 +184,6 @@ class GAN(pl.LightningModule):
         if self._agreed_at != self.round:
             self._agreed_at = self.round
             synchronize_buffers(self)
-
-    # --- Lightning -----------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> "GAN":
         super().train(mode)
@@ -213,9 +206,8 @@ class GAN(pl.LightningModule):
         self.player_optimizers.attach(self, self.objective)
         self._schedulers: list[LRScheduler] = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         if self.cuda_graphs:
-            self._compute_gradients = CapturedUpdates(
-                self._eager_gradients, self.objective, self.updates, self.device
-            ).run
+            captured = CapturedUpdates(self._eager_gradients, self.objective, self.updates, self.device)
+            self._compute_gradients = captured.run
         self._context = ExitStack()
         self._context.enter_context(self.objective.forward.training())
         self.trainer.should_stop = self.round >= self.rounds
@@ -226,7 +218,7 @@ class GAN(pl.LightningModule):
         self._context.close()
 
     def _set_up(self) -> None:
-        """Set up the attributes that depend on the networks, their device and the ranks."""
+        """Set the attributes that depend on the device and the ranks."""
         require_precision(self.precision, self.device if has_trainer(self) else None)
         self.layout = self._layout()
         if self.sync_batch_norm and self.layout.world_size > 1:

@@ -34,9 +34,7 @@ class LossLog:
     def __init__(self, every: int = 50):
         if every < 1:
             raise UserError(f"log_every={every}: give an interval of at least 1 round")
-        self.every = every
-        self.round = 1
-        """The current round, counted from 1."""
+        self.every, self.round = every, 1  # the current round, counted from 1
         self._pending: list[tuple[str, int, Tensor]] = []
         """(name, round, value), in the order of logging."""
 

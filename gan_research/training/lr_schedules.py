@@ -39,7 +39,6 @@ class DecayWithMomentum(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float | Tensor]:
-        """Return the learning rate of each parameter group in round `last_epoch`."""
         return [max(float(lr) / self.decay**self.last_epoch, self.min_lr) for lr in self.base_lrs]
 
     def get_momentum(self) -> list[float]:

@@ -66,8 +66,6 @@ class Objective:
         """The parameters without gradient while a player's loss is computed and differentiated."""
         self._calls = 0
 
-    # --- the task ------------------------------------------------------------------------------------------------
-
     def generate(self, latents: Tensor, condition: Any) -> Tensor:
         """Return fakes (N, C, H, W), or points (N, dim), from latents (N, latent_dim)."""
         return self.forward.generate(latents, condition)
@@ -75,8 +73,6 @@ class Objective:
     def discriminate(self, images: Tensor, condition: Any) -> DOutput:
         """Return the discriminator's output for images (N, C, H, W), or points (N, dim)."""
         return self.forward.discriminate(images, condition)
-
-    # --- the losses ----------------------------------------------------------------------------------------------
 
     def losses(
         self,
@@ -183,10 +179,8 @@ class Objective:
             )
         loss = self.reduction(losses, step)
         if loss.dim():
-            raise UserError(
-                f"{type(self.reduction).__name__} returned losses of shape {tuple(loss.shape)}: a reduction returns a "
-                "scalar"
-            )
+            returned = f"{type(self.reduction).__name__} returned losses of shape {tuple(loss.shape)}"
+            raise UserError(f"{returned}: a reduction returns a scalar")
         self._log(f"loss/{step.player}", loss)
         for name, regularizer in due:
             with self.forward.full_precision() if regularizer.full_precision else nullcontext():
@@ -204,7 +198,6 @@ class Objective:
                 augmentation.update(step)
 
     def _augment(self, images: Tensor, side: SideName, context: Any) -> Tensor:
-        """Return the images after all augmentations."""
         for augmentation in self.augmentations.values():
             augmented = augmentation(images, side, context(self._calls))
             if augmented.shape != images.shape:

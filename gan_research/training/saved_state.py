@@ -27,7 +27,10 @@ def save_game(gan: Any, checkpoint: dict[str, Any]) -> None:
 def load_game(gan: Any, checkpoint: dict[str, Any]) -> None:
     """Restore a game from a checkpoint; UserError with the differences if it is another game's."""
     saved = saved_game(checkpoint)
-    check_same_game(gan, saved)
+    current = {key: value for key, value in describe_game(gan).items() if key not in ("format", "version")}
+    before = {name: with_defaults(saved[name], getattr(gan, name)) for name in current if name != "ema"}
+    if changes := differences(before | {"ema": saved["ema"]}, current):
+        raise UserError("the checkpoint holds another game: " + "; ".join(changes))
     gan.round, gan.images_seen = saved["round"], saved["images_seen"]
     gan.updates.update(saved["updates"])
     gan.roll_backs = saved.get("roll_backs", 0)
@@ -44,11 +47,3 @@ def describe_game(gan: Any) -> dict[str, Any]:
     """Return the description from which the networks are rebuilt: plain containers only."""
     parts = {name: describe(getattr(gan, name)) for name in ("generator", "discriminator", "prior")}
     return {"format": FORMAT, "version": __version__, **parts, "ema": gan.ema is not None}
-
-
-def check_same_game(gan: Any, saved: dict[str, Any]) -> None:
-    """Raise a UserError with the differences if a checkpoint was saved by another game."""
-    current = {key: value for key, value in describe_game(gan).items() if key not in ("format", "version")}
-    before = {name: with_defaults(saved[name], getattr(gan, name)) for name in current if name != "ema"}
-    if changes := differences(before | {"ema": saved["ema"]}, current):
-        raise UserError("the checkpoint holds another game: " + "; ".join(changes))

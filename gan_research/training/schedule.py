@@ -39,13 +39,10 @@ class Schedule:
             )
         self.discriminator_steps, self.generator_steps = discriminator_steps, generator_steps
         self.updates, self.generator_batch_multiple = updates, generator_batch_multiple
-
         d: Update = ("discriminator",)
         g: Update = ("generator",)
         last_d_first_g = (d + g,) if updates == "simultaneous" else (d, g)
-        self._plan: tuple[Update, ...] = (
-            (d,) * (discriminator_steps - 1) + last_d_first_g + (g,) * (generator_steps - 1)
-        )
+        self._plan = (*[d] * (discriminator_steps - 1), *last_d_first_g, *[g] * (generator_steps - 1))
 
     def plan(self, round: int) -> tuple[Update, ...]:
         """Return the updates of `round`, in order."""
