@@ -9,17 +9,8 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
+from gan_research.data import image_files
 from gan_research.data.base import ImageData, ImageOptions
-from gan_research.data.image_files import (
-    AsItIs,
-    Decoder,
-    common_shape,
-    decode_all,
-    find_images,
-    read_header,
-    readable,
-    refuse_corrupt,
-)
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import ExistingPath
@@ -58,11 +49,11 @@ class ImageFileData(ImageData):
         self, root: Path, names: Sequence[str], labels: Tensor | None, heldout: Tensor, crop: int | None = None
     ) -> tuple[ImageSet, ImageSet | None]:
         """Return the sets of training and held-out images `names` below `root`; `heldout` is a mask (N,)."""
-        decoder = Decoder(self.resolution, self.channels, crop)
+        decoder = image_files.Decoder(self.resolution, self.channels, crop)
         paths = [root / name for name in names]
         resident = self.is_resident(len(names) * math.prod(decoder.shape))
-        images, good = decode_all(paths, decoder) if resident else (None, readable(paths, read_header))
-        refuse_corrupt(names, good, self.skip_corrupt)
+        images, good = image_files.decode_all(paths, decoder) if resident else (None, image_files.readable(paths))
+        image_files.refuse_corrupt(names, good, self.skip_corrupt)
 
         def part(mask: Tensor) -> ImageSet:
             classes = None if labels is None else labels[mask]
@@ -98,7 +89,7 @@ class ImageFolder(ImageFileData):
     @cached_property
     def names(self) -> list[str]:
         """The images' paths below `root`, sorted."""
-        return find_images(self.root)
+        return image_files.find_images(self.root)
 
     @cached_property
     def classes(self) -> list[str]:
@@ -130,12 +121,12 @@ def read_folder(root: Path, skip_corrupt: bool = False, resident_limit_gib: floa
     They are decoded into memory once if they take no more than `resident_limit_gib`. Raises a UserError unless they
     have one size and are all grey (8 bits, or 1) or all in colour (RGB, or a palette).
     """
-    names = find_images(root, remedy="give a folder of images")
+    names = image_files.find_images(root, remedy="give a folder of images")
     paths = [root / name for name in names]
-    decoder = AsItIs(common_shape(paths) or (1, 1, 1))
+    decoder = image_files.AsItIs(image_files.common_shape(paths) or (1, 1, 1))
     resident = len(names) * math.prod(decoder.shape) <= resident_limit_gib * 2**30
-    images, good = decode_all(paths, decoder) if resident else (None, readable(paths, decoder))
-    refuse_corrupt(names, good, skip_corrupt, way="leave them out by --skip-corrupt")
+    images, good = image_files.decode_all(paths, decoder) if resident else (None, image_files.readable(paths, decoder))
+    image_files.refuse_corrupt(names, good, skip_corrupt, way="leave them out by --skip-corrupt")
     kept = good.nonzero().flatten().tolist()
     skipped = len(names) - len(kept)
     if images is not None:

@@ -105,10 +105,10 @@ def read_header(path: Path) -> None:
     Image.open(path).close()
 
 
-def readable(items: Iterable[S], read: Callable[[S], Any]) -> Tensor:
+def readable(items: Iterable[Any], read: Callable[[Any], Any] = read_header) -> Tensor:
     """Return a mask (N,) of the items for which `read` raises no exception."""
 
-    def succeed(item: S) -> bool:
+    def succeed(item: Any) -> bool:
         read(item)
         return True
 

@@ -129,7 +129,6 @@ class FileSet(ImageSet):
             raise UserError(f"the image {path} cannot be read ({one_line(error)}): remove or repair it") from None
 
     def gather(self, indices: Sequence[int]) -> Read:
-        """Decode the images at `indices`, one after the other in this process."""
         return self._stack(map(self.decode, indices), torch.as_tensor(indices))
 
     def read(self, start: int, stop: int) -> Read:

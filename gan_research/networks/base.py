@@ -11,8 +11,6 @@ from gan_research.networks.heads import Head
 from gan_research.utils.errors import UserError, did_you_mean, require
 from gan_research.utils.sample_spec import SampleSpec
 
-BASES = (4, 6, 7)
-
 
 class DOutput(NamedTuple):
     """The output of a discriminator for images (N, C, H, W), or points (N, dim).
@@ -129,7 +127,7 @@ class Discriminator(Network):
 def base_and_doublings(resolution: int | None, base: int | None = None) -> tuple[int, int]:
     """Return (b, n): resolution = b * 2^n, n >= 1, b in {4, 6, 7} or `base`. UserError if there is none."""
     resolution = require_resolution(resolution)
-    bases = BASES if base is None else (base,)
+    bases = (4, 6, 7) if base is None else (base,)
     require(1, base=bases[0])
     for base in bases:
         quotient, remainder = divmod(resolution, base)

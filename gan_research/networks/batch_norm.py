@@ -1,7 +1,5 @@
 """Batch normalisation over the samples of all processes, and averaging of running statistics without it."""
 
-from typing import cast
-
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -56,16 +54,9 @@ def convert_sync_batch_norm(network: nn.Module) -> None:
     for parent in list(network.modules()):
         for name, layer in parent.named_children():
             if isinstance(layer, _BatchNorm) and not isinstance(layer, SyncBatchNorm):
-                setattr(parent, name, _converted(layer))
-
-
-def _converted(layer: _BatchNorm) -> SyncBatchNorm:
-    new = SyncBatchNorm(
-        layer.num_features, layer.eps, layer.momentum, affine=False, track_running_stats=layer.track_running_stats
-    )
-    new.affine = layer.affine
-    new._parameters, new._buffers = layer._parameters, layer._buffers
-    return cast(SyncBatchNorm, new.train(layer.training))
+                new = SyncBatchNorm(layer.num_features, layer.eps, layer.momentum, False, layer.track_running_stats)
+                new.affine, new._parameters, new._buffers = layer.affine, layer._parameters, layer._buffers
+                setattr(parent, name, new.train(layer.training))
 
 
 def synchronize_buffers(module: nn.Module) -> None:

@@ -134,9 +134,8 @@ class ResNetGenerator(Generator):
         widths = doubling_widths(width, max_width, doublings + 1)[::-1]
         self.shape = (widths[0], base, base)
         self.linear = initialized(nn.Linear(latent_dim, widths[0] * base**2))
-        self.blocks = nn.ModuleList(
-            UpBlock(i, o, samples.num_classes, upsampling, batch_norm) for i, o in pairwise(widths)
-        )
+        blocks = [UpBlock(i, o, samples.num_classes, upsampling, batch_norm) for i, o in pairwise(widths)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = ConditionalBatchNorm2d(width, samples.num_classes) if batch_norm else NoNorm()
         self.to_image = convolution(width, samples.channels, 3)
         self.output = output_range(samples.value_range)

@@ -85,8 +85,7 @@ def read_weights(folder: Path, network: str, config: Mapping[str, Any]) -> dict[
 
 def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> Sampler:
     """Build the sampler of the generator and prior described in `game`, with these weights."""
-    generator = rebuild(game["generator"], allow)
-    prior = rebuild(game["prior"], allow)
+    generator, prior = rebuild(game["generator"], allow), rebuild(game["prior"], allow)
     dtype = next(tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
     if dtype != next(generator.parameters()).dtype:  # of a game in float64
         generator.to(dtype)

@@ -29,7 +29,6 @@ class Minibatch(NamedTuple):
         return Minibatch(self.images.clone(), None if self.labels is None else self.labels.clone())
 
     def copy_(self, other: "Minibatch") -> None:
-        """Copy the other's values in place."""
         for tensor, value in zip(self, other, strict=True):
             if tensor is not None and value is not None:
                 tensor.copy_(value)

@@ -1,6 +1,6 @@
 """The losses that the players minimize in an update."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from gan_research.training.loss_log import LossLog, relative_spread
 from gan_research.training.minibatch import Minibatch
 from gan_research.training.precision import Forward, frozen
 from gan_research.training.reduction import LatentRefinement, Mean, Reduction
+from gan_research.training.schedule import Update
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Noise
 
@@ -75,12 +76,7 @@ class Objective:
         return self.forward.discriminate(images, condition)
 
     def losses(
-        self,
-        players: Sequence[Player],
-        minibatch: Minibatch,
-        noise: Noise,
-        updates: Mapping[Player, int],
-        progress: Progress,
+        self, players: Update, minibatch: Minibatch, noise: Noise, updates: Mapping[Player, int], progress: Progress
     ) -> Iterator[tuple[Player, Tensor]]:
         """Yield (player, loss) for each of `players`, on the same fakes.
 

@@ -57,7 +57,6 @@ class Forward:
         return self.precision in AUTOCAST or self.precision == "tf32"
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the images that G generates from latents."""
         if self._is_full:
             return self._generator(latents, labels)
         with self.autocast():
