@@ -1,7 +1,6 @@
 """Forward passes of both networks, with their precision and compilation."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, get_args
 
 import torch
@@ -102,14 +101,6 @@ class Forward:
         return temporarily(products(self.precision == "tf32")) if self.device.type == "cuda" else nullcontext()
 
 
-@contextmanager
-def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+def frozen(parameters: list[nn.Parameter]) -> AbstractContextManager[None]:
     """Disable gradients of these parameters."""
-    parameters = [p for p in parameters if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
+    return temporarily([(p, "requires_grad", False) for p in parameters if p.requires_grad])
