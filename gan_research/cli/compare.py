@@ -52,7 +52,6 @@ def compare_now(options: argparse.Namespace, paths: Sequence[str | Path], comman
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="gan compare",
         description="Compare runs at equal budget, with intervals over training seeds. Prints a table, and writes a "
@@ -90,7 +89,6 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
 
 
 def write_files(comparison: "Comparison", options: argparse.Namespace) -> list[Path]:
-    """Write the requested files and return their paths."""
     from gan_research.report.files import write_csv, write_json
     from gan_research.report.page import write_page
 

@@ -26,6 +26,7 @@ The first rounds are trained in a temporary folder, offline, which is removed af
 """
 
 CAPTION = "FLOPs: matrix products and convolutions. Memory: computed; backward: the most that autograd keeps."
+LABELS = {"Log": "rows", "SampleGrid": "grids", "Checkpoints": "checkpoints", "ends": "end of the run"}
 
 
 def main(arguments: list[str]) -> int:
@@ -77,7 +78,6 @@ def overrides_of(argv: list[str]) -> list[str]:
 
 
 def table(cost: dict[str, Any]) -> "Table":
-    """Return the cost as a table to be printed."""
     from rich.table import Table
 
     title = f"{cost['name']}, on {cost['device']}"
@@ -108,9 +108,6 @@ def table(cost: dict[str, Any]) -> "Table":
     table.add_row("start", startup)
     table.add_row("measured", f"{cost['rounds_measured']:,} rounds")
     return table
-
-
-LABELS = {"Log": "rows", "SampleGrid": "grids", "Checkpoints": "checkpoints", "ends": "end of the run"}
 
 
 def listed(amounts: Mapping[str, float], formatted: Callable[[float], str]) -> str:

@@ -39,7 +39,6 @@ def main(arguments: list[str]) -> int:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """Return the options of `gan report`."""
     from gan_research.report.wandb_report import PARAMETERS, Axis, Band
 
     parser = argparse.ArgumentParser(
@@ -59,12 +58,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--axis", choices=get_args(Axis), default="round", help="the x axis of curves (%(default)s)")
     parser.add_argument("--band", choices=get_args(Band), default="stderr", help="the band of the mean (%(default)s)")
     parser.add_argument(
-        "--parameters",
-        nargs="+",
-        default=PARAMETERS,
-        metavar="KEY",
+        "--parameters", nargs="+", default=PARAMETERS, metavar="KEY",
         help=f"columns of the parallel coordinates: keys that all runs have ({' '.join(PARAMETERS)})",
-    )
+    )  # fmt: skip
     parser.add_argument("--print", action="store_true", help="print the request without sending it; needs no key")
     return parser.parse_args(arguments)
 

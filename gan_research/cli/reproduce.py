@@ -57,10 +57,8 @@ def main(arguments: list[str]) -> int:
         write_results(options.keep, options.config_dir)
     seeds = [seed for result in results for seed in result.seeds]
     if failed := sum(seed.state == "failed" for seed in seeds):
-        raise UserError(
-            f"{failed} of {len(seeds)} runs failed, the log of each is in {reproduction.folder}/TRIAL/0/log.txt; run "
-            "the same command again to retry them"
-        )
+        logs = f"the log of each is in {reproduction.folder}/TRIAL/0/log.txt"
+        raise UserError(f"{failed} of {len(seeds)} runs failed, {logs}; run the same command again to retry them")
     return status
 
 
@@ -135,10 +133,7 @@ def compose_recipe(name: str, budget: str, command_line: Arguments) -> Compositi
 
 
 class Reproduction:
-    """The sweep of recipes over seeds, in a folder named by budget and overrides.
-
-    Finished seeds of records in `options.keep` aren't trained again.
-    """
+    """The sweep of recipes over seeds, without the finished seeds of kept records."""
 
     def __init__(self, compositions: dict[str, Composition], options: argparse.Namespace, command_line: Arguments):
         from gan_research.config.build import build_evaluation
@@ -193,7 +188,7 @@ class Reproduction:
             examples = [[f"experiment={name}", "seed=0"] for name in self.compositions]
             sweep = multirun.new_sweep(self.folder.name, fixed, examples, config, self.command_line.config_dir)
             sweep.folder, sweep.metric, sweep.goal, sweep.rounds = self.folder, None, None, None
-            sweep.command = shlex.join(["gan", "reproduce", *self.command(list(self.compositions))])
+            sweep.command = self.command(list(self.compositions))
             sweep.create()
         known = sweep.search["points"]
         sweep.search["points"] = known + [point for point in self.points if point not in known]
@@ -214,39 +209,37 @@ class Reproduction:
     @cached_property
     def kept(self) -> dict[str, "Result"]:
         """The result of each recipe before training, with the finished seeds of its kept record."""
-        return {name: self._kept(name, composition) for name, composition in self.compositions.items()}
-
-    def _kept(self, name: str, composition: Composition) -> "Result":
         from gan_research.reproduction.published import Published
         from gan_research.reproduction.result import Result
 
-        paper = compose_train([f"experiment={name}"], self.command_line.config_dir)
-        assert paper.published is not None
-        result = Result(
-            recipe=name,
-            budget=self.budget,
-            overrides=self.changed,
-            command=shlex.join(["gan", "reproduce", *self.command([name])]),
-            published=paper.published,
-            rounds=composition.config["rounds"],
-            paper_rounds=paper.config["rounds"],
-            changes=changes(paper.config, composition.config, Published.of(paper.published).tracked),
-            seeds=[],
-        )
-        path = self.keep / "records" / result.file if self.keep is not None else None
-        return result.with_kept(Result.read(path)) if path is not None and path.is_file() else result
+        results = {}
+        for name, composition in self.compositions.items():
+            paper = compose_train([f"experiment={name}"], self.command_line.config_dir)
+            assert paper.published is not None
+            results[name] = Result(
+                recipe=name,
+                budget=self.budget,
+                overrides=self.changed,
+                command=self.command([name]),
+                published=paper.published,
+                rounds=composition.config["rounds"],
+                paper_rounds=paper.config["rounds"],
+                changes=changes(paper.config, composition.config, Published.of(paper.published).tracked),
+                seeds=[],
+            )
+            if self.keep is not None and (path := self.keep / "records" / results[name].file).is_file():
+                results[name] = results[name].with_kept(Result.read(path))
+        return results
 
-    def command(self, names: Sequence[str]) -> list[str]:
-        """Return the arguments that reproduce these recipes again."""
+    def command(self, names: Sequence[str]) -> str:
+        """Return the shell command that reproduces these recipes again."""
         changed = ["--", *self.changed] if self.changed else []
-        return [*names, "--seeds", str(len(self.seeds)), "--budget", self.budget, *changed]
+        argv = [*names, "--seeds", str(len(self.seeds)), "--budget", self.budget, *changed]
+        return shlex.join(["gan", "reproduce", *argv])
 
 
 def changes(paper: dict[str, Any], config: dict[str, Any], tracked: Sequence[str] = ()) -> list[str]:
-    """Return the settings of the game that differ from the recipe's.
-
-    tracked: columns with rules on their history; if there are any, the evaluations count as well.
-    """
+    """Return the settings of the game that differ from the recipe's; with rules on `tracked`, evaluations count."""
     from gan_research.checkpoints.io import differences
 
     counted = (*GAME, "rounds", *(("evaluate_every",) if tracked else ()))

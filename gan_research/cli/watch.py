@@ -37,10 +37,8 @@ def main(arguments: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="gan watch",
-        description="Serve the page of gan compare on this machine, updated as the runs are trained.",
+        prog="gan watch", description="Serve the page of gan compare on this machine, updated as the runs are trained."
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a run, a sweep, or a folder with runs")
     add_choices(parser)

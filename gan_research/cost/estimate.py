@@ -196,6 +196,5 @@ def measurable(config: dict[str, Any], notes: list[str]) -> dict[str, Any]:
 
 
 def parameters_of(network: nn.Module) -> dict[str, int]:
-    """Return the number of trainable parameters, and of all."""
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
     return {"trainable": sum(n for n, trainable in sizes if trainable), "total": sum(n for n, _ in sizes)}

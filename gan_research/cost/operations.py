@@ -56,10 +56,10 @@ def memory_of(gan: GAN, data: Data, optimizers: list[Optimizer]) -> dict[str, in
         "ema": [] if average is None else [*average.parameters(), *average.buffers()],
         "data": tree_leaves([vars(samples) for samples in (data.train, data.heldout) if samples is not None]),
     }
-    on_device = {
-        use: [t for t in ts if isinstance(t, Tensor) and t.device == gan.device] for use, ts in tensors.items()
+    return {
+        use: sum(storages(t for t in ts if isinstance(t, Tensor) and t.device == gan.device).values())
+        for use, ts in tensors.items()
     }
-    return {use: sum(storages(ts).values()) for use, ts in on_device.items()}
 
 
 @dataclass(eq=False)

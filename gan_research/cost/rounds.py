@@ -18,10 +18,8 @@ from gan_research.training.gan import GAN
 
 LONGEST = 1000
 """The number of rounds in which coincidences of lazy penalties are counted."""
-
 NEVER = 10**12
 """A number of rounds that no measurement reaches."""
-
 TURNS = 10
 """The number of turns of each kind of round in the time available."""
 

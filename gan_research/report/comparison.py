@@ -23,66 +23,69 @@ Method = Literal["Student-t", "bootstrap"]
 
 @dataclass(frozen=True)
 class Summary:
-    """The values of a group's runs in one metric, and the statistics over them."""
+    """The values of a group's runs in one metric, and the statistics over them.
+
+    values: run -> its value. std: with n - 1. interval: the 95 % interval of the mean over training seeds.
+    std, interval, method: None for one run.
+    """
 
     values: dict[str, float]
-    """Run -> its value."""
     mean: float
     median: float
     std: float | None
-    """The standard deviation with n - 1; None for one run."""
     interval: Interval | None
-    """The 95 % interval of the mean over training seeds; None for one run."""
     method: Method | None
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two groups compared in one metric."""
+    """Two groups compared in one metric.
+
+    probability: that a run of a is better than one of b; ties count half.
+    difference: the mean of a minus that of b; over the shared seeds if they are paired.
+    """
 
     metric: str
     a: str
     b: str
     probability: float
-    """The probability that a run of a is better than one of b; ties count half."""
     interval: Interval | None
     difference: float
-    """The mean of a minus that of b; over the shared seeds if they are paired."""
     difference_interval: Interval | None
     paired: bool
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of `compare`."""
+    """The result of `compare`.
+
+    groups: group -> its runs, including those that failed.
+    metrics: column without "metrics/" -> "min" or "max", whichever is better.
+    position: the position on the axis at which the values are taken.
+    summaries: metric -> group -> its summary, for groups with values.
+    best_of: metric -> group of several configurations -> the expected best of 1, 2, ... of them.
+    differences: setting -> group -> its values, for settings that differ between groups.
+    varied: the settings, other than the seed, that vary between runs.
+    importance: metric -> varied setting -> its importance; {} if there are too few runs.
+    command: the shell command that makes this comparison. references: metric -> a published number, drawn as a line.
+    """
 
     by: str
     axis: str
     groups: dict[str, list[Record]]
-    """The runs, including those that failed."""
     metrics: dict[str, str]
-    """Column without "metrics/" -> "min" or "max", whichever is better."""
     position: float
-    """The position on the axis at which the values are taken."""
     summaries: dict[str, dict[str, Summary]]
-    """Metric -> group -> its summary, for groups with values."""
     pairs: list[Pair]
-    """The pairs of groups in each metric."""
     best_of: dict[str, dict[str, list[float]]]
-    """Metric -> group of several configurations -> the expected best of 1, 2, ... of them."""
     differences: dict[str, dict[str, str]]
-    """Setting -> group -> its values, for settings that differ between groups."""
     varied: list[str]
-    """The settings, other than the seed, that vary between runs."""
     importance: dict[str, dict[str, float]]
-    """Metric -> varied setting -> its importance; {} if there are too few runs."""
     failed: list[Record]
     notes: list[str] = field(default_factory=list)
     command: str = ""
-    """The shell command that makes this comparison."""
     title: str = ""
     references: dict[str, float] = field(default_factory=dict)
-    """Metric -> a published number, drawn as a line."""
 
     @property
     def records(self) -> list[Record]:
@@ -146,6 +149,11 @@ def compare(
     summaries = {metric: summarize_groups(groups, values[metric]) for metric in better}
     begun = {group: [record for record in records if record.rows] for group, records in groups.items()}
     varied = varied_settings([record for records in begun.values() for record in records])
+    pairs = [
+        compare_pair(metric, better[metric], a, b, groups, summaries[metric])
+        for metric in better
+        for a, b in combinations(summaries[metric], 2)
+    ]
     return Comparison(
         by=by,
         axis=axis,
@@ -153,11 +161,7 @@ def compare(
         metrics=better,
         position=position,
         summaries=summaries,
-        pairs=[
-            compare_pair(metric, better[metric], a, b, groups, summaries[metric])
-            for metric in better
-            for a, b in combinations(summaries[metric], 2)
-        ],
+        pairs=pairs,
         best_of={metric: best_of(groups, values[metric], better[metric]) for metric in better},
         differences=differing_settings(begun, by.split(",")),
         varied=varied,
@@ -175,38 +179,27 @@ def summarize_groups(groups: Groups, values: Mapping[str, float]) -> dict[str, S
         if own := {record.id: values[record.id] for record in records if record.id in values}:
             numbers = list(own.values())
             several = len(numbers) > 1
-            found[group] = Summary(
-                values=own,
-                mean=float(np.mean(numbers)),
-                median=float(np.median(numbers)),
-                std=float(np.std(numbers, ddof=1)) if several else None,
-                interval=statistics.mean_interval(numbers),
-                method=None if not several else "Student-t" if len(numbers) < statistics.ENOUGH else "bootstrap",
-            )
+            std = float(np.std(numbers, ddof=1)) if several else None
+            method: Method = "Student-t" if len(numbers) < statistics.ENOUGH else "bootstrap"
+            interval = statistics.mean_interval(numbers)
+            mean, median = float(np.mean(numbers)), float(np.median(numbers))
+            found[group] = Summary(own, mean, median, std, interval, method if several else None)
     return found
 
 
 def compare_pair(metric: str, better: str, a: str, b: str, groups: Groups, summaries: Mapping[str, Summary]) -> Pair:
     """Compare two groups, paired by seeds if they share several and neither repeats one."""
     xs, ys = list(summaries[a].values.values()), list(summaries[b].values.values())
-    seeds_a, seeds_b = by_seed(groups[a], summaries[a].values), by_seed(groups[b], summaries[b].values)
+    runs = ([(r.seed, summaries[g].values[r.id]) for r in groups[g] if r.id in summaries[g].values] for g in (a, b))
+    seeds_a, seeds_b = map(dict, runs)
     shared = [seed for seed in seeds_a if seed is not None and seed in seeds_b]
     paired = len(shared) > 1 and len(seeds_a) == len(xs) and len(seeds_b) == len(ys)
     differences = [seeds_a[seed] - seeds_b[seed] for seed in shared]
-    return Pair(
-        metric=metric,
-        a=a,
-        b=b,
-        probability=statistics.probability_of_improvement(xs, ys, better),
-        interval=statistics.improvement_interval(xs, ys, better),
-        difference=float(np.mean(differences)) if paired else float(np.mean(xs) - np.mean(ys)),
-        difference_interval=statistics.mean_interval(differences) if paired else statistics.welch_interval(xs, ys),
-        paired=paired,
-    )
-
-
-def by_seed(records: Sequence[Record], values: Mapping[str, float]) -> dict[int | None, float]:
-    return {record.seed: values[record.id] for record in records if record.id in values}
+    difference = float(np.mean(differences)) if paired else float(np.mean(xs) - np.mean(ys))
+    interval = statistics.mean_interval(differences) if paired else statistics.welch_interval(xs, ys)
+    probability = statistics.probability_of_improvement(xs, ys, better)
+    improvement = statistics.improvement_interval(xs, ys, better)
+    return Pair(metric, a, b, probability, improvement, difference, interval, paired)
 
 
 def best_of(groups: Groups, values: Mapping[str, float], better: str) -> dict[str, list[float]]:

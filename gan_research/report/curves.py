@@ -9,24 +9,23 @@ from numpy.typing import NDArray
 from gan_research.report.statistics import mean_intervals
 
 Series = tuple[list[float], list[float]]
-
 MAX_POSITIONS = 400
-
 RESAMPLES = 1000
 """Resamples of the bootstrap at each position."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The mean of a group's runs at common positions, interpolated between their rows."""
+    """The mean of a group's runs at common positions, interpolated between their rows.
+
+    low, high: ends of the 95 % intervals; None where there is one run. count: the runs that reached each position.
+    """
 
     x: list[float]
     mean: list[float]
     low: list[float | None]
     high: list[float | None]
-    """The ends of the 95 % intervals of the mean; None where there is one run."""
     count: list[int]
-    """The number of runs that reached each position."""
 
 
 def curve(runs: Sequence[Series], axis: str) -> Curve | None:
@@ -42,13 +41,7 @@ def curve(runs: Sequence[Series], axis: str) -> Curve | None:
     count = (~np.isnan(table)).sum(0)
     x, table, count = x[count > 0], table[:, count > 0], count[count > 0]
     low, high = ([None if np.isnan(end) else float(end) for end in ends] for ends in mean_intervals(table, RESAMPLES))
-    return Curve(
-        x=x.tolist(),
-        mean=np.nanmean(table, axis=0).tolist(),
-        low=low,
-        high=high,
-        count=count.tolist(),
-    )
+    return Curve(x=x.tolist(), mean=np.nanmean(table, axis=0).tolist(), low=low, high=high, count=count.tolist())
 
 
 def positions(runs: Sequence[Series], axis: str) -> NDArray[np.float64]:

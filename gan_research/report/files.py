@@ -30,7 +30,6 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 
 
 def rows_of(comparison: Comparison, metric: str, group: str, records: list[Record]) -> list[dict[str, Any]]:
-    """Return the rows of a group: its runs, then its summary."""
     summary = comparison.summaries[metric].get(group)
     values = summary.values if summary is not None else {}
     rows: list[dict[str, Any]] = [
@@ -48,17 +47,17 @@ def rows_of(comparison: Comparison, metric: str, group: str, records: list[Recor
 
 def write_json(comparison: Comparison, path: Path) -> None:
     """Write all of the comparison except the runs' histories and samples."""
-    records = [*comparison.records, *comparison.failed]
     content = fields_of(comparison) | {
         "groups": {group: [record.id for record in records] for group, records in comparison.groups.items()},
         "failed": [record.id for record in comparison.failed],
         "summaries": {m: {g: asdict(s) for g, s in groups.items()} for m, groups in comparison.summaries.items()},
         "pairs": [asdict(pair) for pair in comparison.pairs],
-        "runs": {record.id: fields_of(record, "rows", "samples") for record in records},
+        "runs": {
+            record.id: fields_of(record, "rows", "samples") for record in [*comparison.records, *comparison.failed]
+        },
     }
     write_atomically(path, json.dumps(as_json(content), indent=2, allow_nan=False).encode())
 
 
 def fields_of(instance: Any, *without: str) -> dict[str, Any]:
-    """Return the fields of a dataclass as they are."""
     return {field.name: getattr(instance, field.name) for field in fields(instance) if field.name not in without}

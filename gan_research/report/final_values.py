@@ -7,10 +7,8 @@ from gan_research.report.records import AXES, METRICS, Record, format_x
 from gan_research.utils.errors import UserError, did_you_mean
 
 Point = tuple[float, float]
-
 TINY = 1e-9
 """The relative difference below which two positions are the same."""
-
 NAMED = 5
 """The number of runs that a note names; the others are counted."""
 
@@ -51,10 +49,8 @@ def common_budget(
         notes.append(f"no run has finished: numbers are taken at {text}, which all runs have reached")
     longer = sum(ends[record.id] > position * (1 + TINY) for record in chosen)
     if longer and axis != "seconds":
-        until = format_x(longest, axis)
-        notes.append(
-            f"{longer} of {len(chosen)} runs continue after {text}, up to {until}: numbers are taken at {text}"
-        )
+        longer_runs = f"{longer} of {len(chosen)} runs continue after {text}, up to {format_x(longest, axis)}"
+        notes.append(f"{longer_runs}: numbers are taken at {text}")
     return position, notes
 
 
@@ -106,6 +102,5 @@ def metric_notes(
 
 
 def named(records: Sequence[Record]) -> str:
-    """Return the folders of some runs."""
     names = [record.source + ("" if record.state == "finished" else f" ({record.state})") for record in records]
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -34,7 +34,6 @@ from gan_research.utils.run_folder import (
 
 SILENT = 3600.0
 """Seconds without an entry after which a run of another host counts as stopped."""
-
 STATES: dict[str, State] = {"finished": "stopped", "failed": "failed", "killed": "failed"}
 """Status of a sweep's process -> state of its unfinished run; stopped for any other."""
 
@@ -115,7 +114,6 @@ def read_mapping(path: Path, parse: Callable[[str], Any], notes: list[str], effe
 
 
 def read_rows(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """Return a run's history."""
     try:
         rows = [row for row in read_history(path) if isinstance(row, dict) and isinstance(row.get("round"), int)]
     except FileNotFoundError:
@@ -180,17 +178,13 @@ def has_finished(folder: Path, config: dict[str, Any], rows: list[dict[str, Any]
 def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:
     """Return the error that ended a run, if one did since it was last started."""
     reports = sorted((folder / CRASHES).glob("round_*.json"), key=lambda path: path.stat().st_mtime)
-    if not reports or reports[-1].stat().st_mtime < last_start(fields):
+    started = 0.0
+    with contextlib.suppress(LookupError, TypeError, ValueError):
+        started = datetime.fromisoformat(fields["segments"][-1]["started"]).timestamp()
+    if not reports or reports[-1].stat().st_mtime < started:
         return None
     content = read_mapping(reports[-1], json.loads, [])
     return " ".join(str(content.get("error", f"see {reports[-1]}")).split())
-
-
-def last_start(fields: dict[str, Any]) -> float:
-    """Return when a run was last started or resumed, in seconds since the epoch; 0 if that isn't known."""
-    with contextlib.suppress(LookupError, TypeError, ValueError):
-        return datetime.fromisoformat(fields["segments"][-1]["started"]).timestamp()
-    return 0.0
 
 
 def is_running(folder: Path) -> bool:

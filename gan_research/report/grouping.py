@@ -18,7 +18,7 @@ def group_runs(records: Sequence[Record], by: str) -> tuple[dict[str, list[Recor
         if not record.facts or (not record.rows and any(key not in record.facts for key in keys)):
             notes.append(f"{record.source} is left out: its {by} isn't known")
         else:
-            groups.setdefault(tuple(format_value(record.value(key)) for key in keys), []).append(record)
+            groups.setdefault(tuple(format_value(record.facts.get(key)) for key in keys), []).append(record)
     return {", ".join(values): groups[values] for values in sort_groups(list(groups))}, notes
 
 
@@ -40,7 +40,6 @@ def sort_groups(groups: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def as_number(text: str) -> float | None:
-    """Return a text's number; None if it isn't one."""
     try:
         return float(text)
     except ValueError:
@@ -55,7 +54,7 @@ def select_runs(records: Sequence[Record], conditions: Sequence[str]) -> list[Re
         if not equals:
             raise UserError(f"--where {condition}: give KEY=VALUE")
         require_setting(key, records)
-        values = {record.id: format_value(record.value(key)) for record in kept}
+        values = {record.id: format_value(record.facts.get(key)) for record in kept}
         same = {wanted, as_number(wanted)} - {None}  # 1e-3 is 0.001
         kept = [record for record in kept if same & {values[record.id], as_number(values[record.id])}]
         if not kept:

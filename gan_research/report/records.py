@@ -14,41 +14,34 @@ from gan_research.utils.run_folder import leaves
 Axis = Literal["round", "kimg", "seconds"]
 AXES: tuple[str, ...] = get_args(Axis)
 State = Literal["finished", "running", "stopped", "failed"]
-
 METRICS = "metrics/"
 """The prefix of a history's columns of metrics."""
-
 CLOCK = "speed/seconds"
 """The column of a history with the seconds that all rounds so far took."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A run. Its name and config are untrusted text."""
+    """A run. Its name and config are untrusted text.
+
+    source: the run's folder, or its web address. choices: group -> choice; several are joined by +.
+    command: the shell command that started it. reason: why it failed or was stopped.
+    rows: the history, log rows and evaluation rows, each with its `round`.
+    samples: round -> a grid of samples of the same latents. trial: the number of its trial in a sweep.
+    """
 
     id: str
     name: str
     source: str
-    """The run's folder, or its web address."""
     config: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
-    """Group -> choice; several are joined by +."""
     seed: int | None = None
     command: str = ""
-    """The shell command that started it."""
     state: State = "stopped"
     reason: str | None = None
-    """The reason why it failed or was stopped."""
     rows: list[dict[str, Any]] = field(default_factory=list)
-    """The history: log rows and evaluation rows, each with its `round`."""
     samples: dict[int, Path] = field(default_factory=dict)
-    """Round -> a grid of samples of the same latents."""
     trial: int | None = None
-    """The number of its trial in a sweep."""
-
-    def value(self, key: str) -> Any:
-        """Return a choice ("loss"), or a setting by its full name ("optimizer.generator.lr"); None if absent."""
-        return self.facts.get(key)
 
     def series(self, name: str, axis: str) -> tuple[list[float], list[float]]:
         """Return x and y of one scalar ("metrics/fid") where y is finite."""
@@ -81,7 +74,7 @@ class Record:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Full name -> value of the choices and of every setting; a part without a choice is named by its class."""
+        """Full name ("loss", "optimizer.generator.lr") -> value; a part without a choice is named by its class."""
         settings = {k: v for k, v in leaves(self.config) if not k.endswith(("_target_", "_partial_"))}
         parts = {key: described(node) for key, node in self.config.items() if isinstance(node, dict)}
         return parts | settings | self.choices
@@ -99,7 +92,6 @@ def described(node: Any) -> str:
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
-    """Return whether a value is a number and no bool."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -45,9 +45,8 @@ class Live:
             if self._content is None or self._clock() >= self._next:
                 start = self._clock()
                 if (signature := self._signature()) != self._made_for or self._content is None:
-                    self._content = self._update()
+                    self._content, self._made_for = self._update(), signature
                     self._version = self._content.version
-                    self._made_for = signature
                 end = self._clock()
                 self._next = end + max(SECONDS, (end - start) / SHARE)
             return self._version, self._content
@@ -142,21 +141,14 @@ class Server(ThreadingHTTPServer):
         name = name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
         if name in {"localhost", LOOPBACK, "[::1]", self.host.lower(), f"[{self.host.lower()}]"} - {"", "[]"}:
             return True
-        names = {socket.gethostname().lower(), socket.getfqdn().lower()}
-        return self.everywhere and (name in names or is_ip_address(name))
+        with contextlib.suppress(ValueError):  # DNS rebinding doesn't apply to addresses
+            return self.everywhere and bool(ipaddress.ip_address(name.strip("[]")))
+        return self.everywhere and name in {socket.gethostname().lower(), socket.getfqdn().lower()}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that disconnect; handle other errors as usual."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
-
-
-def is_ip_address(name: str) -> bool:
-    """Return whether a name is an IP address, to which DNS rebinding doesn't apply."""
-    try:
-        return bool(ipaddress.ip_address(name.strip("[]")))
-    except ValueError:
-        return False
 
 
 def open_server(live: Live, host: str, port: int | None) -> Server:

@@ -14,15 +14,11 @@ from gan_research.report.records import Record, is_number
 
 NOISE = {"seed", *keys_of("bookkeeping", "place")}
 """Settings in which runs of one group may differ."""
-
 MIN_RUNS = 10
 """The number of runs that the importance of settings needs."""
-
 REPEATS = 5
 """The number of shuffles of a setting."""
-
 ABSENT = "-"
-
 Floats = NDArray[np.float64]
 
 
@@ -96,7 +92,6 @@ def summarize(values: Sequence[Any]) -> str:
 
 
 def is_numeric(values: Sequence[Any]) -> bool:
-    """Return whether all are finite numbers."""
     return all(is_number(value) and math.isfinite(value) for value in values)
 
 
@@ -133,7 +128,7 @@ def importance_of(records: Sequence[Record], values: Mapping[str, float], settin
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.model_selection import KFold
 
-    x = np.stack([as_column([record.value(key) for record in runs]) for key in settings], axis=1)
+    x = np.stack([as_column([record.facts.get(key) for record in runs]) for key in settings], axis=1)
     lost = np.zeros(len(settings))
     for seen, unseen in KFold(5, shuffle=True, random_state=0).split(x):
         forest = RandomForestRegressor(50, random_state=0).fit(x[seen], y[seen])

@@ -10,11 +10,8 @@ from scipy import optimize, stats
 
 ENOUGH = 20
 """The number of values from which intervals are computed by the bootstrap."""
-
 LEVEL = 0.95
-
 RESAMPLES = 10_000
-
 Interval = tuple[float, float]
 Floats = NDArray[np.float64]
 
@@ -42,11 +39,11 @@ def mean_intervals(table: Floats, resamples: int = RESAMPLES) -> Floats:
     return intervals
 
 
-def mean_interval(values: Sequence[float], resamples: int = RESAMPLES) -> Interval | None:
+def mean_interval(values: Sequence[float]) -> Interval | None:
     """Return the 95 % interval of the mean as `mean_intervals` computes it; None for fewer than 2 values."""
     if len(values) < 2:
         return None
-    low, high = mean_intervals(np.asarray(values, dtype=np.float64)[:, None], resamples)[:, 0]
+    low, high = mean_intervals(np.asarray(values, dtype=np.float64)[:, None])[:, 0]
     return float(low), float(high)
 
 

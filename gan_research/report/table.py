@@ -1,5 +1,7 @@
 """A comparison printed in the terminal."""
 
+from itertools import groupby
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -8,10 +10,8 @@ from gan_research.report.comparison import Comparison, Pair, Summary
 from gan_research.report.records import format_x
 
 ARROWS = {"min": "↓", "max": "↑"}
-
 MAX_PAIRS = 10
 """The number of a metric's pairs up to which all are printed; of more, those with the best group."""
-
 WIDTH = 120
 """The width of output that doesn't go to a terminal."""
 
@@ -71,12 +71,11 @@ def summary_texts(summary: Summary) -> list[str]:
 def pairs_table(comparison: Comparison, pairs: list[Pair]) -> Table:
     """Return the table of probabilities of improvement and differences of means, with their intervals."""
     table = new_table("is a run of A better than one of B?", ("metric", "A", "B"), ("P(A better)", "A - B"))
-    for metric in comparison.metrics:
-        for pair in (pair for pair in pairs if pair.metric == metric):
-            difference = f"{pair.difference:.4g}{ends(pair.difference_interval, '.4g')}"
+    for metric, own in groupby(pairs, key=lambda pair: pair.metric):
+        for pair in own:
+            difference = f"{pair.difference:.4g}{ends(pair.difference_interval, '.4g')}{' paired' * pair.paired}"
             probability = f"{pair.probability:.2f}{ends(pair.interval, '.2f')}"
-            row = (metric, pair.a, pair.b, probability, f"{difference} paired" if pair.paired else difference)
-            table.add_row(*map(Text, row))
+            table.add_row(*map(Text, (metric, pair.a, pair.b, probability, difference)))
         table.add_section()
     left_out = len(comparison.pairs) - len(pairs)
     more = f"; {left_out} more pairs are in --json" if left_out else ""
@@ -85,5 +84,4 @@ def pairs_table(comparison: Comparison, pairs: list[Pair]) -> Table:
 
 
 def ends(interval: tuple[float, float] | None, form: str) -> str:
-    """Return an interval in brackets, if there is one."""
     return "" if interval is None else f" [{interval[0]:{form}}, {interval[1]:{form}}]"

@@ -15,18 +15,13 @@ from gan_research.utils.errors import UserError
 
 Axis = Literal["round", "kimg"]
 Band = Literal["stderr", "stddev", "minmax"]
-
 BANDS = {"stderr": "their standard error", "stddev": "a standard deviation", "minmax": "the minimum and maximum"}
-
 LONGEST_TITLE = 128
 """The maximum number of characters of a report's title."""
-
 PARAMETERS = ("optimizer.generator.lr", "optimizer.discriminator.lr", "schedule.discriminator_steps", "batch_size")
 """Settings that every run has: W&B's parallel coordinates leave out runs without one of them."""
-
 WIDTH, WIDE = 12, 24
 """The width of a panel, and of the page."""
-
 OFFLINE = "stay offline: gan compare makes the same page from run folders, gan report --print shows the request"
 
 
@@ -67,34 +62,27 @@ def make_report(layout: Layout) -> Any:
         name = f"by {variant}" if grouped else "runs"
         runs = wr.Runset(name=name, entity=layout.entity, project=layout.project, **grouped)
         blocks += [wr.H2(heading), wr.PanelGrid(runsets=[runs], panels=make(wr, layout))]
-    return wr.Report(
-        project=layout.project,
-        entity=layout.entity,
-        title=layout.title,
-        description=f"Runs of {layout.project} by {variant}",
-        blocks=blocks,
-        width="fluid",
-    )
+    about = {"title": layout.title, "description": f"Runs of {layout.project} by {variant}", "width": "fluid"}
+    return wr.Report(project=layout.project, entity=layout.entity, blocks=blocks, **about)
+
+
+def _mean(wr: Any, layout: Layout) -> dict[str, Any]:
+    """Return a panel's own layout, which the grid changes, and the mean of a variant's runs with its band."""
+    return {"groupby_aggfunc": "mean", "groupby_rangefunc": layout.band, "layout": wr.Layout(w=WIDTH, h=8)}
 
 
 def _curve(wr: Any, layout: Layout, title: str, names: Sequence[str] = (), **more: Any) -> Any:
-    """Return the mean of each variant's runs over the axis, with a band."""
-    shape = wr.Layout(w=WIDTH, h=8)
-    seeds = {"groupby_aggfunc": "mean", "groupby_rangefunc": layout.band}
-    return wr.LinePlot(title=title, x=layout.axis, y=list(names), title_x=layout.axis, layout=shape, **seeds, **more)
+    more |= _mean(wr, layout)
+    return wr.LinePlot(title=title, x=layout.axis, y=list(names), title_x=layout.axis, **more)
 
 
 def _metrics(wr: Any, layout: Layout) -> list[Any]:
     """Return a curve and a bar of the last value for each metric."""
-    bars = {"groupby_aggfunc": "mean", "groupby_rangefunc": layout.band}
-    return [
-        panel
-        for name in layout.metrics
-        for panel in (
-            _curve(wr, layout, name, [METRICS + name]),
-            wr.BarPlot(title=f"{name}, last value", metrics=[METRICS + name], layout=wr.Layout(w=WIDTH, h=8), **bars),
-        )
-    ]
+    panels = []
+    for name in layout.metrics:
+        panels.append(_curve(wr, layout, name, [METRICS + name]))
+        panels.append(wr.BarPlot(title=f"{name}, last value", metrics=[METRICS + name], **_mean(wr, layout)))
+    return panels
 
 
 def _dynamics(wr: Any, layout: Layout) -> list[Any]:
@@ -110,19 +98,17 @@ def _dynamics(wr: Any, layout: Layout) -> list[Any]:
 
 def _samples(wr: Any, layout: Layout) -> list[Any]:
     """Return the sample grids: a column for each round, a row for each run."""
-    axes = {"mode": "grid", "grid_x_axis": "step", "grid_y_axis": "run"}
-    shape = wr.Layout(w=WIDE, h=12)
-    return [wr.MediaBrowser(title="Samples from the same latents", media_keys=["samples"], layout=shape, **axes)]
+    look = {"mode": "grid", "grid_x_axis": "step", "grid_y_axis": "run", "layout": wr.Layout(w=WIDE, h=12)}
+    return [wr.MediaBrowser(title="Samples from the same latents", media_keys=["samples"], **look)]
 
 
 def _settings(wr: Any, layout: Layout) -> list[Any]:
     """Return panels of the settings' effect on the first metric, and of how runs differ."""
     metric = METRICS + layout.metrics[0]
     keys = dict.fromkeys([layout.by, *layout.parameters])
-    columns = [
-        wr.ParallelCoordinatesPlotColumn(metric=wr.Config(key), log=key.endswith((".lr", ".weight"))) for key in keys
-    ]
-    columns.append(wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(metric)))
+    column = wr.ParallelCoordinatesPlotColumn
+    columns = [column(metric=wr.Config(key), log=key.endswith((".lr", ".weight"))) for key in keys]
+    columns.append(column(metric=wr.SummaryMetric(metric)))
     return [
         wr.ParallelCoordinatesPlot(title=layout.metrics[0], columns=columns, layout=wr.Layout(w=WIDE, h=10)),
         wr.ParameterImportancePlot(with_respect_to=metric, layout=wr.Layout(w=WIDTH, h=10)),
@@ -137,14 +123,8 @@ def request(layout: Layout) -> dict[str, Any]:
     for block in spec["blocks"]:
         for runs in block.get("metadata", {}).get("runSets", []):
             runs["project"] = {"entityName": layout.entity or None, "name": layout.project}
-    return {
-        "entityName": layout.entity or None,
-        "projectName": layout.project,
-        "displayName": model.display_name,
-        "description": model.description,
-        "type": "runs",
-        "spec": spec,
-    }
+    address = {"entityName": layout.entity or None, "projectName": layout.project}
+    return address | {"displayName": model.display_name, "description": model.description, "type": "runs", "spec": spec}
 
 
 def publish(layout: Layout) -> tuple[str, bool]:
@@ -179,9 +159,8 @@ def explained(layout: Layout) -> Iterator[None]:
     except Exception as error:
         path = "/".join(filter(None, [layout.entity, layout.project]))
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
-            f"W&B can't save a report in {path}: {reason}; log in with wandb login, or {OFFLINE}"
-        ) from error
+        message = f"W&B can't save a report in {path}: {reason}; log in with wandb login, or {OFFLINE}"
+        raise UserError(message) from error
 
 
 def _library() -> Any:

@@ -12,15 +12,11 @@ from gan_research.utils.errors import UserError
 from gan_research.utils.renamed import renamed_metric, renamed_targets
 
 PREFIX = "wandb:"
-
 OFFLINE = "or give the runs' folders, which needs no account"
-
 STATES: dict[str, State] = {"running": "running", "pending": "running", "crashed": "failed", "failed": "failed"}
 """W&B's state -> state of an unfinished run; stopped for any other."""
-
 ADDED = ("protocol", "better", "choices", "composed")
 """Keys that our logger adds to a run's config."""
-
 NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """Numbers that W&B's JSON contains as texts."""
 
@@ -56,7 +52,6 @@ def first_line(error: Exception) -> str:
 
 
 def read_run(run: Any, notes: list[str]) -> Record:
-    """Return one run of W&B's public API."""
     config = {key: value for key, value in run.config.items() if key not in ADDED and not key.startswith("_")}
     config |= run.config.get("composed", {})  # components whose names the sweep's own parameters took
     rows = read_rows(run.scan_history(), run.config)

@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from gan_research.report.folders import RUN, read_run
-from gan_research.report.records import Record
+from gan_research.report.records import METRICS, Record
 from gan_research.reproduction.origin import training_parts
 from gan_research.reproduction.result import SeedResult, State, thin
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import Trial
-
-METRICS = "metrics/"
 
 
 def seed_results(sweep: Sweep, recipe: str, seeds: Sequence[int], tracked: Collection[str] = ()) -> list[SeedResult]:

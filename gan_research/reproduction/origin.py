@@ -49,11 +49,8 @@ def origins(seed: SeedResult, key: str) -> list[str]:
 def origin_notes(result: Result) -> list[str]:
     """Return notes on seeds trained in several parts, and on seeds of different origins."""
     trained = [seed for seed in result.seeds if seed.is_over]
-    notes = [
-        f"{result.recipe}, seed {seed.seed}: trained in parts: {'; '.join(map(format_part, seed.parts))}"
-        for seed in trained
-        if len(seed.parts) > 1
-    ]
+    several = [(seed.seed, "; ".join(map(format_part, seed.parts))) for seed in trained if len(seed.parts) > 1]
+    notes = [f"{result.recipe}, seed {seed}: trained in parts: {parts}" for seed, parts in several]
     for key, name in ORIGINS.items():
         seeds: dict[str, list[str]] = {}
         for seed in trained:

@@ -134,10 +134,8 @@ class Published:
         labels = {label for metric in METRICS.values() for label in metric.labels}
         for index, rule in enumerate(self.trajectory):
             if rule["column"] in labels and rule["statistic"] not in ("changes", "distinct"):
-                raise UserError(
-                    f"published.trajectory[{index}]: {rule['column']} is the number of a class, whose "
-                    f"{rule['statistic']} has no meaning: choose changes or distinct"
-                )
+                meaningless = f"{rule['column']} is the number of a class, whose {rule['statistic']} has no meaning"
+                raise UserError(f"published.trajectory[{index}]: {meaningless}: choose changes or distinct")
 
     @property
     def columns(self) -> list[str]:
@@ -157,7 +155,6 @@ class Published:
 
     @property
     def cited(self) -> str:
-        """The source on one line."""
         files = f" ({', '.join(self.source['files'])})" if self.source.get("files") else ""
         return "; ".join(filter(None, (self.source.get("paper"), self.source.get("repository")))) + files
 

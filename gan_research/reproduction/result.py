@@ -17,7 +17,6 @@ from gan_research.utils.files import as_json, write_atomically
 from gan_research.utils.renamed import renamed_targets
 
 State = Literal["finished", "diverged", "failed", "running", "stopped", "open"]
-
 POINTS = 40
 """The largest number of points of a thinned curve."""
 
@@ -95,15 +94,8 @@ class Result:
     def finished(self) -> list[SeedResult]:
         return [seed for seed in self.seeds if seed.state == "finished"]
 
-    @property
-    def unfinished(self) -> list[SeedResult]:
-        return [seed for seed in self.seeds if not seed.is_over]
-
     def with_kept(self, kept: "Result | None") -> "Result":
-        """Return the result with the finished seeds of a kept record of the same runs.
-
-        So the seeds may be trained on several machines.
-        """
+        """Return the result with the finished seeds of a kept record of the same runs, from another machine."""
         same = ("recipe", "budget", "overrides", "published", "rounds", "paper_rounds", "changes")
         if kept is None or any(as_json(getattr(kept, name)) != as_json(getattr(self, name)) for name in same):
             return self
@@ -144,25 +136,19 @@ class Result:
             sha256 = content.pop("sha256")
             actual = digest(content)
             content = renamed_targets(content)
-            seeds = [
-                SeedResult(**seed | {"parts": [Part(**part) for part in seed.get("parts", [])]})
-                for seed in content["seeds"]
-            ]
+            seeds = [SeedResult(**s | {"parts": [Part(**p) for p in s.get("parts", [])]}) for s in content["seeds"]]
             result = cls(**content | {"seeds": seeds})
         except OSError as error:
             raise UserError(f"{path} can't be read: {error.strerror}") from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{path} is no record of a result: write it by gan reproduce ... --keep DIR") from error
         if actual != sha256:
-            raise UserError(
-                f"{path} was changed after it was written (its SHA-256 isn't {sha256[:12]}...): restore it, or run its "
-                "command again"
-            )
+            changed = f"{path} was changed after it was written (its SHA-256 isn't {sha256[:12]}...)"
+            raise UserError(f"{changed}: restore it, or run its command again")
         return result
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -26,17 +26,17 @@ from the records in `records/` and the notes in `notes/`.
 
 PAPER = "paper"
 """The budget by which claims are judged; the others are in folded tables."""
-
 SHORTER = ("pilot", "smoke")
 """Shorter budgets in their order on the page, before any others."""
-
 WORDS = ("reproduced", "better", "not reproduced", "not comparable")
+JUDGED_FIELDS = ("numbers", "trajectory", "evaluation", "better_than", "diverges")
+"""The fields of a claim that determine its verdict."""
 
 
 def results_page(folder: Path, claims: Claims) -> str:
     """Return the Markdown of all records in `folder`/records and of the remaining recipes."""
     results = read_records(folder)
-    whole = [result for result in results if result.budget == PAPER and is_run(result)]
+    whole = [r for r in results if r.budget == PAPER and any(seed.is_over for seed in r.seeds)]
     lines = rows(whole)
     judged = [line for line in lines if line[1].word != "not comparable"]
     incomparable = [line for line in lines if line[1].word == "not comparable"]
@@ -65,11 +65,6 @@ def results_page(folder: Path, claims: Claims) -> str:
 def read_records(folder: Path) -> list[Result]:
     """Return the records in `folder`/records by name; UserError if one can't be read or was edited."""
     return [Result.read(path) for path in sorted((folder / "records").glob("*.json"))]
-
-
-def is_run(result: Result) -> bool:
-    """Return True if at least one seed is over."""
-    return any(seed.is_over for seed in result.seeds)
 
 
 def summary(lines: Sequence[Row], missing: Sequence[tuple[str, int]]) -> str:
@@ -104,7 +99,6 @@ def explanations(judged: Sequence[Row], notes: Path) -> list[str]:
 
 
 def folded(budget: str, results: Sequence[Result]) -> str:
-    """Return the folded table of a shorter or unfinished budget."""
     lines = rows(results)
     head = f"Budget {budget}: {len(lines)} numbers of {len(results)} recipes, not judged"
     return f"<details>\n<summary>{head}</summary>\n\n{results_table(lines)}\n\n</details>"
@@ -150,10 +144,6 @@ def facts(claim: Published) -> Iterator[str]:
         yield f"differs from the source: {'; '.join(claim.differences)}"
 
 
-JUDGED_FIELDS = ("numbers", "trajectory", "evaluation", "better_than", "diverges")
-"""The fields of a claim that determine its verdict."""
-
-
 def origin(result: Result, block: Mapping[str, Any], rounds: int) -> Iterator[str]:
     """Yield the command of a record, and the changes of its recipe since.
 
@@ -167,16 +157,13 @@ def origin(result: Result, block: Mapping[str, Any], rounds: int) -> Iterator[st
         yield f"{result.budget}: judged by the recipe as it was then; changed since: {', '.join(changed)}"
 
 
-# --- the list in the terminal ----------------------------------------------------------------------------------------
-
-
 def listing(files: Mapping[str, dict[str, Any]], kept: Path | None) -> Iterator[str]:
     """Yield the lines on each recipe.
 
     files: recipe -> its settings, as in conf/experiment. kept: the folder of records and costs, if any.
     """
     results = read_records(kept) if kept is not None else []
-    whole = {result.recipe: result for result in results if result.budget == PAPER and is_run(result)}
+    whole = {r.recipe: r for r in results if r.budget == PAPER and any(seed.is_over for seed in r.seeds)}
     words: list[tuple[str, str]] = [(result.recipe, verdict.word) for result, verdict in rows(list(whole.values()))]
     for name, file in files.items():
         claim, verdict = Published.of(file["published"]), "not run"

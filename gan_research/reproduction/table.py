@@ -11,7 +11,6 @@ from gan_research.reproduction.result import Result
 from gan_research.reproduction.verdict import Verdict, verdicts
 
 COLUMNS = ("recipe", "number", "published", "ours", "seeds", "verdict", "rounds", "kimg", "a seed takes", "device")
-
 Row = tuple[Result, Verdict]
 
 
@@ -30,7 +29,6 @@ def notes(lines: Iterable[Row]) -> list[str]:
 
 
 def cells(result: Result, verdict: Verdict) -> tuple[str, ...]:
-    """Return the cells of a row."""
     finished = result.finished
     return (
         result.recipe,
@@ -76,7 +74,6 @@ def terminal_table(results: Sequence[Result]) -> Table:
 
 
 def markdown_table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
     head = [columns, ["---"] * len(columns)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [*head, *lines])
 

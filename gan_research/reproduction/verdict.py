@@ -152,7 +152,7 @@ def game_changes(result: Result) -> str:
 
 def unfinished(result: Result) -> str:
     """Return the number of seeds that aren't over as text, or ""."""
-    left = len(result.unfinished)
+    left = sum(not seed.is_over for seed in result.seeds)
     return f"{left} of {len(result.seeds)} seeds of {result.recipe} unfinished" if left else ""
 
 
@@ -174,7 +174,6 @@ def protocol_difference(result: Result, other: Result) -> str:
 
 
 def diverged(result: Result) -> str:
-    """Return the number of diverged seeds: "2 of 3 seeds"."""
     return f"{sum(seed.state == 'diverged' for seed in result.seeds)} of {len(result.seeds)} seeds"
 
 

@@ -35,9 +35,9 @@ def test_a_run_is_read_whole(tmp_path):
         str(run),
     )
     assert record.command == "gan train loss=wasserstein seed=3"
-    assert record.value("loss") == "wasserstein"
-    assert record.value("optimizer.generator.lr") == 0.001
-    assert record.value("no.such") is None
+    assert record.facts.get("loss") == "wasserstein"
+    assert record.facts.get("optimizer.generator.lr") == 0.001
+    assert record.facts.get("no.such") is None
     assert record.series("metrics/fid", "round") == ([0, 100, 200], [80, 10, 5])
     assert record.series("metrics/fid", "kimg") == ([0, 6.4, 12.8], [80, 10, 5])
     assert record.series("loss/r1", "seconds") == (pytest.approx([0.5, 1, 1.5, 2]), [0.5] * 4)
@@ -81,9 +81,9 @@ def test_an_old_runs_choices_are_those_of_its_overrides_or_its_classes(tmp_path,
     fields = json.loads((run / "run.json").read_text()) | {"overrides": overrides}
     (run / "run.json").write_text(json.dumps(fields))
     record, _ = only(run)
-    assert record.value("loss") == choice
-    assert record.value("regularizer") == "r1"
-    assert record.value("optimizer") == "adam"
+    assert record.facts.get("loss") == choice
+    assert record.facts.get("regularizer") == "r1"
+    assert record.facts.get("optimizer") == "adam"
 
 
 def test_the_last_rounds_may_leave_no_row(tmp_path):
@@ -175,7 +175,7 @@ def test_the_record_of_another_version_is_read_as_far_as_it_goes(tmp_path, conte
     run = make_run(tmp_path / "run")
     (run / "run.json").write_text(json.dumps(content))
     record, notes = only(run)
-    assert (record.state, record.seed, record.value("loss"), notes) == (state, 0, "hinge", [])
+    assert (record.state, record.seed, record.facts.get("loss"), notes) == (state, 0, "hinge", [])
     assert record.command.startswith("gan train")
 
 
@@ -184,7 +184,7 @@ def test_what_cant_be_read_is_noted(tmp_path, content):
     run = make_run(tmp_path / "run")
     (run / "config.yaml").write_text(content)
     record, notes = only(run)
-    assert record.value("loss") == "hinge"  # the record of choices is whole
+    assert record.facts.get("loss") == "hinge"  # the record of choices is whole
     assert record.state == "stopped"
     (note,) = notes
     assert note.startswith(f"{run / 'config.yaml'} can't be read, so the run's settings aren't known: ")
@@ -245,7 +245,7 @@ def test_a_sweep_is_read_with_what_failed_before_there_was_a_run(tmp_path):
     make_run(pruned / "0" / "run", loss="minimax", rounds=900)
     end_trial(pruned / "0", "pruned")
     records, notes = read([tmp_path])
-    found = {(r.trial, r.seed): (r.value("loss"), r.state, r.reason) for r in records}
+    found = {(r.trial, r.seed): (r.facts.get("loss"), r.state, r.reason) for r in records}
     assert found == {
         (0, 0): ("hinge", "finished", None),
         (0, 1): ("hinge", "finished", None),
@@ -256,7 +256,7 @@ def test_a_sweep_is_read_with_what_failed_before_there_was_a_run(tmp_path):
     assert notes == []
     (unbegun,) = (record for record in records if record.trial == 2)
     assert unbegun.command == "gan train loss=wasserstein seed=0 optimizer.generator.lr=0.01"
-    assert unbegun.value("optimizer.generator.lr") == 0.01
+    assert unbegun.facts.get("optimizer.generator.lr") == 0.01
 
 
 def test_what_a_sweep_began_anew_counts_once(tmp_path):

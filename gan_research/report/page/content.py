@@ -17,7 +17,6 @@ FIGURES = 4
 """The maximum number of metrics with parallel coordinates and importance."""
 
 Block = dict[str, Any]
-
 SAMPLES = "samples"
 TITLES = {"round": "rounds", "kimg": "kimg", "seconds": "seconds of training"}
 """Axis -> title of the x axis."""
@@ -99,12 +98,9 @@ def figure_block(found: Iterable[Figure | None], columns: int | None = None) -> 
 
 
 def table(columns: list[str], rows: list[Any], caption: str = "", numeric: tuple[int, ...] = ()) -> list[Block]:
-    """Return a table of texts or cells.
-
-    A cell is {"text", ...} with group, mark, code, copy, state, words or heading."""
-    if not rows:
-        return []
-    return [{"kind": "table", "columns": columns, "rows": rows, "caption": caption, "numeric": list(numeric)}]
+    """Return a table of texts and cells {"text", ...} with group, mark, code, copy, state, words or heading."""
+    block = {"kind": "table", "columns": columns, "rows": rows, "caption": caption, "numeric": list(numeric)}
+    return [block] if rows else []
 
 
 def group_cells(comparison: Comparison) -> dict[str, Any]:
@@ -118,7 +114,6 @@ def summary(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """Return the comparison's notes, failed runs first."""
     if not comparison.failed:
         return list(comparison.notes)
     names = shortened(", ".join(record.name for record in comparison.failed), 200)
@@ -182,7 +177,6 @@ def game_panels(comparison: Comparison) -> list[Panel]:
 
 
 def pairwise(comparison: Comparison) -> list[Block]:
-    """Return figures and a table of each metric's pairs."""
     drawn: list[Figure] = []
     rows: list[Any] = []
     cells, left_out = group_cells(comparison), len(comparison.pairs)
@@ -190,24 +184,16 @@ def pairwise(comparison: Comparison) -> list[Block]:
         if pairs := comparison.main_pairs(metric, PAIRS):
             drawn += figures.pair_figures(comparison, metric, pairs)
             rows.append([{"text": comparison.heading(metric), "heading": True}])
-            rows += [pair_row(pair, better, cells) for pair in pairs]
+            for pair in pairs:
+                probability = NONE if pair.interval is None else "{:.2f} to {:.2f}".format(*pair.interval)
+                difference = [number(pair.difference), interval(pair.difference_interval)]
+                end = {"text": conclusion(pair, better), "words": True}
+                rows.append([cells[pair.a], cells[pair.b], f"{pair.probability:.2f}", probability, *difference, end])
             left_out -= len(pairs)
     ends = "95 % interval"
     columns = ["first", "second", "P(first better)", ends, "difference of means", ends, "conclusion"]
     caption = f"{count(left_out, 'pair')} without the best group aren't shown: --json has all." if left_out else ""
     return [*figure_block(drawn, columns=2), *table(columns, rows, caption, numeric=(2, 3, 4, 5))]
-
-
-def pair_row(pair: Pair, better: str, cells: dict[str, Any]) -> list[Any]:
-    return [
-        cells[pair.a],
-        cells[pair.b],
-        f"{pair.probability:.2f}",
-        NONE if pair.interval is None else "{:.2f} to {:.2f}".format(*pair.interval),
-        number(pair.difference),
-        interval(pair.difference_interval),
-        {"text": conclusion(pair, better), "words": True},
-    ]
 
 
 def conclusion(pair: Pair, better: str) -> str:
@@ -244,16 +230,11 @@ def runs(comparison: Comparison) -> list[Block]:
     known = {record.id for record, _ in listed}
     listed += [(record, NONE) for record in comparison.failed if record.id not in known]
     listed.sort(key=lambda item: item[0].state != "failed")
-    rows = [run_row(record, group) for record, group in listed]
+    rows = []
+    for record, group in listed:
+        trial = "" if record.trial is None else f"trial {record.trial} · "
+        name = {"text": record.name, "below": f"{trial}{record.source}"}
+        state = {"text": record.state, "state": record.state, "reason": record.reason or ""}
+        seed = NONE if record.seed is None else str(record.seed)
+        rows.append([name, group, seed, state, {"text": record.command, "copy": True}])
     return table(["run", "group", "seed", "state", "command"], rows)
-
-
-def run_row(record: Record, group: Any) -> list[Any]:
-    trial = "" if record.trial is None else f"trial {record.trial} · "
-    return [
-        {"text": record.name, "below": f"{trial}{record.source}"},
-        group,
-        NONE if record.seed is None else str(record.seed),
-        {"text": record.state, "state": record.state, "reason": record.reason or ""},
-        {"text": record.command, "copy": True},
-    ]

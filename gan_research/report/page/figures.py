@@ -20,7 +20,6 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,2px
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star")
 POINTS = 250
 """The maximum number of points of a curve."""
-
 RUNS = 200
 """The maximum number of single runs in a panel: the first of each group."""
 
@@ -62,7 +61,6 @@ def rounded_to(value: float, digits: int = 5) -> float:
 
 
 def style_of(group: int) -> dict[str, Any]:
-    """Return the colour, dash and marker of a group."""
     dash, marker = DASHES[group % len(DASHES)], MARKERS[group % len(MARKERS)]
     return {"colour": f"@g{group % COLOURS}", "dash": dash, "marker": marker}
 
@@ -243,10 +241,8 @@ def pair_figures(comparison: Comparison, metric: str, pairs: list[Pair]) -> list
     right = rows_layout([f"{a}<br>minus {b}" for a, b in names], "difference of means", 0.0)
     probability = dots([pair.probability for pair in pairs], [pair.interval for pair in pairs])
     difference = dots([pair.difference for pair in pairs], [pair.difference_interval for pair in pairs])
-    improvement, minus = (
-        f"{metric}: probability that a run of the first is better",
-        f"{comparison.heading(metric)}: difference of means",
-    )
+    improvement = f"{metric}: probability that a run of the first is better"
+    minus = f"{comparison.heading(metric)}: difference of means"
     alt = "for each pair of groups, with its interval; the line is"
     return [
         new_figure(f"improvement-{metric}", improvement, f"{improvement}, {alt} 1/2", probability, left),
@@ -278,9 +274,8 @@ def best_of_figure(comparison: Comparison, metric: str) -> Figure | None:
             traces.append(group_line(i, group, "best of %{x}") | {"x": trials, "y": y})
     ticks = {"dtick": 1} if max(map(len, found.values())) <= 12 else {}
     layout = layout_of(f"best {metric}", title={"text": "trials"}, **ticks)
-    return new_figure(
-        f"best-{metric}", comparison.heading(metric), f"expected best {metric} of N trials, by N", traces, layout
-    )
+    alt = f"expected best {metric} of N trials, by N"
+    return new_figure(f"best-{metric}", comparison.heading(metric), alt, traces, layout)
 
 
 def importance_figure(comparison: Comparison, metric: str) -> Figure | None:

@@ -58,10 +58,7 @@ def sample_images(comparison: Comparison, space: int) -> tuple[dict[str, Any] | 
 def chosen_rounds(columns: list[list[Record]]) -> list[int]:
     """Return at most ROUNDS rounds, those that the first runs share if possible."""
     sets = [set(runs[0].samples) for runs in columns]
-    if not sets:
-        return []
-    (rounds,) = thinned(sorted(set.intersection(*sets) or set.union(*sets)), most=ROUNDS)
-    return rounds
+    return thinned(sorted(set.intersection(*sets) or set.union(*sets)), most=ROUNDS)[0] if sets else []
 
 
 def halving(rounds: list[int]) -> list[int]:

@@ -39,14 +39,12 @@ def write_page(comparison: Comparison, path: str | Path) -> None:
 
 
 def content_of(comparison: Comparison) -> Content:
-    """Return the content of a comparison's page."""
     document = contents(comparison)
     block, images = sample_images(comparison, LIMIT - MARGIN - len(compressed(as_json(document))) - empty_size())
     return Content(with_images(document, block), images)
 
 
 def empty_content(title: str, text: str) -> Content:
-    """Return a page with nothing but a title and a text."""
     empty: dict[str, Any] = {"axes": [], "axis": None, "logarithmic": False, "groups": [], "sections": [], "arrays": []}
     return Content({"title": title, "summary": text, "notes": [], **empty}, {})
 

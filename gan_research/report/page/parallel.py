@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gan_research.report.comparison import Comparison
 from gan_research.report.page.figures import Figure, line, new_figure, rounded_to
 from gan_research.report.page.text import label, number
@@ -51,10 +53,9 @@ def fraction(value: float, low: float, high: float) -> float:
 
 def colour_at(height: float) -> str:
     """Return the colour of a height from 0 to 1."""
-    at = min(max(height, 0.0), 1.0) * (len(SCALE) - 1)
-    i = min(int(at), len(SCALE) - 2)
-    ends = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in SCALE[i : i + 2]]
-    return "rgb({},{},{})".format(*(round(a + (b - a) * (at - i)) for a, b in zip(*ends, strict=True)))
+    channels = [[int(colour[k : k + 2], 16) for colour in SCALE] for k in (1, 3, 5)]
+    at, stops = height * (len(SCALE) - 1), range(len(SCALE))
+    return "rgb({},{},{})".format(*(round(float(np.interp(at, stops, channel))) for channel in channels))
 
 
 def parallel_figure(comparison: Comparison, metric: str, varied: list[str]) -> Figure | None:
@@ -65,12 +66,12 @@ def parallel_figure(comparison: Comparison, metric: str, varied: list[str]) -> F
     keys = sorted(varied, key=lambda key: -weights.get(key, 0.0))[:KEYS]
     if len(records) < 2 or not keys:
         return None
-    axes = [coordinate(key, [record.value(key) for record in records]) for key in keys]
+    axes = [coordinate(key, [record.facts.get(key) for record in records]) for key in keys]
     axes.append(coordinate(metric, [values[record.id] for record in records]))
     goodness = [h if comparison.metrics[metric] == "max" else 1 - h for h in axes[-1].heights]
     traces = []
     for n in sorted(range(len(records)), key=goodness.__getitem__):  # the best on top
-        settings = [f"{label(key, 40)}: {label(format_value(records[n].value(key)), 40)}" for key in keys]
+        settings = [f"{label(key, 40)}: {label(format_value(records[n].facts.get(key)), 40)}" for key in keys]
         result = f"{label(metric)}: {number(values[records[n].id])}"
         text = "<br>".join([label(records[n].name, 60), *settings, result])
         trace = line("", colour_at(goodness[n]), 2.2, text=text, hovertemplate="%{text}<extra></extra>")
