@@ -17,7 +17,6 @@ PAGE = Path("compare.html")
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan compare` with these arguments; return the exit status."""
     options = parser().parse_args(arguments)
     if not options.paths:
         raise UserError("give run folders, sweep folders, folders of runs, or wandb:[ENTITY/]PROJECT")

@@ -24,15 +24,12 @@ KEY=VALUE  what gan train takes
 
 The first rounds are trained in a temporary folder, offline, which is removed afterwards.
 """
-
 CAPTION = "FLOPs: matrix products and convolutions. Memory: computed; backward: the most that autograd keeps."
 LABELS = {"Log": "rows", "SampleGrid": "grids", "Checkpoints": "checkpoints", "ends": "end of the run"}
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan cost`; return the exit status."""
     options = options_of(arguments)
-
     from rich.console import Console
 
     composition = compose_train(overrides_of(options.argv), options.config_dir)

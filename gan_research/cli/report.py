@@ -12,9 +12,7 @@ from gan_research.utils.renamed import renamed_argument
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan report` with these arguments; return the exit status."""
     options = parse(arguments)
-
     from gan_research.report.wandb_report import Layout, publish, request
 
     entity, _, project = options.wandb.rpartition("/")

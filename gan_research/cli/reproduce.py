@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """Run `gan reproduce` with these arguments; return the exit status."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
     options, overrides = parser().parse_args(arguments[:at]), arguments[at + 1 :]
     if options.seeds < 1:

@@ -14,7 +14,6 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     if not options.folder.is_dir():
         raise UserError(f"there is no folder {options.folder}: give the folder of a run, of a sweep, or of runs")
-
     from gan_research.report.folders import walk
     from gan_research.report.page.page import Content, content_of
     from gan_research.report.serve import LOOPBACK, Live, open_server, signature

@@ -41,15 +41,12 @@ class Kind(NamedTuple):
 
 
 def kinds_of(gan: GAN, rounds: int) -> list[Kind]:
-    """Return the kinds of a game's rounds; the last one is without regularizers and augmentations.
-
-    A captured update (cuda_graphs) is known by its penalties alone, so that augmentations stay in all rounds.
-    """
+    """Return the kinds of a game's rounds; the last one is without regularizers and augmentations."""
     objective = gan.objective
     regularizers = objective.regularizers.values()
     whole = {name: getattr(objective, name) for name in ("regularizers", "penalties", "augmentations")}
     bare: dict[str, Any] = {"regularizers": {}, "penalties": {player: [] for player in PLAYERS}, "augmentations": {}}
-    if gan.cuda_graphs:
+    if gan.cuda_graphs:  # a captured update is known by its penalties alone
         bare["augmentations"] = objective.augmentations
 
     def due(round: int) -> tuple[str, ...]:

@@ -150,9 +150,7 @@ def compare(
     begun = {group: [record for record in records if record.rows] for group, records in groups.items()}
     varied = varied_settings([record for records in begun.values() for record in records])
     pairs = [
-        compare_pair(metric, better[metric], a, b, groups, summaries[metric])
-        for metric in better
-        for a, b in combinations(summaries[metric], 2)
+        compare_pair(m, better[m], a, b, groups, own) for m, own in summaries.items() for a, b in combinations(own, 2)
     ]
     return Comparison(
         by=by,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gan_research.report.statistics import mean_intervals
 
@@ -31,22 +30,17 @@ class Curve:
 def curve(runs: Sequence[Series], axis: str) -> Curve | None:
     """Return the curve of runs, each given as x and y; None if all are empty.
 
-    A run has a value everywhere between its first and its last row, and none after it ended.
+    A run has a value everywhere between its first and its last row, and none after it ended. The positions are all x of
+    the runs; evenly spaced ones if those are many, or the axis is time.
     """
     runs = [tuple(np.take(run, np.argsort(run[0], kind="stable"), axis=1).tolist()) for run in runs if run[0]]
     if not runs:
         return None
-    x = positions(runs, axis)
+    x = np.unique(np.concatenate([run[0] for run in runs]))
+    if axis == "seconds" or len(x) > MAX_POSITIONS:
+        x = np.linspace(x[0], x[-1], min(MAX_POSITIONS, max(len(run[0]) for run in runs)))
     table = np.stack([np.interp(x, *run, left=np.nan, right=np.nan) for run in runs])
     count = (~np.isnan(table)).sum(0)
     x, table, count = x[count > 0], table[:, count > 0], count[count > 0]
     low, high = ([None if np.isnan(end) else float(end) for end in ends] for ends in mean_intervals(table, RESAMPLES))
     return Curve(x=x.tolist(), mean=np.nanmean(table, axis=0).tolist(), low=low, high=high, count=count.tolist())
-
-
-def positions(runs: Sequence[Series], axis: str) -> NDArray[np.float64]:
-    """Return all x of the runs; evenly spaced ones if those are many, or the axis is time."""
-    union = np.unique(np.concatenate([run[0] for run in runs]))
-    if axis != "seconds" and len(union) <= MAX_POSITIONS:
-        return union
-    return np.linspace(union[0], union[-1], min(MAX_POSITIONS, max(len(run[0]) for run in runs)))

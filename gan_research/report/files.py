@@ -47,14 +47,13 @@ def rows_of(comparison: Comparison, metric: str, group: str, records: list[Recor
 
 def write_json(comparison: Comparison, path: Path) -> None:
     """Write all of the comparison except the runs' histories and samples."""
+    records = [*comparison.records, *comparison.failed]
     content = fields_of(comparison) | {
-        "groups": {group: [record.id for record in records] for group, records in comparison.groups.items()},
+        "groups": {group: [record.id for record in runs] for group, runs in comparison.groups.items()},
         "failed": [record.id for record in comparison.failed],
         "summaries": {m: {g: asdict(s) for g, s in groups.items()} for m, groups in comparison.summaries.items()},
         "pairs": [asdict(pair) for pair in comparison.pairs],
-        "runs": {
-            record.id: fields_of(record, "rows", "samples") for record in [*comparison.records, *comparison.failed]
-        },
+        "runs": {record.id: fields_of(record, "rows", "samples") for record in records},
     }
     write_atomically(path, json.dumps(as_json(content), indent=2, allow_nan=False).encode())
 

@@ -190,8 +190,7 @@ def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:
 def is_running(folder: Path) -> bool:
     """Return whether a process trains the run now; don't disturb one that is about to.
 
-    The process of a run is named in its folder until it ends, unless it is killed. So on this host it must exist and
-    hold the lock; on another host it must have written something lately.
+    A killed process is still named in the folder. So it must hold the lock; on another host, have written lately.
     """
     try:
         player = json.loads((folder / PLAYER).read_text())

@@ -19,7 +19,10 @@ def group_runs(records: Sequence[Record], by: str) -> tuple[dict[str, list[Recor
             notes.append(f"{record.source} is left out: its {by} isn't known")
         else:
             groups.setdefault(tuple(format_value(record.facts.get(key)) for key in keys), []).append(record)
-    return {", ".join(values): groups[values] for values in sort_groups(list(groups))}, notes
+    # sorted by their values, numerically where all are numbers
+    numeric = [all(as_number(text) is not None for text in column) for column in zip(*groups, strict=True)]
+    order = sorted(groups, key=lambda g: [as_number(v) if n else v for v, n in zip(g, numeric, strict=True)])
+    return {", ".join(values): groups[values] for values in order}, notes
 
 
 def require_setting(key: str, records: Sequence[Record]) -> None:
@@ -31,12 +34,6 @@ def require_setting(key: str, records: Sequence[Record]) -> None:
         full = " or ".join(sorted(name for name in known if name.endswith(f".{key}")))
         near = did_you_mean(key, known if "." in key else (name for name in known if "." not in name))
         raise UserError(f"these runs have no setting '{key}': " + (f"its full name may be {full}" if full else near))
-
-
-def sort_groups(groups: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return groups sorted by their values, numerically where all are numbers."""
-    numeric = [all(as_number(text) is not None for text in column) for column in zip(*groups, strict=True)]
-    return sorted(groups, key=lambda g: [as_number(v) if n else v for v, n in zip(g, numeric, strict=True)])
 
 
 def as_number(text: str) -> float | None:

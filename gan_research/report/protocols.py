@@ -15,13 +15,10 @@ OWN = ("ema", "batch_statistics", "sampling")
 def refuse_mixed(groups: Mapping[str, Sequence[Record]], metrics: Sequence[str]) -> None:
     """Raise a UserError with the differing runs and fields unless each metric has one protocol."""
     for metric in metrics:
-        measured = [
-            (group, record, protocol)
-            for group, records in groups.items()
-            for record in records
-            for protocol in protocols_of(record, metric)
-        ]
-        shared = shared_settings([protocol for _, _, protocol in measured], metric)
+        measured = [(g, r, p) for g, records in groups.items() for r in records for p in protocols_of(r, metric)]
+        settings = [set(protocol.get("settings") or {}) for _, _, protocol in measured]
+        shared = set.intersection(*settings) if settings else set()
+        shared = {metric} if metric in shared else shared  # metrics whose settings apply to this column
         first: dict[str | None, tuple[Record, dict[str, str]]] = {}  # of each group, and of all
         for group, record, protocol in measured:
             fields = fields_of(protocol, shared)
@@ -32,18 +29,9 @@ def refuse_mixed(groups: Mapping[str, Sequence[Record]], metrics: Sequence[str])
 
 def unknown_protocols(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
     """Return a note on the runs without a recorded protocol, if there are any."""
-    unknown = [
-        record.source
-        for record in records
-        if any(record.points(METRICS + m, "round") and not protocols_of(record, m) for m in metrics)
-    ]
+    measured = [(r, metric) for r in records for metric in metrics if r.points(METRICS + metric, "round")]
+    unknown = dict.fromkeys(record.source for record, metric in measured if not protocols_of(record, metric))
     return [f"protocol not recorded, so these runs may not be comparable: {', '.join(unknown)}"] if unknown else []
-
-
-def shared_settings(protocols: Sequence[dict[str, Any]], metric: str) -> set[str]:
-    """Return the metrics whose settings apply to a column: its own if recorded, else all shared ones."""
-    shared = set.intersection(*(set(protocol.get("settings") or {}) for protocol in protocols)) if protocols else set()
-    return {metric} if metric in shared else shared
 
 
 def protocols_of(record: Record, metric: str) -> list[dict[str, Any]]:
@@ -67,7 +55,5 @@ def refuse_other(metric: str, a: Record, fields_a: dict[str, str], b: Record, fi
         return
     what = "; ".join(f"{name}: {fields_a.get(name, 'absent')} and {fields_b.get(name, 'absent')}" for name in names)
     runs = f"{a.source} changed" if a is b else f"{a.source} and {b.source} differ in"
-    raise UserError(
-        f"{metric} was measured by different protocols and can't be compared: {runs} {what}; select comparable runs "
-        f"with --where KEY=VALUE, or other metrics with --metric NAME"
-    )
+    problem = f"{metric} was measured by different protocols and can't be compared: {runs} {what}"
+    raise UserError(f"{problem}; select comparable runs with --where KEY=VALUE, or other metrics with --metric NAME")

@@ -31,10 +31,8 @@ def mean_intervals(table: Floats, resamples: int = RESAMPLES) -> Floats:
         if n < ENOUGH:
             intervals[:, chosen] = stats.t.interval(LEVEL, n - 1, x.mean(0), stats.sem(x))
         else:
-            rng = np.random.default_rng(0)
-            found = stats.bootstrap(
-                (x,), np.mean, n_resamples=resamples, batch=100, confidence_level=LEVEL, method="BCa", rng=rng
-            )
+            options = {"confidence_level": LEVEL, "method": "BCa", "batch": 100, "rng": np.random.default_rng(0)}
+            found = stats.bootstrap((x,), np.mean, n_resamples=resamples, **options)
             intervals[:, chosen] = found.confidence_interval
     return intervals
 

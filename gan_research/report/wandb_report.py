@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -135,28 +135,22 @@ def publish(layout: Layout) -> tuple[str, bool]:
     _library()
     if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
         raise UserError(f"WANDB_MODE={mode} keeps W&B offline: unset it, or {OFFLINE}")
-    with contextlib.redirect_stderr(io.StringIO()), explained(layout):  # W&B prints the login and the address
-        if not wandb.login(prompt=False, verify=False):
-            raise UserError(f"W&B has no key: log in with wandb login, or {OFFLINE}")
-        api = wandb.Api()
-        if not (entity := layout.entity or api.default_entity):
-            raise UserError(f"you have no default entity in W&B: give ENTITY/{layout.project}")
-        old = [report for report in api.reports(f"{entity}/{layout.project}") if report.display_name == layout.title]
-        report = make_report(replace(layout, entity=entity))
-        if old:
-            report.id = old[0].id
-        report.save()
-        return str(report.url), not old
-
-
-@contextlib.contextmanager
-def explained(layout: Layout) -> Iterator[None]:
-    """Turn any error of W&B's library or server into a UserError of one line."""
     try:
-        yield
+        with contextlib.redirect_stderr(io.StringIO()):  # W&B prints the login and the address
+            if not wandb.login(prompt=False, verify=False):
+                raise UserError(f"W&B has no key: log in with wandb login, or {OFFLINE}")
+            api = wandb.Api()
+            if not (entity := layout.entity or api.default_entity):
+                raise UserError(f"you have no default entity in W&B: give ENTITY/{layout.project}")
+            old = [r for r in api.reports(f"{entity}/{layout.project}") if r.display_name == layout.title]
+            report = make_report(replace(layout, entity=entity))
+            if old:
+                report.id = old[0].id
+            report.save()
+            return str(report.url), not old
     except UserError:
         raise
-    except Exception as error:
+    except Exception as error:  # any of W&B's library or server
         path = "/".join(filter(None, [layout.entity, layout.project]))
         reason = " ".join(str(error).split()) or type(error).__name__
         message = f"W&B can't save a report in {path}: {reason}; log in with wandb login, or {OFFLINE}"

@@ -38,10 +38,9 @@ def read_project(path: str, api: Any = None) -> tuple[list[Record], list[str]]:
     except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
         raise UserError(f"{path}: {first_line(error)}: log in with `wandb login`, {OFFLINE}") from error
     except (wandb.errors.Error, ValueError, OSError) as error:
-        raise UserError(
-            f"{path} can't be read from W&B: {first_line(error)}: check the spelling, {PREFIX}ENTITY/PROJECT, "
-            f"and log in to an account that can read it (`wandb login`), {OFFLINE}"
-        ) from error
+        advice = "and log in to an account that can read it (`wandb login`)"
+        problem = f"{path} can't be read from W&B: {first_line(error)}: check the spelling, {PREFIX}ENTITY/PROJECT"
+        raise UserError(f"{problem}, {advice}, {OFFLINE}") from error
     if not records:
         raise UserError(f"{path} has no runs")
     return records, notes

@@ -14,7 +14,6 @@ from gan_research.config.upgrade import upgraded_protocol
 from gan_research.utils.errors import UserError, did_you_mean
 
 Statistic = Literal["max", "min", "mean", "last", "changes", "distinct"]
-
 STATISTICS: dict[Statistic, Callable[[Sequence[float]], float]] = {
     "max": max,
     "min": min,

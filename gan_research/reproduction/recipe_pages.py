@@ -30,11 +30,10 @@ def compare_recipe(result: Result, results: list[Result], records: list[Record])
     """Return the comparison of a recipe with its baselines if their protocols agree, or alone."""
     judged = verdicts(result, {other.recipe: other for other in results})
     columns = [column for column in result.claim.columns if column in result.better] or list(result.better)
-    columns = [column for column in columns if result.values(column)]
+    if not (columns := [column for column in columns if result.values(column)]):
+        return None
     notes = [f"{v.what}: published {v.published}, ours {v.ours or 'not measured'}: {v.text}" for v in judged]
     baselines = {name for names in result.claim.better_than.values() for name in names}
-    if not columns:
-        return None
     for names in ({result.recipe, *baselines}, {result.recipe}):
         chosen = [record for record in records if record.choices.get("experiment") in names]
         try:

@@ -118,7 +118,6 @@ class Result:
 
     @property
     def file(self) -> str:
-        """The name of the record's file."""
         return f"{self.recipe}-{self.budget}.json"
 
     def write(self, path: Path) -> None:

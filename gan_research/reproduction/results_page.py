@@ -15,7 +15,6 @@ from gan_research.utils.errors import UserError
 
 Claims = Mapping[str, tuple[dict[str, Any], int]]
 """recipe -> its published block and the rounds of its whole budget."""
-
 HEAD = """\
 # Results
 
@@ -23,7 +22,6 @@ Published numbers and ours, with a verdict on each claim. The page is generated 
 from the records in `records/` and the notes in `notes/`.
 
 """
-
 PAPER = "paper"
 """The budget by which claims are judged; the others are in folded tables."""
 SHORTER = ("pilot", "smoke")
@@ -35,7 +33,7 @@ JUDGED_FIELDS = ("numbers", "trajectory", "evaluation", "better_than", "diverges
 
 def results_page(folder: Path, claims: Claims) -> str:
     """Return the Markdown of all records in `folder`/records and of the remaining recipes."""
-    results = read_records(folder)
+    results = [Result.read(path) for path in sorted((folder / "records").glob("*.json"))]
     whole = [r for r in results if r.budget == PAPER and any(seed.is_over for seed in r.seeds)]
     lines = rows(whole)
     judged = [line for line in lines if line[1].word != "not comparable"]
@@ -60,11 +58,6 @@ def results_page(folder: Path, claims: Claims) -> str:
     budgets = sorted({r.budget for r in others}, key=lambda b: SHORTER.index(b) if b in SHORTER else len(SHORTER))
     parts += [folded(budget, [r for r in others if r.budget == budget]) for budget in budgets]
     return "\n\n".join(parts) + "\n"
-
-
-def read_records(folder: Path) -> list[Result]:
-    """Return the records in `folder`/records by name; UserError if one can't be read or was edited."""
-    return [Result.read(path) for path in sorted((folder / "records").glob("*.json"))]
 
 
 def summary(lines: Sequence[Row], missing: Sequence[tuple[str, int]]) -> str:
@@ -106,10 +99,8 @@ def folded(budget: str, results: Sequence[Result]) -> str:
 
 def not_run(names: Sequence[str], claims: Claims, costs: Path) -> str:
     """Return the section of recipes without a whole run, with estimates of their cost."""
-    lines = []
-    for name in names:
-        block, rounds = claims[name]
-        lines.append((f"`{name}`", block["claim"], f"{rounds:,}", *estimate(costs / f"{name}.json")))
+    of_names = [(name, *claims[name]) for name in names]
+    lines = [(f"`{n}`", block["claim"], f"{rounds:,}", *estimate(costs / f"{n}.json")) for n, block, rounds in of_names]
     head = (
         "## Not run\n\nRecipes that haven't been trained to the whole budget. The cost of a seed is estimated by `gan "
         "cost RECIPE` from a short run on the device of the last column.\n\n"
@@ -145,10 +136,7 @@ def facts(claim: Published) -> Iterator[str]:
 
 
 def origin(result: Result, block: Mapping[str, Any], rounds: int) -> Iterator[str]:
-    """Yield the command of a record, and the changes of its recipe since.
-
-    block, rounds: the published block and the rounds of the recipe now.
-    """
+    """Yield the command of a record, and the changes since; `block` and `rounds` are the recipe's now."""
     commits = ", ".join(dict.fromkeys((seed.commit or "no commit")[:12] for seed in result.finished))
     torch = ", ".join(dict.fromkeys(seed.torch for seed in result.finished))
     yield f"{result.budget}: `{result.command}` (commit {commits}; torch {torch})"
@@ -162,7 +150,8 @@ def listing(files: Mapping[str, dict[str, Any]], kept: Path | None) -> Iterator[
 
     files: recipe -> its settings, as in conf/experiment. kept: the folder of records and costs, if any.
     """
-    results = read_records(kept) if kept is not None else []
+    paths = sorted((kept / "records").glob("*.json")) if kept is not None else []
+    results = [Result.read(path) for path in paths]
     whole = {r.recipe: r for r in results if r.budget == PAPER and any(seed.is_over for seed in r.seeds)}
     words: list[tuple[str, str]] = [(result.recipe, verdict.word) for result, verdict in rows(list(whole.values()))]
     for name, file in files.items():

@@ -29,19 +29,13 @@ def notes(lines: Iterable[Row]) -> list[str]:
 
 
 def cells(result: Result, verdict: Verdict) -> tuple[str, ...]:
-    finished = result.finished
-    return (
-        result.recipe,
-        verdict.what,
-        verdict.published,
-        verdict.ours or "–",  # noqa: RUF001
-        format_seeds(result),
-        verdict.text,
-        f"{result.rounds:,}",
-        f"{median(seed.kimg for seed in finished):,.0f}" if finished else "",
-        format_duration(median(seed.seconds for seed in finished)) if finished else "",
-        ", ".join(dict.fromkeys(seed.device for seed in finished)),
-    )
+    ours = verdict.ours or "–"  # noqa: RUF001
+    judged = (result.recipe, verdict.what, verdict.published, ours, format_seeds(result), verdict.text)
+    cost = ("", "", "")
+    if finished := result.finished:
+        kimg, seconds = median(seed.kimg for seed in finished), median(seed.seconds for seed in finished)
+        cost = (f"{kimg:,.0f}", format_duration(seconds), ", ".join(dict.fromkeys(seed.device for seed in finished)))
+    return (*judged, f"{result.rounds:,}", *cost)
 
 
 def format_seeds(result: Result) -> str:

@@ -21,7 +21,6 @@ from gan_research.reproduction.published import (
 from gan_research.reproduction.result import Result
 
 Word = Literal["reproduced", "better", "not reproduced", "not comparable"]
-
 RULE = (
     "A number is judged by its mean over training seeds. It is **not comparable** unless all seeds trained the "
     "unchanged recipe for its whole budget and were measured by the source's protocol. It is **reproduced** if the "

@@ -22,7 +22,6 @@ POINTS = 250
 """The maximum number of points of a curve."""
 RUNS = 200
 """The maximum number of single runs in a panel: the first of each group."""
-
 Figure = dict[str, Any]
 Trace = dict[str, Any]
 Curves = Callable[[str, str], dict[str, Curve]]
@@ -68,9 +67,7 @@ def style_of(group: int) -> dict[str, Any]:
 def thinned(*columns: Sequence[Any], most: int = POINTS) -> list[list[Any]]:
     """Return at most `most` values of each column, evenly spaced."""
     n = len(columns[0])
-    if n <= most:
-        return [list(column) for column in columns]
-    chosen = [i * (n - 1) // (most - 1) for i in range(most)]
+    chosen = range(n) if n <= most else [i * (n - 1) // (most - 1) for i in range(most)]
     return [[column[i] for i in chosen] for column in columns]
 
 

@@ -26,11 +26,8 @@ def sample_images(comparison: Comparison, space: int) -> tuple[dict[str, Any] | 
     Each group has a column, in which one of its runs (seeds) is selected. The first runs come first, and of the rounds
     the last, the first, then those between.
     """
-    groups = [
-        (i, name, runs)
-        for i, (name, records) in enumerate(comparison.groups.items())
-        if (runs := [run for run in records if run.samples][:SEEDS])
-    ]
+    sampled = {name: [run for run in records if run.samples][:SEEDS] for name, records in comparison.groups.items()}
+    groups = [(i, name, runs) for i, (name, runs) in enumerate(sampled.items()) if runs]
     rounds = chosen_rounds([runs for _, _, runs in groups])
     urls: dict[str, str] = {}
     cut = False

@@ -30,7 +30,6 @@ class Content(NamedTuple):
 
     @property
     def version(self) -> str:
-        """The hash of the content."""
         return hashlib.sha256(f"{as_json(self.document)} {as_json(self.images)}".encode(errors="replace")).hexdigest()
 
 
