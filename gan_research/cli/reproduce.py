@@ -238,7 +238,7 @@ class Reproduction:
 
 
 def changes(paper: dict[str, Any], config: dict[str, Any], tracked: Sequence[str] = ()) -> list[str]:
-    """Return the settings of the game that differ from the recipe's; with rules on `tracked`, evaluations count."""
+    """Return the settings of the game that differ from the recipe's. With rules on `tracked`, evaluations count."""
     from gan_research.checkpoints.io import differences
 
     counted = (*GAME, "rounds", *(("evaluate_every",) if tracked else ()))

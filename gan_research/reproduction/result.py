@@ -95,7 +95,7 @@ class Result:
         return [seed for seed in self.seeds if seed.state == "finished"]
 
     def with_kept(self, kept: "Result | None") -> "Result":
-        """Return the result with the finished seeds of a kept record of the same runs, from another machine."""
+        """Return the result with the finished seeds of a kept record of the same runs."""
         same = ("recipe", "budget", "overrides", "published", "rounds", "paper_rounds", "changes")
         if kept is None or any(as_json(getattr(kept, name)) != as_json(getattr(self, name)) for name in same):
             return self

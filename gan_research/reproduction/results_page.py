@@ -136,7 +136,7 @@ def facts(claim: Published) -> Iterator[str]:
 
 
 def origin(result: Result, block: Mapping[str, Any], rounds: int) -> Iterator[str]:
-    """Yield the command of a record, and the changes since; `block` and `rounds` are the recipe's now."""
+    """Yield the command of a record, and its changes. `block` and `rounds` are the recipe's now."""
     commits = ", ".join(dict.fromkeys((seed.commit or "no commit")[:12] for seed in result.finished))
     torch = ", ".join(dict.fromkeys(seed.torch for seed in result.finished))
     yield f"{result.budget}: `{result.command}` (commit {commits}; torch {torch})"
