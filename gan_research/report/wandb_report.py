@@ -67,7 +67,7 @@ def make_report(layout: Layout) -> Any:
 
 
 def _mean(wr: Any, layout: Layout) -> dict[str, Any]:
-    """Return a panel's own layout, which the grid changes, and the mean of a variant's runs with its band."""
+    """Return the mean of a variant's runs with its band, and a new layout: the grid changes it."""
     return {"groupby_aggfunc": "mean", "groupby_rangefunc": layout.band, "layout": wr.Layout(w=WIDTH, h=8)}
 
 

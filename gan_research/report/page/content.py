@@ -98,7 +98,7 @@ def figure_block(found: Iterable[Figure | None], columns: int | None = None) -> 
 
 
 def table(columns: list[str], rows: list[Any], caption: str = "", numeric: tuple[int, ...] = ()) -> list[Block]:
-    """Return a table of texts and cells {"text", ...} with group, mark, code, copy, state, words or heading."""
+    """Return a table. A cell is a text, or {"text", ...} with group, mark, code, copy, state, words or heading."""
     block = {"kind": "table", "columns": columns, "rows": rows, "caption": caption, "numeric": list(numeric)}
     return [block] if rows else []
 
