@@ -1,6 +1,6 @@
 """Collectives: differentiable means and gathering, the average of a player's gradients, a flag."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -126,16 +126,9 @@ def average(parameters: list[nn.Parameter], size: int) -> None:
     flat.div_(size)
     if not all(present):  # only then the host waits for the device
         present = [share > 0 for share in flat[-len(present) :].tolist()]
-    for parameter, mean, has_one in zip(parameters, _unflattened(flat, parts), present, strict=True):
-        parameter.grad = mean if has_one else None
-
-
-def _unflattened(flat: Tensor, like: list[Tensor]) -> Iterator[Tensor]:
-    """Yield consecutive views into `flat` with the shapes of these tensors."""
-    at = 0
-    for tensor in like:
-        yield flat[at : at + tensor.numel()].view_as(tensor)
-        at += tensor.numel()
+    means = flat[: -len(present)].split([part.numel() for part in parts])
+    for parameter, mean, has_one in zip(parameters, means, present, strict=True):
+        parameter.grad = mean.view_as(parameter) if has_one else None
 
 
 class AnyRankFlag:

@@ -59,12 +59,10 @@ class PlayerDDPStrategy(DDPStrategy):
         skip_sigterm_broadcast(trainer)  # Preemption asks
 
     def barrier(self, name: str | None = None) -> None:
-        """Wait for all ranks."""
         with collective(f"a barrier, {name or 'without a name'}"):
             super().barrier(name)
 
     def broadcast(self, obj: T, src: int = 0) -> T:
-        """Return the object of rank `src` on all ranks."""
         with collective(f"a broadcast from process {src}"):
             return super().broadcast(obj, src)
 

@@ -60,15 +60,12 @@ def start(count: int, arguments: list[str]) -> int:
                 child.send_signal(number)
 
     with on_stop_signals(forward), master_port() as port:
-        shared["MASTER_PORT"] = str(port)
+        shared["MASTER_PORT"], follow = str(port), terminate_with_parent()
         try:
             for rank in range(count):
                 environment = os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-                children.append(
-                    subprocess.Popen(
-                        command, env=environment, start_new_session=True, preexec_fn=terminate_with_parent()
-                    )
-                )
+                child = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=follow)
+                children.append(child)
             return _wait(children)
         finally:
             for child in children:

@@ -33,12 +33,9 @@ class Task:
     """
 
     def __init__(self, command: list[str], requeues: int, patience: float = 10.0):
-        self.command = command
-        self.requeues = requeues
-        self.patience = patience
+        self.command, self.requeues, self.patience = command, requeues, patience
         self._child: subprocess.Popen[bytes] | None = None
         self._signals: list[int] = []
-        """The signals received."""
 
     def __call__(self) -> None:
         import submitit

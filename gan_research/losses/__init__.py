@@ -20,26 +20,7 @@ from gan_research.losses.theory import Functional, Theory, unproved
 from gan_research.losses.wasserstein import Wasserstein
 
 __all__ = [
-    "FGAN",
-    "KL",
-    "AdversarialLoss",
-    "Alpha",
-    "Functional",
-    "GANDivergence",
-    "Hinge",
-    "JensenShannon",
-    "LeastSquares",
-    "Minimax",
-    "NonSaturating",
-    "PearsonChi2",
-    "Player",
-    "Relativistic",
-    "RelativisticAverage",
-    "ReverseKL",
-    "Separable",
-    "SquaredHellinger",
-    "Theory",
-    "TotalVariation",
-    "Wasserstein",
-    "unproved",
-]
+    "FGAN", "KL", "AdversarialLoss", "Alpha", "Functional", "GANDivergence", "Hinge", "JensenShannon", "LeastSquares",
+    "Minimax", "NonSaturating", "PearsonChi2", "Player", "Relativistic", "RelativisticAverage", "ReverseKL",
+    "Separable", "SquaredHellinger", "Theory", "TotalVariation", "Wasserstein", "unproved",
+]  # fmt: skip

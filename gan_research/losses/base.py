@@ -20,13 +20,10 @@ class AdversarialLoss:
 
     needs_real = False
     """True if `generator` requires the logits of real images, which are computed only then."""
-
     logits_are_log_odds = False
     """True if the logits are log-odds of being real: sigmoid(logits) is D(x)."""
-
     couples_batch = False
     """True if a sample's loss depends on its minibatch, the global one over all ranks."""
-
     relativistic_base = False
     """True if `real_term` is convex, bounded below and falling at 0, as relativistic losses require."""
 

@@ -163,9 +163,8 @@ class Alpha(FGAN):
     def __init__(self, alpha: float = 0.5, generator_objective: Objective = "non_saturating"):
         super().__init__(generator_objective)
         if alpha in (0, 1):
-            raise UserError(
-                f"alpha={alpha:g} is a limit: use {'KL (loss=f_kl)' if alpha else 'ReverseKL (loss=f_reverse_kl)'}"
-            )
+            limit = "KL (loss=f_kl)" if alpha else "ReverseKL (loss=f_reverse_kl)"
+            raise UserError(f"alpha={alpha:g} is a limit: use {limit}")
         self.alpha, self.power = alpha, alpha / (alpha - 1)
         self.relativistic_base = alpha < 1
 

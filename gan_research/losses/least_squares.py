@@ -30,13 +30,11 @@ class LeastSquares(Separable):
     def theory(self) -> Theory:
         # D* is equation 5; with s = p / (p + q), G's loss at it is 1/2 ((b - a) s + a - c)^2.
         a, b, c = self.a, self.b, self.c
-        gap, offset = b - a, (b - a) * (a - c)
+        gap, offset, scale = b - a, (b - a) * (a - c), (b - a) ** 2 / 8
         return Theory(
             kind="pointwise",
             at_equality=-(gap**2) / 4,
-            divergence=Functional(
-                f"{gap**2 / 8:g} sum (p - q)^2 / (p + q)", lambda p, q: gap**2 / 8 * triangular(p, q)
-            ),
+            divergence=Functional(f"{scale:g} sum (p - q)^2 / (p + q)", lambda p, q: scale * triangular(p, q)),
             optimal_logit=Functional(f"({b:g} p + {a:g} q) / (p + q)", lambda p, q: (b * p + a * q) / (p + q)),
             descends=Functional(
                 f"{-(gap**2) / 2:g} sum p^2 / (p + q) + {offset:g} sum p log(p + q)",

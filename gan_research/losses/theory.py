@@ -52,22 +52,16 @@ class Theory:
     """
 
     kind: Literal["pointwise", "shift", "metric", "numeric", "none"]
-
     at_equality: float = math.nan
     """The value of the game at p = q."""
-
     divergence: Functional = NO_DIVERGENCE
     """The value of the game minus its value at p = q: 0 there, and positive elsewhere."""
-
     optimal_logit: Functional = NO_OPTIMAL_LOGIT
     """The optimal logits (S,) of the discriminator."""
-
     unique: bool = True
     """True if the optimal logits are unique (for kind shift: up to a constant)."""
-
     descends: Functional = NO_DESCENT
     """The functional of q whose gradient the generator follows at a fixed D*."""
-
     reason: str = ""
 
     @property

@@ -8,19 +8,6 @@ from gan_research.regularizers.step import Progress, Side, Step
 from gan_research.regularizers.weights import Orthogonal, WeightClipping
 
 __all__ = [
-    "DRAGAN",
-    "R1",
-    "R2",
-    "AuxiliaryClassifier",
-    "Consensus",
-    "GradientPenalty",
-    "LabelSmoothing",
-    "LeCam",
-    "Orthogonal",
-    "Progress",
-    "Regularizer",
-    "Side",
-    "Step",
-    "WeightClipping",
-    "ZeroCentered",
-]
+    "DRAGAN", "R1", "R2", "AuxiliaryClassifier", "Consensus", "GradientPenalty", "LabelSmoothing", "LeCam",
+    "Orthogonal", "Progress", "Regularizer", "Side", "Step", "WeightClipping", "ZeroCentered",
+]  # fmt: skip

@@ -23,19 +23,14 @@ class Regularizer(nn.Module):
 
     players: tuple[Player, ...] = ("discriminator",)
     """The players to whose losses the penalty is added; () if it only acts after steps."""
-
     needs_input_grad: tuple[Literal["real", "fake"], ...] = ()
     """The sides whose `step.input_gradient` a discriminator penalty takes from the loss's forward pass."""
-
     needs_extras: tuple[str, ...] = ()
     """The names in `DOutput.extras` that the penalty reads; the discriminator's head must provide them."""
-
     full_precision: ClassVar[bool] = True
     """True if the penalty's own forward passes run in float32, uncompiled, as second derivatives require."""
-
     couples_batch: bool = False
     """True if a penalty depends on the whole minibatch: it gathers over ranks and allows no accumulation."""
-
     crosses_players: bool = False
     """True if the penalty takes gradients in both players' parameters, which are then not frozen."""
 

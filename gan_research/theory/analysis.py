@@ -3,8 +3,9 @@
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
@@ -16,16 +17,14 @@ from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
 
-class Moment(Protocol):
+@dataclass(frozen=True)
+class Moment:
     """The data that an analysis keeps of one round: a frame of its film."""
 
-    @property
-    def round(self) -> int:
-        """Completed rounds."""
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        """The numbers logged as theory/*; infinite ones are null in the JSON and a gap in the figure."""
+    round: int
+    """Completed rounds."""
+    numbers: dict[str, float]
+    """The numbers logged as theory/*; infinite ones are null in the JSON and a gap in the figure."""
 
 
 Frame = TypeVar("Frame", bound=Moment)
@@ -100,9 +99,7 @@ class Analysis(Periodic, Generic[Frame]):
         """Write the numbers, the figure and the film of the frames so far."""
         assert self.folder is not None, "an analysis needs a folder to publish"
         film = self.film() if self.filmed else None
-        return publish(
-            self.folder, self.name, self.numbers(), self.figure(), film, loggers, round=self.frames[-1].round
-        )
+        return publish(self.folder, self.name, self.numbers(), self.figure(), film, loggers, self.frames[-1].round)
 
     def numbers(self) -> dict[str, Any]:
         """Return the series of each number, and the final values; None where a number is infinite."""

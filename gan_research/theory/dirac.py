@@ -33,6 +33,8 @@ from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Noise, stream_seed
 
+Component = Regularizer | Augmentation
+
 COORDINATE: dict[Player, int] = {"generator": 0, "discriminator": 1}
 """The index of each player's parameter in (theta, psi)."""
 
@@ -103,12 +105,7 @@ class DiracGAN:
     Raises a UserError where a regularizer doesn't support the loss.
     """
 
-    def __init__(
-        self,
-        loss: AdversarialLoss,
-        components: Mapping[str, Regularizer | Augmentation] | None = None,
-        nodes: int = 256,
-    ):
+    def __init__(self, loss: AdversarialLoss, components: Mapping[str, Component] | None = None, nodes: int = 256):
         components = {name: copy.deepcopy(component).double() for name, component in (components or {}).items()}
         regularizers = {name: c for name, c in components.items() if isinstance(c, Regularizer)}
         augmentations = {name: c for name, c in components.items() if isinstance(c, Augmentation)}
@@ -121,8 +118,7 @@ class DiracGAN:
         d.register_buffer("bias", torch.full((1,), best_constant(loss), dtype=torch.float64))
         self._networks: dict[Player, nn.Linear] = {"generator": g, "discriminator": d}
         forward = Forward(g, d, None, "64", torch.device("cpu"), compiled=False)
-        prior = UniformPrior(1)
-        self._objective = DiracObjective(forward, self._networks, loss, prior, regularizers, augmentations)
+        self._objective = DiracObjective(forward, self._networks, loss, UniformPrior(1), regularizers, augmentations)
         check_objective(self._objective, fakes_per_real=1, accumulation=1)
         self._set_batch_size(2)  # the smallest that has a standard deviation
         self._settle()
@@ -135,8 +131,6 @@ class DiracGAN:
             names = ", ".join([type(loss).__name__, *components])
             reason = "one of them reads the value of a tensor (if, item()): use torch.where"
             raise UserError(f"the Dirac-GAN of {names} can't be studied, as {reason}") from error
-
-    # --- the field -----------------------------------------------------------------------------------------------
 
     def field(self, states: Tensor) -> Tensor:
         """Return v at states (..., 2): (..., 2)."""
@@ -201,8 +195,6 @@ class DiracGAN:
         for buffer, a, b, c in zip(buffers, *values, strict=True):
             bend = (c - b) - (b - a)
             buffer.copy_(torch.where(bend == 0, c, c - (c - b).square() / bend))
-
-    # --- around the equilibrium ----------------------------------------------------------------------------------
 
     @cached_property
     def at_rest(self) -> bool:

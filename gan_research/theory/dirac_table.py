@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gan_research.augmentations import Augmentation
 from gan_research.losses import AdversarialLoss, Player
-from gan_research.regularizers import Regularizer
-from gan_research.theory.dirac import DiracGAN
+from gan_research.theory.dirac import Component, DiracGAN
 from gan_research.theory.dirac_dynamics import STARTS, Verdict, flow, gradient_descent, gradient_steps, verdict
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
+
+Pair = tuple[str, str]
+"""The names of a loss and of a regularizer."""
 
 STIFF = 25.0
 """The stiffness above which games of a table are integrated separately."""
@@ -41,15 +42,8 @@ class Tabulated:
         at = (states.clamp(-self.far, self.far) / self.spread).asinh() / self.spacing + self.half
         first = at.floor().clamp(1, lines - 3)  # the second of the 4 nodes
         t = (at - first)[..., None]
-        weights = torch.cat(  # Lagrange's polynomials of the nodes -1, 0, 1, 2
-            [
-                -t * (t - 1) * (t - 2) / 6,
-                (t + 1) * (t - 1) * (t - 2) / 2,
-                -(t + 1) * t * (t - 2) / 2,
-                t * (t * t - 1) / 6,
-            ],
-            -1,
-        )
+        u, v, w = t + 1, t - 1, t - 2  # Lagrange's polynomials of the nodes -1, 0, 1, 2:
+        weights = torch.cat([-t * v * w / 6, u * v * w / 2, -u * t * w / 2, t * (t * t - 1) / 6], -1)
         near = first.long()[..., None] + torch.arange(-1, 3)  # (P, S, 2, 4)
         which = torch.arange(len(self.games))[:, None, None] * lines + near[..., 0, :]
         values = self.values[which[..., :, None] * lines + near[..., 1, None, :]]  # (P, S, 4, 4, 2)
@@ -60,9 +54,8 @@ class Tabulated:
     def after_step(self, player: Player, states: Tensor) -> Tensor:
         for number, game in enumerate(self.games):
             if game.projections:
-                states = torch.cat(
-                    [states[:number], game.after_step(player, states[number, None]), states[number + 1 :]]
-                )
+                after = game.after_step(player, states[number, None])
+                states = torch.cat([states[:number], after, states[number + 1 :]])
         return states
 
 
@@ -82,7 +75,7 @@ class Row:
 
 def table(
     losses: Mapping[str, AdversarialLoss],
-    components: Mapping[str, Mapping[str, Regularizer | Augmentation]],
+    components: Mapping[str, Mapping[str, Component]],
     starts: Sequence[tuple[float, float]] = STARTS,
     time: float = 50.0,
     lr: float = 0.1,
@@ -92,8 +85,8 @@ def table(
 
     Pairs that a component doesn't support are "refused". The fields are `Tabulated`.
     """
-    games: dict[tuple[str, str], DiracGAN] = {}
-    refused: dict[tuple[str, str], str] = {}
+    games: dict[Pair, DiracGAN] = {}
+    refused: dict[Pair, str] = {}
     for pair in ((loss, regularizer) for loss in losses for regularizer in components):
         try:
             games[pair] = DiracGAN(losses[pair[0]], components[pair[1]], nodes)
@@ -106,9 +99,7 @@ def table(
     return [rows[loss, regularizer] for loss in losses for regularizer in components]
 
 
-def rows_of(
-    games: Mapping[tuple[str, str], DiracGAN], starts: Tensor, time: float, lr: float
-) -> dict[tuple[str, str], Row]:
+def rows_of(games: Mapping[Pair, DiracGAN], starts: Tensor, time: float, lr: float) -> dict[Pair, Row]:
     """Return the rows of these games."""
     dynamics = Tabulated(list(games.values()))
     states = starts.expand(len(games), -1, -1)
@@ -124,14 +115,6 @@ def rows_of(
             verdict(r[:, number], rate, dynamics.far) for r, rate in zip(radii, rates, strict=True)
         )
         last = [r[-1, number, 0].nan_to_num(nan=dynamics.far).clamp(max=dynamics.far).item() for r in radii]
-        rows[pair] = Row(
-            loss=pair[0],
-            regularizer=pair[1],
-            eigenvalues=game.eigenvalues,
-            flow=flowing,
-            simultaneous=simultaneous,
-            alternating=alternating,
-            radii=(last[0], last[1], last[2]),
-            notes=tuple(game.notes()),
-        )
+        found = (game.eigenvalues, flowing, simultaneous, alternating)
+        rows[pair] = Row(*pair, *found, radii=(last[0], last[1], last[2]), notes=tuple(game.notes()))
     return rows

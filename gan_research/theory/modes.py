@@ -12,7 +12,7 @@ from gan_research.data.densities import GaussianMixture
 from gan_research.data.density_plots import draw_points
 from gan_research.losses.divergences import jsd
 from gan_research.metrics import Evaluation, MixtureModes
-from gan_research.theory.analysis import Analysis
+from gan_research.theory.analysis import Analysis, Moment
 from gan_research.theory.generator_density import data_masses_2d, expected_jsd, histogram_2d, mixture_masses_2d
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
@@ -20,21 +20,17 @@ from gan_research.utils.plotting import BOUND, SERIES, finite, mosaic, styled
 
 SHOWN = 1000
 """The number of samples drawn in a panel."""
-
 COUNTED, BINS = 20_000, 40
 """The number of samples, and of bins each way, in the histogram for the JSD."""
-
 SHARES = (0.0, 0.1, 0.3, 1.0)
 """The shares of training after which samples are drawn side by side."""
 
 
 @dataclass(frozen=True)
-class Frame:
+class Frame(Moment):
     """Samples (N, 2) of a round, and their scores."""
 
-    round: int
     samples: Tensor
-    numbers: dict[str, float]
 
 
 class Modes(Analysis[Frame]):
@@ -84,7 +80,7 @@ class Modes(Analysis[Frame]):
         numbers = self._evaluation(source) if self._evaluation is not None else {}
         numbers["jsd"] = jsd(self._real, histogram_2d(samples, self.density.bounds, BINS)).item()
         numbers["jsd_perfect"] = self._floor
-        return Frame(gan.round, samples[:SHOWN], numbers)
+        return Frame(gan.round, numbers, samples[:SHOWN])
 
     @styled
     def figure(self) -> Figure:

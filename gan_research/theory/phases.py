@@ -15,7 +15,7 @@ from gan_research.data import Data, Density, Points
 from gan_research.losses import AdversarialLoss
 from gan_research.losses.divergences import jsd
 from gan_research.sampling.sampler import eval_mode
-from gan_research.theory.analysis import Analysis
+from gan_research.theory.analysis import Analysis, Moment
 from gan_research.theory.generator_density import TAIL, bin_masses, data_masses
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
@@ -39,17 +39,15 @@ PHASES = (1.0, 0.5, 0.1)
 
 
 @dataclass(frozen=True)
-class Frame:
+class Frame(Moment):
     """A round of a game, at the S points of its `Phases`."""
 
-    round: int
     fake: Tensor
     """The masses of p_g (S,)."""
     logits: Tensor
     """The discriminator's logits (S,)."""
     mapped: Tensor
     """G at evenly spaced quantiles of the prior (ARROWS,)."""
-    numbers: dict[str, float]
 
 
 class Phases(Analysis[Frame]):
@@ -97,10 +95,9 @@ class Phases(Analysis[Frame]):
             mapped = gan.generator(self.latents[:, None].float().to(gan.device)).cpu().double()[:, 0]
         finite(p_g=fake, D=logits, G=mapped)
         known = (fake > 0) | (self.real > TAIL)  # no infinite KL where G's tails are cut
-        numbers = game_numbers(gan.loss, logits[known], self.real[known], fake[known]) | {
-            "atoms": sum(mass for _, mass in bins.atoms)
-        }
-        return Frame(gan.round, fake, logits, mapped, numbers)
+        numbers = game_numbers(gan.loss, logits[known], self.real[known], fake[known])
+        numbers["atoms"] = sum(mass for _, mass in bins.atoms)
+        return Frame(gan.round, numbers, fake, logits, mapped)
 
     @property
     def latents(self) -> Tensor:
@@ -109,21 +106,16 @@ class Phases(Analysis[Frame]):
 
     def phases(self) -> list[Frame]:
         """Return the first frame of each of the `PHASES`, and the last one."""
-        first = self.frames[0].numbers["jsd"]
-        reached = [
-            next((f for f in self.frames if f.numbers["jsd"] <= share * first), self.frames[-1]) for share in PHASES
-        ]
-        return [*reached, self.frames[-1]]
-
-    # --- drawing -------------------------------------------------------------------------------------------------
+        first, last = self.frames[0].numbers["jsd"], self.frames[-1]
+        reached = [next((f for f in self.frames if f.numbers["jsd"] <= share * first), last) for share in PHASES]
+        return [*reached, last]
 
     def figure(self) -> Figure:
         """Draw densities and mappings of four phases, and the values over rounds."""
-        phases = self.phases()
         rows = [[f"{part}{i}" for i in range(4)] for part in ("density", "mapping")]
         rows.append(["value", "value", "probability", "probability"])
         figure, axes = mosaic(rows, heights=[3, 1.2, 2.6], width=3.1)
-        for i, frame in enumerate(phases):
+        for i, frame in enumerate(self.phases()):
             self._draw_frame(axes[f"density{i}"], axes[f"mapping{i}"], frame, legend=i == 0)
         self._draw_course(axes["value"], axes["probability"])
         figure.suptitle(self.title)
@@ -160,15 +152,12 @@ class Phases(Analysis[Frame]):
         if legend:
             lines = [*density.get_lines(), *judge.get_lines()]
             density.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", fontsize=7)
-        ends = [[(z, 1), (x, 0)] for z, x in zip(self._on_axis(self.latents), frame.mapped.tolist(), strict=True)]
+        middle, half = (self.edges[0] + self.edges[-1]) / 2, (self.edges[-1] - self.edges[0]) / 2
+        starts = middle + 0.8 * half * self.latents / self.latents.abs().max()  # latents, scaled to the x axis
+        ends = [[(z, 1), (x, 0)] for z, x in zip(starts.tolist(), frame.mapped.tolist(), strict=True)]
         mapping.add_collection(LineCollection(ends, colors=BOUND, linewidths=0.6))
         mapping.plot(frame.mapped, torch.zeros(ARROWS), "v", color=BOUND, ms=3)
         mapping.set(xlim=self.edges[[0, -1]].tolist(), ylim=(-0.05, 1.05), yticks=[0, 1], yticklabels=["x", "z"])
-
-    def _on_axis(self, latents: Tensor) -> list[float]:
-        """Scale latents to the x axis."""
-        middle, half = (self.edges[0] + self.edges[-1]) / 2, (self.edges[-1] - self.edges[0]) / 2
-        return (middle + 0.8 * half * latents / self.latents.abs().max()).tolist()
 
     @styled
     def _draw_course(self, value: Axes, probability: Axes, until: int | None = None) -> None:

@@ -93,13 +93,8 @@ def draw_saturation(
         norms = [max(row.norms[name], 1e-12) for row in measured]
         axes["measured"].plot(steps, norms, color=color, label=label, lw=1.5 if chosen else 0.5, zorder=2 + chosen)
     rejected = ", ".join(f"{row.rejection:.1g}" for row in measured)
-    axes["measured"].set(
-        xlabel=f"updates of D against a fresh G (mean D(G(z)): {rejected})",
-        yscale="log",
-        xscale="symlog",
-        xlim=(0, steps[-1]),
-        ylim=(1e-6, None),
-    )
+    axes["measured"].set_xlabel(f"updates of D against a fresh G (mean D(G(z)): {rejected})")
+    axes["measured"].set(yscale="log", xscale="symlog", xlim=(0, steps[-1]), ylim=(1e-6, None))
     axes["measured"].set_title("gradient norm in G's parameters, D trained on cross-entropy (grey: other losses)")
     axes["measured"].legend(loc="lower left")
     cells = [axes[name] for row in grid for name in row]
@@ -150,23 +145,22 @@ def with_gaps(values: Sequence[float | None], least: float) -> Tensor:
 def film_convergence(p: Tensor, path: Path, frames: int = 60) -> Iterator[Figure]:
     """Draw the descent of p_g, on the states and as a value."""
     last = len(path.values) - 1
-    for i in sorted({round(last * (k / (frames - 1)) ** 2) for k in range(frames)}):
-        yield _convergence_frame(p, path, i)
 
+    @styled
+    def frame(i: int) -> Figure:
+        figure, axes = mosaic([["states", "value"]], heights=[3.0], width=4.0, film=True)
+        axes["states"].bar(range(len(p)), path.q[i].tolist(), color=GENERATOR, label="$p_g$")
+        axes["states"].bar(range(len(p)), p.tolist(), color="none", edgecolor=DATA, label="$p_{data}$")
+        axes["states"].set(title=f"step {i}", xticks=[], ylim=(0, 1.1 * torch.maximum(p, path.q[0]).max().item()))
+        axes["states"].legend(loc="upper right")
+        axes["value"].plot(path.values[: i + 1], color=OPTIMUM)
+        axes["value"].axhline(path.at_equality, color=BOUND, lw=0.8)
+        margin = 0.05 * (path.values[0].item() - path.at_equality)
+        axes["value"].set(title="V(D*, $p_g$)", xlabel="step", xlim=(0, len(path.values)))
+        axes["value"].set_ylim(path.at_equality - margin, path.values[0].item() + margin)
+        return figure
 
-@styled
-def _convergence_frame(p: Tensor, path: Path, i: int) -> Figure:
-    figure, axes = mosaic([["states", "value"]], heights=[3.0], width=4.0, film=True)
-    axes["states"].bar(range(len(p)), path.q[i].tolist(), color=GENERATOR, label="$p_g$")
-    axes["states"].bar(range(len(p)), p.tolist(), color="none", edgecolor=DATA, label="$p_{data}$")
-    axes["states"].set(title=f"step {i}", xticks=[], ylim=(0, 1.1 * torch.maximum(p, path.q[0]).max().item()))
-    axes["states"].legend(loc="upper right")
-    axes["value"].plot(path.values[: i + 1], color=OPTIMUM)
-    axes["value"].axhline(path.at_equality, color=BOUND, lw=0.8)
-    margin = 0.05 * (path.values[0].item() - path.at_equality)
-    axes["value"].set(title="V(D*, $p_g$)", xlabel="step", xlim=(0, len(path.values)))
-    axes["value"].set_ylim(path.at_equality - margin, path.values[0].item() + margin)
-    return figure
+    return map(frame, sorted({round(last * (k / (frames - 1)) ** 2) for k in range(frames)}))
 
 
 class Arrows(NamedTuple):
@@ -222,18 +216,17 @@ def draw_path(axes: Axes, arrows: Arrows, path: Tensor) -> None:
 def film_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], frames: int = 40) -> Iterator[Figure]:
     """Draw the paths, of equal length, side by side over time."""
     last = len(next(iter(paths.values()))) - 1
-    for i in sorted({round(last * k / (frames - 1)) for k in range(frames)}):
-        yield _dirac_frame(title, arrows, paths, i)
 
+    @styled
+    def frame(i: int) -> Figure:
+        figure, axes = mosaic([list(paths)], heights=[3.8], width=3.6, film=True)
+        for name, path in paths.items():
+            draw_path(axes[name], arrows, path[: i + 1])
+            axes[name].set_title(f"{name}, round {i:,}")
+        figure.suptitle(title)
+        return figure
 
-@styled
-def _dirac_frame(title: str, arrows: Arrows, paths: Mapping[str, Tensor], i: int) -> Figure:
-    figure, axes = mosaic([list(paths)], heights=[3.8], width=3.6, film=True)
-    for name, path in paths.items():
-        draw_path(axes[name], arrows, path[: i + 1])
-        axes[name].set_title(f"{name}, round {i:,}")
-    figure.suptitle(title)
-    return figure
+    return map(frame, sorted({round(last * k / (frames - 1)) for k in range(frames)}))
 
 
 VERDICTS = {
@@ -251,7 +244,7 @@ VERDICTS = {
 def draw_dirac_table(rows: Sequence[Row]) -> Figure:
     """Draw the verdicts on losses (rows) with regularizers (columns): flow and both kinds of steps."""
     losses, regularizers = (list(dict.fromkeys(getattr(row, kind) for row in rows)) for kind in ("loss", "regularizer"))
-    kinds = list(VERDICTS)
+    kinds, colors = list(VERDICTS), ListedColormap([color for color, _ in VERDICTS.values()])
     figure, axes = panels(1, 3, width=4.4, height=0.8 + 0.24 * len(losses), sharey=True)
     for axis, way in zip(axes[0], ("flow", "simultaneous", "alternating"), strict=True):
         table = torch.zeros(len(losses), len(regularizers))
@@ -259,9 +252,7 @@ def draw_dirac_table(rows: Sequence[Row]) -> Figure:
             at = losses.index(row.loss), regularizers.index(row.regularizer)
             table[at] = kinds.index(getattr(row, way))
             axis.text(*at[::-1], VERDICTS[getattr(row, way)][1], ha="center", va="center", fontsize=7)
-        axis.imshow(
-            table, cmap=ListedColormap([VERDICTS[kind][0] for kind in kinds]), vmin=0, vmax=len(kinds), aspect="auto"
-        )
+        axis.imshow(table, cmap=colors, vmin=0, vmax=len(kinds), aspect="auto")
         axis.set_xticks(range(len(regularizers)), regularizers, rotation=90)
         axis.set_yticks(range(len(losses)), losses)
         axis.set_title(way)

@@ -49,9 +49,7 @@ def pull(loss: AdversarialLoss, logits: Tensor, real_logit: float | None = None)
     A loss that compares them with reals gets reals of `real_logit`, by default its optimal logit at p = q.
     """
     fakes = logits.detach().double().requires_grad_()
-    at = None
-    if loss.needs_real:
-        at = loss.theory().logit_at_equality if real_logit is None else real_logit
+    at = (loss.theory().logit_at_equality if real_logit is None else real_logit) if loss.needs_real else None
     # a batch for each fake, for losses that average over the batch
     losses = [loss.generator(fake, None if at is None else torch.full_like(fake, at)).sum() for fake in fakes.split(1)]
     (gradients,) = torch.autograd.grad(torch.stack(losses).sum(), fakes)
@@ -87,9 +85,8 @@ def measured(
         if step in checkpoints:
             rows.append(_measure(step, losses, generator, *logits(8 * batch_size)))
         real, fake = logits(batch_size)
-        gradients = torch.autograd.grad(game.discriminator(real, fake).mean(), list(discriminator.parameters()))
-        for parameter, gradient in zip(discriminator.parameters(), gradients, strict=True):
-            parameter.grad = gradient
+        steps.zero_grad()
+        game.discriminator(real, fake).mean().backward(inputs=list(discriminator.parameters()))
         steps.step()
     return rows
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 RESUME = 75
 """The exit status of a run that was stopped and can be resumed (EX_TEMPFAIL)."""
-
 DIVERGED = 3
 """The exit status of a run whose loss isn't finite any more."""
 

@@ -14,17 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 __all__ = [
-    "TorchDispatchMode",
-    "count_step",
-    "has_trainer",
-    "lerp_",
-    "skip_capture_check",
-    "skip_prepare_data",
-    "skip_signal_handlers",
-    "skip_sigterm_broadcast",
-    "sweep_command",
-    "tree_leaves",
-]
+    "TorchDispatchMode", "count_step", "has_trainer", "lerp_", "skip_capture_check", "skip_prepare_data",
+    "skip_signal_handlers", "skip_sigterm_broadcast", "sweep_command", "tree_leaves",
+]  # fmt: skip
 
 
 def has_trainer(module: pl.LightningModule) -> bool:

@@ -301,7 +301,7 @@ def test_the_first_frame_is_of_round_0_and_the_last_of_the_last_round(rounds, fr
 
 
 def frame_of(round, jsd):
-    return Frame(round, torch.ones(3), torch.ones(3), torch.ones(3), {"jsd": jsd})
+    return Frame(round, {"jsd": jsd}, torch.ones(3), torch.ones(3), torch.ones(3))
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,7 @@ def dirac(arguments: Arguments) -> int:
         notes.append(f"{rounds} steps of {lr:g} are {rounds * lr:g} units of time: under two turns of the game")
     verdicts = {name: verdict(path.norm(dim=-1), rates[name]) for name, path in paths.items()}
     values = game.eigenvalues
-    eigenvalues = (
-        "none: not differentiable" if values is None else ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values)
-    )
+    eigenvalues = ", ".join(f"{v.real:.6g}{v.imag:+.6g}i" for v in values) if values else "none: not differentiable"
     numbers = {
         "loss": composition.choices["loss"],
         "regularizers": list(components),

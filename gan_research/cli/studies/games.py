@@ -110,14 +110,8 @@ def rises(values: list[float]) -> str:
 
 def trained(arguments: Arguments, run: Run, name: str, *overrides: str) -> dict[str, Any]:
     """Train a part of a study below the run's folder, and return its numbers."""
-    fixed = (
-        "logger=none",
-        "metrics=none",
-        f"output={run.folder / name}",
-        "analysis=phases",
-        "analysis.phases.film=false",
-    )
-    merged = [*arguments.overrides, *fixed, *overrides]
+    fixed = ("logger=none", "metrics=none", "analysis=phases", "analysis.phases.film=false")
+    merged = [*arguments.overrides, *fixed, f"output={run.folder / name}", *overrides]
     composition = compose_train(merged, arguments.config_dir)
     status, part = fit.start(composition, merged, arguments.config_dir, Console(quiet=True))
     if status:

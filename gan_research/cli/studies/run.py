@@ -26,14 +26,8 @@ class StudyRun:
         if not every_loss:
             parts = [composition.choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})]
             stem += "-" + "+".join(parts)
-        self.run = Run.create(
-            Path(config["output"]),
-            f"{stem}-s{config['seed']}",
-            stem,
-            config["tags"],
-            arguments.overrides,
-            arguments.config_dir,
-        )
+        output, full = Path(config["output"]), f"{stem}-s{config['seed']}"
+        self.run = Run.create(output, full, stem, config["tags"], arguments.overrides, arguments.config_dir)
         self.run.begin(config)
         self.loggers = [History(self.run), *(make(node, run=self.run) for node in (config["logger"] or {}).values())]
 

@@ -116,26 +116,18 @@ def saturation(arguments: Arguments) -> int:
     data = build_data(config)
     game = build_game(config, data)
     density = require_line(data)
+    optimizer = make(config["optimizer"]["discriminator"])
+    sizes = {"batch_size": config["batch_size"], "seed": config["seed"]}
     measured = pulling.measured(
-        losses,
-        game.generator,
-        game.discriminator,
-        game.prior,
-        density.sample,
-        make(config["optimizer"]["discriminator"]),
-        batch_size=config["batch_size"],
-        seed=config["seed"],
+        losses, game.generator, game.discriminator, game.prior, density.sample, optimizer, **sizes
     )
     numbers = {
         "logit": logits.tolist(),
         "gradient": {name: pull.gradients.tolist() for name, pull in pulls.items()},
         "measured": [vars(row) for row in measured],
     }
-    last = measured[-1]
+    first, last = measured[0].norms, measured[-1].norms
     rows = [(f"D(G(z)) after {row.steps} updates of D", f"{row.rejection:.3g}") for row in measured]
-    rows += [
-        (f"G's gradient under {name}", f"{last.norms[name]:.3g}, at first {measured[0].norms[name]:.3g}")
-        for name in losses
-    ]
+    rows += [(f"G's gradient under {name}", f"{last[name]:.3g}, at first {first[name]:.3g}") for name in losses]
     figure = draw_saturation(pulls, measured, highlighted)
     return publish(arguments, composition, "saturation", numbers, figure, rows)
