@@ -43,7 +43,7 @@ def test_links_to_files_lead_somewhere(page):
 @pytest.mark.parametrize("command", re.findall(r"^\$ gan theory (.+)$", THEORY, re.MULTILINE))
 def test_commands_of_the_theory_page_compose(command):
     study, *words = command.split()
-    overrides = [f"experiment={STUDIES[study].experiment}", *(word for word in words if word != "--all")]
+    overrides = [f"experiment={STUDIES[study][0]}", *(word for word in words if word != "--all")]
     assert compose_train(overrides).config["rounds"] >= 1
 
 

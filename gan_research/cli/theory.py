@@ -1,34 +1,22 @@
 """`gan theory`: studies of the theory of GANs, with any loss, regularizer, schedule and optimizer."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from gan_research.cli.arguments import parse, slow_imports
 from gan_research.config.compose import compose_train
 from gan_research.utils.errors import UserError, did_you_mean
 
-
-class Study(NamedTuple):
-    """The default experiment of a study, and a line of help."""
-
-    experiment: str
-    line: str
-
-
 STUDIES = {
-    "phases": Study(
-        "phases", "Goodfellow 2014, figure 1, during training on a 1-D density: p_data, p_g, D, D*, z to x"
-    ),
-    "losses": Study("phases", "divergence, optimal value and descent of G for each loss, by its declared theory"),
-    "optimum": Study("phases", "proposition 1: the optimal D, the value of the game, and E over z equal to E over p_g"),
-    "convergence": Study("phases", "proposition 2 on finite states, and D's regret in training"),
-    "saturation": Study(
-        "saturation", "the generator's gradient against D(G(z)), for every loss, and measured in training"
-    ),
-    "inner-steps": Study("inner_steps", "k = 1, 2, 5, 20 discriminator steps: regret of D, and JSD of p_g and p_data"),
-    "dirac": Study("dirac", "the Dirac-GAN: field, flow, steps, eigenvalues; --all: every loss with every regularizer"),
-    "modes": Study("modes", "samples on a ring or grid as a film, covered modes, high-quality share, reverse KL"),
+    "phases": ("phases", "Goodfellow 2014, figure 1, during training on a 1-D density: p_data, p_g, D, D*, z to x"),
+    "losses": ("phases", "divergence, optimal value and descent of G for each loss, by its declared theory"),
+    "optimum": ("phases", "proposition 1: the optimal D, the value of the game, and E over z equal to E over p_g"),
+    "convergence": ("phases", "proposition 2 on finite states, and D's regret in training"),
+    "saturation": ("saturation", "the generator's gradient against D(G(z)), for every loss, and measured in training"),
+    "inner-steps": ("inner_steps", "k = 1, 2, 5, 20 discriminator steps: regret of D, and JSD of p_g and p_data"),
+    "dirac": ("dirac", "the Dirac-GAN: field, flow, steps, eigenvalues; --all: every loss with every regularizer"),
+    "modes": ("modes", "samples on a ring or grid as a film, covered modes, high-quality share, reverse KL"),
 }
+"""The default experiment of each study, and a line of help."""
 
 USAGE = """usage: gan theory STUDY [--config-dir DIR] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
@@ -47,20 +35,21 @@ def main(arguments: list[str]) -> int:
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):
         print(USAGE)
-        print("\n".join(f"  {name:<12} {study.line}" for name, study in STUDIES.items()))
+        print("\n".join(f"  {name:<12} {line}" for name, (_, line) in STUDIES.items()))
         return 0
     if name not in STUDIES:
         raise UserError(f"there is no study '{name}': {did_you_mean(name, STUDIES)}")
+    experiment, line = STUDIES[name]
     parsed = parse(rest, "gan theory", options=("--all",))
     if parsed.help:
-        print(f"gan theory {name}: {STUDIES[name].line}\n\n{USAGE}")
+        print(f"gan theory {name}: {line}\n\n{USAGE}")
         return 0
     if "--all" in parsed.options and name != "dirac":
         raise UserError("--all is an option of gan theory dirac only")
     if any(override.lstrip("+~").startswith("launcher") for override in parsed.overrides):
         raise UserError("gan theory has no launcher: its studies run in this process")
     if not parsed.sets("experiment"):
-        parsed.overrides.insert(0, f"experiment={STUDIES[name].experiment}")
+        parsed.overrides.insert(0, f"experiment={experiment}")
     compose_train(parsed.overrides, parsed.config_dir)  # errors are reported before torch is imported
     with slow_imports():
         from gan_research.cli import studies

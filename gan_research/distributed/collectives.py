@@ -70,8 +70,7 @@ def gather_of_all(value: Tensor) -> Tensor:
     """Return the rows of all ranks, in their order: (N, ...) -> (world size * N, ...).
 
     Differentiable any number of times. The backward pass sums gradients over the ranks: if each rank takes the mean
-    loss of its own rows against all rows, the gradients averaged over the ranks equal the gradients of one process with
-    the whole minibatch. (Without it, contrastive gradients shrink with the number of ranks.)
+    loss of its own rows against all rows, the gradients averaged over the ranks equal those of the whole minibatch.
     """
     return value if rank_and_world_size()[1] == 1 else _Gather.apply(value)
 

@@ -87,7 +87,6 @@ class ZeroDDPStrategy(PlayerDDPStrategy):
     """
 
     def optimizer_of(self, make: OptimizerFactory, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """Return the optimizer of a player, its state sharded by parameters."""
         if not isinstance(make, partial) or make.args or not isinstance(make.func, type):
             raise UserError("trainer=ddp_zero needs optimizers that are partial(CLASS, ...), as in conf/optimizer")
         return ZeroRedundancyOptimizer(list(parameters), make.func, **make.keywords)

@@ -129,9 +129,7 @@ def _count(devices: Any) -> int | None:
     """Return the number of devices of a host that the trainer uses; None if only the host knows it."""
     if isinstance(devices, list):
         return len(devices)
-    if isinstance(devices, int | str) and str(devices).isdecimal():
-        return int(devices)
-    return None
+    return int(devices) if isinstance(devices, int | str) and str(devices).isdecimal() else None
 
 
 def import_submitit() -> Any:

@@ -99,7 +99,6 @@ class Task:
 
     def _wait(self, seconds: float) -> None:
         """Wait for some seconds, or for the next SIGTERM."""
-        before = self._signals.count(signal.SIGTERM)
-        deadline = time.monotonic() + seconds
+        before, deadline = self._signals.count(signal.SIGTERM), time.monotonic() + seconds
         while self._signals.count(signal.SIGTERM) == before and time.monotonic() < deadline:
             time.sleep(0.05)

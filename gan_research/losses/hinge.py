@@ -23,11 +23,7 @@ class Hinge(Separable):
 
     def theory(self) -> Theory:
         # D's expected loss at its best is sum 2 min(p, q), attained by every logit in [-1, 1] where p = q.
+        sign = Functional("sign(p - q)", lambda p, q: (p - q).sign())
         return Theory(
-            kind="pointwise",
-            at_equality=-2.0,
-            divergence=TWO_TV,
-            optimal_logit=Functional("sign(p - q)", lambda p, q: (p - q).sign()),
-            unique=False,
-            descends=TWO_TV,
+            kind="pointwise", at_equality=-2.0, divergence=TWO_TV, optimal_logit=sign, unique=False, descends=TWO_TV
         )

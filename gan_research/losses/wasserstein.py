@@ -20,14 +20,8 @@ class Wasserstein(Separable):
 
     def theory(self) -> Theory:
         # Kantorovich-Rubinstein duality on the grid 0, 1, 2, ...; any constant may be added to the potential.
-        return Theory(
-            kind="metric",
-            at_equality=0.0,
-            divergence=W1,
-            optimal_logit=Functional("Kantorovich potential", potential),
-            unique=False,
-            descends=W1,
-        )
+        logit = Functional("Kantorovich potential", potential)
+        return Theory(kind="metric", at_equality=0.0, divergence=W1, optimal_logit=logit, unique=False, descends=W1)
 
 
 def potential(p: Tensor, q: Tensor) -> Tensor:

@@ -82,8 +82,7 @@ def interpolated(step: Step, purpose: str) -> Tensor:
 
 def standard_deviation(values: Tensor) -> Tensor:
     """Return the standard deviation over all ranks, which have equally many values; without gradient."""
-    world_size = rank_and_world_size()[1]
-    if world_size == 1:
+    if (world_size := rank_and_world_size()[1]) == 1:
         return values.std()
     centered = values - all_reduce_mean(values.mean())
     count = world_size * values.numel()

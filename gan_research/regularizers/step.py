@@ -58,9 +58,7 @@ class Step:
     G: (latents, condition) -> images; without a condition, that of the fakes.
     D: (images, condition, side) -> `DOutput`, augmented as in the loss; without a condition, that of the reals.
     networks: both networks, for their parameters.
-    loss: the adversarial loss.
     noise: random numbers, a function of (seed, update, purpose).
-    progress: the progress of training.
     log: (name, tensor) -> None; logs the mean over the logging interval.
     """
 

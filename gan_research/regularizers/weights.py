@@ -33,13 +33,8 @@ class Orthogonal(Regularizer):
         self.players = tuple(players)
 
     def penalty(self, step: Step) -> Tensor:
-        return torch.stack([off_diagonal(matrix) for matrix in matrices(step.networks[step.player])]).sum()
-
-
-def off_diagonal(matrix: Tensor) -> Tensor:
-    """Return ||W W^T * (1 - I)||_F^2 of W (out, in)."""
-    products = matrix @ matrix.T
-    return (products - products.diagonal().diag()).square().sum()
+        products = [matrix @ matrix.T for matrix in matrices(step.networks[step.player])]
+        return torch.stack([(p - p.diagonal().diag()).square().sum() for p in products]).sum()
 
 
 def matrices(network: nn.Module) -> Iterator[Tensor]:
@@ -68,6 +63,5 @@ class WeightClipping(Regularizer):
 
     def after_step(self, player: Player, network: nn.Module) -> None:
         if player == "discriminator":
-            with torch.no_grad():
-                for parameter in network.parameters():
-                    parameter.clamp_(-self.limit, self.limit)
+            for parameter in network.parameters():
+                parameter.detach().clamp_(-self.limit, self.limit)

@@ -1,8 +1,9 @@
-"""The base of callbacks that analyze a game while it is trained."""
+"""The base of callbacks that analyze a game while it is trained, and the output of a study."""
 
+import json
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -10,11 +11,12 @@ from typing import Any, Generic, TypeVar
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
 
-from gan_research.callbacks.base import Periodic, log_metrics
+from gan_research.callbacks.base import Periodic, log_metrics, log_picture
 from gan_research.data import Data
-from gan_research.theory.publishing import publish
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
+from gan_research.utils.files import write_atomically
+from gan_research.utils.plotting import write_figure, write_film
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,6 @@ class Analysis(Periodic, Generic[Frame]):
         self.filmed = film
         self.frames: list[Frame] = []
         self._shares = [(i / (frames - 1)) ** power for i in range(frames)]
-        self._rounds: set[int] = set()
 
     @abstractmethod
     def check(self, gan: GAN, data: Data) -> None:
@@ -115,3 +116,21 @@ class Analysis(Periodic, Generic[Frame]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.frames = [self.frame_type(**frame) for frame in state_dict["frames"]]
+
+
+def publish(
+    folder: Path, name: str, numbers: dict, figure: Figure, film: Iterable[Figure] | None, loggers: Any, round: int
+) -> list[Path]:
+    """Write NAME.json, NAME.png and .svg, and NAME.gif if there is a film; log the figure and the film.
+
+    The numbers must be finite. Returns the paths of the files.
+    """
+    numbers_path = folder / f"{name}.json"
+    write_atomically(numbers_path, json.dumps(numbers, indent=1, allow_nan=False).encode())
+    image = write_figure(figure, folder / name)
+    film_path = None if film is None else write_film(film, folder / f"{name}.gif")
+    log_picture(loggers, f"theory/{name}", image, round)
+    for logger in loggers:
+        if film_path is not None and hasattr(logger, "log_film"):
+            logger.log_film(f"theory/{name}_film", film_path, round)
+    return [path for path in (numbers_path, image, film_path) if path is not None]

@@ -68,10 +68,7 @@ def descend(
     """
     theory, p, q = _proved(loss), _masses(p), _masses(q)
     states = [q]
-    for _ in range(steps):
-        if step == 0:  # at the minimum
-            states.append(q)
-            continue
+    while step and len(states) <= steps:
         here = q.clone().requires_grad_()
         value = theory.value(p, here)
         if follows == "value" and theory.unique:
@@ -82,6 +79,7 @@ def descend(
             logits = theory.optimal_logit(p, q)
             q = _mirror(q, _gradient(loss.expected("generator", logits, p, here), here), step)
         states.append(q)
+    states += [q] * (steps + 1 - len(states))  # at the minimum
     return Path(
         q=torch.stack(states),
         values=torch.stack([theory.value(p, state) for state in states]),

@@ -52,7 +52,6 @@ class Quadrature(Noise):
     """
 
     drawn: dict[tuple[str, str, tuple[int, ...]], Tensor] = field(default_factory=dict)
-    """A cache of all draws."""
 
     def sample(self, purpose: str, sample: Callable[[int, torch.Generator], Tensor]) -> Tensor:
         """Return zeros as latents: the generator returns theta for any latent."""
@@ -80,8 +79,7 @@ class Quadrature(Noise):
 class DiracObjective(Objective):
     """The objective on points of one dimension, with linear networks."""
 
-    collects = False
-    """Switches the collection of statistics: off in the field, which is evaluated at many states."""
+    collects = False  # True while statistics are collected; the field is evaluated without
 
     def generate(self, latents: Tensor, condition: Any) -> Tensor:
         return self.networks["generator"](latents)

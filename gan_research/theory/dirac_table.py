@@ -86,13 +86,12 @@ def table(
     Pairs that a component doesn't support are "refused". The fields are `Tabulated`.
     """
     games: dict[Pair, DiracGAN] = {}
-    refused: dict[Pair, str] = {}
+    rows: dict[Pair, Row] = {}
     for pair in ((loss, regularizer) for loss in losses for regularizer in components):
         try:
             games[pair] = DiracGAN(losses[pair[0]], components[pair[1]], nodes)
         except UserError as error:
-            refused[pair] = str(error)
-    rows = {pair: Row(*pair, None, "refused", "refused", "refused", None, (why,)) for pair, why in refused.items()}
+            rows[pair] = Row(*pair, None, "refused", "refused", "refused", None, (str(error),))
     for stiff in (False, True):  # separately, as the stiffest game determines the step for all
         if alike := {pair: game for pair, game in games.items() if (game.stiffness > STIFF) is stiff}:
             rows |= rows_of(alike, torch.tensor(starts, dtype=torch.float64), time, lr)

@@ -24,9 +24,8 @@ class Maximum:
     ys: Tensor
     values: Tensor
     found: float
-    """The numerical argmax."""
     predicted: float
-    """The argmax a / (a + b)."""
+    """The argmax a / (a + b); `found` is the numerical one."""
 
 
 def proposition_1(a: float, b: float, points: int = 400) -> Maximum:

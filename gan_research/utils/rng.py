@@ -1,8 +1,7 @@
 """Randomness as a function of (seed, purpose, position).
 
-No random state is carried from one round to the next: each stream of random numbers is named by the run's seed, its
-purpose, and the position in training. A resumed run therefore draws the same numbers as an uninterrupted one, and
-evaluation doesn't change training.
+No random state is kept: a resumed run draws the same numbers as an uninterrupted one, and evaluation doesn't change
+training.
 """
 
 import hashlib

@@ -106,15 +106,15 @@ def test_help_lists_every_study(arguments, gan):
     result = gan(*arguments)
     assert (result.status, result.error) == (0, "")
     lines = [line.strip() for line in result.output.splitlines()]
-    for name, choice in STUDIES.items():
-        assert any(line.split(maxsplit=1) == [name, choice.line] for line in lines)
+    for name, (_, help_line) in STUDIES.items():
+        assert any(line.split(maxsplit=1) == [name, help_line] for line in lines)
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_help_of_a_study_says_what_it_is(name, gan):
     result = gan("theory", name, "--help")
     assert result.status == 0
-    assert f"gan theory {name}: {STUDIES[name].line}" in result.output
+    assert f"gan theory {name}: {STUDIES[name][1]}" in result.output
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -141,7 +141,7 @@ def test_a_study_leaves_its_numbers_its_picture_and_its_film_in_the_folder_of_a_
     assert config["seed"] == 0
     record = json.loads((done.folder / "run.json").read_text())
     assert record["segments"]
-    assert f"experiment={STUDIES[name].experiment}" in record["overrides"]
+    assert f"experiment={STUDIES[name][0]}" in record["overrides"]
 
 
 def test_phases(study):

@@ -13,7 +13,7 @@ from gan_research.config.compose import Composition, choice, current_choices
 from gan_research.losses import AdversarialLoss
 from gan_research.runs.history import History
 from gan_research.runs.run import Run
-from gan_research.theory.publishing import publish as write_study
+from gan_research.theory.analysis import publish as write_study
 
 
 class StudyRun:
@@ -44,7 +44,7 @@ class StudyRun:
     ) -> int:
         """Write, log and print the results, and return exit status 0."""
         folder = self.run.folder / "theory"
-        write_study(folder, self.name, numbers, figure, film, self.loggers)
+        write_study(folder, self.name, numbers, figure, film, self.loggers, round=0)
         report(self.name, rows, folder, header)
         return 0
 
