@@ -114,6 +114,6 @@ def rows_of(games: Mapping[Pair, DiracGAN], starts: Tensor, time: float, lr: flo
             verdict(r[:, number], rate, dynamics.far) for r, rate in zip(radii, rates, strict=True)
         )
         last = [r[-1, number, 0].nan_to_num(nan=dynamics.far).clamp(max=dynamics.far).item() for r in radii]
-        found = (game.eigenvalues, flowing, simultaneous, alternating)
-        rows[pair] = Row(*pair, *found, radii=(last[0], last[1], last[2]), notes=tuple(game.notes()))
+        finals = (last[0], last[1], last[2])
+        rows[pair] = Row(*pair, game.eigenvalues, flowing, simultaneous, alternating, finals, tuple(game.notes()))
     return rows
