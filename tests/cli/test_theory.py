@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gan_research.callbacks import SampleGrid
 from gan_research.cli.theory import STUDIES
 from gan_research.config.compose import groups
-from gan_research.theory import phases, plots, publishing
+from gan_research.theory import analysis, phases, plots
 from gan_research.utils.run_folder import read_history
 
 NETWORKS = ("generator.width=8", "discriminator.width=8", "batch_size=16", "log_every=5", "sample_every=1000")
@@ -55,8 +55,8 @@ def no_drawing():
         return path
 
     with little_drawing() as patch:
-        patch.setattr(publishing, "write_figure", lambda figure, stem: touch(stem.with_suffix(".png")))
-        patch.setattr(publishing, "write_film", lambda film, path: touch(path))
+        patch.setattr(analysis, "write_figure", lambda figure, stem: touch(stem.with_suffix(".png")))
+        patch.setattr(analysis, "write_film", lambda film, path: touch(path))
         yield
 
 
