@@ -1,4 +1,4 @@
-"""The base of callbacks that analyze a game while it is trained, and the output of a study."""
+"""The base of callbacks that analyze a game, and the output of a study."""
 
 import json
 import math
