@@ -48,38 +48,35 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("samples", metavar="SAMPLES", help="what to measure")
-    parser.add_argument("others", metavar="REFERENCE, KEY=VALUE", nargs="*", help="the real samples; settings")
-    parser.add_argument(
+    add = parser.add_argument
+    add("samples", metavar="SAMPLES", help="what to measure")
+    add("others", metavar="REFERENCE, KEY=VALUE", nargs="*", help="the real samples; settings")
+    add(
         "--metrics", type=_list, default=[], metavar="LIST",
         help="choices of metrics=, such as inception, digits or modes, each with its own extractor; or single metrics, "
         "such as fid,kid, all with one extractor (the run's; else inception)",
     )  # fmt: skip
-    parser.add_argument("--extractor", metavar="NAME", help="the extractor, instead of the metrics' own")
-    parser.add_argument("--num-samples", type=int, metavar="N", help="how many (as in the run; all images of a folder)")
-    parser.add_argument(
+    add("--extractor", metavar="NAME", help="the extractor, instead of the metrics' own")
+    add("--num-samples", type=int, metavar="N", help="how many (as in the run; all images of a folder)")
+    add(
         "--seeds", "--seed", type=_seeds, default=[], metavar="S,S,...",
         help="sampling seeds, of the latents, not of training; several give mean and std over them (as in the run)",
     )  # fmt: skip
-    parser.add_argument("--raw", action="store_true", help="the generator itself, not its average")
-    parser.add_argument("--split", choices=("train", "heldout"), help="the split of the real data (train)")
-    parser.add_argument("--data-root", metavar="DIR", help="the folder of the data, instead of the config's")
-    parser.add_argument("--skip-corrupt", action="store_true", help="leave out images that can't be read")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU if available)")
-    parser.add_argument("--no-cache", action="store_true", help="compute the real samples' statistics again")
-    parser.add_argument("--verify", action="store_true", help="compute the numbers with torch-fidelity as well")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers and their protocols")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="plot them over rounds, or by sampling seed")
-    parser.add_argument(
-        "--write-statistics", type=Path, metavar="FILE.npz", help="only write the statistics of SAMPLES"
-    )
-    parser.add_argument(
+    add("--raw", action="store_true", help="the generator itself, not its average")
+    add("--split", choices=("train", "heldout"), help="the split of the real data (train)")
+    add("--data-root", metavar="DIR", help="the folder of the data, instead of the config's")
+    add("--skip-corrupt", action="store_true", help="leave out images that can't be read")
+    add("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU if available)")
+    add("--no-cache", action="store_true", help="compute the real samples' statistics again")
+    add("--verify", action="store_true", help="compute the numbers with torch-fidelity as well")
+    add("--json", type=Path, metavar="FILE", help="write the numbers and their protocols")
+    add("--plot", type=Path, metavar="FILE.png", help="plot them over rounds, or by sampling seed")
+    add("--write-statistics", type=Path, metavar="FILE.npz", help="only write the statistics of SAMPLES")
+    add(
         "--layout", default="pytorch-fid", metavar="NAME",
         help="of the statistics: pytorch-fid (default); clean-fid or stylegan, with features",
     )  # fmt: skip
-    parser.add_argument(
-        "--allow", action="append", default=[], metavar="PKG", help="a package of yours whose classes may be built"
-    )
+    add("--allow", action="append", default=[], metavar="PKG", help="a package of yours whose classes may be built")
     options = parser.parse_intermixed_args(arguments)
     options.settings = [renamed_argument(word) for word in options.others if is_setting(word)]
     references = [word for word in options.others if not is_setting(word)]

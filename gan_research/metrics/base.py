@@ -15,11 +15,9 @@ METRICS: dict[str, type["Metric"]] = {}
 
 Split = Literal["train", "heldout"]
 Direction = Literal["min", "max"]
-Statistics = Mapping[str, Any]
-"""Computed statistics by their keys."""
+Statistics = Mapping[str, Any]  # computed statistics by their keys
 
-METRIC_SEED = 2020
-"""The seed of subsets, shuffles and directions, as in torch-fidelity."""
+METRIC_SEED = 2020  # the seed of subsets, shuffles and directions, as in torch-fidelity
 
 
 class Metric(torchmetrics.Metric):
@@ -37,16 +35,12 @@ class Metric(torchmetrics.Metric):
     name: ClassVar[str]
     columns: dict[str, Direction]
     """The columns that rank generators, the main one first, and the better direction of each."""
-    labels: ClassVar[tuple[str, ...]] = ()
-    """The columns that are the number of a class, which are not averaged."""
-    statistics: ClassVar[tuple[str, ...]]
-    """The statistics of generated samples that it needs, by their keys."""
-    train_statistics: ClassVar[tuple[str, ...]] = ()
-    """The statistics that it needs of the whole training set."""
+    labels: ClassVar[tuple[str, ...]] = ()  # the columns that are the number of a class, which are not averaged
+    statistics: ClassVar[tuple[str, ...]]  # the statistics of generated samples that it needs, by their keys
+    train_statistics: ClassVar[tuple[str, ...]] = ()  # the statistics that it needs of the whole training set
     needs_logits: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = False  # of both real and generated samples
-    accepts: ClassVar[tuple[str, ...]] = ("images", "points")
-    """The kinds of samples that it can compare."""
+    accepts: ClassVar[tuple[str, ...]] = ("images", "points")  # the kinds of samples that it can compare
     min_samples: int = 1
     min_real: int = 2  # of each split
     full_state_update = False

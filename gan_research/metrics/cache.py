@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -15,8 +15,7 @@ from gan_research.utils.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 300
-"""Seconds to wait for a lock; less than the timeout of process groups."""
+PATIENCE = 300  # seconds to wait for a lock; less than the timeout of process groups
 
 
 def cache_folder() -> Path:
@@ -56,16 +55,13 @@ class Cache:
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError, NotImplementedError):  # the folder isn't writable, or has no locks
                 self.folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(self._acquired(FileLock(self.folder / f"{name}.lock")))
+                lock = FileLock(self.folder / f"{name}.lock")
+                try:
+                    stack.enter_context(lock.acquire(timeout=1))
+                except Timeout:
+                    log.warning("waiting for another process, which computes the same statistics of real samples")
+                    stack.enter_context(lock.acquire(timeout=PATIENCE))  # its Timeout is an OSError
             yield
-
-    def _acquired(self, lock: FileLock) -> AcquireReturnProxy:
-        """Acquire the lock, or raise Timeout, an OSError, after `PATIENCE` seconds."""
-        try:
-            return lock.acquire(timeout=1)
-        except Timeout:
-            log.warning("waiting for another process, which computes the same statistics of real samples")
-            return lock.acquire(timeout=PATIENCE)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"

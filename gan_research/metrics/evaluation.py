@@ -23,11 +23,9 @@ from gan_research.metrics.statistics_files import StatisticsFile
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.renamed import renamed_argument
 
-Source = Draw | SampleSet | StatisticsFile
-"""Generated samples: a generator's, a fixed set, or their statistics."""
+Source = Draw | SampleSet | StatisticsFile  # generated samples: a generator's, a fixed set, or their statistics
 
-CACHED = 1
-"""The version of the cache: another one if the same samples have other statistics."""
+CACHED = 1  # the version of the cache: another one if the same samples have other statistics
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,6 @@ class Evaluation:
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
-        self._description: dict[str, Any] = {}
-        self._identity: dict[str, Any] = {}
-        self._num_real: dict[str, dict[str, int | None]] = {}
-        self._fake_labels = ""
 
     @property
     def columns(self) -> dict[str, Direction]:
@@ -107,20 +101,16 @@ class Evaluation:
         """
         self._real, self._fake_labels = None, ""
         self._pass = FeaturePass(self.extractor.to(device), torch.device(device), self.batch_size)
-        self._identity = identity(self.extractor)
+        self._identity: dict[str, Any] = identity(self.extractor)
         statistics: dict[Need, Any] = {}
-        sets: dict[Split, SampleSet | StatisticsFile | None] = {"train": real, "heldout": heldout}
         description: dict[str, Any] = {}
+        sets: dict[Split, SampleSet | StatisticsFile | None] = {"train": real, "heldout": heldout}
         for name, samples in sets.items():
-            needs = [need for need in self._needs() if need.split == name]
+            pairs = [(m, need) for m in self.metrics for need in self._needs_of(m) if need.split == name]
+            needs = list(dict.fromkeys(need for _, need in pairs))
             with raise_on_all_ranks():
                 self._check_samples(samples, name)
-                counts = {
-                    metric.name: self._count(metric, need, samples)
-                    for metric in self.metrics
-                    for need in self._needs_of(metric)
-                    if need.split == name
-                }
+                counts = {metric.name: self._count(metric, need, samples) for metric, need in pairs}
             statistics |= self._cached(samples, needs, progress)
             key = "real" if name == "train" else name
             content = samples.content_hash() if samples is not None and needs else ""
@@ -163,7 +153,6 @@ class Evaluation:
         return results
 
     def _generated(self, source: Source, progress: Progress | None) -> Statistics:
-        """Return the statistics of generated samples that the metrics need."""
         if isinstance(source, StatisticsFile):
             source.check(self._identity, self.extractor.num_features)
             self._fake_labels = "as given"
@@ -191,18 +180,14 @@ class Evaluation:
         sampling: the sampler's description.
         """
         self._prepared()
-        used = {
-            "generated": True,
-            "real": self._description["num_real"] != 0,
-            "heldout": self._description["num_heldout"],
-        }
-        inputs = {kind: one for kind, one in self._pass.inputs.items() if used[kind]} or self._pass.inputs
+        unused = {kind for kind in ("real", "heldout") if self._description[f"num_{kind}"] == 0}
+        inputs = {kind: one for kind, one in self._pass.inputs.items() if kind not in unused} or self._pass.inputs
         return Protocol(
             **self._identity,
             **self._description,
             channels=_joined({kind: one.channels for kind, one in inputs.items()}),
             quantisation=_joined({kind: one.quantisation for kind, one in inputs.items()}),
-            real_shape=inputs["real"].shape if used["real"] and "real" in inputs else "",
+            real_shape=inputs["real"].shape if "real" in inputs.keys() - unused else "",
             fake_shape=inputs["generated"].shape if "generated" in inputs else "",
             fake_labels=self._fake_labels,
             num_fake=self.num_samples,
@@ -222,9 +207,6 @@ class Evaluation:
             for split, keys in metric.real_statistics(self.num_samples).items()
             for key, count in keys.items()
         ]
-
-    def _needs(self) -> list[Need]:
-        return list(dict.fromkeys(need for metric in self.metrics for need in self._needs_of(metric)))
 
     def _check_samples(self, real: SampleSet | StatisticsFile | None, split: Split) -> None:
         """Raise a UserError if the extractor or a metric doesn't accept these samples; note their description."""
@@ -302,9 +284,8 @@ class Evaluation:
             start, stop = batch.start, batch.stop
             return real.read(start, stop) if whole else real.gather(indices[start:stop].tolist())
 
-        wanted = {
-            need: (need.key, None if order is None else torch.isin(indices, order)) for need, order in orders.items()
-        }
+        masks = {need: None if order is None else torch.isin(indices, order) for need, order in orders.items()}
+        wanted = {need: (need.key, mask) for need, mask in masks.items()}
         values = self._pass("real", prefetching(read, self._pass.device), len(indices), wanted, progress)
         for need, order in orders.items():
             if order is not None and need.key == "features":

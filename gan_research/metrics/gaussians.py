@@ -7,8 +7,7 @@ from torch import Tensor
 
 from gan_research.utils.errors import UserError
 
-BLOCK = 4096
-"""The number of samples that are converted to float64 at a time."""
+BLOCK = 4096  # the number of samples that are converted to float64 at a time
 
 
 class Gaussian:

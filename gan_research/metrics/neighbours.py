@@ -10,11 +10,9 @@ from torch import Tensor
 from gan_research.metrics.base import Metric, Split, Statistics
 from gan_research.metrics.extractors.base import Extractor
 
-BLOCK = 2048
-"""The number of rows and columns of a block of distances (32 MiB of float64)."""
+BLOCK = 2048  # the number of rows and columns of a block of distances (32 MiB of float64)
 
-ROUNDING = 1e-12
-"""A squared distance less than this times the samples' squared lengths is 0."""
+ROUNDING = 1e-12  # a squared distance less than this times the samples' squared lengths is 0
 
 
 class NeighbourMetric(Metric):
@@ -95,15 +93,9 @@ def radii(samples: Tensor, neighbours: int) -> Tensor:
     nearest = [torch.full((len(part), neighbours + 1), math.inf, device=part.device) for part in parts]
     for i, j in combinations_with_replacement(range(len(parts)), 2):
         block = distances(parts[i], parts[j])
-        nearest[i] = smallest(nearest[i], block)
-        if i != j:
-            nearest[j] = smallest(nearest[j], block.T)
+        for part, others in {j: block.T, i: block}.items():  # once if i == j
+            nearest[part] = torch.cat([nearest[part], others], 1).topk(neighbours + 1, largest=False).values
     return torch.cat(nearest)[:, -1]  # the first is the sample itself
-
-
-def smallest(known: Tensor, new: Tensor) -> Tensor:
-    """Return the k smallest numbers of each row of both, ascending: (N, k) and (N, M) -> (N, k)."""
-    return torch.cat([known, new], 1).topk(known.shape[1], largest=False).values
 
 
 def distance_blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:

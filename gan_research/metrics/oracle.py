@@ -40,10 +40,7 @@ def refusal(evaluation: Evaluation, *samples: Source | None) -> str | None:
 
 
 def verify(
-    evaluation: Evaluation,
-    source: Source,
-    real: SampleSet | StatisticsFile | None,
-    numbers: dict[str, float],
+    evaluation: Evaluation, source: Source, real: SampleSet | StatisticsFile | None, numbers: dict[str, float]
 ) -> dict[str, Check]:
     """Compare `numbers`, which the evaluation computed for this source, with torch-fidelity's.
 
@@ -55,9 +52,8 @@ def verify(
     assert not isinstance(source, StatisticsFile)
     assert not isinstance(real, StatisticsFile)
     draw = source if callable(source) else lambda start, stop: source.read(start, stop)[0]
-    generated = _features(
-        evaluation, lambda part: draw(int(part[0]), int(part[-1]) + 1), torch.arange(evaluation.num_samples)
-    )
+    indices = torch.arange(evaluation.num_samples)
+    generated = _features(evaluation, lambda part: draw(int(part[0]), int(part[-1]) + 1), indices)
     reals = generated  # if there are no real ones, no metric uses them
     if real is not None:
         drawn = drawn_indices(len(real), evaluation.num_real)
@@ -107,10 +103,9 @@ def _precision_recall(metric: Any, generated: Features, real: Features) -> dict[
     return {name: found[name] for name in ("precision", "recall")}
 
 
-ORACLES: dict[str, Callable[[Metric, Features, Features], dict[str, float]]] = {
+ORACLES: dict[str, Callable[[Metric, Features, Features], dict[str, float]]] = {  # its computation by torch-fidelity
     "fid": _fid,
     "inception_score": _inception_score,
     "kid": _kid,
     "precision_recall": _precision_recall,
 }
-"""Metric -> its computation by torch-fidelity."""

@@ -10,8 +10,7 @@ from torch import Tensor
 from gan_research.metrics.base import Metric, Split, Statistics
 from gan_research.metrics.extractors.base import Extractor
 
-PAIRS = 2**22
-"""The number of distances in memory at a time (32 MiB of float64)."""
+PAIRS = 2**22  # the number of distances in memory at a time (32 MiB of float64)
 
 
 class Parzen(Metric):

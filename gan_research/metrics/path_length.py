@@ -15,9 +15,8 @@ class PathLength(Metric):
     extractor's only feature. The shortest and the longest `discard` percent of the pairs are left out; the percentiles
     themselves stay, as in the authors' code. Karras et al. 2019, arXiv 1812.04948, section 4.1.
 
-    Float32 limits how small a step can be: pixels that are rounded by r each add about 2 (r / epsilon)^2 to their
-    squared changes. In a DCGAN with a range of 1 and epsilon = 1e-4 that was 4e-8: one percent or more of the number
-    only where pixels hardly change, by about 0.002, on the whole way.
+    Float32 limits how small a step can be: pixels rounded by r each add about 2 (r / epsilon)^2 to their squared
+    changes, which was 4e-8 in a DCGAN with a range of 1 and epsilon = 1e-4.
     """
 
     name = "ppl"

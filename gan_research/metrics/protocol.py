@@ -19,7 +19,6 @@ class Protocol:
     real_shape, fake_shape: channels x height x width.
     fake_labels: "in turn" means the classes 0, 1, ... in turn.
     ema, batch_statistics: of the generator; None if samples come from files.
-    sampling: the sampler's description.
     sampling_seeds: of the latents, never of training.
     settings: of each metric, and the number of real samples that it used, if any.
     """
@@ -52,12 +51,8 @@ class Protocol:
 
 def identity(extractor: Extractor) -> dict[str, str]:
     """Return an extractor's part of the protocol."""
-    return {
-        "extractor": extractor.name,
-        "extractor_hash": extractor.fingerprint(),
-        "resize": extractor.resize,
-        "precision": extractor.precision,
-    }
+    hashed = {"extractor": extractor.name, "extractor_hash": extractor.fingerprint()}
+    return hashed | {"resize": extractor.resize, "precision": extractor.precision}
 
 
 def fingerprint(values: Any) -> str:

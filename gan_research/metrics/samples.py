@@ -12,11 +12,9 @@ from gan_research.metrics.base import METRIC_SEED
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import generator_for
 
-Batch = tuple[Tensor, Tensor | None]
-"""Samples, and their labels if they have any."""
+Batch = tuple[Tensor, Tensor | None]  # samples, and their labels if they have any
 
-Reader = Callable[[list[range]], Iterator[Batch]]
-"""A function that yields the batches of the given ranges of samples."""
+Reader = Callable[[list[range]], Iterator[Batch]]  # a function that yields the batches of the given ranges of samples
 
 Draw = Callable[[int, int], Tensor]
 """(start, stop) -> uint8 (stop - start, C, H, W) or points, on any device.

@@ -18,9 +18,14 @@ STATISTICS: dict[str, type["Statistic"]] = {}
 
 
 class Statistic(torchmetrics.Metric):
-    """A statistic of samples. A subclass sets `key`, which adds it to `STATISTICS`."""
+    """A statistic of samples. A subclass sets `key`, which adds it to `STATISTICS`.
+
+    `update` adds the features of N samples, and their labels (N,) int64 if they have any. `compute` returns the
+    statistic over all processes; the samples are in the order of the ranks.
+    """
 
     key: ClassVar[str]
+    lists: ClassVar[tuple[str, ...]] = ()  # the names of its states that are lists of batches
     full_state_update = False
 
     def __init_subclass__(cls) -> None:
@@ -30,14 +35,8 @@ class Statistic(torchmetrics.Metric):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__()
         self._num_classes, self._min_logit = extractor.num_classes, extractor.min_logit
-
-    def update(self, batch: Features, labels: Tensor | None = None) -> None:
-        """Add the features of N samples, and their labels (N,) int64 if they have any."""
-        raise NotImplementedError
-
-    def compute(self) -> Any:
-        """Return the statistic over all processes; the samples are in the order of the ranks."""
-        raise NotImplementedError
+        for name in self.lists:
+            self.add_state(name, [], dist_reduce_fx="cat")
 
     @staticmethod
     def pack(value: Any) -> dict[str, Tensor]:
@@ -93,9 +92,6 @@ class Rows:
     def __init__(self, features: Tensor, labels: Tensor | None = None) -> None:
         self.features, self.labels = features, labels
 
-    def __len__(self) -> int:
-        return len(self.features)
-
     def to(self, device: torch.device) -> "Rows":
         """Return them on another device."""
         return Rows(self.features.to(device), None if self.labels is None else self.labels.to(device))
@@ -109,13 +105,9 @@ class FeatureRows(Statistic):
     """The features of every sample: `Rows`."""
 
     key = "features"
+    lists = ("features", "labels")
     features: list[Tensor]
     labels: list[Tensor]
-
-    def __init__(self, extractor: Extractor) -> None:
-        super().__init__(extractor)
-        self.add_state("features", [], dist_reduce_fx="cat")
-        self.add_state("labels", [], dist_reduce_fx="cat")
 
     def update(self, batch: Features, labels: Tensor | None = None) -> None:
         self.features.append(batch.features)
@@ -139,11 +131,8 @@ class LogitRows(Statistic):
     """The logits of every sample: (N, K) float32."""
 
     key = "logits"
+    lists = ("logits",)
     logits: list[Tensor]
-
-    def __init__(self, extractor: Extractor) -> None:
-        super().__init__(extractor)
-        self.add_state("logits", [], dist_reduce_fx="cat")
 
     def update(self, batch: Features, labels: Tensor | None = None) -> None:
         assert batch.logits is not None
@@ -170,8 +159,7 @@ class ClassCounts(Statistic):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
         for name in ("all", "good"):
-            zeros = torch.zeros(self._num_classes, dtype=torch.int64)
-            self.add_state(name, zeros, dist_reduce_fx="sum")
+            self.add_state(name, torch.zeros(self._num_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, batch: Features, labels: Tensor | None = None) -> None:
         assert batch.logits is not None

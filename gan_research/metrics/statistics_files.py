@@ -23,8 +23,7 @@ LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 Arrays = dict[str, np.ndarray]
 
-ROUNDING = 1e-5
-"""The tolerance for asymmetry and negative variances, relative to a covariance's largest entry."""
+ROUNDING = 1e-5  # the tolerance for asymmetry and negative variances, relative to a covariance's largest entry
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +42,6 @@ class StatisticsFile:
         """Return a hash of the file's bytes."""
         return self.digest
 
-    @property
-    def num_features(self) -> int:
-        """The number of features of a sample."""
-        return len(self.statistics["moments"].mean)
-
     def of(self, metric: str, key: str) -> Any:
         """Return the statistic that a metric needs."""
         if key not in self.statistics:
@@ -65,9 +59,9 @@ class StatisticsFile:
         others = [f"{k}: {self.protocol[k]} -> {v}" for k, v in extractor.items() if self.protocol.get(k, v) != v]
         if others:
             raise UserError(f"the statistics in {self.name} were computed by another protocol ({'; '.join(others)})")
-        if num_features and self.num_features != num_features:
+        if num_features and (found := len(self.statistics["moments"].mean)) != num_features:
             raise UserError(
-                f"the statistics in {self.name} are of {self.num_features} features, and extractor "
+                f"the statistics in {self.name} are of {found} features, and extractor "
                 f"'{extractor['extractor']}' has {num_features}: choose the extractor that computed them"
             )
 
@@ -154,13 +148,8 @@ def write_statistics(
         if n is None:
             raise UserError("statistics in StyleGAN's layout are sums: the number of samples must be known")
         sums = covariance * (n - 1) + n * mean.outer(mean)
-        arrays: dict[str, Any] = {
-            "num_items": n,
-            "num_features": len(mean),
-            "raw_mean": (mean * n).numpy(),
-            "raw_cov": sums.numpy(),
-        }
-        arrays |= {} if rows is None else {"all_features": rows}
+        arrays: dict[str, Any] = {"num_items": n, "num_features": len(mean), "raw_mean": (mean * n).numpy()}
+        arrays |= {"raw_cov": sums.numpy()} | ({} if rows is None else {"all_features": rows})
     elif layout in LAYOUTS:
         arrays = {"mu": mean.numpy(), "sigma": covariance.numpy()} | ({} if n is None else {"count": n})
         arrays |= {"feats": rows} if layout == "clean-fid" and rows is not None else {}

@@ -16,8 +16,7 @@ from gan_research.utils.errors import UserError, did_you_mean
 
 Node = dict[str, Any]
 
-OWN = "metrics"
-"""The name of the block of single metrics, or of a run's own metrics."""
+OWN = "metrics"  # the name of the block of single metrics, or of a run's own metrics
 
 
 def blocks(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gan_research.checkpoints.allowlist import require_allowed
-from gan_research.cli.evaluation.blocks import blocks
+from gan_research.cli.evaluation.blocks import Node, blocks
 from gan_research.cli.evaluation.generators import is_generator, open_generators
 from gan_research.cli.evaluation.measurement import Measurement, of_generator, of_samples
 from gan_research.cli.evaluation.plot import plot
@@ -135,10 +135,7 @@ def open_generated(options: argparse.Namespace) -> Samples:
 
 
 def open_real(
-    options: argparse.Namespace,
-    config: dict[str, Any] | None,
-    generated: Samples | None,
-    evaluations: dict[str, Evaluation],
+    options: argparse.Namespace, config: Node | None, generated: Samples | None, evaluations: dict[str, Evaluation]
 ) -> Samples | None:
     """Open REFERENCE, or the generator's training data; None if no metric needs real samples."""
     if options.reference is not None:
@@ -159,13 +156,11 @@ def open_real(
 
 
 def build_evaluations(
-    options: argparse.Namespace, config: dict[str, Any] | None, generated: Samples | None
+    options: argparse.Namespace, config: Node | None, generated: Samples | None
 ) -> dict[str, Evaluation]:
     """Build the evaluations of all blocks before any is run, so that errors come early."""
     values: dict[str, Any] = {"cache": False} if options.no_cache else {}
-    count = options.num_samples
-    if count is None and generated is not None:
-        count = generated.count
+    count = generated.count if generated and options.num_samples is None else options.num_samples
     values |= {} if count is None else {"num_samples": count}
     values |= {"seed": options.seeds[0]} if options.seeds else {}
     nodes = blocks(options.metrics, options.extractor, values, options.settings, options.allow, config)

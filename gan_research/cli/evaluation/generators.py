@@ -5,17 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from gan_research.checkpoints.io import MARK, open_checkpoint, read_checkpoint
 from gan_research.sampling.export import is_export, read_config
-from gan_research.sampling.load import load
-from gan_research.sampling.sampler import Sampler
 from gan_research.utils.renamed import renamed_metric
 from gan_research.utils.run_folder import CHECKPOINTS, LAST, PREVIOUS, RUN
 
-BEST = "best_"
-"""The prefix of the best checkpoint's name."""
+BEST = "best_"  # the prefix of the best checkpoint's name
 
 
 @dataclass(frozen=True)
@@ -23,40 +18,12 @@ class Generator:
     """A generator of one checkpoint or export."""
 
     path: Path
-    state: dict[str, Any]
-    """The checkpoint's, or the export's, description of the training so far."""
-    config: dict[str, Any] | None
-    """The run's config; None if gan train didn't write it."""
+    state: dict[str, Any]  # the checkpoint's, or the export's, description of the training so far
+    config: dict[str, Any] | None  # the run's config; None if gan train didn't write it
     raw: bool
     allow: Sequence[str]
     selected_by: str | None = None
     """The column whose best value of the run selected it, if it is a best_COLUMN.ckpt."""
-
-    @property
-    def round(self) -> int:
-        """The number of rounds it was trained for."""
-        return int(self.state["round"])
-
-    @property
-    def kimg(self) -> float:
-        """Thousands of real images that the discriminator has seen."""
-        return float(self.state["images_seen"]) / 1000
-
-    @property
-    def training_seed(self) -> int | None:
-        """The training seed."""
-        return None if self.config is None else self.config.get("seed")
-
-    @property
-    def ema(self) -> bool:
-        """True for the averaged generator."""
-        return bool(self.state["ema"]) and not self.raw
-
-    def sampler(self, device: torch.device | str) -> Sampler:
-        """Return the sampler, which draws on `device`."""
-        sampler = load(self.path, self.raw, self.allow)
-        sampler.generator.to(device)
-        return sampler
 
 
 def is_generator(path: Path) -> bool:

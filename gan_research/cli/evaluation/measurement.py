@@ -13,9 +13,9 @@ from gan_research.metrics.base import METRICS, Direction
 from gan_research.metrics.evaluation import Source
 from gan_research.metrics.oracle import Check
 from gan_research.metrics.statistics_files import StatisticsFile
+from gan_research.sampling.load import load
 
-PERFECT = "_perfect"
-"""The suffix of the column of the value that perfect samples would have."""
+PERFECT = "_perfect"  # the suffix of the column of the value that perfect samples would have
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,8 @@ class Measurement:
     round: int | None = None
     kimg: float | None = None
     training_seed: int | None = None
-    selected_by: str | None = None
-    """The column whose best value selected the checkpoint."""
-    checks: dict[str, Check] | None = None
-    """torch-fidelity's numbers for the first sampling seed."""
+    selected_by: str | None = None  # the column whose best value selected the checkpoint
+    checks: dict[str, Check] | None = None  # torch-fidelity's numbers for the first sampling seed
 
     @property
     def mean(self) -> dict[str, float]:
@@ -55,11 +53,7 @@ class Measurement:
         """Return it as plain values."""
         sampling = {"seeds": list(self.protocol.sampling_seeds)} | ({"std": self.std} if self.std else {})
         plain = {
-            "checkpoint": self.checkpoint,
-            "round": self.round,
-            "kimg": self.kimg,
-            "training_seed": self.training_seed,
-            "selected_by": self.selected_by,
+            **{name: getattr(self, name) for name in ("checkpoint", "round", "kimg", "training_seed", "selected_by")},
             "metrics": self.mean,
             "sampling": sampling | {"each": self.each},
             "protocol": self.protocol.as_dict(),
@@ -72,20 +66,14 @@ def of_generator(
     generator: Generator, seeds: Sequence[int], device: str, evaluation: Evaluation, bar: ProgressBar
 ) -> tuple[Measurement, Source]:
     """Measure a generator with these sampling seeds (none: the evaluation's); return its samples of the first too."""
-    sampler = generator.sampler(device)
-    seeds = seeds or [evaluation.seed]
-    each = [evaluation(sampler.source(seed), bar.of(f"round {generator.round:,}, seed {seed}")) for seed in seeds]
-    measurement = Measurement(
-        each,
-        evaluation.protocol(ema=generator.ema, sampling_seeds=seeds, sampling=sampler.description),
-        evaluation.columns,
-        str(generator.path),
-        generator.round,
-        generator.kimg,
-        generator.training_seed,
-        generator.selected_by,
-    )
-    return measurement, sampler.source(seeds[0])
+    sampler, seeds = load(generator.path, generator.raw, generator.allow), seeds or [evaluation.seed]
+    sampler.generator.to(device)
+    round, ema = int(generator.state["round"]), bool(generator.state["ema"]) and not generator.raw
+    each = [evaluation(sampler.source(seed), bar.of(f"round {round:,}, seed {seed}")) for seed in seeds]
+    protocol = evaluation.protocol(ema=ema, sampling_seeds=seeds, sampling=sampler.description)
+    kimg, training_seed = float(generator.state["images_seen"]) / 1000, (generator.config or {}).get("seed")
+    trained = str(generator.path), round, kimg, training_seed, generator.selected_by
+    return Measurement(each, protocol, evaluation.columns, *trained), sampler.source(seeds[0])
 
 
 def of_samples(samples: Samples, evaluation: Evaluation, bar: ProgressBar) -> tuple[Measurement, Source]:

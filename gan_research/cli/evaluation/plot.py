@@ -9,8 +9,7 @@ from gan_research.cli.evaluation.measurement import PERFECT, Measurement
 from gan_research.utils.files import write_atomically
 from gan_research.utils.plotting import BOUND, SERIES, panels, png, styled
 
-COLUMNS = 3
-"""The most panels in a row."""
+COLUMNS = 3  # the most panels in a row
 
 DIRECTIONS = {"min": "lower is better", "max": "higher is better"}
 
@@ -21,23 +20,18 @@ def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
     drawn = [(measurements, name) for measurements in blocks.values() for name in measurements[0].better]
     figure, axes = panels(math.ceil(len(drawn) / COLUMNS), min(COLUMNS, len(drawn)))
     for panel, (measurements, name) in zip(axes.flat, drawn, strict=False):
-        draw(panel, measurements, name)
+        first = measurements[0]
+        if len(measurements) > 1:
+            over_rounds(panel, measurements, name)
+        else:
+            by_seed(panel, first, name)
+        if (perfect := first.mean.get(name + PERFECT)) is not None:
+            panel.axhline(perfect, color=BOUND, linestyle=":", label="perfect")
+            panel.legend()
+        panel.set(title=f"{name}, {first.protocol.extractor}", ylabel=DIRECTIONS[first.better[name]])
     for panel in axes.flat[len(drawn) :]:
         panel.set_axis_off()
     write_atomically(path, png(figure))
-
-
-def draw(axes: Axes, measurements: list[Measurement], name: str) -> None:
-    """Draw one column; the value of perfect samples is a dotted line."""
-    first = measurements[0]
-    if len(measurements) > 1:
-        over_rounds(axes, measurements, name)
-    else:
-        by_seed(axes, first, name)
-    if (perfect := first.mean.get(name + PERFECT)) is not None:
-        axes.axhline(perfect, color=BOUND, linestyle=":", label="perfect")
-        axes.legend()
-    axes.set(title=f"{name}, {first.protocol.extractor}", ylabel=DIRECTIONS[first.better[name]])
 
 
 def over_rounds(axes: Axes, measurements: list[Measurement], name: str) -> None:

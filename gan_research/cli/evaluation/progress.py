@@ -2,26 +2,17 @@
 
 from collections.abc import Callable
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 from gan_research.distributed import is_rank_zero
 
 
-class Rate(ProgressColumn):
+class Rate(progress.ProgressColumn):
     """A column of samples per second."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: progress.Task) -> Text:
         rate = task.finished_speed or task.speed
         return Text("" if rate is None else f"{rate:,.0f}/s", no_wrap=True)
 
@@ -31,9 +22,10 @@ class ProgressBar:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+        counts = progress.TextColumn("{task.description}"), progress.BarColumn(20), progress.MofNCompleteColumn()
+        columns = (*counts, Rate(), progress.TimeRemainingColumn())
         terminal = self.console.is_terminal and is_rank_zero()
-        self._bar = Progress(*columns, console=self.console, transient=True, disable=not terminal)
+        self._bar = progress.Progress(*columns, console=self.console, transient=True, disable=not terminal)
 
     def __enter__(self) -> "ProgressBar":
         self._bar.start()
@@ -44,7 +36,7 @@ class ProgressBar:
 
     def of(self, subject: str) -> Callable[[str, int, int], None]:
         """Return the `Progress` callback of an evaluation of `subject`."""
-        lines: dict[str, TaskID] = {}
+        lines: dict[str, progress.TaskID] = {}
 
         def update(kind: str, done: int, total: int) -> None:
             if kind not in lines:

@@ -13,11 +13,9 @@ from gan_research.cli.evaluation.samples import Samples
 from gan_research.metrics.oracle import Check
 from gan_research.utils.files import write_atomically
 
-WIDE = 500
-"""Characters in a line without a terminal, so that tables aren't wrapped."""
+WIDE = 500  # characters in a line without a terminal, so that tables aren't wrapped
 
-TOLERANCE = 1e-4
-"""The largest relative difference from torch-fidelity's numbers."""
+TOLERANCE = 1e-4  # the largest relative difference from torch-fidelity's numbers
 
 ARROWS = {"min": "↓", "max": "↑"}
 

@@ -31,9 +31,8 @@ class Samples:
     @property
     def count(self) -> int | None:
         """The number of samples; None if a file of statistics doesn't specify it."""
-        return (
-            self.samples.statistics["moments"].count if isinstance(self.samples, StatisticsFile) else len(self.samples)
-        )
+        samples = self.samples
+        return samples.statistics["moments"].count if isinstance(samples, StatisticsFile) else len(samples)
 
     @property
     def protocol(self) -> dict[str, Any] | None:

@@ -1,26 +1,24 @@
 """The base classes of extractors, which turn 8-bit images, or points, into features and logits."""
 
 import hashlib
-from typing import ClassVar, Literal, NamedTuple, NoReturn, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn, get_args
 
 import torch
 from torch import Tensor, nn
 
 from gan_research.metrics.exactness import exactly
-from gan_research.metrics.extractors.resizing import Resize, method_of, resized
+from gan_research.metrics.extractors.resizing import Resize, described, resized
 from gan_research.utils.errors import UserError
 
-EXTRACTORS: dict[str, type["Extractor"]] = {}
-"""The extractors that can be chosen by name."""
+EXTRACTORS: dict[str, type["Extractor"]] = {}  # the extractors that can be chosen by name
 
 Precision = Literal["float32", "bfloat16"]
 
-KINDS = {
+KINDS = {  # the kinds of samples that an extractor can accept
     "images": "8-bit images (uint8 (N, C, H, W), rounded and clamped)",
     "points": "points (float (N, dim))",
     "paths": "pairs of images, a small step of the latents apart (float (N, 2, C, H, W), levels 0 to 255)",
 }
-"""The kinds of samples that an extractor can accept."""
 
 
 class Features(NamedTuple):
@@ -127,6 +125,7 @@ class ImageNetwork(Extractor):
     """
 
     needs_rgb = True
+    network: Any
     mean: Tensor
     std: Tensor
 
@@ -142,9 +141,12 @@ class ImageNetwork(Extractor):
         if precision not in get_args(Precision):
             raise UserError(f"there is no precision '{precision}': choose {' or '.join(get_args(Precision))}")
         self.resolution, self.mode, self.precision = resolution, resize, precision
-        self.resize = f"{resolution} x {resolution}, {method_of(resize).description}"
+        self.resize = described(resolution, resize)
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def extract(self, images: Tensor) -> Features:
+        return Features(self.network(self.standardised(images)), None)
 
     def standardised(self, images: Tensor) -> Tensor:
         """Return the network's input: uint8 (or float levels) (N, 3, H, W) -> (N, 3, resolution, resolution)."""

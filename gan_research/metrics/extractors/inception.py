@@ -25,8 +25,7 @@ PUBLISHED = [  # torch-fidelity's and pytorch-fid's: the same file
         ("pt_inception-2015-12-05-6726825d.pth", "mseitzer/pytorch-fid/releases/download/fid_weights"),
     )
 ]
-KNOWN = "022a49c15311da8d"
-"""The fingerprint of that file's layers up to 768."""
+KNOWN = "022a49c15311da8d"  # the fingerprint of that file's layers up to 768
 
 LAYERS = {  # the modules that each layer adds to the layers before; features are means over its output
     64: ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1"),
@@ -113,11 +112,8 @@ def _part(network: nn.Module, layers: Iterable[int]) -> nn.ModuleDict:
 
 def _drop_layers(network: nn.Module, feature: int, path: Path) -> None:
     """Drop the layers that aren't needed. Raises a UserError if the weights of the others aren't finite."""
-
-    def is_finite(layer: int) -> bool:
-        return all(bool(tensor.isfinite().all()) for tensor in _part(network, [layer]).state_dict().values())
-
-    finite = list(takewhile(is_finite, LAYERS))
+    tensors = {layer: _part(network, [layer]).state_dict().values() for layer in LAYERS}
+    finite = list(takewhile(lambda layer: all(bool(tensor.isfinite().all()) for tensor in tensors[layer]), LAYERS))
     if feature not in finite:
         instead = f"feature={finite[-1]} or " if finite else ""
         raise UserError(f"the {MODEL} weights at {path} lack layer {feature}: choose {instead}other weights")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.metrics.extractors.base import Extractor, Features
-from gan_research.metrics.extractors.resizing import Resize, method_of, resized
+from gan_research.metrics.extractors.resizing import Resize, described, resized
 from gan_research.utils.errors import UserError
 
 
@@ -52,7 +52,7 @@ class ModuleExtractor(Extractor):
         self.name = name or type(module).__name__
         self.frechet = f"fd_{self.name.lower()}"
         self.resolution, self.mode = resolution, resize
-        self.resize = f"{resolution} x {resolution}, {method_of(resize).description}"
+        self.resize = described(resolution, resize)
         self.knows_data_classes = knows_data_classes
         for key, values in (("mean", mean), ("std", std)):  # the fingerprint covers them
             self.register_buffer(key, torch.tensor(values, dtype=torch.float32).view(-1, 1, 1))

@@ -1,7 +1,7 @@
 """Methods to resize images to a network's resolution. Metrics depend on them, so each has a name."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,20 +12,17 @@ from gan_research.utils.errors import UserError, did_you_mean
 Resize = Literal["tf1", "clean", "torchmetrics"]
 
 
-class ResizeMethod(NamedTuple):
-    """A method's description for the protocol, and its function of images and the new size."""
-
-    description: str
-    resize: Callable[[Tensor, int], Tensor]
-
-
 def resized(images: Tensor, size: int, mode: Resize) -> Tensor:
     """Resize float levels (N, C, H, W), 0 to 255 -> (N, C, size, size), not rounded."""
-    return method_of(mode).resize(images, size)
+    return _method(mode)[1](images, size)
 
 
-def method_of(mode: Resize) -> ResizeMethod:
-    """Return the method of this name. Raises a UserError if there is none."""
+def described(size: int, mode: Resize) -> str:
+    """Return the protocol's description. Raises a UserError if there is no such method."""
+    return f"{size} x {size}, {_method(mode)[0]}"
+
+
+def _method(mode: Resize) -> tuple[str, Callable[[Tensor, int], Tensor]]:
     if mode not in RESIZES:
         raise UserError(f"there is no resize '{mode}': {did_you_mean(mode, RESIZES)}")
     return RESIZES[mode]
@@ -51,10 +48,8 @@ def _torchmetrics(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True)
 
 
-RESIZES: dict[str, ResizeMethod] = {  # the descriptions are part of cache keys: don't change them
-    "tf1": ResizeMethod("bilinear as in TensorFlow 1: no half-pixel offset, no antialiasing (the reference)", _tf1),
-    "clean": ResizeMethod("bicubic with antialiasing, as PIL has it, clamped (clean-fid)", _clean),
-    "torchmetrics": ResizeMethod(
-        "bilinear with antialiasing, half-pixel offset (torchmetrics' default since 1.8)", _torchmetrics
-    ),
+RESIZES = {  # the descriptions are part of cache keys: don't change them
+    "tf1": ("bilinear as in TensorFlow 1: no half-pixel offset, no antialiasing (the reference)", _tf1),
+    "clean": ("bicubic with antialiasing, as PIL has it, clamped (clean-fid)", _clean),
+    "torchmetrics": ("bilinear with antialiasing, half-pixel offset (torchmetrics' default since 1.8)", _torchmetrics),
 }

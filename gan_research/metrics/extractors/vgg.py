@@ -59,9 +59,6 @@ class VGG16(ImageNetwork):
         self.network.classifier = self.network.classifier[:5]  # up to the ReLU of fc2
         self.freeze()
 
-    def extract(self, images: Tensor) -> Features:
-        return Features(self.network(self.standardised(images)), None)
-
     def oracle(self, images: Tensor) -> Features:
         """Extract with torch-fidelity's resize and standardisation; the network is torchvision's in both."""
         theirs = FeatureExtractorVGG16.__new__(FeatureExtractorVGG16)  # its constructor would download the weights
@@ -103,7 +100,12 @@ class LPIPS(Extractor):
         for name, values in (("mean", (-0.030, -0.088, -0.188)), ("std", (0.458, 0.448, 0.450))):  # of [-1, 1]
             self.register_buffer(name, 127.5 * torch.tensor(values).view(3, 1, 1), persistent=False)
         self.layers = _vgg16(weights).features[: max(COMPARED) + 1]
-        self.linear = _linear(linear)
+        with torch.device("meta"):  # w_l, as a 1 x 1 convolution for each compared layer
+            self.linear = nn.ModuleList(nn.Conv2d(width, 1, kernel_size=1, bias=False) for width in COMPARED.values())
+        names = {f"lin{i}.model.1.weight": f"{i}.weight" for i in range(len(COMPARED))}
+        load_published(
+            self.linear, linear, LINEAR, "linear LPIPS", convert=lambda x: {names.get(k, k): v for k, v in x.items()}
+        )
         self.freeze()
 
     def extract(self, paths: Tensor) -> Features:
@@ -132,15 +134,4 @@ def _vgg16(weights: str | None, sha256: str | None = None) -> VGG:
     with torch.device("meta"):
         network = build_vgg16(init_weights=False)
     load_published(network, weights, PUBLISHED, "VGG16", sha256)
-    return network
-
-
-def _linear(weights: str | None) -> nn.ModuleList:
-    """Return w_l as a 1 x 1 convolution without bias for each compared layer."""
-    with torch.device("meta"):
-        network = nn.ModuleList(nn.Conv2d(channels, 1, kernel_size=1, bias=False) for channels in COMPARED.values())
-    names = {f"lin{i}.model.1.weight": f"{i}.weight" for i in range(len(COMPARED))}
-    load_published(
-        network, weights, LINEAR, "linear LPIPS", convert=lambda found: {names.get(k, k): v for k, v in found.items()}
-    )
     return network

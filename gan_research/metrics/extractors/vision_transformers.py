@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_research.metrics.extractors.base import Features, ImageNetwork, Precision
+from gan_research.metrics.extractors.base import ImageNetwork, Precision
 from gan_research.metrics.extractors.resizing import Resize
 from gan_research.metrics.extractors.weights import Published, fill, find, load, load_published
 from gan_research.utils.errors import UserError, did_you_mean
@@ -23,17 +23,9 @@ DINOV2 = {  # timm's name, SHA-256
     "b": ("vit_base_patch14_dinov2.lvd142m", "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"),
     "l": ("vit_large_patch14_dinov2.lvd142m", "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"),
 }
-CLIPS = {  # OpenAI's name, timm's name, SHA-256
-    "b32": (
-        "ViT-B-32",
-        "vit_base_patch32_clip_quickgelu_224.openai",
-        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
-    ),
-    "l14": (
-        "ViT-L-14",
-        "vit_large_patch14_clip_quickgelu_224.openai",
-        "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
-    ),
+CLIPS = {  # OpenAI's name, the beginning of timm's, SHA-256
+    "b32": ("ViT-B-32", "vit_base_patch32_clip", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
+    "l14": ("ViT-L-14", "vit_large_patch14_clip", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
 }
 OPENAI_TO_TIMM = {  # parts of names, replaced in this order
     "visual.": "",
@@ -88,9 +80,6 @@ class DINOv2(ImageNetwork):
         self.num_features = self.network.num_features
         self.freeze()
 
-    def extract(self, images: Tensor) -> Features:
-        return Features(self.network(self.standardised(images)), None)
-
 
 class CLIP(ImageNetwork):
     """OpenAI's CLIP: the image embedding after the projection, not normalised, (N, 512) or (N, 768).
@@ -121,7 +110,7 @@ class CLIP(ImageNetwork):
         if size not in CLIPS:
             raise UserError(f"there is no CLIP of size '{size}': {did_you_mean(size, CLIPS)}")
         model, architecture, sha256 = CLIPS[size]
-        self.network = _network(architecture)
+        self.network = _network(f"{architecture}_quickgelu_224.openai")
         url = f"https://openaipublic.azureedge.net/clip/models/{sha256}/{model}.pt"
         published = [
             Published(f"{model}.pt", url, sha256, folder="~/.cache/clip"),
@@ -133,9 +122,6 @@ class CLIP(ImageNetwork):
         self.name = f"clip-vit-{size}"
         self.num_features = self.network.num_classes
         self.freeze()
-
-    def extract(self, images: Tensor) -> Features:
-        return Features(self.network(self.standardised(images)), None)
 
 
 def _network(architecture: str, **arguments: Any) -> Any:
