@@ -14,10 +14,8 @@ from gan_research.distributed import is_rank_zero
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
-SURE = 0.999
-"""The accuracy from which D is saturated: it recognizes all fakes."""
-ALIKE = 0.01
-"""The spread of samples, relative to that of the reals, below which they hardly differ."""
+SURE = 0.999  # the accuracy from which D is saturated: it recognizes all fakes
+ALIKE = 0.01  # the spread of samples, relative to that of the reals, below which they hardly differ
 ADVICE = {
     "d_saturated": "G may learn nothing from it: regularize D (regularizer=r1), or lower its learning rate",
     "alike": "G may have collapsed: regularize D (regularizer=r1), or resume an earlier checkpoint",
@@ -58,8 +56,7 @@ class Health(pl.Callback):
         self.on_divergence, self.roll_backs = on_divergence, roll_backs
         self.stuck_after, self.collapse_after = stuck_after, collapse_after
         self.board, self.folder, self.rolled_back = board or Blackboard(), folder, rolled_back
-        self.crash: Path | None = None
-        """The path of the crash report."""
+        self.crash: Path | None = None  # the path of the crash report
         self._saturated_since: int | None = None
         self._watchdog: Watchdog | None = None
         if collapse_after is not None:

@@ -16,8 +16,7 @@ from gan_research.losses import AdversarialLoss
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
-PROBED = 256
-"""Number of held-out reals, and of the training set, on which D is evaluated."""
+PROBED = 256  # number of held-out reals, and of the training set, on which D is evaluated
 
 
 class Log(pl.Callback):

@@ -20,8 +20,7 @@ class Preemption(pl.Callback):
 
     def __init__(self, board: Blackboard | None = None) -> None:
         self.board = board or Blackboard()
-        self.asked: signal.Signals | None = None
-        """The signal that this process received."""
+        self.asked: signal.Signals | None = None  # the signal that this process received
         self._flag = AnyRankFlag()
         self._handlers = ExitStack()
 

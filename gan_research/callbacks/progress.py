@@ -14,8 +14,7 @@ class ProgressBar(pl.Callback):
     """A bar with the round, its rate, losses, metrics, warnings and the time left."""
 
     REFRESH_SECONDS = 0.2
-    LINES = 10
-    """Number of lines of a run without a terminal."""
+    LINES = 10  # number of lines of a run without a terminal
 
     def __init__(self, board: Blackboard, console: Console | None = None):
         self.board, self.console = board, console or Console()

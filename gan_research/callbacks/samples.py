@@ -10,8 +10,7 @@ from gan_research.utils.files import write_atomically
 from gan_research.utils.images import grid, png
 from gan_research.utils.run_folder import of_round
 
-POINTS = 2000
-"""Number of samples in a plot of points."""
+POINTS = 2000  # number of samples in a plot of points
 
 
 class SampleGrid(Periodic):

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from gan_research.distributed import group, rank_and_world_size
 
-_last: tuple[float, str] = (time.monotonic(), "nothing yet")
-"""The time of the last heartbeat, and the activity since."""
+_last: tuple[float, str] = (time.monotonic(), "nothing yet")  # the time of the last heartbeat, and the activity since
 
 
 def heartbeat(activity: str) -> None:

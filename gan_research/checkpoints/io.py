@@ -18,8 +18,7 @@ from gan_research.utils.files import write_atomically
 from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.run_folder import CHECKPOINTS, LAST, PREVIOUS
 
-MARK = "gan_research"
-"""The key of a checkpoint under which this project stores its own state."""
+MARK = "gan_research"  # the key of a checkpoint under which this project stores its own state
 
 FORMAT = 1
 

@@ -15,8 +15,7 @@ STUDIES = {
     "inner-steps": ("inner_steps", "k = 1, 2, 5, 20 discriminator steps: regret of D, and JSD of p_g and p_data"),
     "dirac": ("dirac", "the Dirac-GAN: field, flow, steps, eigenvalues; --all: every loss with every regularizer"),
     "modes": ("modes", "samples on a ring or grid as a film, covered modes, high-quality share, reverse KL"),
-}
-"""The default experiment of each study, and a line of help."""
+}  # the default experiment of each study, and a line of help
 
 USAGE = """usage: gan theory STUDY [--config-dir DIR] [GROUP=CHOICE ...] [KEY=VALUE ...]
 

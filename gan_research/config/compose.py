@@ -32,10 +32,8 @@ class Composition:
 
     config: dict[str, Any]
     choices: dict[str, Any]
-    auto_metrics: bool
-    """The metrics were chosen by the data."""
-    published: dict[str, Any] | None = None
-    """The claim of a paper, as a config node."""
+    auto_metrics: bool  # the metrics were chosen by the data
+    published: dict[str, Any] | None = None  # the claim of a paper, as a config node
 
     @property
     def chosen(self) -> dict[str, str]:

@@ -69,20 +69,16 @@ def keys_of(*roles: Role) -> tuple[str, ...]:
     return tuple(name for name, key in KEYS.items() if key.role in roles)
 
 
-GAME = keys_of("game")
-"""The keys that may not differ when a run is resumed."""
+GAME = keys_of("game")  # the keys that may not differ when a run is resumed
 
 GROUPED = tuple(key for key in keys_of("game", "measurement") if key != "seed")
 """The keys in which runs of one group agree: they differ in seed, bookkeeping and place only."""
 
-PLACES = keys_of("place")
-"""The keys that may differ between runs of one reproduction."""
+PLACES = keys_of("place")  # the keys that may differ between runs of one reproduction
 
-OF_SWEEPS = keys_of("sweep")
-"""The keys of a sweep, which its runs don't have."""
+OF_SWEEPS = keys_of("sweep")  # the keys of a sweep, which its runs don't have
 
-SEVERAL = tuple(name for name, key in KEYS.items() if key.several)
-"""The groups that accept any number of choices."""
+SEVERAL = tuple(name for name, key in KEYS.items() if key.several)  # the groups that accept any number of choices
 
 OF_GAN = tuple(name for name, key in KEYS.items() if key.of_gan)
 """The keys that are arguments of `GAN` by the same name."""

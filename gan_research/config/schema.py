@@ -20,8 +20,7 @@ from gan_research.utils.renamed import renamed
 Node = dict[str, Any]
 INSTRUCTIONS = {"_target_", "_partial_"}
 
-PAPER = "paper"
-"""The name of the budget in an experiment's file itself."""
+PAPER = "paper"  # the name of the budget in an experiment's file itself
 
 
 def train(  # the signature is the schema

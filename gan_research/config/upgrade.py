@@ -5,8 +5,7 @@ from typing import Any
 
 from gan_research.utils.renamed import renamed_targets
 
-RENAMED_KEYS = {"watch": "analysis"}
-"""Top-level keys of older configs -> today's."""
+RENAMED_KEYS = {"watch": "analysis"}  # Top-level keys of older configs -> today's
 
 MOVED = {("regularizer", "instance_noise"): ("augment", "instance_noise")}
 """(group, name) of a component in older configs -> today's."""
@@ -16,8 +15,7 @@ ADDED = {
     "augment": None,
     "reduction": {"_target_": "gan_research.training.reduction.Mean"},
     "refinement": None,
-}
-"""Keys that older configs lack -> the value with the same meaning."""
+}  # keys that older configs lack -> the value with the same meaning
 
 
 def upgraded(config: dict[str, Any]) -> dict[str, Any]:

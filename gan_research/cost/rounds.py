@@ -16,12 +16,9 @@ from gan_research.losses.base import PLAYERS
 from gan_research.regularizers import Regularizer
 from gan_research.training.gan import GAN
 
-LONGEST = 1000
-"""The number of rounds in which coincidences of lazy penalties are counted."""
-NEVER = 10**12
-"""A number of rounds that no measurement reaches."""
-TURNS = 10
-"""The number of turns of each kind of round in the time available."""
+LONGEST = 1000  # the number of rounds in which coincidences of lazy penalties are counted
+NEVER = 10**12  # a number of rounds that no measurement reaches
+TURNS = 10  # the number of turns of each kind of round in the time available
 
 
 class Kind(NamedTuple):

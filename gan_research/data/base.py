@@ -29,15 +29,13 @@ class Data(pl.LightningDataModule):
     channels: int
     num_classes: int = 0
     value_range: tuple[float, float]
-    metrics: ClassVar[str]
-    """The choice of the config group `metrics` that suits these samples."""
+    metrics: ClassVar[str]  # the choice of the config group `metrics` that suits these samples
 
     def __init__(self, batch_size: int, seed: int) -> None:
         super().__init__()
         require(1, batch_size=batch_size)
         self.batch_size, self.seed = batch_size, seed
-        self.layout = RoundLayout()
-        """The place of this rank in a round; set by `GAN.setup`."""
+        self.layout = RoundLayout()  # the place of this rank in a round; set by `GAN.setup`
         self.completed_rounds: Callable[[], int] = lambda: 0
         """Returns the round from which training continues; set by `GAN.setup`."""
         self._sets: tuple[SampleSet, SampleSet | None] | None = None

@@ -13,8 +13,7 @@ from torch import Tensor
 from gan_research.checkpoints.rebuild import Rebuildable
 from gan_research.utils.errors import UserError, require, require_positive
 
-TAIL = 1e-6
-"""The largest mass outside of a density's `bounds`."""
+TAIL = 1e-6  # the largest mass outside of a density's `bounds`
 
 Bounds = tuple[tuple[float, float], ...]
 
@@ -27,10 +26,8 @@ class Density(Rebuildable, ABC):
 
     name: str
     dim: int
-    bounds: Bounds
-    """A box, (low, high) for each dimension, with all but `TAIL` of the mass."""
-    metrics: ClassVar[str] = "points"
-    """The choice of the config group `metrics` that suits its samples."""
+    bounds: Bounds  # a box, (low, high) for each dimension, with all but `TAIL` of the mass
+    metrics: ClassVar[str] = "points"  # the choice of the config group `metrics` that suits its samples
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:

@@ -23,8 +23,7 @@ class Batch(NamedTuple):
 
     images: Tensor
     """Images (k*b, C, H, W): uint8 from the loader, float32 as the networks see them; or points, float32 (k*b, dim)."""
-    labels: Tensor | None
-    """int64 (k*b,), or None if the set has no labels."""
+    labels: Tensor | None  # int64 (k*b,), or None if the set has no labels
     round: int
 
 

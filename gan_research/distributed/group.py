@@ -15,12 +15,10 @@ from gan_research.utils.errors import RESUME, UserError
 
 T = TypeVar("T")
 
-TIMEOUT = 600.0
-"""The default of the seconds that processes wait for each other."""
+TIMEOUT = 600.0  # the default of the seconds that processes wait for each other
 waiting_for: str | None = None
 """The collective in which this process waits for the others, if any: a watchdog reports it."""
-_hosts: list[str] = []
-"""The host of each process of the group that `process_group` made."""
+_hosts: list[str] = []  # the host of each process of the group that `process_group` made
 
 
 class LostProcess(UserError):

@@ -17,8 +17,7 @@ from gan_research.distributed.group import TIMEOUT
 from gan_research.utils.errors import RESUME, UserError
 from gan_research.utils.signals import on_stop_signals, terminate_with_parent
 
-GRACE = 15.0
-"""Seconds within which the other processes have to end when one has failed."""
+GRACE = 15.0  # seconds within which the other processes have to end when one has failed
 
 
 def processes_to_start(node: dict[str, Any]) -> int:

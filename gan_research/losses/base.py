@@ -8,8 +8,7 @@ from torch import Tensor
 from gan_research.losses.theory import Theory
 from gan_research.utils.errors import UserError
 
-Player = Literal["discriminator", "generator"]
-"""A player, which has a loss and a network."""
+Player = Literal["discriminator", "generator"]  # a player, which has a loss and a network
 
 PLAYERS: tuple[Player, ...] = get_args(Player)
 OPPONENT: dict[Player, Player] = {"discriminator": "generator", "generator": "discriminator"}
@@ -18,12 +17,9 @@ OPPONENT: dict[Player, Player] = {"discriminator": "generator", "generator": "di
 class AdversarialLoss:
     """The losses of both players as functions of the logits (N,): minimized, unreduced (N,)."""
 
-    needs_real = False
-    """True if `generator` requires the logits of real images, which are computed only then."""
-    logits_are_log_odds = False
-    """True if the logits are log-odds of being real: sigmoid(logits) is D(x)."""
-    couples_batch = False
-    """True if a sample's loss depends on its minibatch, the global one over all ranks."""
+    needs_real = False  # true if `generator` requires the logits of real images, which are computed only then
+    logits_are_log_odds = False  # true if the logits are log-odds of being real: sigmoid(logits) is D(x)
+    couples_batch = False  # true if a sample's loss depends on its minibatch, the global one over all ranks
     relativistic_base = False
     """True if `real_term` is convex, bounded below and falling at 0, as relativistic losses require."""
 

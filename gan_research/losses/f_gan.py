@@ -29,8 +29,7 @@ class FGAN(Separable):
     """
 
     divergence: Functional
-    non_saturating: Functional
-    """H."""
+    non_saturating: Functional  # h
     optimal_logit = LOG_RATIO
     unique = True
     at_equality = 0.0

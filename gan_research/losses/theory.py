@@ -52,16 +52,12 @@ class Theory:
     """
 
     kind: Literal["pointwise", "shift", "metric", "numeric", "none"]
-    at_equality: float = math.nan
-    """The value of the game at p = q."""
+    at_equality: float = math.nan  # the value of the game at p = q
     divergence: Functional = NO_DIVERGENCE
     """The value of the game minus its value at p = q: 0 there, and positive elsewhere."""
-    optimal_logit: Functional = NO_OPTIMAL_LOGIT
-    """The optimal logits (S,) of the discriminator."""
-    unique: bool = True
-    """True if the optimal logits are unique (for kind shift: up to a constant)."""
-    descends: Functional = NO_DESCENT
-    """The functional of q whose gradient the generator follows at a fixed D*."""
+    optimal_logit: Functional = NO_OPTIMAL_LOGIT  # the optimal logits (S,) of the discriminator
+    unique: bool = True  # true if the optimal logits are unique (for kind shift: up to a constant)
+    descends: Functional = NO_DESCENT  # the functional of q whose gradient the generator follows at a fixed D*
     reason: str = ""
 
     @property

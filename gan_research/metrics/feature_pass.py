@@ -33,8 +33,7 @@ class FeaturePass:
 
     def __init__(self, extractor: Extractor, device: torch.device, batch_size: int) -> None:
         self.extractor, self.device, self.batch_size = extractor, device, batch_size
-        self.inputs: dict[str, InputDescription] = {}
-        """The last samples of each kind."""
+        self.inputs: dict[str, InputDescription] = {}  # the last samples of each kind
 
     def __call__(
         self,

@@ -16,8 +16,7 @@ class Head(nn.Module, ABC):
     regularizer that `needs_extras` of that name turns them into a loss.
     """
 
-    provides: tuple[str, ...] = ()
-    """The keys of `extras`."""
+    provides: tuple[str, ...] = ()  # the keys of `extras`
     needs_classes: ClassVar[bool] = False
 
     def __init__(self, num_features: int, num_classes: int = 0, bias: bool = True) -> None:
@@ -35,8 +34,7 @@ class Head(nn.Module, ABC):
         return {}
 
 
-HeadFactory = Callable[..., Head]
-"""(num_features, num_classes, bias) -> head."""
+HeadFactory = Callable[..., Head]  # (num_features, num_classes, bias) -> head
 
 
 class LinearHead(Head):

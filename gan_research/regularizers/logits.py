@@ -46,8 +46,7 @@ class LeCam(Regularizer):
 
     alpha_real: Tensor
     alpha_fake: Tensor
-    sums: Tensor
-    """The sums of mean logits on reals and on fakes since the last step."""
+    sums: Tensor  # the sums of mean logits on reals and on fakes since the last step
     count: Tensor
 
     def __init__(self, weight: float = 0.3, decay: float = 0.99):

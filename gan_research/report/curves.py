@@ -9,8 +9,7 @@ from gan_research.report.statistics import mean_intervals
 
 Series = tuple[list[float], list[float]]
 MAX_POSITIONS = 400
-RESAMPLES = 1000
-"""Resamples of the bootstrap at each position."""
+RESAMPLES = 1000  # resamples of the bootstrap at each position
 
 
 @dataclass(frozen=True)

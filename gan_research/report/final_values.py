@@ -7,10 +7,8 @@ from gan_research.report.records import AXES, METRICS, Record, format_x
 from gan_research.utils.errors import UserError, did_you_mean
 
 Point = tuple[float, float]
-TINY = 1e-9
-"""The relative difference below which two positions are the same."""
-NAMED = 5
-"""The number of runs that a note names; the others are counted."""
+TINY = 1e-9  # the relative difference below which two positions are the same
+NAMED = 5  # the number of runs that a note names; the others are counted
 
 
 def last_x(record: Record, metrics: Sequence[str], axis: str) -> float | None:

@@ -32,8 +32,7 @@ from gan_research.utils.run_folder import (
     read_history,
 )
 
-SILENT = 3600.0
-"""Seconds without an entry after which a run of another host counts as stopped."""
+SILENT = 3600.0  # seconds without an entry after which a run of another host counts as stopped
 STATES: dict[str, State] = {"finished": "stopped", "failed": "failed", "killed": "failed"}
 """Status of a sweep's process -> state of its unfinished run; stopped for any other."""
 

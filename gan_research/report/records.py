@@ -14,10 +14,8 @@ from gan_research.utils.run_folder import leaves
 Axis = Literal["round", "kimg", "seconds"]
 AXES: tuple[str, ...] = get_args(Axis)
 State = Literal["finished", "running", "stopped", "failed"]
-METRICS = "metrics/"
-"""The prefix of a history's columns of metrics."""
-CLOCK = "speed/seconds"
-"""The column of a history with the seconds that all rounds so far took."""
+METRICS = "metrics/"  # the prefix of a history's columns of metrics
+CLOCK = "speed/seconds"  # the column of a history with the seconds that all rounds so far took
 
 
 @dataclass(frozen=True)

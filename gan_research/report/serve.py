@@ -20,12 +20,9 @@ from gan_research.utils.run_folder import CONFIG, CRASHES, END, HISTORY, RUN, SA
 
 LOOPBACK = "127.0.0.1"
 PORT = 8321
-PORTS = 100
-"""The number of ports that are tried if none is given."""
-SECONDS = 2.0
-"""The minimum time between two checks of the runs."""
-SHARE = 0.1
-"""The maximum share of time for making pages: the runs need the rest."""
+PORTS = 100  # the number of ports that are tried if none is given
+SECONDS = 2.0  # the minimum time between two checks of the runs
+SHARE = 0.1  # the maximum share of time for making pages: the runs need the rest
 
 
 class Live:

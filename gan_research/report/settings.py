@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 from gan_research.config.keys import keys_of
 from gan_research.report.records import Record, is_number
 
-NOISE = {"seed", *keys_of("bookkeeping", "place")}
-"""Settings in which runs of one group may differ."""
-MIN_RUNS = 10
-"""The number of runs that the importance of settings needs."""
-REPEATS = 5
-"""The number of shuffles of a setting."""
+NOISE = {"seed", *keys_of("bookkeeping", "place")}  # settings in which runs of one group may differ
+MIN_RUNS = 10  # the number of runs that the importance of settings needs
+REPEATS = 5  # the number of shuffles of a setting
 ABSENT = "-"
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-ENOUGH = 20
-"""The number of values from which intervals are computed by the bootstrap."""
+ENOUGH = 20  # the number of values from which intervals are computed by the bootstrap
 LEVEL = 0.95
 RESAMPLES = 10_000
 Interval = tuple[float, float]

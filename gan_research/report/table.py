@@ -10,10 +10,8 @@ from gan_research.report.comparison import Comparison, Pair, Summary
 from gan_research.report.records import format_x
 
 ARROWS = {"min": "↓", "max": "↑"}
-MAX_PAIRS = 10
-"""The number of a metric's pairs up to which all are printed; of more, those with the best group."""
-WIDTH = 120
-"""The width of output that doesn't go to a terminal."""
+MAX_PAIRS = 10  # the number of a metric's pairs up to which all are printed; of more, those with the best group
+WIDTH = 120  # the width of output that doesn't go to a terminal
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:

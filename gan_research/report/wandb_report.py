@@ -16,12 +16,10 @@ from gan_research.utils.errors import UserError
 Axis = Literal["round", "kimg"]
 Band = Literal["stderr", "stddev", "minmax"]
 BANDS = {"stderr": "their standard error", "stddev": "a standard deviation", "minmax": "the minimum and maximum"}
-LONGEST_TITLE = 128
-"""The maximum number of characters of a report's title."""
+LONGEST_TITLE = 128  # the maximum number of characters of a report's title
 PARAMETERS = ("optimizer.generator.lr", "optimizer.discriminator.lr", "schedule.discriminator_steps", "batch_size")
 """Settings that every run has: W&B's parallel coordinates leave out runs without one of them."""
-WIDTH, WIDE = 12, 24
-"""The width of a panel, and of the page."""
+WIDTH, WIDE = 12, 24  # the width of a panel, and of the page
 OFFLINE = "stay offline: gan compare makes the same page from run folders, gan report --print shows the request"
 
 

@@ -15,10 +15,8 @@ PREFIX = "wandb:"
 OFFLINE = "or give the runs' folders, which needs no account"
 STATES: dict[str, State] = {"running": "running", "pending": "running", "crashed": "failed", "failed": "failed"}
 """W&B's state -> state of an unfinished run; stopped for any other."""
-ADDED = ("protocol", "better", "choices", "composed")
-"""Keys that our logger adds to a run's config."""
-NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-"""Numbers that W&B's JSON contains as texts."""
+ADDED = ("protocol", "better", "choices", "composed")  # keys that our logger adds to a run's config
+NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # numbers that W&B's JSON contains as texts
 
 
 def read_project(path: str, api: Any = None) -> tuple[list[Record], list[str]]:

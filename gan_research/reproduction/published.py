@@ -21,8 +21,7 @@ STATISTICS: dict[Statistic, Callable[[Sequence[float]], float]] = {
     "last": lambda values: values[-1],
     "changes": lambda values: sum(a != b for a, b in pairwise(values)),
     "distinct": lambda values: len(set(values)),
-}
-"""Statistics of a column over evaluations; `changes` counts values that differ from the one before."""
+}  # statistics of a column over evaluations; `changes` counts values that differ from the one before
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -31,8 +30,7 @@ class Number(TypedDict, total=False):
 
     value: float
     spread: float
-    tolerance: float
-    """The largest accepted difference from the value; without it, our number is shown and not judged."""
+    tolerance: float  # the largest accepted difference from the value; without it, our number is shown and not judged
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -41,12 +39,10 @@ class Rule(TypedDict, total=False):
 
     column: str
     statistic: Statistic
-    since: int
-    """The round of the first evaluation that counts (0)."""
+    since: int  # the round of the first evaluation that counts (0)
     at_most: float
     at_least: float
-    why: str
-    """The source's words for the bound."""
+    why: str  # the source's words for the bound
 
 
 @with_config(ConfigDict(extra="forbid"))

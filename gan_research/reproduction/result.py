@@ -17,8 +17,7 @@ from gan_research.utils.files import as_json, write_atomically
 from gan_research.utils.renamed import renamed_targets
 
 State = Literal["finished", "diverged", "failed", "running", "stopped", "open"]
-POINTS = 40
-"""The largest number of points of a thinned curve."""
+POINTS = 40  # the largest number of points of a thinned curve
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from gan_research.reproduction.table import Row, format_duration, format_seeds, 
 from gan_research.reproduction.verdict import RULE
 from gan_research.utils.errors import UserError
 
-Claims = Mapping[str, tuple[dict[str, Any], int]]
-"""recipe -> its published block and the rounds of its whole budget."""
+Claims = Mapping[str, tuple[dict[str, Any], int]]  # recipe -> its published block and the rounds of its whole budget
 HEAD = """\
 # Results
 
@@ -22,10 +21,8 @@ Published numbers and ours, with a verdict on each claim. The page is generated 
 from the records in `records/` and the notes in `notes/`.
 
 """
-PAPER = "paper"
-"""The budget by which claims are judged; the others are in folded tables."""
-SHORTER = ("pilot", "smoke")
-"""Shorter budgets in their order on the page, before any others."""
+PAPER = "paper"  # the budget by which claims are judged; the others are in folded tables
+SHORTER = ("pilot", "smoke")  # shorter budgets in their order on the page, before any others
 WORDS = ("reproduced", "better", "not reproduced", "not comparable")
 JUDGED_FIELDS = ("numbers", "trajectory", "evaluation", "better_than", "diverges")
 """The fields of a claim that determine its verdict."""

@@ -41,8 +41,7 @@ from gan_research.utils.errors import RESUME, UserError
 from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.run_folder import CHECKPOINTS, CONFIG, LAST, SAMPLES, leaves
 
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""A full disk, a used-up quota, a file at its limit."""
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a full disk, a used-up quota, a file at its limit
 
 
 def start(

@@ -137,8 +137,7 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
     uri: of a server, instead of MLFLOW_TRACKING_URI.
     """
 
-    ID = "gan_research.id"
-    """The tag by which a run is found when it is resumed."""
+    ID = "gan_research.id"  # the tag by which a run is found when it is resumed
 
     def __init__(self, run: Run, project: str = "gan_research", uri: str | None = None):
         lightning_loggers.Logger.__init__(self)  # Lightning's own creates a database on each rank: see `_open`

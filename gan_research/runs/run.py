@@ -150,8 +150,7 @@ def was_started(folder: Path) -> bool:
     return (folder / LOCK).is_file()
 
 
-SWEEPS_RUN = "GAN_SWEEPS_RUN"
-"""The environment variable with the trial and run of a sweep's process."""
+SWEEPS_RUN = "GAN_SWEEPS_RUN"  # the environment variable with the trial and run of a sweep's process
 
 
 def job() -> str | None:
@@ -188,8 +187,7 @@ def device_name(device: torch.device) -> str:
     return f"{name}, {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
 
 
-NO_DOCS = ":(exclude,top)docs"
-"""The pages, with records of reproductions, don't change what is trained."""
+NO_DOCS = ":(exclude,top)docs"  # the pages, with records of reproductions, don't change what is trained
 
 
 def commit() -> str | None:

@@ -18,8 +18,7 @@ from gan_research.utils.renamed import renamed_targets
 
 CONFIG = "config.json"
 FORMAT = 1
-FORMAT_KEY = "gan_research_export"
-"""The key of config.json that marks an export and holds its format."""
+FORMAT_KEY = "gan_research_export"  # the key of config.json that marks an export and holds its format
 
 NETWORKS = ("generator", "discriminator")
 

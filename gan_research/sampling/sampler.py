@@ -13,8 +13,7 @@ from gan_research.utils.errors import UserError, require
 from gan_research.utils.images import to_levels, to_uint8
 from gan_research.utils.rng import generator_for
 
-BLOCK = 256
-"""The number of latents drawn at once; sample i is a function of (seed, i)."""
+BLOCK = 256  # the number of latents drawn at once; sample i is a function of (seed, i)
 
 
 class Sampler:

@@ -14,8 +14,7 @@ from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import State, TrialRun, TrialSnapshot
 from gan_research.utils.run_folder import HISTORY
 
-ROWS = 30
-"""Rows of the table during the sweep."""
+ROWS = 30  # rows of the table during the sweep
 
 STYLES: dict[State, str] = {
     "finished": "green",

@@ -24,14 +24,12 @@ from gan_research.sweeps.trials import TrialSnapshot
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.lightning_compat import sweep_command
 
-FILE = "wandb.yaml"
-"""The sweep file, in the folder of its sweep."""
+FILE = "wandb.yaml"  # the sweep file, in the folder of its sweep
 
 BEFORE_TRAIN = {"/usr/bin/env", "python", "-m", "gan", "gan_research"}
 """The words that may precede `train` in the command of a sweep."""
 
-EDGE = 1e-9
-"""The distance of quantiles from 0 and 1, where values may be infinite."""
+EDGE = 1e-9  # the distance of quantiles from 0 and 1, where values may be infinite
 
 DISTRIBUTIONS: dict[str, tuple[str, Callable[["Parameter"], Any]]] = {
     "constant": ("value", lambda p: None),

@@ -10,8 +10,7 @@ from gan_research.sweeps.sweep import ClaimedTrial, Sweep
 from gan_research.sweeps.trials import Status, TrialRun, TrialSnapshot
 from gan_research.utils.signals import on_stop_signals
 
-POLL, REFRESH = 0.1, 2.0
-"""Seconds between two checks of the processes, and of their measurements."""
+POLL, REFRESH = 0.1, 2.0  # seconds between two checks of the processes, and of their measurements
 
 
 class Worker:
@@ -32,8 +31,7 @@ class Worker:
         self.claimed: list[ClaimedTrial] = []
         self.processes: list[RunningProcess] = []
         self.interrupted, self._started, self._next_claim = False, time.time(), 0.0
-        self._checked: dict[int, int] = {}
-        """trial -> number of its measurements by which pruning was decided."""
+        self._checked: dict[int, int] = {}  # trial -> number of its measurements by which pruning was decided
 
     def work(self) -> bool:
         """Train until no trial is left, or this process is asked to stop; return whether none is left."""

@@ -42,8 +42,7 @@ from gan_research.utils.sample_spec import SampleSpec
 Component = Regularizer | Augmentation
 
 ROUNDS, BATCH_SIZE, RESOLUTION, LATENT_DIM = 6, 8, 4, 3
-CAPTURED_ROUNDS = 12
-"""Rounds of a captured run; each kind of update is captured after three of its own."""
+CAPTURED_ROUNDS = 12  # rounds of a captured run; each kind of update is captured after three of its own
 
 DISABLED = "logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler"
 """Features of the trainer that the checks do without."""

@@ -56,8 +56,7 @@ class Operations(TorchDispatchMode):
         self.done: list[tuple[Any, Any, Any, list[Tensor]]] = []
         self.before: dict[int, tuple[Tensor, Tensor]] = {}
         """Existing tensors that are written to, with their previous values."""
-        self.new: set[int] = set()
-        """Addresses of tensors that the operations allocated."""
+        self.new: set[int] = set()  # addresses of tensors that the operations allocated
 
     def __torch_dispatch__(self, operation: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         named = named or {}

@@ -23,8 +23,7 @@ from gan_research.utils.plotting import write_figure, write_film
 class Moment:
     """The data that an analysis keeps of one round: a frame of its film."""
 
-    round: int
-    """Completed rounds."""
+    round: int  # completed rounds
     numbers: dict[str, float]
     """The numbers logged as theory/*; infinite ones are null in the JSON and a gap in the figure."""
 

@@ -23,13 +23,10 @@ Follows = Literal["value", "generator"]
 class Path:
     """A descent of T steps from q_0: the states before each step and after the last."""
 
-    q: Tensor
-    """The masses (T + 1, S)."""
-    values: Tensor
-    """The value of the game at D* (T + 1,)."""
+    q: Tensor  # the masses (T + 1, S)
+    values: Tensor  # the value of the game at D* (T + 1,)
     jsds: Tensor
-    at_equality: float
-    """The value at q = p."""
+    at_equality: float  # the value at q = p
 
 
 def convexity(loss: AdversarialLoss, p: Tensor, segments: int = 64, points: int = 33, seed: int = 0) -> Tensor:

@@ -13,11 +13,9 @@ from gan_research.theory.dirac_dynamics import STARTS, Verdict, flow, gradient_d
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
-Pair = tuple[str, str]
-"""The names of a loss and of a regularizer."""
+Pair = tuple[str, str]  # the names of a loss and of a regularizer
 
-STIFF = 25.0
-"""The stiffness above which games of a table are integrated separately."""
+STIFF = 25.0  # the stiffness above which games of a table are integrated separately
 
 
 class Tabulated:

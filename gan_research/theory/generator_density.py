@@ -20,14 +20,10 @@ from gan_research.data.densities import Bounds, GaussianMixture
 from gan_research.sampling.priors import Prior
 from gan_research.utils.errors import UserError
 
-TAIL = 1e-9
-"""The prior mass at either end where G is assumed to stay in its bin."""
-FLAT = 1e-13
-"""The largest change of G between latents that is rounding, relative to max |G|."""
-LEAST_ATOM = 1e-5
-"""The smallest prior mass of an atom; a smaller flat piece is a smooth turn."""
-MOST_CELLS = 512
-"""The largest number of cells that a refinement divides, to limit the time."""
+TAIL = 1e-9  # the prior mass at either end where G is assumed to stay in its bin
+FLAT = 1e-13  # the largest change of G between latents that is rounding, relative to max |G|
+LEAST_ATOM = 1e-5  # the smallest prior mass of an atom; a smaller flat piece is a smooth turn
+MOST_CELLS = 512  # the largest number of cells that a refinement divides, to limit the time
 
 
 @dataclass(frozen=True)
@@ -38,8 +34,7 @@ class BinMasses:
     masses: Tensor
     below: float
     above: float
-    atoms: tuple[tuple[float, float], ...] = ()
-    """The (x, mass) of each constant piece of G, included in its bin too."""
+    atoms: tuple[tuple[float, float], ...] = ()  # the (x, mass) of each constant piece of G, included in its bin too
 
     @property
     def centers(self) -> Tensor:

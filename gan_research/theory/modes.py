@@ -18,12 +18,9 @@ from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.utils.plotting import BOUND, SERIES, finite, mosaic, styled
 
-SHOWN = 1000
-"""The number of samples drawn in a panel."""
-COUNTED, BINS = 20_000, 40
-"""The number of samples, and of bins each way, in the histogram for the JSD."""
-SHARES = (0.0, 0.1, 0.3, 1.0)
-"""The shares of training after which samples are drawn side by side."""
+SHOWN = 1000  # the number of samples drawn in a panel
+COUNTED, BINS = 20_000, 40  # the number of samples, and of bins each way, in the histogram for the JSD
+SHARES = (0.0, 0.1, 0.3, 1.0)  # the shares of training after which samples are drawn side by side
 
 
 @dataclass(frozen=True)

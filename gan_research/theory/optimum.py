@@ -13,8 +13,7 @@ from gan_research.sampling.priors import Prior
 from gan_research.theory.generator_density import bin_masses, gauss_legendre, trace
 from gan_research.utils.errors import UserError
 
-LogProb = Callable[[Tensor], Tensor]
-"""A function from points (N, 1) to log p (N,)."""
+LogProb = Callable[[Tensor], Tensor]  # a function from points (N, 1) to log p (N,)
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,7 @@ class Maximum:
     ys: Tensor
     values: Tensor
     found: float
-    predicted: float
-    """The argmax a / (a + b); `found` is the numerical one."""
+    predicted: float  # the argmax a / (a + b); `found` is the numerical one
 
 
 def proposition_1(a: float, b: float, points: int = 400) -> Maximum:

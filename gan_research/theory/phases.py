@@ -31,23 +31,18 @@ from gan_research.utils.plotting import (
     styled,
 )
 
-ARROWS = 25
-"""The number of latents, even in probability, whose mapping to G(z) is drawn."""
+ARROWS = 25  # the number of latents, even in probability, whose mapping to G(z) is drawn
 
-PHASES = (1.0, 0.5, 0.1)
-"""The JSDs of the phases that are drawn, as shares of the initial JSD."""
+PHASES = (1.0, 0.5, 0.1)  # the JSDs of the phases that are drawn, as shares of the initial JSD
 
 
 @dataclass(frozen=True)
 class Frame(Moment):
     """A round of a game, at the S points of its `Phases`."""
 
-    fake: Tensor
-    """The masses of p_g (S,)."""
-    logits: Tensor
-    """The discriminator's logits (S,)."""
-    mapped: Tensor
-    """G at evenly spaced quantiles of the prior (ARROWS,)."""
+    fake: Tensor  # the masses of p_g (S,)
+    logits: Tensor  # the discriminator's logits (S,)
+    mapped: Tensor  # g at evenly spaced quantiles of the prior (ARROWS,)
 
 
 class Phases(Analysis[Frame]):

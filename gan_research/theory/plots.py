@@ -168,8 +168,7 @@ class Arrows(NamedTuple):
 
     theta: Tensor
     psi: Tensor
-    directions: Tensor
-    """The unit vectors (points, points, 2)."""
+    directions: Tensor  # the unit vectors (points, points, 2)
     lengths: Tensor
     extent: float
 
@@ -236,8 +235,7 @@ VERDICTS = {
     "does not settle": ("#E69F00", "n"),
     "diverges": ("#D55E00", "d"),
     "refused": ("#DDDDDD", ""),
-}
-"""The color and the letter of each verdict on a Dirac-GAN."""
+}  # the color and the letter of each verdict on a Dirac-GAN
 
 
 @styled

@@ -22,12 +22,9 @@ class Pull:
     """The generator's gradient in the logits of fakes."""
 
     logits: Tensor
-    gradients: Tensor
-    """The gradients dL_G / dlogit (N,)."""
-    probabilities: Tensor | None
-    """D(G(z)) = sigmoid(logit) (N,), for losses whose logits are log-odds."""
-    real_logit: float | None
-    """The logit of all reals, for losses that compare fakes with reals."""
+    gradients: Tensor  # the gradients dL_G / dlogit (N,)
+    probabilities: Tensor | None  # D(G(z)) = sigmoid(logit) (N,), for losses whose logits are log-odds
+    real_logit: float | None  # the logit of all reals, for losses that compare fakes with reals
 
 
 @dataclass(frozen=True)
@@ -35,12 +32,9 @@ class TrainedDiscriminator:
     """An untrained generator under a discriminator after `steps` updates against it."""
 
     steps: int
-    value: float
-    """V(D, G) on new samples: 0 if D is perfect, -log 4 if it can't discriminate."""
-    rejection: float
-    """The mean of D(G(z))."""
-    norms: dict[str, float]
-    """The gradient norm in the generator's parameters, for each loss, at the same D."""
+    value: float  # V(D, G) on new samples: 0 if D is perfect, -log 4 if it can't discriminate
+    rejection: float  # the mean of D(G(z))
+    norms: dict[str, float]  # the gradient norm in the generator's parameters, for each loss, at the same D
 
 
 def pull(loss: AdversarialLoss, logits: Tensor, real_logit: float | None = None) -> Pull:

@@ -29,8 +29,7 @@ CONTRACTS: dict[str, tuple[type, str]] = {
     "augment": (Augmentation, "implement forward(images, side, context) -> images"),
     "reduction": (Reduction, "implement __call__(losses, step) -> scalar"),
     "refinement": (LatentRefinement, "implement __call__(latents, score, noise, log) -> latents"),
-}
-"""Config key -> base class of its components, and the methods that a subclass implements."""
+}  # config key -> base class of its components, and the methods that a subclass implements
 
 
 def require_contract(key: str, component: Any) -> None:

@@ -21,12 +21,10 @@ from gan_research.training.schedule import Update
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Noise
 
-WARM_UP = 3
-"""Runs of an update before it is captured, in which libraries initialize themselves."""
+WARM_UP = 3  # runs of an update before it is captured, in which libraries initialize themselves
 
 Sample = Callable[[int, torch.Generator], Tensor]
-Draw = tuple[str, Sample, Tensor]
-"""(purpose, function that draws, random numbers)."""
+Draw = tuple[str, Sample, Tensor]  # (purpose, function that draws, random numbers)
 
 
 def check_cuda_graphs(precision: str = "32", compile: bool = False, accumulation: int = 1, world_size: int = 1) -> None:

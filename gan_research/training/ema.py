@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from gan_research.utils.errors import UserError
 from gan_research.utils.lightning_compat import lerp_
 
-Tensors = tuple[list[Tensor], list[Tensor]]
-"""The parameters and the buffers of a network."""
+Tensors = tuple[list[Tensor], list[Tensor]]  # the parameters and the buffers of a network
 
 
 def tensors(network: nn.Module) -> Tensors:

@@ -35,8 +35,7 @@ class LossLog:
         if every < 1:
             raise UserError(f"log_every={every}: give an interval of at least 1 round")
         self.every, self.round = every, 1  # the current round, counted from 1
-        self._pending: list[tuple[str, int, Tensor]] = []
-        """(name, round, value), in the order of logging."""
+        self._pending: list[tuple[str, int, Tensor]] = []  # (name, round, value), in the order of logging
 
     def due(self, round: int) -> bool:
         """Return True if an interval ends with this round, counted from 1."""

@@ -57,14 +57,12 @@ class Objective:
         self.penalties: dict[Player, Penalties] = {
             p: [(f"{n}/{p}" if len(r.players) > 1 else n, r) for n, r in self.regularizers.items() if p in r.players]
             for p in PLAYERS
-        }
-        """The regularizers of each player's loss, with their names in the log."""
+        }  # the regularizers of each player's loss, with their names in the log
         self.crosses_players = {p: any(r.crosses_players for _, r in self.penalties[p]) for p in PLAYERS}
         """player -> True if one of its penalties differentiates the other player's parameters too."""
         self._frozen: dict[Player, list[nn.Parameter]] = {
             p: [] if self.crosses_players[p] else list(networks[OPPONENT[p]].parameters()) for p in PLAYERS
-        }
-        """The parameters without gradient while a player's loss is computed and differentiated."""
+        }  # the parameters without gradient while a player's loss is computed and differentiated
         self._calls = 0
 
     def generate(self, latents: Tensor, condition: Any) -> Tensor:

@@ -5,8 +5,7 @@ from typing import Literal
 from gan_research.losses.base import Player
 from gan_research.utils.errors import UserError
 
-Update = tuple[Player, ...]
-"""The players that step together; all their gradients are computed before the first step."""
+Update = tuple[Player, ...]  # the players that step together; all their gradients are computed before the first step
 
 
 class Schedule:

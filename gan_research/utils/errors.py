@@ -4,19 +4,15 @@ import difflib
 import math
 from collections.abc import Iterable
 
-RESUME = 75
-"""The exit status of a run that was stopped and can be resumed (EX_TEMPFAIL)."""
-DIVERGED = 3
-"""The exit status of a run whose loss isn't finite any more."""
+RESUME = 75  # the exit status of a run that was stopped and can be resumed (EX_TEMPFAIL)
+DIVERGED = 3  # the exit status of a run whose loss isn't finite any more
 
 
 class UserError(Exception):
     """An error that the user can fix; commands print its message as one line."""
 
-    status = 2
-    """The exit status of the command."""
-    common = False
-    """True if all ranks raise it: then rank zero reports it."""
+    status = 2  # the exit status of the command
+    common = False  # true if all ranks raise it: then rank zero reports it
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:

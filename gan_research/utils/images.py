@@ -7,8 +7,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.utils import make_grid
 
-SMALLEST = 32
-"""The pixels a side below which images are enlarged in a grid."""
+SMALLEST = 32  # the pixels a side below which images are enlarged in a grid
 
 
 def to_float(images: Tensor, value_range: tuple[float, float]) -> Tensor:

@@ -33,8 +33,7 @@ STYLE: Any = {
 }
 PIXELS_PER_INCH = 110
 
-styled = matplotlib.rc_context(STYLE)
-"""A decorator of functions that draw: the style applies inside them only."""
+styled = matplotlib.rc_context(STYLE)  # a decorator of functions that draw: the style applies inside them only
 
 
 @styled

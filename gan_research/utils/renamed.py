@@ -53,16 +53,13 @@ RENAMED = {
     "gan_research.tracking.loggers": "gan_research.runs.loggers",
     "gan_research.tracking.run": "gan_research.runs.run",
     "gan_research.watchdog": "gan_research.callbacks.watchdog",
-}
-"""Old name -> today's, of modules and of classes; a module's name stands for all that is in it."""
+}  # old name -> today's, of modules and of classes; a module's name stands for all that is in it
 OLD_METRICS = {
     f"{prefix}is{suffix}": f"{prefix}inception_score{suffix}"
     for prefix in ("", "metrics/")
     for suffix in ("", "_std", "_perfect")
-}
-"""Old name -> today's, of metrics, of their columns and of a history's columns."""
-NAME_METRICS = ("best", "objective", "metric", "metrics", "column")
-"""Keys whose values are names of metrics."""
+}  # old name -> today's, of metrics, of their columns and of a history's columns
+NAME_METRICS = ("best", "objective", "metric", "metrics", "column")  # keys whose values are names of metrics
 
 
 def renamed(name: str) -> str:

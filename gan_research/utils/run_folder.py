@@ -9,8 +9,7 @@ from filelock import FileLock, Timeout
 
 from gan_research.utils.renamed import renamed_targets
 
-RUN, CONFIG = "run.json", "config.yaml"
-"""The start of the run (time, command, machine), and its resolved config."""
+RUN, CONFIG = "run.json", "config.yaml"  # the start of the run (time, command, machine), and its resolved config
 HISTORY, PROTOCOLS = "history.jsonl", "protocols.json"
 """The record of the run, rows with `round` and `kimg`; and the protocols of its metrics.
 
@@ -19,14 +18,10 @@ better low or high. Rows of earlier versions contain both.
 """
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
 """The folder of checkpoints, the last one, and the one before it."""
-SAMPLES, CRASHES = "samples", "crash"
-"""The folders of sample grids and of crash reports, each named by its round."""
-LOCK, PLAYER = ".lock", ".player.json"
-"""The lock of a run, trial or sweep, and the process that holds a run's."""
-TRIAL, END = "trial.json", "end.json"
-"""A trial's point in a sweep, and the outcome of each of its processes."""
-CLOCKED = ("speed/", "memory/")
-"""Prefixes of columns that differ between two runs of the same game."""
+SAMPLES, CRASHES = "samples", "crash"  # the folders of sample grids and of crash reports, each named by its round
+LOCK, PLAYER = ".lock", ".player.json"  # the lock of a run, trial or sweep, and the process that holds a run's
+TRIAL, END = "trial.json", "end.json"  # a trial's point in a sweep, and the outcome of each of its processes
+CLOCKED = ("speed/", "memory/")  # prefixes of columns that differ between two runs of the same game
 
 
 def of_round(round: int, suffix: str) -> str:

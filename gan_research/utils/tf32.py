@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-Setting = tuple[Any, str, Any]
-"""(object of torch, name of its setting, value)."""
+Setting = tuple[Any, str, Any]  # (object of torch, name of its setting, value)
 
 
 def products(tf32: bool) -> list[Setting]:

@@ -22,8 +22,7 @@ class Generator:
     config: dict[str, Any] | None  # the run's config; None if gan train didn't write it
     raw: bool
     allow: Sequence[str]
-    selected_by: str | None = None
-    """The column whose best value of the run selected it, if it is a best_COLUMN.ckpt."""
+    selected_by: str | None = None  # the column whose best value of the run selected it, if it is a best_COLUMN.ckpt
 
 
 def is_generator(path: Path) -> bool:

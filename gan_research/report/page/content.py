@@ -11,15 +11,12 @@ from gan_research.report.page.parallel import parallel_figure
 from gan_research.report.page.text import NONE, count, interval, number, shortened
 from gan_research.report.records import AXES, METRICS, Record, format_x
 
-PAIRS = 28
-"""The number of a metric's pairs up to which all are drawn; of more, those with the best group."""
-FIGURES = 4
-"""The maximum number of metrics with parallel coordinates and importance."""
+PAIRS = 28  # the number of a metric's pairs up to which all are drawn; of more, those with the best group
+FIGURES = 4  # the maximum number of metrics with parallel coordinates and importance
 
 Block = dict[str, Any]
 SAMPLES = "samples"
-TITLES = {"round": "rounds", "kimg": "kimg", "seconds": "seconds of training"}
-"""Axis -> title of the x axis."""
+TITLES = {"round": "rounds", "kimg": "kimg", "seconds": "seconds of training"}  # axis -> title of the x axis
 CURVES = (
     "Thick lines are means over the runs of a group, bands are 95 % intervals of the mean over training seeds, thin "
     "lines are single runs. A group of one run has no band; very wide bands are cut off."

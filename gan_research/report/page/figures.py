@@ -14,20 +14,15 @@ from gan_research.report.page.text import label, number
 from gan_research.report.records import AXES
 from gan_research.report.statistics import Interval
 
-COLOURS = 8
-"""The number of groups with a colour of their own; with dashes and markers, 56 groups look different."""
+COLOURS = 8  # the number of groups with a colour of their own; with dashes and markers, 56 groups look different
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,2px,2px,2px,2px,2px")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star")
-POINTS = 250
-"""The maximum number of points of a curve."""
-RUNS = 200
-"""The maximum number of single runs in a panel: the first of each group."""
+POINTS = 250  # the maximum number of points of a curve
+RUNS = 200  # the maximum number of single runs in a panel: the first of each group
 Figure = dict[str, Any]
 Trace = dict[str, Any]
-Curves = Callable[[str, str], dict[str, Curve]]
-"""`Comparison.curves`, cached: scalar, axis -> curves."""
-Points = Mapping[str, Sequence[Sequence[Any]]]
-"""Axis -> x and y of a line."""
+Curves = Callable[[str, str], dict[str, Curve]]  # `Comparison.curves`, cached: scalar, axis -> curves
+Points = Mapping[str, Sequence[Sequence[Any]]]  # axis -> x and y of a line
 
 
 class Arrays:

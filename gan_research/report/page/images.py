@@ -13,10 +13,8 @@ from gan_research.report.records import Record
 
 ROUNDS = 24
 SEEDS = 5
-MAX_IMAGES = 400
-"""The maximum number of images of a page: encoding them takes time."""
-PIXELS = 640
-"""The maximum length of a side."""
+MAX_IMAGES = 400  # the maximum number of images of a page: encoding them takes time
+PIXELS = 640  # the maximum length of a side
 QUALITY = 82
 
 

@@ -17,8 +17,7 @@ from gan_research.report.page.content import contents, with_images
 from gan_research.report.page.images import sample_images
 from gan_research.utils.files import write_atomically
 
-LIMIT = 5_000_000
-"""The maximum size of a page in bytes: images get what the rest leaves."""
+LIMIT = 5_000_000  # the maximum size of a page in bytes: images get what the rest leaves
 MARGIN = 20_000
 
 

@@ -10,10 +10,8 @@ from gan_research.report.page.figures import Figure, line, new_figure, rounded_t
 from gan_research.report.page.text import label, number
 from gan_research.report.settings import format_value, is_numeric
 
-KEYS = 8
-"""The maximum number of settings, the most important ones."""
-ABSENT = -0.15
-"""The height of a run without a setting that other runs have as a number."""
+KEYS = 8  # the maximum number of settings, the most important ones
+ABSENT = -0.15  # the height of a run without a setting that other runs have as a number
 SCALE = ("#2a6fb0", "#7d92a8", "#a59c90", "#c98f4e", "#e07b00")
 """Blue to orange: distinct for colour-blind people, visible on light and on dark."""
 TICK = {"xanchor": "right", "xshift": -5, "showarrow": False, "font": {"size": 11}, "bgcolor": "@panel/0.85"}
