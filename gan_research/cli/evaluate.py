@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from gan_research.cli.arguments import slow_imports
+from gan_research.cli.evaluation.sources import require_source
 from gan_research.utils.errors import UserError
 from gan_research.utils.renamed import renamed_argument
 
@@ -29,8 +31,11 @@ The exit status is 1 if --verify finds a relative difference of more than 1e-4.
 def main(arguments: list[str]) -> int:
     """Run `gan evaluate`; return the exit status, 1 if torch-fidelity disagrees."""
     options = parse(arguments)
-    from gan_research.cli.evaluation.command import measure, write_reference
-    from gan_research.distributed import process_group, raise_on_all_ranks
+    for name in filter(None, (options.samples, options.reference)):
+        require_source(name)
+    with slow_imports():
+        from gan_research.cli.evaluation.command import measure, write_reference
+        from gan_research.distributed import process_group, raise_on_all_ranks
 
     with process_group(), raise_on_all_ranks():
         if options.write_statistics is not None:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from gan_research.cli.arguments import parse
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.paths import require_path
 
 USAGE = """usage: gan sweep resume DIR [pool.KEY=VALUE ...]
        gan sweep status DIR
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"there is no gan sweep {action}: {did_you_mean(action, actions)}")
     if not rest:
         raise UserError(f"gan sweep {action}: give {'a file' if action == 'run' else 'the folder of a sweep'}")
+    require_path(rest[0])
     return actions[action](rest[0], rest[1:])
 
 

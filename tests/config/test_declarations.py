@@ -151,7 +151,8 @@ def test_errors_in_the_command_line_are_found_without_importing_torch(tmp_path):
         ("train", "resume=nowhere"), ("train", "data=image_folder", "data.root=nowhere", "data.resolution=32"),
         ("train", "data=arrays", "data.path=nowhere.npz"), ("train", "--config-dir=nowhere"), ("sample", "nowhere"),
         ("export", "nowhere.ckpt", "-o", "out"), ("theory", "phases", "analysis.phases.frame=3"),
-        ("compare", "nowhere"), ("watch", "nowhere"), ("reproduce", "nowhere"), ("cost", "rounds=0"), ("trian",),
+        ("compare", "nowhere"), ("sweep", "status", "nowhere"), ("evaluate", "nowhere"),
+        ("watch", "nowhere"), ("reproduce", "nowhere"), ("cost", "rounds=0"), ("trian",),
     ]  # fmt: skip
     wrong = ["generator.widht=3", "generator.width=abc", "rounds=-5", "loss=hing", "what=3", "optimizer.generator.lr=a"]
     result = without_torch(2, *(("train", word) for word in wrong), *paths, folder=tmp_path)

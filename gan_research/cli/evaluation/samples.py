@@ -7,14 +7,13 @@ from typing import Any
 from zipfile import ZipFile, is_zipfile
 
 from gan_research.cli.evaluation.generators import is_generator
+from gan_research.cli.evaluation.sources import data_node
 from gan_research.config.build import build_data
-from gan_research.config.compose import choice, compose_train, groups
-from gan_research.config.schema import missing_values
 from gan_research.data.arrays import IMAGE_KEYS, read_npz
 from gan_research.data.folder import read_folder
 from gan_research.data.sets import SampleSet, TensorSet
 from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
-from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ def open_samples(name: str, split: str | None, data_root: str | None, skip_corru
     """Open an existing folder or file, else data of the config tree."""
     path = Path(name).expanduser()
     if not path.exists():
-        return open_data(_data_node(name), split, data_root)
+        return open_data(data_node(name), split, data_root)
     if is_generator(path):
         raise UserError(f"{name} is a generator, not samples: draw some with gan sample {name} -n N -o FOLDER")
     for option, value in (("--split", split), ("--data-root", data_root)):
@@ -70,19 +69,6 @@ def open_data(node: dict[str, Any], split: str | None, data_root: str | None) ->
     if samples is None:
         raise UserError(f"--split heldout: {data.name} has no held-out samples")
     return Samples(data.name, samples, split or "train", data.heldout)
-
-
-def _data_node(name: str) -> dict[str, Any]:
-    """Return the checked config of a choice of the group `data`."""
-    if name not in groups()["data"]:
-        raise UserError(
-            f"there is no {Path(name).absolute()}, and no data of that name: give a checkpoint, the folder of a run, a "
-            f"folder of images, an .npz file, or data of the config tree: {did_you_mean(name, groups()['data'])}"
-        )
-    if missing_values(choice("data", name, within={"batch_size": 1, "seed": 0})):
-        raise UserError(f"data '{name}' are your own: give the folder of images, or the .npz file, itself")
-    data: dict[str, Any] = compose_train([f"data={name}", "metrics=none"]).config["data"]
-    return data
 
 
 def _read_file(path: Path) -> SampleSet | StatisticsFile:

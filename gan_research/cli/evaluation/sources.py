@@ -1,0 +1,25 @@
+"""The names of samples on the command line, checked without importing torch."""
+
+from pathlib import Path
+from typing import Any
+
+from gan_research.config.compose import choice, compose_train, groups
+from gan_research.config.schema import missing_values
+from gan_research.utils.errors import UserError, did_you_mean
+
+
+def require_source(name: str) -> None:
+    """Raise a UserError unless `name` is a path that exists, or a choice of the group `data`."""
+    if not Path(name).expanduser().exists() and name not in groups()["data"]:
+        raise UserError(
+            f"there is no {Path(name).absolute()}, and no data of that name: give a checkpoint, the folder of a run, a "
+            f"folder of images, an .npz file, or data of the config tree: {did_you_mean(name, groups()['data'])}"
+        )
+
+
+def data_node(name: str) -> dict[str, Any]:
+    """Return the checked config of a choice of the group `data`."""
+    if missing_values(choice("data", name, within={"batch_size": 1, "seed": 0})):
+        raise UserError(f"data '{name}' are your own: give the folder of images, or the .npz file, itself")
+    data: dict[str, Any] = compose_train([f"data={name}", "metrics=none"]).config["data"]
+    return data
