@@ -175,7 +175,7 @@ def _check_arguments(
     for key, value in arguments.items():
         full = f"{name}.{key}" if name else key
         if key in SPEC_FIELDS and SPEC in types:
-            raise UserError(f"{full} is set by the data: remove it")
+            raise UserError(f"{full} is set by the data: don't set it")
         if key not in types and not others:
             names = [f"{name}.{p}" if name else p for p in types]
             raise UserError(f"there is no {full}: {did_you_mean(full, names)}")

@@ -119,7 +119,7 @@ def test_many_pairs_are_printed_for_the_best_group_only(gan, here):
     [
         ([], ["give run folders, sweep folders, folders of runs, or wandb:"]),
         (["empty"], ["there are no runs in empty"]),
-        (["nowhere"], ["there is no folder nowhere"]),
+        (["nowhere"], ["there is no file or folder"]),
         (["run", "--by", "los"], ["no setting 'los'", "did you mean 'loss'?"]),
         (["run", "--metric", "fud"], ["no run has a metric 'fud'", "did you mean 'fid'?"]),
         (["run", "--axis", "rounds"], ["--axis rounds", "did you mean 'round'?"]),

@@ -76,7 +76,7 @@ def test_it_is_measured_as_the_run_is(finished, exported, gan, tmp_path):
 
 
 def test_what_an_export_cannot_say(exported, gan, one_line, tmp_path):
-    one_line(gan("evaluate", exported, "--metrics", "digits"), "doesn't say what it was trained on", "REFERENCE")
+    one_line(gan("evaluate", exported, "--metrics", "digits"), "doesn't specify its training data", "REFERENCE")
     one_line(gan("sample", exported, "--raw", "-o", tmp_path / "s.png"), "only the generator's average", "--raw")
     one_line(gan("evaluate", exported, "digits", "--metrics", "digits", "--raw"), "only the generator's average")
     one_line(
