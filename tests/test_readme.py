@@ -16,7 +16,9 @@ TABLE = [line.strip("|").split("|") for line in README.splitlines() if line.star
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "resume=" not in c and "--help" not in c])
-def test_every_training_command_composes(command):
+def test_every_training_command_composes(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
     words = [word for word in shlex.split(command)[2:] if word != "--cfg"]
     fixed, axes = split(word for word in words if word != "-m" and not of_sweep(word))
     if "-m" in words:

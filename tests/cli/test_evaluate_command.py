@@ -163,7 +163,7 @@ def test_what_was_measured_is_kept_though_a_later_checkpoint_fails(kept, gan, on
         return sampler
 
     monkeypatch.setattr(Evaluation, "__call__", fail_later)
-    monkeypatch.setattr("gan_research.cli.evaluation.generators.load", loading)
+    monkeypatch.setattr("gan_research.cli.evaluation.measurement.load", loading)
     with pytest.raises(RuntimeError, match="out of memory"):
         gan("evaluate", kept, "--json", tmp_path / "n.json", "--plot", tmp_path / "n.png")
     assert [e["round"] for e in json.loads((tmp_path / "n.json").read_text())["evaluations"]] == [0, 10]
@@ -483,7 +483,7 @@ def test_one_of_many_processes_says_what_is_wrong(gan, one_line, monkeypatch, tm
 def test_statistics_that_are_none(change, parts, fakes, gan, one_line, tmp_path):
     good = {"mu": np.zeros(2), "sigma": np.eye(2)}
     np.savez(tmp_path / "good.npz", **good)
-    assert read_statistics(tmp_path / "good.npz").num_features == 2
+    assert len(read_statistics(tmp_path / "good.npz").statistics["moments"].mean) == 2
     np.savez(tmp_path / "bad.npz", **good | change)
     result = gan("evaluate", fakes, tmp_path / "bad.npz", "--metrics", "digits")
     one_line(result, "bad.npz can't be read as an .npz file of statistics", *parts)

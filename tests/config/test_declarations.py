@@ -39,7 +39,7 @@ def test_a_signature_that_is_read_checks_no_less_than_the_imported_one(target):
 MODULE = """
 from typing import Literal, TypedDict, Unpack
 from torch import Tensor
-from made.other import Color, Other as Base
+from handmade.other import Color, Other as Base
 
 Mode = Literal["fast", "slow"]
 
@@ -77,9 +77,9 @@ class Data:
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    folder = tmp_path / "made"
+    folder = tmp_path / "handmade"
     folder.mkdir()
-    (folder / "__init__.py").write_text("from made.one import Own as Renamed\n")
+    (folder / "__init__.py").write_text("from handmade.one import Own as Renamed\n")
     (folder / "one.py").write_text(MODULE)
     (folder / "other.py").write_text(OTHER)
     monkeypatch.syspath_prepend(tmp_path)
@@ -89,23 +89,24 @@ def package(tmp_path, monkeypatch):
 
 
 def test_what_is_inherited_imported_and_unpacked_is_found(package):
-    types, others = declarations.signature("made.one.Component")
+    types, others = declarations.signature("handmade.one.Component")
     assert (list(types), others) == (["width", "anything"], True)
     assert types["width"]() is int
-    types, others = declarations.signature("made.Renamed")
+    types, others = declarations.signature("handmade.Renamed")
     assert (list(types), others) == (["mode", "rate", "color", "size"], False)
     assert str(types["mode"]()) == "typing.Literal['fast', 'slow']"
     assert types["size"] is int
     with pytest.raises(declarations.Unreadable):
         types["color"]()
-    assert declarations.constant("made.one.Component", "metrics") == "digits"
-    assert declarations.constant("made.one.Own", "metrics") == "points"
+    assert declarations.constant("handmade.one.Component", "metrics") == "digits"
+    assert declarations.constant("handmade.one.Own", "metrics") == "points"
     with pytest.raises(declarations.Unreadable):
-        declarations.constant("made.one.Computed", "metrics")
+        declarations.constant("handmade.one.Computed", "metrics")
 
 
 @pytest.mark.parametrize(
-    "target", ["made.other.Data", "made.one.Nothing", "made.none.Component", "nowhere.Component", "Component", ""]
+    "target",
+    ["handmade.other.Data", "handmade.one.Nothing", "handmade.none.Component", "nowhere.Component", "Component", ""],
 )
 def test_what_source_does_not_tell_is_unreadable(package, target):
     with pytest.raises(declarations.Unreadable):
