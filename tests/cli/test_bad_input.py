@@ -33,7 +33,7 @@ def test_data_that_cannot_be_trained_on(train, one_line, tmp_path):
     runs, good = tmp_path / "runs", pictures(tmp_path / "good")
     (tmp_path / "empty").mkdir()
     one_line(train(runs, "batch_size=1598"), "batch_size=1598", "1597 training images", "1597 or less")
-    one_line(train(runs, *folder_data(good), "batch_size=71"), "70 training pictures", "70 or less")
+    one_line(train(runs, *folder_data(good), "batch_size=71"), "70 training images", "70 or less")
     one_line(train(runs, *folder_data(tmp_path / "nowhere")), str(tmp_path / "nowhere"), "data.root")
     one_line(train(runs, *folder_data(tmp_path / "empty")), str(tmp_path / "empty"))
     one_line(train(runs, "data=arrays", f"data.path={tmp_path / 'no.npz'}"), "no.npz", "data.path")

@@ -80,7 +80,7 @@ def test_what_an_export_cannot_say(exported, gan, one_line, tmp_path):
     one_line(gan("sample", exported, "--raw", "-o", tmp_path / "s.png"), "only the generator's average", "--raw")
     one_line(gan("evaluate", exported, "digits", "--metrics", "digits", "--raw"), "only the generator's average")
     one_line(
-        gan("evaluate", "digits", exported, "--metrics", "digits"), str(exported), "holds a generator, not samples"
+        gan("evaluate", "digits", exported, "--metrics", "digits"), str(exported), "is a generator, not samples"
     )
 
 

@@ -9,7 +9,7 @@ from gan_research.utils.errors import UserError, did_you_mean
 
 
 def require_source(name: str) -> None:
-    """Raise a UserError unless `name` is a path that exists, or a choice of the group `data`."""
+    """Raise a UserError unless `name` is an existing path or a choice of `data`."""
     if not Path(name).expanduser().exists() and name not in groups()["data"]:
         raise UserError(
             f"there is no {Path(name).absolute()}, and no data of that name: give a checkpoint, the folder of a run, a "
