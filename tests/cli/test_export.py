@@ -79,9 +79,7 @@ def test_what_an_export_cannot_say(exported, gan, one_line, tmp_path):
     one_line(gan("evaluate", exported, "--metrics", "digits"), "doesn't specify its training data", "REFERENCE")
     one_line(gan("sample", exported, "--raw", "-o", tmp_path / "s.png"), "only the generator's average", "--raw")
     one_line(gan("evaluate", exported, "digits", "--metrics", "digits", "--raw"), "only the generator's average")
-    one_line(
-        gan("evaluate", "digits", exported, "--metrics", "digits"), str(exported), "is a generator, not samples"
-    )
+    one_line(gan("evaluate", "digits", exported, "--metrics", "digits"), str(exported), "is a generator, not samples")
 
 
 def test_a_folder_that_holds_something_else_is_refused(finished, exported, gan, one_line, tmp_path, contents):
