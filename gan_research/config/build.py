@@ -25,7 +25,7 @@ from gan_research.distributed.strategies import averaging_strategy, refuse
 from gan_research.metrics import Evaluation
 from gan_research.training.checks import check_trainer_precision, require_contract
 from gan_research.training.gan import GAN
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.lightning_compat import skip_prepare_data
 from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.rng import stream_seed
@@ -154,7 +154,7 @@ def build_trainer(node: dict[str, Any]) -> pl.Trainer:
             use_distributed_sampler=False,
         )
     except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         advice = " Take trainer=cpu, or a host with a GPU that torch can use." if "gpu backend" in reason else ""
         raise UserError(f"trainer: {reason}{advice}") from error
     averaging_strategy(trainer.strategy)

@@ -18,7 +18,7 @@ from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.config.keys import OF_SWEEPS, SEVERAL
 from gan_research.config.schema import PAPER, check, check_multirun, missing_values, suited_metrics
 from gan_research.config.upgrade import MOVED, RENAMED_KEYS
-from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean, one_line
 from gan_research.utils.renamed import renamed_argument, renamed_targets
 
 log = logging.getLogger(__name__)
@@ -226,9 +226,9 @@ def _compose(
         for cause in (error, error.__cause__):
             if isinstance(cause, ConfigKeyError | ConfigAttributeError):
                 raise UserError(_unknown_key(cause)) from error
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(one_line(error)) from error
     except yaml.YAMLError as error:
-        raise UserError("a config file is not valid YAML: " + " ".join(str(error).split())) from error
+        raise UserError("a config file is not valid YAML: " + one_line(error)) from error
     assert isinstance(config, dict)
     config = renamed_targets(config)  # overrides, and choices of the user's own, may be older
     if allow is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from gan_research.utils.renamed import renamed_targets
 
-RENAMED_KEYS = {"watch": "analysis"}  # Top-level keys of older configs -> today's
+RENAMED_KEYS = {"watch": "analysis"}  # top-level keys of older configs -> today's
 
 MOVED = {("regularizer", "instance_noise"): ("augment", "instance_noise")}
 """(group, name) of a component in older configs -> today's."""

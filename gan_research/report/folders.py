@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from gan_research.config.upgrade import upgraded, upgraded_choices
 from gan_research.report.records import Record, State, last_round
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.run_folder import (
     CONFIG,
     CRASHES,
@@ -107,7 +107,7 @@ def read_mapping(path: Path, parse: Callable[[str], Any], notes: list[str], effe
             return content
         problem = "it isn't a mapping"
     except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())
+        problem = one_line(error)
     notes.append(f"{path} can't be read{effect}: {problem}")
     return {}
 

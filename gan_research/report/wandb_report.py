@@ -11,7 +11,7 @@ from typing import Any, Literal
 import wandb
 
 from gan_research.report.records import METRICS
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line
 
 Axis = Literal["round", "kimg"]
 Band = Literal["stderr", "stddev", "minmax"]
@@ -150,7 +150,7 @@ def publish(layout: Layout) -> tuple[str, bool]:
         raise
     except Exception as error:  # any of W&B's library or server
         path = "/".join(filter(None, [layout.entity, layout.project]))
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         message = f"W&B can't save a report in {path}: {reason}; log in with wandb login, or {OFFLINE}"
         raise UserError(message) from error
 

@@ -16,6 +16,7 @@ from gan_research.distributed import is_rank_zero, on_rank_zero
 from gan_research.runs.fit import build, fit, read_run_checkpoint, start
 from gan_research.runs.history import History
 from gan_research.runs.run import Run, job, was_started
+from gan_research.utils.errors import one_line
 from gan_research.utils.run_folder import CONFIG, RUN
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def same_games(config: dict[str, Any]) -> Iterator[Run]:
             run = Run.open(folder)
             run.config = upgraded(yaml.safe_load((folder / CONFIG).read_text()))
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-            log.warning("%s is left out, as its record can't be read: %s", folder, " ".join(str(error).split()))
+            log.warning("%s is left out, as its record can't be read: %s", folder, one_line(error))
             continue
         if was_started(folder) and game_of(run.config) == game_of(config):
             yield run

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from gan_research.runs.history import FileLogger
 from gan_research.runs.run import Run
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.run_folder import HISTORY, leaves, read_history
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
                 if self.uri:
                     self._open(self.uri)
             except MlflowException as error:
-                reason = " ".join(str(error).split())
+                reason = one_line(error)
                 log.warning("MLflow can't be reached, the run is logged in its own folder: %s", reason)
         if not self._initialized:
             folder = self.run.folder.resolve()
@@ -207,7 +207,7 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
         try:
             yield client
         except MlflowException as error:
-            log.warning("MLflow can't log: %s", " ".join(str(error).split()))
+            log.warning("MLflow can't log: %s", one_line(error))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:

@@ -21,7 +21,7 @@ from gan_research.sweeps.optuna_search import intermediate_values, sampler_seed
 from gan_research.sweeps.points import combinations
 from gan_research.sweeps.search import Proposal, Search, SearchSpec
 from gan_research.sweeps.trials import TrialSnapshot
-from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean, one_line
 from gan_research.utils.lightning_compat import sweep_command
 
 FILE = "wandb.yaml"  # the sweep file, in the folder of its sweep
@@ -256,7 +256,7 @@ def read_sweep_file(path: str | Path) -> SweepFile:
         reason = reason.replace("Value error, ", "").replace("Extra inputs are not permitted", "key not supported")
         raise UserError(f"the sweep file {path}: {reason}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"the sweep file {path} can't be read: {' '.join(str(error).split())}") from None
+        raise UserError(f"the sweep file {path} can't be read: {one_line(error)}") from None
 
 
 class WandbFile(Search):
