@@ -32,15 +32,23 @@ class Module:
     package: str
     names: dict[str, ast.stmt]
 
+    def imported(self, name: str) -> str | None:
+        """Return the full name of what an import binds to `name`; None if no import does."""
+        statement = self.names.get(name)
+        if isinstance(statement, ast.Import):
+            alias = next(a for a in statement.names if (a.asname or a.name.partition(".")[0]) == name)
+            return alias.name if alias.asname else name
+        if not isinstance(statement, ast.ImportFrom):
+            return None
+        original = next(alias.name for alias in statement.names if (alias.asname or alias.name) == name)
+        parent = self.package.split(".")[: -(statement.level - 1) or None] if statement.level else []
+        return ".".join([*parent, *filter(None, [statement.module]), original])
+
     def find(self, name: str) -> tuple["Module", ast.stmt]:
         """Return the statement that defines a name, and its module, after following imports; Unreadable if none."""
-        statement = self.names.get(name)
-        if isinstance(statement, ast.ImportFrom):
-            parent = self.package.split(".")[: -(statement.level - 1) or None] if statement.level else []
-            source = ".".join([*parent, *filter(None, [statement.module])])
-            original = next(alias.name for alias in statement.names if (alias.asname or alias.name) == name)
-            return find(f"{source}.{original}")
-        if statement is None:
+        if (full := self.imported(name)) is not None:
+            return find(full)
+        if (statement := self.names.get(name)) is None:
             raise Unreadable(f"{self.name}.{name}")
         return self, statement
 
@@ -132,25 +140,16 @@ def _bases(source: Module, definition: ast.stmt) -> Iterator[tuple[Module, ast.C
 
 def _find_expression(expression: ast.expr, source: Module) -> tuple[Module, ast.stmt]:
     """Return where `Name` or `module.Name` is defined."""
-    if isinstance(expression, ast.Name):
-        return source.find(expression.id)
-    if isinstance(expression, ast.Attribute):
-        return find(f"{_module_name(expression.value, source)}.{expression.attr}")
-    raise Unreadable(ast.unparse(expression))
+    return source.find(expression.id) if isinstance(expression, ast.Name) else find(_full_name(expression, source))
 
 
-def _module_name(expression: ast.expr, source: Module) -> str:
-    """Return the full name of the module that `nn` or `torch.nn` refers to."""
+def _full_name(expression: ast.expr, source: Module) -> str:
+    """Return the full name of `Name` or `module.Name`."""
     if isinstance(expression, ast.Attribute):
-        return f"{_module_name(expression.value, source)}.{expression.attr}"
-    name = ast.unparse(expression)
-    statement = source.names.get(name)
-    if not isinstance(statement, ast.Import | ast.ImportFrom):
-        raise Unreadable(name)
-    alias = next(a for a in statement.names if (a.asname or a.name.partition(".")[0]) == name)
-    if isinstance(statement, ast.ImportFrom):
-        return f"{statement.module}.{alias.name}"
-    return alias.name if alias.asname else alias.name.partition(".")[0]
+        return f"{_full_name(expression.value, source)}.{expression.attr}"
+    if not isinstance(expression, ast.Name):
+        raise Unreadable(ast.unparse(expression))
+    return source.imported(expression.id) or f"{source.name}.{expression.id}"
 
 
 def _constructor(source: Module, definition: ast.ClassDef) -> tuple[Module, ast.stmt]:
@@ -202,14 +201,7 @@ def evaluate(expression: ast.expr | None, source: Module) -> Any:
 
 def _type(expression: ast.Name | ast.Attribute, source: Module) -> Any:
     """Return the type of `Name` or `module.Name`: itself if its package is imported, else built from its source."""
-    if isinstance(expression, ast.Attribute):
-        origin, name = _module_name(expression.value, source), expression.attr
-    else:
-        statement, name = source.names[expression.id], expression.id
-        origin = source.name
-        if isinstance(statement, ast.ImportFrom) and not statement.level:
-            origin = str(statement.module)
-            name = next(a.name for a in statement.names if (a.asname or a.name) == expression.id)
+    origin, _, name = _full_name(expression, source).rpartition(".")
     if IMPORTED & {origin, origin.partition(".")[0]}:
         return getattr(importlib.import_module(origin), name)
     found, definition = _find_expression(expression, source)
