@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gan_research.cli.arguments import parse, slow_imports
-from gan_research.config.compose import compose_train
+from gan_research.config.compose import compose_train, groups, renamed_keys
 from gan_research.utils.errors import UserError, did_you_mean
 
 STUDIES = {
@@ -49,9 +49,12 @@ def main(arguments: list[str]) -> int:
         raise UserError("gan theory has no launcher: its studies run in this process")
     if not parsed.sets("experiment"):
         parsed.overrides.insert(0, f"experiment={experiment}")
-    compose_train(parsed.overrides, parsed.config_dir)  # errors are reported before torch is imported
+    parsed.overrides = renamed_keys(parsed.overrides)
+    if name in groups()["analysis"] and not parsed.sets("analysis"):
+        parsed.overrides.append(f"analysis={name}")
+    composition = compose_train(parsed.overrides, parsed.config_dir)
     with slow_imports():
         from gan_research.cli import studies
 
-    make: Callable[..., int] = getattr(studies, name.replace("-", "_"))
-    return make(parsed)
+    study: Callable[..., int] = getattr(studies, name.replace("-", "_"))
+    return study(parsed, composition)

@@ -8,7 +8,7 @@ import torch
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.studies.run import all_choices, all_losses, publish
 from gan_research.config.build import make
-from gan_research.config.compose import compose_train
+from gan_research.config.compose import Composition
 from gan_research.theory.dirac import DiracGAN
 from gan_research.theory.dirac_dynamics import STARTS, flow, gradient_steps, verdict
 from gan_research.theory.dirac_table import table
@@ -16,11 +16,10 @@ from gan_research.theory.plots import draw_dirac, draw_dirac_table, film_dirac, 
 from gan_research.utils.errors import UserError
 
 
-def dirac(arguments: Arguments) -> int:
+def dirac(arguments: Arguments, composition: Composition) -> int:
     """Study one loss with its regularizers and augmentations, or all pairs."""
     if "--all" in arguments.options:
-        return dirac_table(arguments)
-    composition = compose_train(arguments.overrides, arguments.config_dir)
+        return dirac_table(arguments, composition)
     config = composition.config
     nodes = {**(config["regularizer"] or {}), **(config["augment"] or {})}
     components = {name: make(node) for name, node in nodes.items()}
@@ -59,12 +58,11 @@ def dirac(arguments: Arguments) -> int:
     return publish(arguments, composition, "dirac", numbers, figure, rows, film)
 
 
-def dirac_table(arguments: Arguments) -> int:
+def dirac_table(arguments: Arguments, composition: Composition) -> int:
     """Study all losses with all regularizers (of weight 1) and augmentations.
 
     Those that support no loss in the Dirac-GAN are left out.
     """
-    composition = compose_train(arguments.overrides, arguments.config_dir)
     components: dict[str, dict[str, Any]] = {}
     for name, node in {**all_choices(arguments, "regularizer"), **all_choices(arguments, "augment")}.items():
         node = node | ({"weight": 1.0} if "weight" in node else {})

@@ -11,7 +11,7 @@ from rich.console import Console
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.studies.run import StudyRun, format_value, report
 from gan_research.config.build import build_data, make
-from gan_research.config.compose import compose_train, renamed_keys
+from gan_research.config.compose import Composition, compose_train
 from gan_research.losses.divergences import kl
 from gan_research.runs import fit
 from gan_research.runs.run import Run
@@ -21,12 +21,8 @@ from gan_research.theory.plots import draw_convergence, draw_inner_steps, film_c
 from gan_research.utils.errors import UserError
 
 
-def analyzed(arguments: Arguments, name: str) -> int:
+def analyzed(arguments: Arguments, composition: Composition, name: str) -> int:
     """Train a run with an analysis, and print its final numbers."""
-    arguments.overrides = renamed_keys(arguments.overrides)
-    if not arguments.sets("analysis"):
-        arguments.overrides.append(f"analysis={name}")
-    composition = compose_train(arguments.overrides, arguments.config_dir)
     if name not in (composition.config["analysis"] or {}):
         raise UserError(f"gan theory {name} needs its analysis: remove analysis=..., or add {name} to it")
     status, run = fit.start(composition, arguments.overrides, arguments.config_dir)
@@ -39,9 +35,8 @@ def analyzed(arguments: Arguments, name: str) -> int:
 phases, modes = partial(analyzed, name="phases"), partial(analyzed, name="modes")
 
 
-def inner_steps(arguments: Arguments) -> int:
+def inner_steps(arguments: Arguments, composition: Composition) -> int:
     """Compare numbers of discriminator steps, at equal generator updates and at equal updates."""
-    composition = compose_train(arguments.overrides, arguments.config_dir)
     rounds = composition.config["rounds"]
     require_line(build_data(composition.config))
     with StudyRun(arguments, composition, "inner-steps") as study:
@@ -64,9 +59,8 @@ def inner_steps(arguments: Arguments) -> int:
         return study.publish(runs, draw_inner_steps(runs), rows, header=("", "regret at the end", "JSD at the end"))
 
 
-def convergence(arguments: Arguments) -> int:
+def convergence(arguments: Arguments, composition: Composition) -> int:
     """Study proposition 2 on finite states, and the regret of D in training."""
-    composition = compose_train(arguments.overrides, arguments.config_dir)
     require_line(build_data(composition.config))
     loss = make(composition.config["loss"])
     random = torch.Generator().manual_seed(composition.config["seed"])

@@ -8,7 +8,7 @@ import torch
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.studies.run import all_losses, publish
 from gan_research.config.build import build_data, build_game, make
-from gan_research.config.compose import compose_train
+from gan_research.config.compose import Composition
 from gan_research.data.densities import Gaussian
 from gan_research.theory import optimum as best
 from gan_research.theory import saturation as pulling
@@ -21,9 +21,8 @@ from gan_research.utils.errors import UserError
 UNIT = Gaussian(0.0, 1.0)
 
 
-def losses(arguments: Arguments) -> int:
+def losses(arguments: Arguments, composition: Composition) -> int:
     """Study the theory of each loss, and its divergence of two Gaussians."""
-    composition = compose_train(arguments.overrides, arguments.config_dir)
     chosen = all_losses(arguments)
     edges = torch.linspace(-8, 14, 441, dtype=torch.float64)
     means = torch.linspace(0.25, 6, 24, dtype=torch.float64)
@@ -47,9 +46,8 @@ def losses(arguments: Arguments) -> int:
     return publish(arguments, composition, "losses", numbers, draw_divergences(means, curves), rows, None, header)
 
 
-def optimum(arguments: Arguments) -> int:
+def optimum(arguments: Arguments, composition: Composition) -> int:
     """Study proposition 1, theorem 1, equation 3, and D* between the data and N(0, 1)."""
-    composition = compose_train(arguments.overrides, arguments.config_dir)
     data = build_data(composition.config)
     game = build_game(composition.config, data)
     density = require_line(data)
@@ -100,12 +98,11 @@ def lines(numbers: dict[str, Any], name: str = "") -> list[tuple[str, ...]]:
     return [row for full, part in parts for row in lines(part, full)]
 
 
-def saturation(arguments: Arguments) -> int:
+def saturation(arguments: Arguments, composition: Composition) -> int:
     """Study the generator's gradient for every loss, or for the chosen one and Goodfellow's two.
 
     It is also measured, with the game's untrained networks on its data.
     """
-    composition = compose_train(arguments.overrides, arguments.config_dir)
     config = composition.config
     losses, highlighted = all_losses(arguments), ["minimax", "non_saturating"]
     if arguments.sets("loss"):
