@@ -10,13 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from gan_research.cli.arguments import Arguments
+from gan_research.cli.sweep_request import SweepRequest
 from gan_research.config.build import build_evaluation, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, compose_multirun, compose_train, concerns, of_sweep, quoted
 from gan_research.launchers import Job, Local
-from gan_research.sweeps.points import examples, split
 from gan_research.sweeps.pool import Slot
 from gan_research.sweeps.run_process import RunningProcess, start_run
-from gan_research.sweeps.search import merge_axes
 from gan_research.sweeps.sweep import Sweep, new_folder
 from gan_research.sweeps.table import SweepTable
 from gan_research.sweeps.trials import TrialRun
@@ -26,18 +25,11 @@ from gan_research.utils.files import write_atomically
 from gan_research.utils.renamed import renamed_metric
 
 
-def start(given: Arguments, arguments: list[str]) -> int:
+def start(request: SweepRequest, given: Arguments, arguments: list[str]) -> int:
     """Start a sweep of what the command line varies; return the exit status."""
-    if any(o.startswith("resume=") for o in given.overrides):
-        raise UserError("resume= is for one run: resume a sweep with gan sweep resume DIR")
-    config = compose_multirun([o for o in given.overrides if of_sweep(o)], given.config_dir)
-    fixed, own = split(o for o in given.overrides if not of_sweep(o))
-    axes = merge_axes(config["sweep"].get("space"), own)
-    if not axes:
-        raise UserError("nothing is varied: give a key several values (loss=hinge,wasserstein), or leave -m out")
-    name = "sweep-" + "-".join(axis.name.split(".")[-1] for axis in axes)
-    sweep = new_sweep(name, fixed, examples(axes), config, given.config_dir)
-    sweep.axes, sweep.command = own, shlex.join(["gan", "train", *arguments])
+    name = "sweep-" + "-".join(axis.name.split(".")[-1] for axis in request.axes)
+    sweep = new_sweep(name, request.fixed, request.compositions, request.config, given.config_dir)
+    sweep.axes, sweep.command = request.own, shlex.join(["gan", "train", *arguments])
     make(sweep.search, spec=sweep.spec)  # raises its errors before there is a folder
     sweep.create()
     return 0 if submitted(sweep, given) else train(sweep)
@@ -56,7 +48,8 @@ def start_file(path: Path, count: int | None, given: Arguments) -> int:
     config["sweep"] = {"_target_": target, "count": count, "overrides": overrides}
     if file.metric:
         config["objective"] = renamed_metric(file.metric.name.removeprefix("metrics/"))
-    sweep = new_sweep(path.stem, [], [[*file.overrides(point), *overrides]], config, given.config_dir)
+    composition = compose_train([*file.overrides(point), *overrides], given.config_dir)
+    sweep = new_sweep(path.stem, [], [composition], config, given.config_dir)
     if file.metric:
         sweep.goal = "max" if file.metric.goal == "maximize" else "min"
     sweep.command = shlex.join(["gan", "sweep", "run", str(path), *given.overrides])
@@ -66,10 +59,9 @@ def start_file(path: Path, count: int | None, given: Arguments) -> int:
 
 
 def new_sweep(
-    name: str, fixed: list[str], points: Sequence[list[str]], config: dict[str, Any], config_dir: Path | None
+    name: str, fixed: list[str], compositions: Sequence[Composition], config: dict[str, Any], config_dir: Path | None
 ) -> Sweep:
-    """Return a sweep whose runs are checked at these points; its folder isn't created yet."""
-    compositions = [compose_train([*fixed, *point], config_dir) for point in points]
+    """Return a sweep with runs such as these compositions; its folder isn't created yet."""
     first = compositions[0].config
     for key in ("output", "launcher", "trainer"):
         if any(composition.config[key] != first[key] for composition in compositions):

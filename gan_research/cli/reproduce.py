@@ -184,8 +184,8 @@ class Reproduction:
         else:
             fixed = [f"budget={self.budget}", *(o for o in self.command_line.overrides if not of_sweep(o))]
             config["sweep"] = {"_target_": f"{FixedPoints.__module__}.{FixedPoints.__qualname__}", "points": []}
-            examples = [[f"experiment={name}", "seed=0"] for name in self.compositions]
-            sweep = multirun.new_sweep(self.folder.name, fixed, examples, config, self.command_line.config_dir)
+            compositions = list(self.compositions.values())
+            sweep = multirun.new_sweep(self.folder.name, fixed, compositions, config, self.command_line.config_dir)
             sweep.folder, sweep.metric, sweep.goal, sweep.rounds = self.folder, None, None, None
             sweep.command = self.command(list(self.compositions))
             sweep.create()

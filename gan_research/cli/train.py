@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from gan_research.cli.arguments import parse, slow_imports
+from gan_research.cli.sweep_request import sweep_request
 from gan_research.config.compose import compose_train, conf_folder, groups
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
@@ -43,9 +44,11 @@ def main(arguments: list[str]) -> int:
         show_help(config_dir)
         return 0
     if given.options & set(SEVERAL_RUNS):
-        from gan_research.cli import multirun
+        request = sweep_request(given)
+        with slow_imports():
+            from gan_research.cli import multirun
 
-        return multirun.start(given, arguments)
+        return multirun.start(request, given, arguments)
     resumed = [o for o in given.overrides if o.startswith("resume=")]
     overrides = [o for o in given.overrides if o not in resumed]
     auto = bool(resumed) and resumed[-1] == "resume=auto"

@@ -154,6 +154,7 @@ def test_errors_in_the_command_line_are_found_without_importing_torch(tmp_path):
         ("export", "nowhere.ckpt", "-o", "out"), ("theory", "phases", "analysis.phases.frame=3"),
         ("compare", "nowhere"), ("sweep", "status", "nowhere"), ("evaluate", "nowhere"),
         ("watch", "nowhere"), ("reproduce", "nowhere"), ("cost", "rounds=0"), ("trian",),
+        ("train", "-m", "generator.widht=3,4"), ("train", "-m", "seed=0"), ("train", "-m", "sweep=nowhere", "seed=0,1"),
     ]  # fmt: skip
     wrong = ["generator.widht=3", "generator.width=abc", "rounds=-5", "loss=hing", "what=3", "optimizer.generator.lr=a"]
     result = without_torch(2, *(("train", word) for word in wrong), *paths, folder=tmp_path)
