@@ -11,8 +11,8 @@ from gan_research.utils.errors import UserError
 
 
 @dataclass(frozen=True)
+class SweepRequest:
     """The config of a sweep, its fixed overrides, its axes, and example points.
-    """The config of a sweep, the overrides of all its runs, its axes, and example points.
 
     own: the axes of the command line; axes: with those of the config.
     """
