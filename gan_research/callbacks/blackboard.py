@@ -12,14 +12,15 @@ Check = Callable[[Any, dict[str, float]], dict[str, float]]
 class Blackboard:
     """The latest values that callbacks write, for other callbacks to read.
 
-    row: the last row of the log. checks: functions that add to each row.
+    row: the last row of the log, after `row_round`. checks: functions that add to each row.
     metrics: of the last evaluation, after `metrics_round`; first_metrics: of the first. better: "min" or "max", of the
         metrics by which generators are ranked.
-    warnings: of collapse, as of the last row, by kind.
+    warnings: of collapse and explosion, as of the last row, by kind.
     stopping: whether training ends after this round, on all ranks.
     """
 
     row: dict[str, float] = field(default_factory=dict)
+    row_round: int | None = None
     checks: list[Check] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     metrics_round: int | None = None

@@ -11,12 +11,15 @@ from gan_research.callbacks.blackboard import Blackboard
 from gan_research.callbacks.crash_report import write_crash
 from gan_research.callbacks.watchdog import Watchdog, heartbeat
 from gan_research.distributed import is_rank_zero
+from gan_research.losses.base import PLAYERS
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 
+LARGE = 1e6  # the mean of a loss from which training has exploded
 SURE = 0.999  # the accuracy from which D is saturated: it recognizes all fakes
 ALIKE = 0.01  # the spread of samples, relative to that of the reals, below which they hardly differ
 ADVICE = {
+    "exploded": "lower the learning rates, or regularize D (regularizer=r1)",
     "d_saturated": "G may learn nothing from it: regularize D (regularizer=r1), or lower its learning rate",
     "alike": "G may have collapsed: regularize D (regularizer=r1), or resume an earlier checkpoint",
 }
@@ -25,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Health(pl.Callback):
-    """Warns of collapse, and writes reports of a stuck process and of a crash.
+    """Warnings of explosion and collapse, and reports of a stuck process and of a crash.
 
     on_divergence: if a loss isn't finite, `gan train` stops ("stop"), or continues from the last checkpoint with other
         latents ("roll_back").
@@ -59,8 +62,7 @@ class Health(pl.Callback):
         self.crash: Path | None = None  # the path of the crash report
         self._saturated_since: int | None = None
         self._watchdog: Watchdog | None = None
-        if collapse_after is not None:
-            self.board.checks.append(self.health_check)
+        self.board.checks.append(self.health_check)
 
     def may_roll_back(self, gan: GAN) -> bool:
         """Return whether training that diverged resumes from its last checkpoint."""
@@ -72,16 +74,23 @@ class Health(pl.Callback):
         return count + (f"{self.crash} is the crash report, " if self.crash is not None else "")
 
     def health_check(self, gan: GAN, row: dict[str, float]) -> dict[str, float]:
-        """Return the terms that are added to a row of the log: whether training looks collapsed."""
+        """Return the terms that are added to a row of the log: whether training exploded or looks collapsed."""
         before, self.board.warnings = self.board.warnings, (warnings := self._warnings(gan, row))
         for kind in warnings.keys() - before.keys():
             if is_rank_zero():
                 log.warning("round %d: %s: %s", gan.round, warnings[kind], ADVICE[kind])
-        return {"health/collapse": float(bool(warnings))}
+        terms = {"health/explosion": float("exploded" in warnings)}
+        if self.collapse_after is not None:
+            terms["health/collapse"] = float(bool(warnings.keys() - {"exploded"}))
+        return terms
 
     def _warnings(self, gan: GAN, row: dict[str, float]) -> dict[str, str]:
-        assert self.collapse_after is not None
         found = {}
+        losses = {player: abs(row.get(f"loss/{player}", 0.0)) for player in PLAYERS}
+        if losses[largest := max(losses, key=losses.__getitem__)] >= LARGE:
+            found["exploded"] = f"training exploded: loss/{largest} is {row[f'loss/{largest}']:.2g}"
+        if self.collapse_after is None:
+            return found
         if row.get("health/accuracy", 0.0) < SURE:
             self._saturated_since = None
         elif self._saturated_since is None:

@@ -52,7 +52,7 @@ class Log(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if pl_module.loss_log.due(pl_module.round):
-            self.board.row = self._row(pl_module)
+            self.board.row, self.board.row_round = self._row(pl_module), pl_module.round
             log_metrics(trainer, pl_module, self.board.row)
             self._start = None  # the time of other callbacks isn't counted
 

@@ -11,7 +11,10 @@ from gan_research.callbacks.blackboard import Blackboard
 
 
 class ProgressBar(pl.Callback):
-    """A bar with the round, its rate, losses, metrics, warnings and the time left."""
+    """A bar with the round, its rate, losses, metrics, warnings and the time left.
+
+    Values of an earlier round are followed by that round.
+    """
 
     REFRESH_SECONDS = 0.2
     LINES = 10  # number of lines of a run without a terminal
@@ -63,7 +66,11 @@ class ProgressBar(pl.Callback):
     def _status(self, round: int) -> str:
         rate = (round - self._first) / max(time.monotonic() - self._started, 1e-9)
         parts = [f"{rate:,.1f} rounds/s" if rate >= 1 else f"{1 / max(rate, 1e-9):,.1f} s/round"]
-        parts += [f"{name[5:]} {value:.3g}" for name, value in self.board.row.items() if name.startswith("loss/")]
-        parts += [f"{name} {value:.4g}" for name, value in self.board.metrics.items() if name == "fid"]
+        losses = [f"{name[5:]} {value:.3g}" for name, value in self.board.row.items() if name.startswith("loss/")]
+        metrics = [f"{name} {value:.4g}" for name, value in self.board.metrics.items() if name == "fid"]
+        for values, measured in ((losses, self.board.row_round), (metrics, self.board.metrics_round)):
+            if values and measured not in (None, round):
+                values[-1] += f" (round {measured:,})"
+            parts += values
         parts += [f"warning: {text}" for text in self.board.warnings.values()]
         return "  ".join(parts)

@@ -10,12 +10,13 @@ import numpy as np
 
 from gan_research.report import statistics
 from gan_research.report.curves import Curve, curve
-from gan_research.report.final_values import common_budget, final_values
+from gan_research.report.final_values import common_budget, final_values, named
 from gan_research.report.grouping import directions, group_runs
 from gan_research.report.protocols import refuse_mixed, unknown_protocols
 from gan_research.report.records import Record
 from gan_research.report.settings import configurations, differing_settings, importance_of, varied_settings
 from gan_research.report.statistics import Interval
+from gan_research.utils.run_folder import WARNINGS
 
 Groups = Mapping[str, Sequence[Record]]
 Method = Literal["Student-t", "bootstrap"]
@@ -140,6 +141,7 @@ def compare(
     Raises a UserError if there is no such setting or metric, or a metric was measured by different protocols.
     """
     groups, group_notes = group_runs(records, by)
+    group_notes += warning_notes(records)
     members = [record for group in groups.values() for record in group]
     better = directions(members, metrics)
     refuse_mixed(groups, list(better))
@@ -209,6 +211,12 @@ def best_of(groups: Groups, values: Mapping[str, float], better: str) -> dict[st
             means = [float(np.mean([values[record.id] for record in runs])) for runs in tried]
             found[group] = statistics.expected_best(means, better)
     return found
+
+
+def warning_notes(records: Sequence[Record]) -> list[str]:
+    """Return notes on runs that exploded or collapsed."""
+    found = {word: [record for record in records if word in record.warnings] for word in WARNINGS.values()}
+    return [f"{word} at their last entry of the log: {named(runs)}" for word, runs in found.items() if runs]
 
 
 def seed_notes(groups: Groups, summaries: Mapping[str, Mapping[str, Summary]]) -> list[str]:

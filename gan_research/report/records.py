@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeGuard, get_args
 
 import numpy as np
 
-from gan_research.utils.run_folder import leaves
+from gan_research.utils.run_folder import leaves, warnings_of
 
 Axis = Literal["round", "kimg", "seconds"]
 AXES: tuple[str, ...] = get_args(Axis)
@@ -69,6 +69,11 @@ class Record:
         """The logged rounds, and the seconds after each; both begin with 0."""
         seconds = {0: 0.0} | {row["round"]: row[CLOCK] for row in self.rows if is_number(row.get(CLOCK))}
         return list(seconds), list(seconds.values())
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """ "exploded", "collapsed": what was wrong at the last entry of the log."""
+        return warnings_of(reversed(self.rows))
 
     @cached_property
     def facts(self) -> dict[str, Any]:

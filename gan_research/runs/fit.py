@@ -252,6 +252,8 @@ def summary_table(run: Run, gan: GAN, board: Blackboard, checkpoints: Checkpoint
             table.add_row(name, f"{value:.4f}")
     for name, value in board.metrics.items():
         table.add_row(name, f"{value:.4g} (at the start {board.first_metrics[name]:.4g})")
+    if board.warnings:
+        table.add_row("warning", "; ".join(board.warnings.values()))
     if checkpoints.best_value is not None:
         best = f"{checkpoints.best} {checkpoints.best_value:.4g} at round {checkpoints.best_round:,}"
         table.add_row("best of the run", best)

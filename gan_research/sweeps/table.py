@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.text import Text
 
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import State, TrialRun, TrialSnapshot
-from gan_research.utils.run_folder import HISTORY
+from gan_research.utils.run_folder import HISTORY, warnings_of
 
 ROWS = 30  # rows of the table during the sweep
 
@@ -67,8 +68,8 @@ class SweepTable:
         for trial in rows:
             values = [Text(format_value(trial.values.get(key, ""))) for key in keys]
             metric = [Text(last_value(trial))] if self.sweep.metric is not None else []
-            state, reason = Text(trial.state, style=STYLES[trial.state]), Text(trial.trial.reason or "")
-            table.add_row(str(trial.number), *values, state, self._rounds(trial), *metric, reason)
+            state = Text(trial.state, style=STYLES[trial.state])
+            table.add_row(str(trial.number), *values, state, self._rounds(trial), *metric, Text(reason_of(trial)))
         return table
 
     def counts(self, trials: Sequence[TrialSnapshot]) -> str:
@@ -82,7 +83,7 @@ class SweepTable:
     def _line(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> str:
         point = " ".join(f"{key}={value}" for key, value in trial.values.items())
         metric = f"  {self.sweep.metric} {last_value(trial)}" if trial.curve else ""
-        reason = f": {trial.trial.reason}" if trial.trial.reason else ""
+        reason = f": {text}" if (text := reason_of(trial)) else ""
         return f"trial {trial.number} ({point}) {trial.state}{metric}{reason}  [{self.counts(trials)}]"
 
     def _rounds(self, trial: TrialSnapshot) -> str:
@@ -103,17 +104,27 @@ def last_value(trial: TrialSnapshot) -> str:
     return f"{trial.curve[-1][1]:.4g}" if trial.curve else ""
 
 
+def reason_of(trial: TrialSnapshot) -> str:
+    """Return why a trial failed or was stopped; of any other, whether its runs exploded or collapsed."""
+    warnings = (warning for run in trial.trial.runs for warning in warnings_of(last_rows(run)))
+    return trial.trial.reason or ", ".join(dict.fromkeys(warnings))
+
+
 def last_round(run: TrialRun) -> int:
-    """Return the last round in a run's history."""
+    """Return the last round in a run's history; 0 without one."""
+    return next((row["round"] for row in last_rows(run)), 0)
+
+
+def last_rows(run: TrialRun) -> Iterator[dict[str, Any]]:
+    """Yield the last rows of a run's history, the last first; half-written ones are left out."""
     folder = run.run_folder()
     if folder is None or not (history := folder / HISTORY).is_file():
-        return 0
+        return
     with history.open("rb") as file:
         file.seek(max(0, history.stat().st_size - 65_536))
         lines = file.read().splitlines()
     for line in reversed(lines):
-        try:
-            return int(json.loads(line)["round"])
-        except (ValueError, KeyError, TypeError):  # half-written
-            continue
-    return 0
+        with suppress(ValueError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("round"), int):
+                yield row

@@ -56,7 +56,7 @@ class GAN(pl.LightningModule):
     cuda_graphs: on a GPU, capture the gradients of each kind of update and replay them; faster for small networks.
     max_gradient_norm: scale a player's gradients down to this L2 norm.
     sync_batch_norm: normalize batches over the samples of all devices.
-    log_every: rounds between two log entries.
+    log_every: rounds between two log entries; the last round has one, too.
 
     Attributes: completed rounds (`round`), real images that the discriminator has seen, over all devices
     (`images_seen`), optimizer steps of each player (`updates`), returns to a checkpoint after divergence
@@ -98,7 +98,7 @@ class GAN(pl.LightningModule):
         self.regularizers, self.augmentations = nn.ModuleDict(regularizers or {}), nn.ModuleDict(augmentations or {})
         self.rounds, self.accumulation, self.seed = rounds, accumulation, seed
         self.precision, self.compiled, self.cuda_graphs = precision, compile, cuda_graphs
-        self.sync_batch_norm, self.loss_log = sync_batch_norm, LossLog(log_every)
+        self.sync_batch_norm, self.loss_log = sync_batch_norm, LossLog(log_every, rounds)
         self.round, self.images_seen, self.roll_backs, self.resumed = 0, 0, 0, False
         self.updates: dict[Player, int] = dict.fromkeys(PLAYERS, 0)
         factories: dict[Player, tuple[OptimizerFactory, SchedulerFactory | None]] = {

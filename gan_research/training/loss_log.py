@@ -14,6 +14,8 @@ from gan_research.distributed import raise_on_all_ranks, rank_and_world_size
 from gan_research.distributed.group import all_gather_object
 from gan_research.utils.errors import DIVERGED, UserError
 
+MEASURED = ("gradient_norm/", "samples/")  # prefixes of terms that only the last round of an interval has
+
 
 class Diverged(UserError):
     """A loss term became NaN or infinite, in `round`."""
@@ -28,18 +30,20 @@ class Diverged(UserError):
 class LossLog:
     """Log of loss terms, kept as they are (no arithmetic, no copy to the host) until they are flushed.
 
+    every: rounds of an interval. last: the round at which training ends: it is due, too.
+
     A term is a tensor of any shape. Pending terms are saved in checkpoints, so that a resumed run logs the same means.
     """
 
-    def __init__(self, every: int = 50):
+    def __init__(self, every: int = 50, last: int | None = None):
         if every < 1:
             raise UserError(f"log_every={every}: give an interval of at least 1 round")
-        self.every, self.round = every, 1  # the current round, counted from 1
+        self.every, self.last, self.round = every, last, 1  # the current round, counted from 1
         self._pending: list[tuple[str, int, Tensor]] = []  # (name, round, value), in the order of logging
 
     def due(self, round: int) -> bool:
         """Return True if an interval ends with this round, counted from 1."""
-        return round % self.every == 0
+        return round % self.every == 0 or round == self.last
 
     @property
     def measuring(self) -> bool:
@@ -73,6 +77,8 @@ class LossLog:
         pending, self._pending = self._pending, []
         if not pending:
             return {}
+        if self.round == self.last and self.round % self.every:  # training of more rounds would continue the interval
+            self._pending = [entry for entry in pending if not entry[0].startswith(MEASURED)]
         device = pending[-1][2].device  # those of a checkpoint are on the CPU
         flat: dict[str, list[Tensor]] = defaultdict(list)
         for name, _, value in pending:

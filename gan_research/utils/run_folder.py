@@ -1,7 +1,7 @@
 """The layout of a run's folder: names of files, and formats that are read without torch."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
 SAMPLES, CRASHES = "samples", "crash"  # the folders of sample grids and of crash reports, each named by its round
 LOCK, PLAYER = ".lock", ".player.json"  # the lock of a run, trial or sweep, and the process that holds a run's
 TRIAL, END = "trial.json", "end.json"  # a trial's point in a sweep, and the outcome of each of its processes
+WARNINGS = {"health/explosion": "exploded", "health/collapse": "collapsed"}  # a column of a history -> the meaning of 1
 CLOCKED = ("speed/", "memory/")  # prefixes of columns that differ between two runs of the same game
 
 
@@ -69,6 +70,14 @@ def leaves(config: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]
             yield from leaves(value, f"{within}{key}.")
         else:
             yield f"{within}{key}", value
+
+
+def warnings_of(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the warnings of the first row that has any of their columns; rows come last first."""
+    for row in rows:
+        if any(column in row for column in WARNINGS):
+            return [word for column, word in WARNINGS.items() if row.get(column) == 1]
+    return []
 
 
 def comparable(row: dict[str, Any]) -> dict[str, Any]:

@@ -87,6 +87,25 @@ def test_a_resumed_run_warns_in_the_same_round(cut, caplog):
     assert len(caplog.messages) == 1
 
 
+@pytest.mark.parametrize("collapse_after", [None, 1000])
+@pytest.mark.parametrize(
+    ("losses", "text"),
+    [
+        ({"loss/generator": -3.2e17, "loss/discriminator": 5.0}, "training exploded: loss/generator is -3.2e+17"),
+        ({"loss/generator": 1e6, "loss/discriminator": 1e8}, "training exploded: loss/discriminator is 1e+08"),
+        ({"loss/generator": 999_999.0, "loss/r1": 1e9}, None),
+    ],
+)
+def test_huge_losses_of_a_player_are_an_explosion(collapse_after, losses, text, caplog):
+    health = Health(collapse_after=collapse_after)
+    gan = SimpleNamespace(round=50, loss_log=SimpleNamespace(every=50))
+    terms = [health.health_check(gan, losses) for _ in range(2)]
+    assert [term.pop("health/explosion") for term in terms] == [float(text is not None)] * 2
+    assert terms == [{} if collapse_after is None else {"health/collapse": 0.0}] * 2
+    assert list(health.board.warnings.values()) == ([text] if text else [])
+    assert len(caplog.messages) == (text is not None)
+
+
 def test_rows_that_say_nothing_of_it_are_no_collapse():
     assert warned(Health(collapse_after=50), [{}, {}]) == {50: (0.0, []), 100: (0.0, [])}
 
@@ -198,7 +217,7 @@ def test_collapse_is_not_looked_for_where_it_is_not_wanted(play):
     log = Log()
     rows = Rows(log)
     play(rounds=2, log_every=2, callbacks=[log, Health(collapse_after=None, board=log.board), rows])
-    assert rows.rows[2].keys() == {"health/accuracy", "samples/spread"}
+    assert rows.rows[2].keys() == {"health/accuracy", "health/explosion", "samples/spread"}
 
 
 @pytest.mark.parametrize(

@@ -407,3 +407,12 @@ def test_importance_finds_the_setting_that_matters(runs, tmp_path):
     few = compare(read([tmp_path / str(i) for i in range(9)])[0])
     assert few.importance == {"fid": {}}
     assert found == compare(read([tmp_path])[0]).importance["fid"]
+
+
+def test_runs_that_exploded_or_collapsed_are_named(runs):
+    records = runs(hinge=[5.0, 6.0], minimax=[7.0])
+    records[0].rows.append({"round": 200, "health/explosion": 1.0, "health/collapse": 1.0})
+    records[1].rows.extend([{"round": 150, "health/collapse": 1.0}, {"round": 200, "health/collapse": 0.0}])
+    notes = [note for note in compare(records).notes if "last entry" in note]
+    assert [note.partition(" ")[0] for note in notes] == ["exploded", "collapsed"]
+    assert all(note.endswith(f": {records[0].source}") for note in notes)

@@ -44,6 +44,7 @@ def test_a_flush_begins_a_new_interval():
 
 def test_the_interval_counts_rounds_from_1():
     assert [round for round in range(1, 13) if LossLog(every=5).due(round)] == [5, 10]
+    assert [round for round in range(1, 13) if LossLog(every=5, last=12).due(round)] == [5, 10, 12]
     with pytest.raises(UserError, match="log_every=0: give an interval of at least 1 round"):
         LossLog(every=0)
 

@@ -231,7 +231,7 @@ def runs(comparison: Comparison) -> list[Block]:
     for record, group in listed:
         trial = "" if record.trial is None else f"trial {record.trial} · "
         name = {"text": record.name, "below": f"{trial}{record.source}"}
-        state = {"text": record.state, "state": record.state, "reason": record.reason or ""}
+        state = {"text": record.state, "state": record.state, "reason": record.reason or ", ".join(record.warnings)}
         seed = NONE if record.seed is None else str(record.seed)
         rows.append([name, group, seed, state, {"text": record.command, "copy": True}])
     return table(["run", "group", "seed", "state", "command"], rows)
