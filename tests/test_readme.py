@@ -1,5 +1,6 @@
 """The commands and the code of the README work."""
 
+import csv
 import re
 import shlex
 from pathlib import Path
@@ -51,4 +52,12 @@ def test_the_code_without_hydra_runs_as_written(tmp_path, monkeypatch):
     exec(block, names)
     assert names["gan"].round == 200
     assert names["images"].shape == (64, 1, 8, 8)
-    assert list(tmp_path.iterdir()) == []
+    (table,) = tmp_path.glob("logs/**/metrics.csv")
+    rows = list(csv.DictReader(table.open()))
+    assert {int(row["step"]) for row in rows if row["loss/generator"]} == {50, 100, 150, 200}
+    assert {int(row["step"]) for row in rows if row["metrics/fid"]} == {0, 100, 200}
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {
+        "last.ckpt",
+        "previous.ckpt",
+        "best_fid.ckpt",
+    }

@@ -1,6 +1,6 @@
 """The base of callbacks that act at intervals in rounds, and logging to every logger."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,15 @@ class Periodic(pl.Callback):
 
 
 def log_metrics(trainer: pl.Trainer, gan: GAN, metrics: dict[str, Any]) -> None:
-    """Log a row to every logger, with the round and the images seen."""
+    """Log a row to every logger, with the round and the images seen; protocols to those that take them."""
     row = {"round": gan.round, "kimg": gan.kimg, **metrics}
     for logger in trainer.loggers:
-        logger.log_metrics(row, step=gan.round)
+        logger.log_metrics(row if getattr(logger, "takes_protocols", False) else numbers(row), step=gan.round)
+
+
+def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a row."""
+    return {key: value for key, value in row.items() if isinstance(value, int | float)}
 
 
 def log_picture(loggers: Iterable[Any], name: str, path: Path, round: int) -> None:

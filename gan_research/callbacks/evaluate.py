@@ -8,6 +8,7 @@ from gan_research.callbacks.base import Periodic, log_metrics
 from gan_research.callbacks.blackboard import Blackboard
 from gan_research.metrics import Evaluation
 from gan_research.training.gan import GAN
+from gan_research.utils.errors import UserError
 
 
 class Evaluate(Periodic):
@@ -23,7 +24,8 @@ class Evaluate(Periodic):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if not self.evaluation.is_prepared:
-            data = trainer.datamodule  # type: ignore[attr-defined]
+            if (data := trainer.datamodule) is None:  # type: ignore[attr-defined]
+                raise UserError("the evaluation has no real samples: call its prepare(...), or give fit a datamodule")
             self.evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:

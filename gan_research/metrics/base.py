@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torchmetrics
 from torch import Tensor, nn
 
+from gan_research.distributed import raise_on_all_ranks
 from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.statistics import STATISTICS, Statistic
 from gan_research.utils.errors import UserError
@@ -117,9 +118,18 @@ class Metric(torchmetrics.Metric):
     def update(
         self, samples: Tensor, of: Literal["generated", "train", "heldout"] = "generated", labels: Tensor | None = None
     ) -> None:
-        """Add a batch of samples that the extractor accepts: generated ones, or real ones of a split."""
+        """Add a batch of samples that the extractor accepts: generated ones, or real ones of a split.
+
+        labels: int64 (N,). Raises a UserError if the metric needs no such samples, or their labels don't fit.
+        """
+        if of not in (needed := self._needed()):
+            raise UserError(f"metric '{self.name}' uses no samples of={of!r}: give of=... of {', '.join(needed)}")
         features = self.extractor(samples)
-        for key in self.statistics if of == "generated" else self.real_statistics(1).get(of, {}):
+        if labels is not None and labels.shape != (len(samples),):
+            raise UserError(
+                f"{len(samples)} samples and labels of shape {tuple(labels.shape)}: give one class for each"
+            )
+        for key in needed[of]:
             self._statistic(of, key).update(features, labels)
 
     def forward(self, *args: Any, **kwargs: Any) -> None:
@@ -127,20 +137,28 @@ class Metric(torchmetrics.Metric):
         self.update(*args, **kwargs)
 
     def compute(self) -> dict[str, float]:
-        """Return its columns over the samples of all processes since the last reset."""
-        generated = {key: self._statistic("generated", key).compute() for key in self.statistics}
-        real = {
-            split: {key: self._statistic(split, key).compute() for key in keys}
-            for split, keys in self.real_statistics(1).items()
-        }
-        return self.value(generated, real)
+        """Return its columns over the samples of all processes since the last reset.
+
+        Raises a UserError if samples that it needs are missing.
+        """
+        needed = self._needed()
+        with raise_on_all_ranks():
+            if missing := [of for of, keys in needed.items() if any(f"{of} {key}" not in self._own for key in keys)]:
+                call = f"update(samples, of='{missing[0]}')"
+                raise UserError(f"metric '{self.name}' has no {missing[0]} samples: call {call} before compute()")
+        values = {of: {key: self._statistic(of, key).compute() for key in keys} for of, keys in needed.items()}
+        return self.value(values.pop("generated"), values)  # type: ignore[arg-type]
 
     def reset(self) -> None:
         """Forget the generated samples; the real ones are kept."""
         super().reset()
-        for name, statistic in self._own.items():
-            if name.startswith("generated "):
-                statistic.reset()
+        for name in [name for name in self._own if name.startswith("generated ")]:
+            del self._own[name]
+
+    def _needed(self) -> dict[str, list[str]]:
+        """Return generated or a split -> the statistics that it needs of such samples."""
+        real: dict[str, list[str]] = {split: list(keys) for split, keys in self.real_statistics(1).items()}
+        return {"generated": list(self.statistics)} | real
 
     def _statistic(self, of: str, key: str) -> Statistic:
         name = f"{of} {key}"

@@ -33,6 +33,8 @@ class FileLogger(Logger):
 class History(FileLogger):
     """history.jsonl: one row per entry, each with its `round` and `kimg`; protocols.json: each protocol once."""
 
+    takes_protocols = True
+
     def __init__(self, run: Run):
         super().__init__()
         self.path = run.folder / HISTORY

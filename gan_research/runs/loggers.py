@@ -15,17 +15,13 @@ from PIL import Image
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
+from gan_research.callbacks.base import numbers
 from gan_research.runs.history import FileLogger
 from gan_research.runs.run import Run
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.run_folder import HISTORY, leaves, read_history
 
 log = logging.getLogger(__name__)
-
-
-def numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a row."""
-    return {key: value for key, value in row.items() if isinstance(value, int | float)}
 
 
 class WandbLogger(lightning_loggers.WandbLogger):
@@ -37,6 +33,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
     mode: "online", "offline" or "disabled", instead of a choice by the key.
     timeout: seconds to wait for the server before the run is offline.
     """
+
+    takes_protocols = True
 
     def __init__(
         self,
@@ -121,7 +119,7 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        super().log_metrics({k: v for k, v in numbers(metrics).items() if k != "round"}, step)
+        super().log_metrics({k: v for k, v in metrics.items() if k != "round"}, step)
 
     @rank_zero_only
     def log_picture(self, name: str, path: Path, round: int) -> None:
@@ -212,7 +210,7 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         with self._warn_of_errors():
-            super().log_metrics({k: v for k, v in numbers(metrics).items() if k != "round"}, metrics["round"])
+            super().log_metrics({k: v for k, v in metrics.items() if k != "round"}, metrics["round"])
 
     @rank_zero_only
     def log_picture(self, name: str, path: Path, round: int) -> None:

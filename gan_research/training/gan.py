@@ -1,7 +1,9 @@
 """The LightningModule that trains a generator against a discriminator."""
 
 import copy
+import logging
 from contextlib import ExitStack, nullcontext
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -9,7 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from gan_research.augmentations import Augmentation
-from gan_research.data.base import Batch, Data
+from gan_research.data.base import Data
 from gan_research.data.layout import RoundLayout
 from gan_research.distributed import rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy
@@ -24,22 +26,25 @@ from gan_research.training.cuda_graphs import CapturedUpdates
 from gan_research.training.ema import EMA, tensors
 from gan_research.training.fast_loop import install_fast_loop
 from gan_research.training.loss_log import LossLog
-from gan_research.training.minibatch import Minibatch, minibatches_of
+from gan_research.training.minibatch import Minibatch, batch_of, minibatches_of
 from gan_research.training.objective import Objective
 from gan_research.training.optimization import OptimizerFactory, PlayerOptimizers, SchedulerFactory
 from gan_research.training.precision import Forward, Precision, require_precision
 from gan_research.training.reduction import LatentRefinement, Reduction
 from gan_research.training.saved_state import load_game, save_game
 from gan_research.training.schedule import Schedule, Update
-from gan_research.utils.lightning_compat import has_trainer
+from gan_research.utils.lightning_compat import count_rounds, has_trainer
 from gan_research.utils.rng import Noise, RunSeeds, seed_layers
+
+log = logging.getLogger(__name__)
 
 
 class GAN(pl.LightningModule):
     """A generator trained against a discriminator for `rounds` rounds (Goodfellow et al. 2014, Algorithm 1).
 
-    A batch contains the real minibatches of one round. All random numbers of a round are a function of (`seed`,
-    position), so that a resumed run repeats the uninterrupted one.
+    A batch contains the real minibatches of one round: one of `Data`, or images or (images, labels) of any loader.
+    Lightning's steps count rounds. All random numbers of a round are a function of (`seed`, position), so that a
+    resumed run repeats the uninterrupted one, if its data do.
 
     loss: the adversarial loss of both players.
     prior: the distribution of latents.
@@ -106,7 +111,7 @@ class GAN(pl.LightningModule):
             "generator": (generator_optimizer, generator_lr_schedule),
         }
         self.player_optimizers = PlayerOptimizers(factories, max_gradient_norm, scaled=precision == "fp16")
-        self._agreed_at = -1
+        self._agreed_at, self._warned = -1, False
         if precision == "64":
             self.double()
         networks: dict[Player, nn.Module] = {"discriminator": discriminator, "generator": generator}
@@ -115,10 +120,13 @@ class GAN(pl.LightningModule):
         self._set_up()
         check_objective(self.objective, self.schedule.generator_batch_multiple, accumulation)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Train one round on its real minibatches."""
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Train one round on its real minibatches: a `Batch`, images, or (images, labels)."""
         seed_layers(self.seeds.layers(self.round), self.device)
-        self.loss_log.round = self.round + 1
+        if self.loss_log.begin(self.round + 1) and self.trainer.loggers and not self._warned:
+            self._warned = True
+            log.warning("no callback writes losses to the logger: add gan_research.callbacks.Log() to the trainer")
+        batch = batch_of(batch, self.generator.samples, self.layout, self.round)
         self.progress.set(self.round, self.images_seen, self.rounds)
         conditional, dtype = self.generator.num_classes > 0, self.objective.forward.dtype
         minibatches = minibatches_of(batch, self.layout, dtype, conditional)
@@ -166,6 +174,7 @@ class GAN(pl.LightningModule):
             scheduler.step()
         if self.device.type == "cpu" and self.layout.world_size == 1:  # else it would synchronize, and flush checks it
             self.loss_log.check(self.round)
+        count_rounds(self.trainer, self.round)
         if self.round >= self.rounds:
             self.trainer.should_stop = True
 

@@ -50,6 +50,14 @@ class LossLog:
         """Return True if an interval ends with the current round."""
         return self.due(self.round)
 
+    def begin(self, round: int) -> bool:
+        """Start a round; return True if the interval before it was dropped, as nothing has flushed it."""
+        dropped = bool(self._pending) and self.round % self.every == 0
+        if dropped:
+            self._pending = []
+        self.round = round
+        return dropped
+
     def add(self, name: str, value: Tensor) -> None:
         """Log `value` for the current round."""
         self._pending.append((name, self.round, value.detach()))

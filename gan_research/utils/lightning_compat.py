@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 __all__ = [
-    "TorchDispatchMode", "count_step", "has_trainer", "lerp_", "skip_capture_check", "skip_prepare_data",
-    "skip_signal_handlers", "skip_sigterm_broadcast", "sweep_command", "tree_leaves",
+    "TorchDispatchMode", "count_rounds", "count_step", "has_trainer", "lerp_", "skip_capture_check",
+    "skip_prepare_data", "skip_signal_handlers", "skip_sigterm_broadcast", "sweep_command", "tree_leaves",
 ]  # fmt: skip
 
 
@@ -43,6 +43,12 @@ def count_step(epoch_loop: Any) -> None:
     """Do what `on_advance_end` of Lightning's epoch loop does where there is no validation."""
     epoch_loop._batches_that_stepped += 1
     epoch_loop._save_loggers_on_train_batch_end()
+
+
+def count_rounds(trainer: pl.Trainer, round: int) -> None:
+    """Let Lightning's step counter be the completed rounds: for `max_steps` and Lightning's callbacks."""
+    steps = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.total
+    steps.ready = steps.completed = round
 
 
 def skip_capture_check(optimizer: Optimizer) -> None:

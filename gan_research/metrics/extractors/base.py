@@ -70,6 +70,8 @@ class Extractor(nn.Module):
 
     def forward(self, samples: Tensor) -> Features:
         """Return the features of samples, in float32. Raises a UserError if it doesn't accept them."""
+        if not isinstance(samples, Tensor):
+            self.refuse("a tensor", f"a {type(samples).__name__}")
         kinds = {(4, True, False): "images", (2, False, True): "points", (5, False, True): "paths"}
         kind = kinds.get((samples.ndim, samples.dtype == torch.uint8, samples.is_floating_point()))
         if kind not in self.accepts:
