@@ -4,7 +4,7 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Any
 
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, import_problem
 from gan_research.utils.renamed import renamed
 
 OWN = (
@@ -45,7 +45,7 @@ def resolve_allowed(target: Any, allow: Sequence[str] = ()) -> Any:
     try:
         found = pkgutil.resolve_name(target)
     except Exception as error:  # importing a module can raise anything
-        raise UserError(f"{target}, which the checkpoint names, can't be imported: {error}") from error
+        raise UserError(f"{target}, which the checkpoint names, can't be imported: {import_problem(error)}") from error
     origin = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', '')}"
     ours = isinstance(found, type) and (target in SINGLE or _within(origin, ALLOWED))
     if not ours and not _within(origin, allow):  # it may be imported there from another module

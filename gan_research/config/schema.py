@@ -13,7 +13,7 @@ from pydantic.errors import PydanticUserError
 
 from gan_research.checkpoints.rebuild import SPEC, SPEC_FIELDS
 from gan_research.config import declarations
-from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean, import_problem
 from gan_research.utils.precisions import Precision
 from gan_research.utils.renamed import renamed
 
@@ -139,7 +139,7 @@ def target_of(node: Node, name: str) -> Any:
     except KeyError:
         raise UserError(f"{name} has no _target_: name the class that it configures") from None
     except Exception as error:
-        raise UserError(f"{name}._target_={node['_target_']} can't be imported: {error}") from error
+        raise UserError(f"{name}._target_={node['_target_']} can't be imported: {import_problem(error)}") from error
 
 
 def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:

@@ -37,6 +37,17 @@ def require_positive(**values: float) -> None:
             raise UserError(f"{name} is {value}: it has to be a positive number")
 
 
+def import_problem(error: BaseException) -> str:
+    """Return why a class can't be imported, and what to do if its module isn't found."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ModuleNotFoundError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return one_line(error)
+    package = str(cause.name).partition(".")[0]
+    return f"there is no module {cause.name}: install it, or put the folder with {package} on PYTHONPATH, as in PYTHONPATH=. gan ..."
+
+
 def one_line(error: BaseException) -> str:
     """Return the message of an error on one line, or else its type."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -221,7 +221,7 @@ BAD = [
     ("metrics=digit", "there is no metrics=digit", "did you mean 'digits'?"),
     ("metrics.metrics=[fidd]", "there is no metric 'fidd'", "'fid'?"),
     ("metrics.num_samples=1", "num_samples", "at least"),
-    ("generator._target_=foo.Bar", "generator._target_=foo.Bar", "can't be imported"),
+    ("generator._target_=foo.Bar", "there is no module foo", "PYTHONPATH="),
     ("data._target_=foo.Bar", "data._target_=foo.Bar", "can't be imported"),
     ("accumulation=3", "accumulation=3", "batch_size=64"),
     ("hydra.run.dir=x", "hydra.* has no effect", "output="),

@@ -133,11 +133,14 @@ REALS = torch.arange(40 * 64, dtype=torch.uint8).view(40, 1, 8, 8)
     ],
 )
 def test_metrics_alone_refuse_misuse(metric, uses, key):
-    measured = metric(Classifier("digits"))
-    with pytest.raises(UserError) as error:
+    def measure():
+        measured = metric(Classifier("digits"))
         for use in uses:
             measured.update(**{"samples": REALS} | use)
         measured.compute()
+
+    with pytest.raises(UserError) as error:
+        measure()
     assert key in str(error.value)
 
 
