@@ -38,14 +38,14 @@ def require_positive(**values: float) -> None:
 
 
 def import_problem(error: BaseException) -> str:
-    """Return why a class can't be imported, and what to do if its module isn't found."""
+    """Return why an import failed, and what to do if the module isn't found."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ModuleNotFoundError):
         cause = cause.__cause__ or cause.__context__
     if cause is None:
         return one_line(error)
-    package = str(cause.name).partition(".")[0]
-    return f"there is no module {cause.name}: install it, or put the folder with {package} on PYTHONPATH, as in PYTHONPATH=. gan ..."
+    advice = "install it, or put the folder that contains it on PYTHONPATH, as in PYTHONPATH=. gan ..."
+    return f"there is no module {cause.name}: {advice}"
 
 
 def one_line(error: BaseException) -> str:
