@@ -91,7 +91,7 @@ def on_its_devices(trainer: dict[str, Any], arguments: list[str], train: Callabl
 
     if count := local_processes.processes_to_start(trainer):
         return local_processes.start(count, ["train", *arguments])
-    with process_group(local_processes.timeout_of(trainer)):
+    with process_group(local_processes.timeout_of(trainer), ["train", *arguments]):
         return train()
 
 

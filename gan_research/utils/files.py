@@ -69,6 +69,13 @@ def free_name(path: Path) -> Path:
     return next(p for n in count(2) if not (p := path.with_stem(f"{path.stem}-{n}")).exists())
 
 
+def discard(descriptor: int) -> None:
+    """Discard what is written to a file descriptor from now on."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
 def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:
     """Write a compressed .npz of `arrays` atomically."""
     import numpy as np

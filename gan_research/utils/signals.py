@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from gan_research.utils.files import discard
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 """Ctrl-C, what schedulers send before they end a job, and the end of the terminal."""
 
@@ -43,13 +45,6 @@ def discard_lost_output() -> None:
             os.write(descriptor, b"")  # EIO after a hangup
         except OSError:
             discard(descriptor)
-
-
-def discard(descriptor: int) -> None:
-    """Discard what is written to a file descriptor from now on."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
 
 
 def terminate_with_parent(parent: int | None = None) -> Callable[[], Any] | None:
