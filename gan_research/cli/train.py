@@ -103,5 +103,6 @@ def show_help(config_dir: Path | None) -> None:
         print(f"{group}=")
         print("\n".join(f"  {choice:<{width}}  {line}" for choice, line in choices.items()))
     for title, file in (("keys", "train.yaml"), ("keys of a sweep", "multirun.yaml")):
-        lines = [line for line in (conf_folder() / file).read_text().splitlines() if ":" in line and " # " in line]
+        text = (conf_folder() / file).read_text("utf-8")
+        lines = [line for line in text.splitlines() if ":" in line and " # " in line]
         print(f"\n{title}, with their defaults:", *lines, sep="\n  ")

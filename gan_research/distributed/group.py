@@ -82,9 +82,9 @@ def _join(size: int, timeout: float) -> None:
 
 
 def _meet(what: str, timeout: float) -> tuple[distributed.Store, int, int]:
-    """Return the store of the processes, the rank and the world size, as torch finds them from the environment.
+    """Return the store, rank and world size that the environment defines.
 
-    It is called in a thread: torch waits without a limit for a program that accepts a connection and is silent.
+    torch is called in a thread: torch waits without a limit for a program that accepts a connection and is silent.
     """
     met: Future[tuple[distributed.Store, int, int]] = Future()
 

@@ -57,14 +57,14 @@ def require_export_folder(folder: Path) -> None:
 def is_export(path: str | Path) -> bool:
     """Return whether `path` is the folder of an export, complete or not."""
     try:
-        return FORMAT_KEY in json.loads((Path(path) / CONFIG).read_text())
+        return FORMAT_KEY in json.loads((Path(path) / CONFIG).read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
     """Read the config.json of an export."""
-    config: dict[str, Any] = renamed_targets(json.loads((Path(folder) / CONFIG).read_text()))
+    config: dict[str, Any] = renamed_targets(json.loads((Path(folder) / CONFIG).read_text("utf-8")))
     if config[FORMAT_KEY] > FORMAT:
         raise UserError(f"{folder} was exported by a newer gan_research ({config['version']}): update to read it")
     for node in (config, config["generator"]):

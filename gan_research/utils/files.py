@@ -31,7 +31,7 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
 
 
 def _partial(path: Path) -> Path:
-    """Return the hidden name beside `path` of what this process hasn't written whole yet."""
+    """Return the hidden name next to `path` of its unfinished content."""
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
@@ -55,7 +55,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def require_new_folder(path: Path) -> None:
-    """Raise a UserError if `path` is anything but an empty folder, or if it is the working directory."""
+    """Raise a UserError unless `path` is new or empty, and not the working directory."""
     if path.exists() and not path.is_dir():
         raise UserError(f"{path} is a file: give a new folder")
     if path.is_dir() and (any(path.iterdir()) or path.samefile(".")):
@@ -63,7 +63,7 @@ def require_new_folder(path: Path) -> None:
 
 
 def free_name(path: Path) -> Path:
-    """Return the path, or the first of NAME-2, NAME-3, ... beside it that doesn't exist."""
+    """Return the path, or the first of NAME-2, NAME-3, ... that doesn't exist."""
     if not path.exists():
         return path
     return next(p for n in count(2) if not (p := path.with_stem(f"{path.stem}-{n}")).exists())

@@ -39,7 +39,7 @@ def on_stop_signals(act: Callable[[int], None]) -> Iterator[None]:
 
 
 def discard_lost_output() -> None:
-    """Discard what is written to standard output and error from now on, where the terminal is gone."""
+    """Discard further output to a terminal that is gone."""
     for descriptor in (1, 2):
         try:
             os.write(descriptor, b"")  # EIO after a hangup

@@ -196,9 +196,7 @@ def test_a_program_that_accepts_and_is_silent_is_given_up_after_the_timeout(serv
     assert no_folder(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "other", [["seed=4"], ["resume=auto"], ["evaluate", "digits", "digits", "--metrics", "digits"]]
-)
+@pytest.mark.parametrize("other", [["seed=4"], ["resume=auto"], ["evaluate", "digits", "digits", "--raw"]])
 def test_processes_that_are_started_unlike_each_other(other, server, tmp_path):
     words = ["train", f"output={tmp_path}", *GAME, *TWO]
     others = other if other[0] == "evaluate" else [*words, *other]
