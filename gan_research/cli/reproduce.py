@@ -305,7 +305,7 @@ def recipe_files(config_dir: Path | None = None) -> dict[str, dict[str, Any]]:
     """Return the files of all recipes by name, neither composed nor checked; ones that can't be read are left out."""
     from gan_research.reproduction import Published
 
-    recipes = {}
+    recipes: dict[str, dict[str, Any]] = {}
     for name in groups(config_dir)["experiment"]:
         try:
             file = experiment(name, config_dir)

@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
-from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
@@ -221,16 +220,32 @@ def read(path: Path) -> DictConfig:
     return content
 
 
-class UsersFolder(FileConfigSource):
+class UsersFolder(ConfigSource):
     """The user's config folder as a source of Hydra: a chosen file that can't be read is named."""
 
     @staticmethod
     def scheme() -> str:
         return "gan"
 
+    def _file(self, config_path: str) -> Path:
+        return Path(self.path, self._normalize_file_name(config_path))
+
     def load_config(self, config_path: str) -> ConfigResult:
-        read(Path(self.path, self._normalize_file_name(config_path)))
-        return super().load_config(config_path)
+        file = self._file(config_path)
+        config, header = read(file), self._get_header_dict(file.read_text("utf-8"))
+        return ConfigResult(self.provider, self.full_path(), config, header)
+
+    def available(self) -> bool:
+        return self.is_group("")
+
+    def is_group(self, config_path: str) -> bool:
+        return Path(self.path, config_path).is_dir()
+
+    def is_config(self, config_path: str) -> bool:
+        return self._file(config_path).is_file()
+
+    def list(self, config_path: str, results_filter: Any) -> list[str]:
+        return sorted(path.stem for path in Path(self.path, config_path).glob("*.yaml"))
 
 
 def experiment(name: str, config_dir: Path | None = None) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def on_stop_signals(act: Callable[[int], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def discard_lost_output() -> None:
