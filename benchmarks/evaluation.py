@@ -45,7 +45,7 @@ def main() -> None:
         for _ in range(options.repeats):
             for name, command in commands.items():
                 began = time.perf_counter()
-                done = subprocess.run(command, capture_output=True, text=True)
+                done = subprocess.run(command, capture_output=True, encoding="utf-8")
                 seconds[name].append(time.perf_counter() - began)
                 if done.returncode:
                     sys.exit(f"{name} failed:\n{done.stderr}")

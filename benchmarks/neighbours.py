@@ -34,7 +34,7 @@ def features(count: int, width: int, power: float, seed: int) -> Tensor:
 
 def memory_in_use() -> float:
     """Return the memory of this process, in MiB (Linux)."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    return int(Path("/proc/self/statm").read_text("utf-8").split()[1]) * resource.getpagesize() / 2**20
 
 
 def peak() -> float:

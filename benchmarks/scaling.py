@@ -95,7 +95,7 @@ def measure(rank: int, size: int, port: int, arguments: list[str], options: argp
         ours, hand = in_turn(arguments, options.rounds, options.block, folder / "runs", average)
     if rank == 0:
         measured = {"ours": ours, "hand": hand, "mb": traffic.bytes / traffic.rounds / 1e6}
-        (folder / "measured.json").write_text(json.dumps(measured))
+        (folder / "measured.json").write_text(json.dumps(measured), "utf-8")
 
 
 def processes(options: argparse.Namespace) -> None:
@@ -111,7 +111,7 @@ def processes(options: argparse.Namespace) -> None:
             with master_port() as port:
                 work = size, port, arguments + chosen, options, folder
                 start_processes(measure, work, nprocs=size, start_method="spawn")
-            found = json.loads((folder / "measured.json").read_text())
+            found = json.loads((folder / "measured.json").read_bytes())
             seconds = statistics.median(found["ours"])
             low, _, high = statistics.quantiles([a / b for a, b in zip(found["ours"], found["hand"], strict=True)])
             ratio = seconds / statistics.median(found["hand"])
@@ -151,7 +151,7 @@ def timed(arguments: list[str], rounds: int, warm_up: int) -> float:
 def device(options: argparse.Namespace) -> None:
     """Measure each combination that isn't in the file yet, and write it."""
     gpu = torch.cuda.is_available()
-    found = json.loads(options.output.read_text()) if options.output.exists() else {}
+    found = json.loads(options.output.read_bytes()) if options.output.exists() else {}
     found |= {"device": torch.cuda.get_device_name() if gpu else platform.processor() or platform.machine()}
     found |= {"torch": torch.__version__, "threads": torch.get_num_threads()}
     results = found.setdefault("images_per_second", {})
@@ -170,7 +170,7 @@ def device(options: argparse.Namespace) -> None:
             except torch.OutOfMemoryError:
                 results[key] = "out of memory"
             print(f"{key}: {results[key]}", flush=True)
-            options.output.write_text(json.dumps(found, indent=2))
+            options.output.write_text(json.dumps(found, indent=2), "utf-8")
 
 
 def main() -> None:

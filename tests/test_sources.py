@@ -1,6 +1,7 @@
 """What the sources never do."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,43 @@ def test_nothing_is_unpickled(source):
     for node in ast.walk(ast.parse(source.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.module not in UNPICKLERS
+
+
+MODE = re.compile(r"[rwax][bt+]*")
+TEXT = {"read_text": 1, "write_text": 2}  # method -> the number of its arguments, the last of which is the encoding
+
+
+def is_of_text(call):
+    """Whether a call opens, reads or writes text, as it is written."""
+    name = ast.unparse(call.func)
+    words = [ast.literal_eval(value) if isinstance(value, ast.Constant) else "" for value in call.args]
+    mode = next((word for word in words[name in ("open", "os.fdopen") :] if MODE.fullmatch(str(word))), None)
+    if name.endswith("TemporaryFile"):
+        return mode is not None and "b" not in mode
+    if name in ("open", "os.fdopen") or (name.endswith(".open") and (mode or not call.args)):
+        return "b" not in (mode or "")
+    return name.rpartition(".")[2] in TEXT or any(
+        word.arg == "text" and ast.unparse(word.value) == "True" for word in call.keywords
+    )
+
+
+@pytest.mark.parametrize(
+    "source", [*SOURCES, *(PACKAGE.parent / "benchmarks").rglob("*.py")], ids=lambda path: path.stem
+)
+def test_text_is_utf_8_whatever_the_locale(source):
+    for node in ast.walk(ast.parse(source.read_bytes())):
+        if isinstance(node, ast.Call) and is_of_text(node):
+            count = TEXT.get(ast.unparse(node.func).rpartition(".")[2], 99)
+            assert len(node.args) >= count or "encoding" in {word.arg for word in node.keywords}, node.lineno
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("open('a')", True), ("open('a', 'rb')", False), ("path.open('w')", True), ("path.open('ab')", False),
+        ("Image.open(path)", False), ("path.read_text()", True), ("tempfile.TemporaryFile()", False),
+        ("tempfile.TemporaryFile('w+')", True), ("subprocess.run(a, text=True)", True),
+    ],
+)  # fmt: skip
+def test_calls_of_text_are_found(code, text):
+    assert is_of_text(ast.parse(code, mode="eval").body) == text

@@ -62,7 +62,7 @@ class Watchdog:
             print(text, end="", file=sys.stderr, flush=True)
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.write(text)
 
 
@@ -81,7 +81,7 @@ def report(activity: str, seconds: float) -> str:
 def stacks() -> str:
     """Return the stacks of all threads, the most recent call first."""
     try:
-        with tempfile.TemporaryFile("w+") as file:  # faulthandler writes to nothing but files
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as file:  # faulthandler writes to nothing but files
             faulthandler.dump_traceback(file, all_threads=True)
             file.seek(0)
             return file.read()

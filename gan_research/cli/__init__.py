@@ -7,7 +7,9 @@ import signal
 import sys
 
 from gan_research._version import __version__
-from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.cli import output
+from gan_research.utils.errors import UserError, did_you_mean, one_line
+from gan_research.utils.ranks import require_ranks
 from gan_research.utils.slurm import rank_variables
 
 COMMANDS = {
@@ -30,39 +32,48 @@ USAGE = "usage: gan COMMAND ...\n\n" + "\n".join(f"  gan {name:<10} {line}" for 
 def main(arguments: list[str] | None = None) -> int:
     """Run the `gan` command and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    output.prepare()
     logging.basicConfig(level=logging.WARNING, format="gan: %(message)s")
-    os.environ.update(rank_variables(os.environ))
-    command, *rest = arguments or ["--help"]
-    if command in ("-h", "--help"):
-        print(USAGE)
-        return 0
-    if command == "--version":
-        print(__version__)
-        return 0
     try:
-        return run(command, rest)
+        try:
+            os.environ.update(rank_variables(os.environ))
+            require_ranks(os.environ)
+            return run(*(arguments or ["--help"]))
+        finally:
+            sys.stdout.flush()  # so that its errors are raised here
     except Exception as error:
         if isinstance(cause := user_error(error), UserError):
             message, status, common = str(cause), cause.status, cause.common
-        elif isinstance(error, OSError) and error.filename is not None:  # such as a full disk
-            message, status, common = f"{error.filename}: {error.strerror}", 2, False
+        elif isinstance(error, BrokenPipeError) and output.is_unread():
+            output.discard_rest()
+            return 128 + signal.SIGPIPE
+        elif isinstance(error, OSError):  # such as a full disk
+            where = error.filename or "standard output or another stream"
+            message, status, common = f"{where}: {error.strerror or one_line(error)}", 2, False
         else:
             raise
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # rich ends so
+            return 128 + signal.SIGPIPE
+        raise
     except KeyboardInterrupt:
-        print("gan: interrupted", file=sys.stderr)
+        output.report("gan: interrupted")
         return 128 + signal.SIGINT
     rank = os.environ.get("RANK", "0")
     if rank == "0" or not common:  # one process reports an error that all of them have
-        prefix = "" if rank == "0" else f"process {rank}: "
-        print(f"gan: error: {prefix}{' '.join(message.split())}", file=sys.stderr)
+        prefix = f"process {rank}: " if rank.isdecimal() and rank != "0" else ""
+        output.report(f"gan: error: {prefix}{' '.join(message.split())}")
     return status
 
 
-def run(command: str, arguments: list[str]) -> int:
+def run(command: str, *arguments: str) -> int:
     """Import a command's module, run it, and return the exit status."""
+    if command in ("-h", "--help", "--version"):
+        print(__version__ if command == "--version" else USAGE)
+        return 0
     if command not in COMMANDS:
         raise UserError(f"there is no command '{command}': {did_you_mean(command, COMMANDS)}")
-    return importlib.import_module(f"gan_research.cli.{command}").main(arguments)
+    return importlib.import_module(f"gan_research.cli.{command}").main(list(arguments))
 
 
 def user_error(error: BaseException | None) -> BaseException | None:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_research.utils.errors import UserError
+from gan_research.utils.files import free_name
 from gan_research.utils.paths import require_path
 from gan_research.utils.renamed import renamed_argument
 
 if TYPE_CHECKING:
     from gan_research.report.comparison import Comparison
-
-PAGE = Path("compare.html")
 
 
 def main(arguments: list[str]) -> int:
@@ -24,8 +23,7 @@ def main(arguments: list[str]) -> int:
     from gan_research.report.table import print_comparison
 
     print_comparison(comparison)
-    for path in write_files(comparison, options):
-        print(f"written: {path}")
+    write_files(comparison, options)
     return 0
 
 
@@ -61,7 +59,10 @@ def parser() -> argparse.ArgumentParser:
         help="run folders, sweep folders, folders with runs at any depth, or wandb:[ENTITY/]PROJECT",
     )  # fmt: skip
     add_choices(parser)
-    parser.add_argument("--html", type=Path, default=PAGE, metavar="FILE", help="write the page to FILE (%(default)s)")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE",
+        help="write the page to FILE (compare.html; compare-2.html, ... if that exists)",
+    )  # fmt: skip
     parser.add_argument("--no-html", action="store_true", help="write no page")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row for each run and metric, and summaries")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, with the command of each run")
@@ -87,12 +88,14 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def write_files(comparison: "Comparison", options: argparse.Namespace) -> list[Path]:
+def write_files(comparison: "Comparison", options: argparse.Namespace) -> None:
+    """Write the page and the other files, and print their names."""
     from gan_research.report.files import write_csv, write_json
     from gan_research.report.page import write_page
 
-    files = {options.csv: write_csv, options.json: write_json, None if options.no_html else options.html: write_page}
-    files.pop(None, None)
-    for path, write in files.items():
-        write(comparison, path)
-    return list(files)
+    page = None if options.no_html else options.html or free_name(Path("compare.html"))
+    for path, write in {options.csv: write_csv, options.json: write_json, page: write_page}.items():
+        if path is not None:
+            word = "replaced" if path.exists() else "written"
+            write(comparison, path)
+            print(f"{word}: {path}")

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         from gan_research.cli.evaluation.command import measure, write_reference
         from gan_research.distributed import process_group, raise_on_all_ranks
 
-    with process_group(), raise_on_all_ranks():
+    with process_group(command=["evaluate", *arguments]), raise_on_all_ranks():
         if options.write_statistics is not None:
             write_reference(options)
             return 0

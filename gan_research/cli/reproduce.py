@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -24,7 +25,12 @@ from gan_research.config.compose import (
     of_sweep,
 )
 from gan_research.config.keys import GAME, OF_SWEEPS, PLACES
+from gan_research.config.schema import check_nodes
 from gan_research.utils.errors import RESUME, UserError, did_you_mean
+
+PAGE = "README.md"  # the page of all records, in the folder of --keep
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from gan_research.reproduction.result import Result
@@ -38,6 +44,8 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"--seeds {options.seeds}: give at least 1")
     if options.list:
         return show_recipes(options, overrides)
+    if options.keep is not None:
+        require_own_page(options.keep / PAGE)
     if not options.recipes:
         if options.keep is None:
             raise UserError(f"give recipes: {', '.join(claims(options.config_dir))}")
@@ -178,14 +186,14 @@ class Reproduction:
         from gan_research.sweeps.sweep import RECORD, Sweep
 
         config = compose_multirun([o for o in self.command_line.overrides if of_sweep(o)], self.command_line.config_dir)
+        fixed = [f"budget={self.budget}", *(o for o in self.command_line.overrides if not of_sweep(o))]
+        config["sweep"] = {"_target_": f"{FixedPoints.__module__}.{FixedPoints.__qualname__}", "points": []}
+        compositions = list(self.compositions.values())
+        sweep = multirun.new_sweep(self.folder.name, fixed, compositions, config, self.command_line.config_dir)
         if (self.folder / RECORD).is_file():
-            sweep = Sweep.open(self.folder)
-            sweep.pool = config["pool"]
+            base, sweep = sweep.base, Sweep.open(self.folder)
+            sweep.pool, sweep.base = config["pool"], base  # another command may have had no, or another, config folder
         else:
-            fixed = [f"budget={self.budget}", *(o for o in self.command_line.overrides if not of_sweep(o))]
-            config["sweep"] = {"_target_": f"{FixedPoints.__module__}.{FixedPoints.__qualname__}", "points": []}
-            compositions = list(self.compositions.values())
-            sweep = multirun.new_sweep(self.folder.name, fixed, compositions, config, self.command_line.config_dir)
             sweep.folder, sweep.metric, sweep.goal, sweep.rounds = self.folder, None, None, None
             sweep.command = self.command(list(self.compositions))
             sweep.create()
@@ -271,12 +279,18 @@ def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> 
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
+def require_own_page(page: Path) -> None:
+    """Raise a UserError if there is a page that gan reproduce hasn't written."""
+    if page.exists() and "gan reproduce --keep" not in page.read_text("utf-8", errors="replace"):
+        raise UserError(f"{page} isn't a page of gan reproduce, and would be replaced: give --keep another folder")
+
+
 def write_results(folder: Path, config_dir: Path | None) -> int:
     """Write the page of all records in a folder; return the exit status."""
     from gan_research.reproduction.results_page import results_page
     from gan_research.utils.files import write_atomically
 
-    page = folder / "README.md"
+    page = folder / PAGE
     write_atomically(page, results_page(folder, claims(config_dir)).encode())
     print(f"written: {page}")
     return 0
@@ -288,9 +302,19 @@ def claims(config_dir: Path | None = None) -> dict[str, tuple[dict[str, Any], in
 
 
 def recipe_files(config_dir: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Return the files of all recipes by name, neither composed nor checked."""
-    files = {name: experiment(name, config_dir) for name in groups(config_dir)["experiment"]}
-    recipes = {name: file for name, file in files.items() if "published" in file}
-    if wrong := [name for name, file in recipes.items() if not isinstance(file.get("rounds"), int)]:
-        raise UserError(f"experiment={wrong[0]} has a published block and no number of rounds: give rounds: N")
+    """Return the files of all recipes by name, neither composed nor checked; ones that can't be read are left out."""
+    from gan_research.reproduction import Published
+
+    recipes: dict[str, dict[str, Any]] = {}
+    for name in groups(config_dir)["experiment"]:
+        try:
+            file = experiment(name, config_dir)
+            if "published" in file:
+                if not isinstance(file.get("rounds"), int) or not isinstance(file["published"], dict):
+                    raise UserError(f"experiment={name} has a published block, but no fields in it or no rounds: N")
+                Published.of(check_nodes(file["published"], f"experiment={name}: published"))
+        except UserError as error:
+            log.warning("%s", error)
+        else:
+            recipes |= {name: file} if "published" in file else {}
     return recipes

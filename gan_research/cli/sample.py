@@ -6,6 +6,7 @@ from typing import Any
 
 from gan_research.cli.arguments import slow_imports
 from gan_research.utils.errors import UserError, require
+from gan_research.utils.files import free_name, new_folder, require_new_folder, write_atomically, write_npz
 from gan_research.utils.paths import require_path
 
 
@@ -21,15 +22,18 @@ def main(arguments: list[str]) -> int:
     add("--class", dest="label", type=int, help="one class for all; by default the classes in turn")
     add("--raw", action="store_true", help="the generator itself instead of its average")
     add(
-        "-o", "--output", type=Path, default=Path("samples.png"),
+        "-o", "--output", type=Path,
         help="X.png: one grid, or a plot of points; X.npz: uint8 images NHWC (and labels), or points; a name without "
-        "suffix: a folder of PNGs (samples.png)",
+        "suffix: a new folder of PNGs (samples.png; samples-2.png, ... if that exists)",
     )  # fmt: skip
     add("--allow", action="append", default=[], metavar="PKG", help="a package whose generator may be built")
     options = parser.parse_args(arguments)
     require(1, **{"-n": options.num})
 
     require_path(options.checkpoint)
+    output = options.output or free_name(Path("samples.png"))
+    if output.suffix == "":
+        require_new_folder(output)
     with slow_imports():
         from gan_research.sampling.load import load
 
@@ -41,15 +45,14 @@ def main(arguments: list[str]) -> int:
         else ("images", sampler.sample_uint8, write_images)
     )
     samples = draw(options.num, options.seed, labels)
-    write(samples, labels, options.output)
-    print(f"{options.num} {kind} of {'x'.join(map(str, samples.shape[1:]))} in {options.output}")
+    replaced = " (replaced)" if output.exists() else ""
+    write(samples, labels, output)
+    print(f"{options.num} {kind} of {'x'.join(map(str, samples.shape[1:]))} in {output}{replaced}")
     return 0
 
 
 def write_points(points: Any, labels: Any, output: Path) -> None:
     """Write float points (N, dim) as a plot or an .npz, by the suffix of `output`."""
-    from gan_research.utils.files import write_atomically
-
     if output.suffix == ".npz":
         write_archive({"points": points.cpu().numpy()}, labels, output)
     elif output.suffix == ".png":
@@ -62,14 +65,11 @@ def write_points(points: Any, labels: Any, output: Path) -> None:
 
 def write_archive(arrays: dict[str, Any], labels: Any, output: Path) -> None:
     """Write `arrays`, and labels if there are any, as an .npz."""
-    from gan_research.utils.files import write_npz
-
     write_npz(output, arrays if labels is None else arrays | {"labels": labels.cpu().numpy()})
 
 
 def write_images(images: Any, labels: Any, output: Path) -> None:
     """Write uint8 images (N, C, H, W) as a grid, an .npz or a folder of PNGs."""
-    from gan_research.utils.files import write_atomically
     from gan_research.utils.images import grid, png
 
     if output.suffix == ".npz":
@@ -81,6 +81,6 @@ def write_images(images: Any, labels: Any, output: Path) -> None:
     elif output.suffix == ".png":
         write_atomically(output, png(grid(images)))
     else:
-        output.mkdir(parents=True, exist_ok=True)
-        for i, image in enumerate(images):
-            (output / f"{i:06d}.png").write_bytes(png(image))
+        with new_folder(output) as folder:
+            for i, image in enumerate(images):
+                (folder / f"{i:06d}.png").write_bytes(png(image))

@@ -91,7 +91,7 @@ def on_its_devices(trainer: dict[str, Any], arguments: list[str], train: Callabl
 
     if count := local_processes.processes_to_start(trainer):
         return local_processes.start(count, ["train", *arguments])
-    with process_group(local_processes.timeout_of(trainer)):
+    with process_group(local_processes.timeout_of(trainer), ["train", *arguments]):
         return train()
 
 
@@ -103,5 +103,6 @@ def show_help(config_dir: Path | None) -> None:
         print(f"{group}=")
         print("\n".join(f"  {choice:<{width}}  {line}" for choice, line in choices.items()))
     for title, file in (("keys", "train.yaml"), ("keys of a sweep", "multirun.yaml")):
-        lines = [line for line in (conf_folder() / file).read_text().splitlines() if ":" in line and " # " in line]
+        text = (conf_folder() / file).read_text("utf-8")
+        lines = [line for line in text.splitlines() if ":" in line and " # " in line]
         print(f"\n{title}, with their defaults:", *lines, sep="\n  ")

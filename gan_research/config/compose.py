@@ -10,13 +10,15 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.config.keys import OF_SWEEPS, SEVERAL
-from gan_research.config.schema import PAPER, check, check_multirun, missing_values, suited_metrics
+from gan_research.config.schema import NODES, PAPER, check, check_multirun, missing_values, suited_metrics
 from gan_research.config.upgrade import MOVED, RENAMED_KEYS
 from gan_research.utils.errors import UserError, did_you_mean, one_line
 from gan_research.utils.renamed import renamed_argument, renamed_targets
@@ -52,19 +54,22 @@ def conf_folder() -> Path:
 
 
 def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
-    """Return group -> choice -> description, of the project's tree and the user's folder."""
+    """Return group -> choice -> description, of the project's tree and the user's folder.
+
+    The user's folder may hold anything else, such as runs: only its own folders, and groups of the project, are read.
+    """
     found: dict[str, dict[str, str]] = {}
     for root in filter(None, (conf_folder(), config_dir)):
-        for path in sorted(root.rglob("*.yaml")):
-            group = path.parent.relative_to(root).as_posix()
-            if group != ".":
-                found.setdefault(group, {})[path.stem] = description(path)
+        files = (path for group in {*found, "*"} for path in root.glob(f"{group}/*.yaml"))
+        for path in sorted(root.rglob("*/*.yaml") if not found else files):
+            if path.is_file():
+                found.setdefault(path.parent.relative_to(root).as_posix(), {})[path.stem] = description(path)
     return found
 
 
-def groups_of_runs(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
-    """Return `groups` without those of sweeps."""
-    return {group: choices for group, choices in groups(config_dir).items() if not of_sweep(f"{group}=")}
+def groups_of_runs() -> dict[str, dict[str, str]]:
+    """Return the project's groups without those of sweeps."""
+    return {group: choices for group, choices in groups().items() if not of_sweep(f"{group}=")}
 
 
 def current_choices(group: str, config_dir: Path | None = None) -> list[str]:
@@ -74,7 +79,8 @@ def current_choices(group: str, config_dir: Path | None = None) -> list[str]:
 
 def description(path: Path) -> str:
     """Return the first comment of a config file that isn't an instruction to Hydra."""
-    lines = (line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#"))
+    text = path.read_text("utf-8", errors="replace")
+    lines = (line[1:].strip() for line in text.splitlines() if line.startswith("#"))
     return next((line for line in lines if not line.startswith("@")), "")
 
 
@@ -95,9 +101,13 @@ def compose_train(
     overrides = _within_budget(overrides, config_dir, allow)
     held_back = [o for o in overrides if _concerns(o, "metrics.")]  # the metrics may be chosen by the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
-    for group in groups_of_runs(config_dir):
+    for group in groups_of_runs():
         if group not in SEVERAL and group not in choices:
             raise UserError(f"{group} takes exactly one choice: add {group}=...")
+    for group in NODES:
+        if "_target_" not in (config[group] or {}):
+            file = file_of(group, choices[group], config_dir)
+            raise UserError(f"{group}={choices[group]} has no _target_: name the class that it configures in {file}")
     auto = choices["metrics"] == AUTO
     if auto:
         suited = suited_metrics(config["data"])
@@ -180,11 +190,9 @@ def choice(
 
     Interpolations, such as the density of the data, are resolved in the config `within`.
     """
-    candidates = [root / group / f"{name}.yaml" for root in (config_dir, conf_folder()) if root is not None]
-    path = next((path for path in candidates if path.is_file()), None)
-    if path is None:
+    if (path := file_of(group, name, config_dir)) is None:
         raise UserError(f"there is no {group}={name}: {did_you_mean(name, groups(config_dir)[group])}")
-    whole = OmegaConf.create({**(within or {}), group: OmegaConf.load(path)})
+    whole = OmegaConf.create({**(within or {}), group: read(path)})
     try:
         node = OmegaConf.to_container(whole[group], resolve=True)
     except InterpolationKeyError as error:
@@ -193,11 +201,58 @@ def choice(
     return {str(key): value for key, value in renamed_targets(node).items()}
 
 
+def file_of(group: str, name: str, config_dir: Path | None = None) -> Path | None:
+    """Return the file of a choice, in the user's folder or the project's tree; None if there is none."""
+    files = [root / group / f"{name}.yaml" for root in (config_dir, conf_folder()) if root is not None]
+    return next((path for path in files if path.is_file()), None)
+
+
+def read(path: Path) -> DictConfig:
+    """Return the content of a config file; a UserError names the file if it can't be read."""
+    try:
+        content = OmegaConf.load(path)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"the config file {path} can't be read: not valid YAML: {one_line(error)}") from error
+    if not isinstance(content, DictConfig):
+        raise UserError(f"the config file {path} is a list: give lines of KEY: VALUE")
+    if not path.read_bytes().strip():
+        raise UserError(f"the config file {path} is empty: give lines of KEY: VALUE")
+    return content
+
+
+class UsersFolder(ConfigSource):
+    """The user's config folder as a source of Hydra: a chosen file that can't be read is named."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "gan"
+
+    def _file(self, config_path: str) -> Path:
+        return Path(self.path, self._normalize_file_name(config_path))
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        file = self._file(config_path)
+        config, header = read(file), self._get_header_dict(file.read_text("utf-8"))
+        return ConfigResult(self.provider, self.full_path(), config, header)
+
+    def available(self) -> bool:
+        return self.is_group("")
+
+    def is_group(self, config_path: str) -> bool:
+        return Path(self.path, config_path).is_dir()
+
+    def is_config(self, config_path: str) -> bool:
+        return self._file(config_path).is_file()
+
+    def list(self, config_path: str, results_filter: Any) -> list[str]:
+        return sorted(path.stem for path in Path(self.path, config_path).glob("*.yaml"))
+
+
 def experiment(name: str, config_dir: Path | None = None) -> dict[str, Any]:
     """Return the settings of an experiment and its bases, neither composed nor checked."""
-    folders = [root / "experiment" for root in (config_dir, conf_folder()) if root is not None]
-    file = OmegaConf.load(next(path for folder in folders if (path := folder / f"{name}.yaml").is_file()))
-    assert isinstance(file, DictConfig)
+    if (path := file_of("experiment", name, config_dir)) is None:
+        raise UserError(f"there is no experiment={name}")
+    file = read(path)
     bases = [base for base in file.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
     merged = OmegaConf.to_container(OmegaConf.merge(*(experiment(base, config_dir) for base in bases), file))
     assert isinstance(merged, dict)
@@ -209,7 +264,8 @@ def _compose(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return Hydra's composition as plain containers, and the choices; errors have one line."""
     if config_dir is not None:
-        overrides = [*overrides, f"hydra.searchpath=[file://{config_dir.resolve()}]"]
+        Plugins.instance().register(UsersFolder)
+        overrides = [*overrides, f"hydra.searchpath=[{quoted(f'gan://{config_dir.resolve()}')}]"]
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
@@ -221,14 +277,12 @@ def _compose(
     except MissingConfigException as error:
         raise UserError(_unknown_choice(error, config_dir)) from error
     except InterpolationKeyError as error:
-        raise UserError(str(error).splitlines()[0]) from error
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         for cause in (error, error.__cause__):
             if isinstance(cause, ConfigKeyError | ConfigAttributeError):
                 raise UserError(_unknown_key(cause)) from error
         raise UserError(one_line(error)) from error
-    except yaml.YAMLError as error:
-        raise UserError("a config file is not valid YAML: " + one_line(error)) from error
     assert isinstance(config, dict)
     config = renamed_targets(config)  # overrides, and choices of the user's own, may be older
     if allow is not None:

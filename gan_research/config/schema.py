@@ -70,6 +70,12 @@ def train(  # the signature is the schema
     """The top level of the config."""
 
 
+NODES = [
+    name for name, p in inspect.signature(train).parameters.items() if p.annotation is Node and p.default is p.empty
+]
+"""The keys that are one component each."""
+
+
 def multirun(sweep: Node, objective: str, pool: Node) -> None:
     """The keys of a sweep."""
 

@@ -1,21 +1,31 @@
 """The process group: its start, ranks, shards of work, and agreement between ranks."""
 
+import atexit
+import logging
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import shlex
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from datetime import timedelta
+from threading import Thread
 from typing import TypeVar
 
 import torch
 from torch import distributed
 
 from gan_research.utils.errors import RESUME, UserError
+from gan_research.utils.ranks import ADVICE
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 TIMEOUT = 600.0  # the default of the seconds that processes wait for each other
+PATIENCE = 5.0  # the seconds after which a process tells what it waits for
 waiting_for: str | None = None
 """The collective in which this process waits for the others, if any: a watchdog reports it."""
 _hosts: list[str] = []  # the host of each process of the group that `process_group` made
@@ -33,10 +43,10 @@ def backend() -> str:
 
 
 @contextmanager
-def process_group(timeout: float = TIMEOUT) -> Iterator[None]:
+def process_group(timeout: float = TIMEOUT, command: Sequence[str] = ()) -> Iterator[None]:
     """Make one group of the processes that were started together (RANK, WORLD_SIZE, ...), if there are several.
 
-    timeout: seconds after which a process that doesn't answer counts as lost.
+    timeout: seconds after which a process that doesn't answer counts as lost. command: has to be the same for all.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or distributed.is_initialized():
@@ -47,6 +57,7 @@ def process_group(timeout: float = TIMEOUT) -> Iterator[None]:
     _join(size, timeout)
     try:
         _hosts[:] = all_gather_object(platform.node())
+        require_same({"command": shlex.join(command)})  # others would meet in different collectives
         yield
     finally:
         _hosts.clear()
@@ -56,15 +67,45 @@ def process_group(timeout: float = TIMEOUT) -> Iterator[None]:
 def _join(size: int, timeout: float) -> None:
     address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
     try:
-        distributed.init_process_group(backend(), timeout=timedelta(seconds=timeout))
-    except (RuntimeError, ValueError) as error:
-        reason = _first_line(error)
+        store, rank, size = _meet(f"the {size} processes of this run at {address}", timeout)
+        limit = timedelta(seconds=timeout)
+        store.set_timeout(limit)
+        distributed.init_process_group(backend(), store=store, rank=rank, world_size=size, timeout=limit)
+    except (RuntimeError, ValueError, TimeoutError) as error:
+        reason = "" if isinstance(error, TimeoutError) else f" ({_first_line(error)})"
         if "EADDRINUSE" in str(error) or "address already in use" in str(error):
             raise UserError(f"the port of {address} is in use: set MASTER_PORT to a free one") from error
         raise LostProcess(
             f"the {size} processes of this run didn't come together at {address} within {timeout:g} s: "
-            f"check that all were started and can reach it ({reason})"
+            f"check that all were started and can reach it{reason}"
         ) from error
+
+
+def _meet(what: str, timeout: float) -> tuple[distributed.Store, int, int]:
+    """Return the store, rank and world size that the environment defines.
+
+    torch is called in a thread: torch waits without a limit for a program that accepts a connection and is silent.
+    """
+    met: Future[tuple[distributed.Store, int, int]] = Future()
+
+    def meet() -> None:
+        try:
+            met.set_result(next(distributed.rendezvous("env://", timeout=timedelta(seconds=2 * timeout + 60))))
+        except Exception as error:
+            met.set_exception(error)
+
+    Thread(target=meet, daemon=True).start()
+    try:
+        with suppress(TimeoutError):
+            return met.result(min(PATIENCE, timeout))
+        if timeout > PATIENCE:
+            variables = " ".join(f"{name}={os.environ.get(name)}" for name in ("RANK", "WORLD_SIZE"))
+            log.warning("waiting for %s: %s are set; if another program set them, %s", what, variables, ADVICE)
+        return met.result(max(timeout - PATIENCE, 0))
+    except (TimeoutError, KeyboardInterrupt) as error:
+        if not met.done():  # a thread that is still in torch would abort the process at its end
+            atexit.register(os._exit, RESUME if isinstance(error, TimeoutError) else 128 + signal.SIGINT)
+        raise
 
 
 @contextmanager

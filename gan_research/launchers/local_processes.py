@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 
 from gan_research.config.build import build_trainer
 from gan_research.distributed.group import TIMEOUT
 from gan_research.utils.errors import RESUME, UserError
+from gan_research.utils.ranks import ADVICE, require_port
 from gan_research.utils.signals import on_stop_signals, terminate_with_parent
 
 GRACE = 15.0  # seconds within which the other processes have to end when one has failed
@@ -22,6 +23,9 @@ GRACE = 15.0  # seconds within which the other processes have to end when one ha
 
 def processes_to_start(node: dict[str, Any]) -> int:
     """Return how many processes a config's trainer needs; 0: this one is enough, or one of several already."""
+    size = os.environ.get("WORLD_SIZE", "1")
+    if int(size) > 1 and isinstance(build_trainer(node).strategy, SingleDeviceStrategy):
+        raise UserError(f"WORLD_SIZE={size} is set, and the trainer is of one device: take trainer=ddp and {ADVICE}")
     if "RANK" in os.environ or "strategy" not in node:
         return 0
     trainer = build_trainer(node)
@@ -115,8 +119,7 @@ def master_port() -> Iterator[int]:
     sockets have SO_REUSEADDR, and this one doesn't listen.
     """
     setting = os.environ.get("MASTER_PORT") or "0"
-    if not (setting.isdecimal() and int(setting) < 2**16):
-        raise UserError(f"MASTER_PORT={setting} is no port: give a number below {2**16}, or unset it")
+    require_port(setting)
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else one of a run that has just ended isn't free
         try:

@@ -26,7 +26,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
         for group, records in comparison.groups.items():
             common = {"metric": metric, "group": group, "axis": comparison.axis, "position": comparison.position}
             writer.writerows(common | row for row in rows_of(comparison, metric, group, records))
-    write_atomically(path, content.getvalue().encode())
+    write_atomically(path, content.getvalue().encode(errors="replace"))
 
 
 def rows_of(comparison: Comparison, metric: str, group: str, records: list[Record]) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ def read_run(folder: Path, notes: list[str]) -> Record:
 def read_mapping(path: Path, parse: Callable[[str], Any], notes: list[str], effect: str = "") -> dict[str, Any]:
     """Return the mapping in a file of JSON or YAML; {} with a note if there is none."""
     try:
-        content = parse(path.read_text())
+        content = parse(path.read_text("utf-8"))
         if isinstance(content, dict):
             return content
         problem = "it isn't a mapping"
@@ -192,7 +192,7 @@ def is_running(folder: Path) -> bool:
     A killed process is still named in the folder. So it must hold the lock; on another host, have written lately.
     """
     try:
-        player = json.loads((folder / PLAYER).read_text())
+        player = json.loads((folder / PLAYER).read_bytes())
         host, process = player["host"], int(player["pid"])
     except (OSError, ValueError, LookupError, TypeError):
         return False

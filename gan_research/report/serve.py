@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import json
+import re
 import socket
 import sys
 import time
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from gan_research.report.folders import is_running, walk
 from gan_research.report.page.page import Content, empty_content, policy, render
@@ -21,6 +22,7 @@ from gan_research.utils.run_folder import CONFIG, CRASHES, END, HISTORY, RUN, SA
 LOOPBACK = "127.0.0.1"
 PORT = 8321
 PORTS = 100  # the number of ports that are tried if none is given
+HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d*)?")  # a name or an [IPv6 address], and a port
 SECONDS = 2.0  # the minimum time between two checks of the runs
 SHARE = 0.1  # the maximum share of time for making pages: the runs need the rest
 
@@ -78,15 +80,15 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self) -> None:
-        address = urlsplit(self.path)
+        path, _, query = self.path.partition("?")
         if not self.server.allows(self.headers.get("Host", "")):
             self._send(403, "text/plain", "unknown host name: see gan watch --host\n")
-        elif address.path == "/":
+        elif path == "/":
             _, content = self.server.live.current()
             self._send(200, "text/html", render(content, live=True))
-        elif address.path == "/data":
+        elif path == "/data":
             version, content = self.server.live.current()
-            if parse_qs(address.query).get("version") == [version]:
+            if parse_qs(query).get("version") == [version]:
                 self._send(204)
                 return
             news = {"version": version, "document": content.document, "images": content.images}
@@ -134,8 +136,9 @@ class Server(ThreadingHTTPServer):
 
     def allows(self, header: str) -> bool:
         """Return whether a Host header names this server: DNS rebinding may send requests with other names."""
-        name = header.lower()
-        name = name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+        if (parts := HOST.fullmatch(header.lower())) is None:
+            return False
+        name = parts.group(1)
         if name in {"localhost", LOOPBACK, "[::1]", self.host.lower(), f"[{self.host.lower()}]"} - {"", "[]"}:
             return True
         with contextlib.suppress(ValueError):  # DNS rebinding doesn't apply to addresses

@@ -33,7 +33,7 @@ def seed_result(trial: Trial | None, seed: int, tracked: Collection[str] = ()) -
     measured = [row for row in run.rows if isinstance(row.get("protocol"), dict)]
     last = measured[-1] if measured and measured[-1]["round"] == run.rows[-1]["round"] else {}
     columns = {key.removeprefix(METRICS): key for key in last if key.startswith(METRICS)}
-    segments = json.loads((folder / RUN).read_text())["segments"]
+    segments = json.loads((folder / RUN).read_bytes())["segments"]
     final = run.rows[-1] if run.rows else {}
     rounds = run.config["rounds"] if state == "finished" else final.get("round", 0)
     return SeedResult(

@@ -130,7 +130,7 @@ class Result:
     def read(cls, path: Path) -> "Result":
         """Return the record at `path`; UserError if it can't be read or was edited."""
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_bytes())
             sha256 = content.pop("sha256")
             actual = digest(content)
             content = renamed_targets(content)

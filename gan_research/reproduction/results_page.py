@@ -79,7 +79,7 @@ def explanations(judged: Sequence[Row], notes: Path) -> list[str]:
     for name in dict.fromkeys(result.recipe for result, verdict in judged if verdict.word == "not reproduced"):
         path = notes / f"{name}.md"
         try:
-            text = path.read_text().strip() or f"The note `notes/{path.name}` is empty."
+            text = path.read_text("utf-8").strip() or f"The note `notes/{path.name}` is empty."
         except FileNotFoundError:
             text = f"Not explained yet: write what was tried, with figures, to `notes/{path.name}`."
         except (OSError, ValueError) as error:
@@ -108,7 +108,7 @@ def not_run(names: Sequence[str], claims: Claims, costs: Path) -> str:
 def estimate(path: Path) -> tuple[str, str, str]:
     """Return PFLOP, time and device of a recipe's whole budget from a file of `gan cost`."""
     try:
-        cost = json.loads(path.read_text())
+        cost = json.loads(path.read_bytes())
         flops = f"{cost['flops_per_round'] * cost['rounds'] / 1e15:.3g}"
         return flops, format_duration(cost["seconds_total"]), str(cost["device"])
     except FileNotFoundError:

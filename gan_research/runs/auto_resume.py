@@ -57,7 +57,7 @@ def same_games(config: dict[str, Any]) -> Iterator[Run]:
         folder = record.parent
         try:
             run = Run.open(folder)
-            run.config = upgraded(yaml.safe_load((folder / CONFIG).read_text()))
+            run.config = upgraded(yaml.safe_load((folder / CONFIG).read_bytes()))
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
             log.warning("%s is left out, as its record can't be read: %s", folder, one_line(error))
             continue

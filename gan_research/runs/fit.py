@@ -73,7 +73,7 @@ def resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Seq
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
     """Return the config of a run's last trainer, or of one in `overrides`."""
     run = run_at(path)
-    node = renamed_targets(yaml.safe_load((run.folder / CONFIG).read_text())["trainer"])
+    node = renamed_targets(yaml.safe_load((run.folder / CONFIG).read_bytes())["trainer"])
     if any(override.lstrip("+~").startswith("trainer") for override in overrides):
         merged = merge_overrides(run.overrides, overrides)
         node = compose_train(merged, config_dir or run.config_dir, allow).config["trainer"]

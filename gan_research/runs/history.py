@@ -49,7 +49,7 @@ class History(FileLogger):
             if mark not in known:  # written before the row that needs it
                 content = json.dumps(known | {mark: how}, indent=1) + "\n"
                 write_atomically(self.path.parent / PROTOCOLS, content.encode())
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
 
     @rank_zero_only

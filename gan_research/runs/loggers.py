@@ -245,7 +245,7 @@ class CSVLogger(FileLogger):
         for row in read_history(history):
             table.setdefault(row["round"], {}).update(numbers(row))
         columns = list(dict.fromkeys(name for row in table.values() for name in row))
-        with (self.folder / "metrics.csv").open("w", newline="") as file:
+        with (self.folder / "metrics.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(table.values())

@@ -82,7 +82,7 @@ class Run:
         path = folder / RUN
         if not path.is_file():
             raise UserError(f"{folder} is not the folder of a run: it has no {RUN}")
-        fields = json.loads(path.read_text())
+        fields = json.loads(path.read_bytes())
         return cls(**fields | {"folder": folder, "config_dir": fields["config_dir"] and Path(fields["config_dir"])})
 
     @contextmanager
@@ -112,7 +112,7 @@ class Run:
 
     def _owner(self) -> str:
         try:
-            owner = json.loads((self.folder / PLAYER).read_text())
+            owner = json.loads((self.folder / PLAYER).read_bytes())
             return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
         except (OSError, ValueError, KeyError):  # not written yet
             return "another process"
@@ -179,7 +179,7 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -197,7 +197,9 @@ def commit() -> str | None:
         return None
     try:
         head, changes = (
-            subprocess.check_output(["git", "-C", str(source), *command], text=True, stderr=subprocess.DEVNULL).strip()
+            subprocess.check_output(
+                ["git", "-C", str(source), *command], encoding="utf-8", stderr=subprocess.DEVNULL
+            ).strip()
             for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", ":/", NO_DOCS])
         )
     except (OSError, subprocess.CalledProcessError):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from gan_research.checkpoints.rebuild import rebuild
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
-from gan_research.utils.files import as_json, write_atomically
+from gan_research.utils.files import as_json, new_folder, write_atomically
 from gan_research.utils.renamed import renamed_targets
 
 CONFIG = "config.json"
@@ -26,7 +27,8 @@ NETWORKS = ("generator", "discriminator")
 def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Write config.json, and NAME.safetensors for each of `networks` by name, into `folder`.
 
-    config.json is written first, with a digest of each other file, so that an interrupted export is detected.
+    A new folder is whole or not at all. In a former export, config.json is written first, with a digest of each other
+    file, so that an interrupted export is detected.
     """
     require_export_folder(folder)
     files = {
@@ -35,12 +37,13 @@ def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str,
     }  # clones, as safetensors refuses shared tensors
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     plain = as_json({FORMAT_KEY: FORMAT, **config, "files": digests})
-    write_atomically(folder / CONFIG, json.dumps(plain, indent=2, allow_nan=False).encode())
-    for name, content in files.items():
-        write_atomically(folder / name, content)
-    for name in NETWORKS:
-        if name not in networks:  # from a previous export
-            (folder / f"{name}.safetensors").unlink(missing_ok=True)
+    with nullcontext(folder) if is_export(folder) else new_folder(folder) as target:
+        write_atomically(target / CONFIG, json.dumps(plain, indent=2, allow_nan=False).encode())
+        for name, content in files.items():
+            write_atomically(target / name, content)
+        for name in NETWORKS:
+            if name not in networks:  # from a previous export
+                (target / f"{name}.safetensors").unlink(missing_ok=True)
 
 
 def require_export_folder(folder: Path) -> None:
@@ -54,14 +57,14 @@ def require_export_folder(folder: Path) -> None:
 def is_export(path: str | Path) -> bool:
     """Return whether `path` is the folder of an export, complete or not."""
     try:
-        return FORMAT_KEY in json.loads((Path(path) / CONFIG).read_text())
+        return FORMAT_KEY in json.loads((Path(path) / CONFIG).read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
     """Read the config.json of an export."""
-    config: dict[str, Any] = renamed_targets(json.loads((Path(folder) / CONFIG).read_text()))
+    config: dict[str, Any] = renamed_targets(json.loads((Path(folder) / CONFIG).read_text("utf-8")))
     if config[FORMAT_KEY] > FORMAT:
         raise UserError(f"{folder} was exported by a newer gan_research ({config['version']}): update to read it")
     for node in (config, config["generator"]):

@@ -75,7 +75,7 @@ class Sweep:
     def open(cls, folder: Path) -> "Sweep":
         """Read the sweep in `folder`."""
         try:
-            record = renamed_targets(json.loads((folder / RECORD).read_text()))
+            record = renamed_targets(json.loads((folder / RECORD).read_bytes()))
             axes = [Axis(**axis | {"choices": axis["choices"] and tuple(axis["choices"])}) for axis in record["axes"]]
             return cls(folder, **record | {"axes": axes})
         except (FileNotFoundError, NotADirectoryError):

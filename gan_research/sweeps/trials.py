@@ -41,7 +41,7 @@ class TrialRun:
     def outcome(self) -> Outcome | None:
         """Return its outcome; None if it has not ended."""
         try:
-            return Outcome(**json.loads((self.folder / END).read_text()))
+            return Outcome(**json.loads((self.folder / END).read_bytes()))
         except FileNotFoundError:
             return None
 
@@ -68,7 +68,7 @@ class TrialRun:
 
     def last_error(self) -> str:
         """Return the last error in its log, else its last line."""
-        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in self.log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
         errors = [line.removeprefix("gan: error: ") for line in lines if line.startswith("gan: error: ")]
         return (errors or lines or ["no output"])[-1]
 
@@ -101,7 +101,7 @@ class Trial:
 
     @classmethod
     def open(cls, folder: Path) -> "Trial":
-        record = json.loads((folder / TRIAL).read_text())
+        record = json.loads((folder / TRIAL).read_bytes())
         runs = [TrialRun(folder / str(i), overrides) for i, overrides in enumerate(record.pop("runs"))]
         return cls(folder, runs=runs, **record)
 

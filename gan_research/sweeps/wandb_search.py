@@ -249,7 +249,7 @@ class SweepFile(BaseModel, extra="forbid"):
 def read_sweep_file(path: str | Path) -> SweepFile:
     """Return the content of a sweep file; raise a UserError that names what isn't supported."""
     try:
-        return SweepFile.model_validate(yaml.safe_load(Path(path).read_text()))
+        return SweepFile.model_validate(yaml.safe_load(Path(path).read_bytes()))
     except ValidationError as error:
         faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
         reason = "; ".join(f"{key}: {message}" if key else message for key, message in faults)

@@ -1,18 +1,23 @@
-"""Atomic writing of files, and values for JSON."""
+"""Atomic writing of files and folders, and values for JSON."""
 
 import math
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+from gan_research.utils.errors import UserError
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
     """Write a file so that `path` holds all of `content` or its old content; an OSError names `path`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     try:
         with partial.open("wb") as file:
             file.write(content)
@@ -23,6 +28,52 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    """Return the hidden name next to `path` of its unfinished content."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a hidden folder that becomes the folder `path` at the end; after an error there is none.
+
+    Raises a UserError if `path` isn't new, and an OSError that names `path`.
+    """
+    require_new_folder(path)
+    path = path.resolve()
+    partial = _partial(path)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def require_new_folder(path: Path) -> None:
+    """Raise a UserError unless `path` is new or empty, and not the working directory."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file: give a new folder")
+    if path.is_dir() and (any(path.iterdir()) or path.samefile(".")):
+        raise UserError(f"{path} exists, and its files would be mixed with new ones: give a new folder")
+
+
+def free_name(path: Path) -> Path:
+    """Return the path, or the first of NAME-2, NAME-3, ... that doesn't exist."""
+    if not path.exists():
+        return path
+    return next(p for n in count(2) if not (p := path.with_stem(f"{path.stem}-{n}")).exists())
+
+
+def discard(descriptor: int) -> None:
+    """Discard what is written to a file descriptor from now on."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
 
 
 def write_npz(path: str | Path, arrays: dict[str, Any]) -> None:

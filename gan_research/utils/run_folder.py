@@ -38,7 +38,7 @@ def by_round(folder: Path, suffix: str) -> dict[int, Path]:
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Return the rows of a history as written; a last line cut short by a kill is left out."""
-    for line in path.read_text().splitlines():
+    for line in path.read_text("utf-8").splitlines():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
@@ -58,7 +58,7 @@ def read_history(path: Path) -> Iterator[dict[str, Any]]:
 def read_protocols(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the protocols of a run by their fingerprints; none where they can't be read."""
     try:
-        return dict(renamed_targets(json.loads((folder / PROTOCOLS).read_text())))
+        return dict(renamed_targets(json.loads((folder / PROTOCOLS).read_bytes())))
     except (OSError, ValueError, TypeError):
         return {}
 

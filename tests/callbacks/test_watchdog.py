@@ -86,7 +86,8 @@ def test_it_says_what_it_can_where_the_folder_or_the_console_is_gone(watch, capf
 
 
 def test_no_stacks_are_better_than_no_report(monkeypatch):
-    monkeypatch.setattr("gan_research.callbacks.watchdog.tempfile.TemporaryFile", lambda *_: open("/dev/full/no", "w"))  # noqa: SIM115
+    full = lambda *_, **__: open("/dev/full/no", "w")  # noqa: E731, SIM115
+    monkeypatch.setattr("gan_research.callbacks.watchdog.tempfile.TemporaryFile", full)
     assert stacks().startswith("its stacks are not available: ")
 
 

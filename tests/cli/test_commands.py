@@ -1,6 +1,8 @@
 """gan sample, gan evaluate, and what they share."""
 
+import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,12 +71,35 @@ def test_classes(conditional, finished, gan, one_line, nothing_around):
     assert not (nothing_around / "samples.png").exists()
 
 
+def test_samples_never_join_or_silently_replace_others(finished, gan, one_line, nothing_around, monkeypatch):
+    (nothing_around / "full").mkdir()
+    (nothing_around / "full" / ".hidden").touch()
+    (nothing_around / "empty").mkdir()
+    assert gan("sample", finished, "-n", "2", "-o", "empty").status == 0
+    for folder in ("full", "empty", ".", finished):  # "empty" has samples now
+        one_line(gan("sample", finished, "-n", "2", "-o", folder), "new folder")
+    assert [path.name for path in (nothing_around / "full").iterdir()] == [".hidden"]
+    for name in ("samples.png", "samples-2.png", "samples-3.png"):
+        assert gan("sample", finished, "-n", "2").output.endswith(f"in {name}\n")
+    assert gan("sample", finished, "-n", "2", "-o", "samples.png").output.endswith("in samples.png (replaced)\n")
+
+    def fail(path, content):
+        if path.name == "000001.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return len(content)
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    before = sorted(nothing_around.iterdir())
+    one_line(gan("sample", finished, "-n", "2", "-o", "new"), f"{nothing_around / 'new'}: No space left on device")
+    assert sorted(nothing_around.iterdir()) == before
+
+
 def test_sampling_what_cannot_be(finished, gan, one_line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     one_line(gan("sample", finished, "-n", "0"), "-n is 0", "at least 1")
     one_line(gan("sample", finished, "-o", "s.jpg"), "s.jpg", ".png or .npz")
-    one_line(gan("sample", finished, "-o", "file"), "file")
+    one_line(gan("sample", finished, "-o", "file"), "file is a file", "new folder")
     one_line(gan("sample", finished, "-o", "file/s.png"), "file")
     assert (tmp_path / "file").read_text() == "mine"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -39,6 +39,8 @@ def test_runs_in_a_folder_are_compared_by_their_loss(gan, trained, here):
     assert pair[4].endswith("paired")
     assert result.output.endswith("written: compare.html\n")
     assert (here / "compare.html").read_text().startswith("<!")
+    assert gan("compare", trained).output.endswith("written: compare-2.html\n")
+    assert gan("compare", trained, "--html", "compare.html").output.endswith("replaced: compare.html\n")
 
 
 def test_numbers_are_those_of_the_histories(gan, trained, here, rows):

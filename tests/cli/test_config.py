@@ -275,6 +275,44 @@ def test_a_loss_of_the_users_own_trains_from_a_config_folder_of_the_users_own(
     assert not (tmp_path / "more").exists()
 
 
+BAD_FILES = {
+    "empty": b"",
+    "blank": b" \n\n",
+    "comment": b"# nothing\n",
+    "no_target": b"weight: 3\n",
+    "syntax": b"a: [\n",
+    "twice": b"a: 1\na: 2\n",
+    "latin": b"# \xff\n_target_: gan_research.losses.Hinge\n",
+    "binary": b"\x00\x01",
+    "list": b"- a\n",
+    "number": b"3\n",
+    "documents": b"a: 1\n---\nb: 2\n",
+    "deep": b"a: " + b"[" * 3000,
+    "interpolation": b"a: ${\n",
+    "nowhere": b"_target_: gan_research.losses.Hinge\na: ${not.here}\n",
+    "defaults": b"defaults: 3\n",
+}
+
+
+def test_a_bad_file_in_the_users_folder_breaks_only_what_chooses_it_and_is_named(tmp_path, monkeypatch):
+    folder = tmp_path / "conf (1), a=b"
+    for group in ("loss", "regularizer", "runs/one"):
+        (folder / group).mkdir(parents=True)
+    for name, content in BAD_FILES.items():
+        (folder / "loss" / f"{name}.yaml").write_bytes(content)
+    (folder / "regularizer" / "empty.yaml").touch()
+    (folder / "loss" / "folder.yaml").mkdir()
+    (folder / "loss" / "dangling.yaml").symlink_to("nowhere")
+    (folder / "loss" / "mine.yaml").write_text("_target_: gan_research.losses.Hinge\n")
+    (folder / "runs" / "one" / "config.yaml").write_text("seed: 3\n")
+    monkeypatch.chdir(folder)
+    assert compose_train(["loss=mine"], Path()).choices["loss"] == "mine"
+    assert compose_train(["loss=hinge"], folder).choices["loss"] == "hinge"
+    for group, name in [*(("loss", name) for name in BAD_FILES), ("regularizer", "empty")]:
+        with pytest.raises(UserError, match="loss.a: " if name == "nowhere" else f"{group}/{name}"):
+            compose_train([f"{group}={name}"], Path())
+
+
 def test_the_wheel_holds_the_config_tree(tmp_path):
     source = Path(__file__).resolve().parents[2]
     uv = shutil.which("uv")

@@ -458,7 +458,9 @@ def test_a_full_disk_is_one_line(fakes, finished, gan, one_line, monkeypatch, tm
 
 
 def test_one_of_many_processes_says_what_is_wrong(gan, one_line, monkeypatch, tmp_path):
-    monkeypatch.setenv("RANK", "1")
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert gan("evaluate", tmp_path / "nowhere").error.startswith("gan: error: process 1: there is no ")  # alone
     monkeypatch.setenv("RANK", "0")
     one_line(gan("evaluate", tmp_path / "nowhere"), "nowhere")

@@ -16,6 +16,7 @@ from gan_research.metrics import Evaluation
 from gan_research.training.gan import GAN
 from gan_research.utils import files
 from gan_research.utils.errors import RESUME
+from gan_research.utils.signals import STOP_SIGNALS
 
 SHORT = (
     "generator.width=16", "discriminator.width=16", "discriminator.dropout=0.1", "batch_size=32", "logger=none",
@@ -121,7 +122,7 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_asked_to_stop(moment, number, gan, same_end, state, tmp_path, the_run, monkeypatch):
     if number != signal.SIGTERM and moment != "a round":

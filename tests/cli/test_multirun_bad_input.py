@@ -64,6 +64,7 @@ def test_a_sweep_goes_on_as_it_is(server, tmp_path, gan, one_line, monkeypatch):
     assert server("train", "-m", "seed=0,1", f"output={tmp_path}", *tiny).status == 0
     (folder,) = tmp_path.iterdir()
     one_line(gan("sweep", "resume", folder, "rounds=2"), "rounds=2: of a resumed sweep only pool.runs")
-    monkeypatch.setenv("RANK", "1")
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():  # as torchrun sets them
+        monkeypatch.setenv(name, value)
     result = gan("sweep", "resume", folder)
     assert "start it once, not by torchrun or srun" in result.error

@@ -164,6 +164,50 @@ def test_a_port_is_held_until_the_run_has_it(monkeypatch):
         assert torch.distributed.TCPStore("127.0.0.1", port).get("here") == b"1"
 
 
+def variables(rank, port):
+    """The variables of one of two processes that are started by hand."""
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return group | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+
+
+def test_variables_of_another_program_are_named(gan, tmp_path, monkeypatch):
+    for name, value in variables(0, 29500).items():
+        monkeypatch.setenv(name, value)
+    one_line(
+        gan("train", f"output={tmp_path}", *GAME, "trainer=cpu"), "WORLD_SIZE=2 is set", "trainer is of one device"
+    )
+    monkeypatch.setenv("RANK", "two")
+    one_line(gan("train", f"output={tmp_path}", *GAME, *TWO), "RANK=two is set")
+    assert no_folder(tmp_path)
+
+
+def test_a_program_that_accepts_and_is_silent_is_given_up_after_the_timeout(server, tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        words = ["train", f"output={tmp_path}", *GAME, *TWO, "trainer.strategy.timeout=2"]
+        patch = "from gan_research.distributed import group; group.PATIENCE = 1.0"
+        ended = server(*words, patch=patch, **variables(1, other.getsockname()[1]))
+    assert ended.status == RESUME
+    waiting, lost = ended.error.splitlines()
+    assert "RANK=1 WORLD_SIZE=2 are set" in waiting
+    assert "didn't come together" in lost
+    assert ended.seconds < 2 + 15
+    assert no_folder(tmp_path)
+
+
+@pytest.mark.parametrize("other", [["seed=4"], ["resume=auto"], ["evaluate", "digits", "digits", "--raw"]])
+def test_processes_that_are_started_unlike_each_other(other, server, tmp_path):
+    words = ["train", f"output={tmp_path}", *GAME, *TWO]
+    others = other if other[0] == "evaluate" else [*words, *other]
+    with processes.master_port() as port:
+        started = [server.start(*w, **variables(rank, port)) for rank, w in enumerate((words, others))]
+        first, second = [process.ended() for process in started]
+    one_line(first, "process 1 on", f"another command than the first on {os.uname().nodename}", other[-1])
+    assert (second.status, second.error) == (2, "")
+    assert no_folder(tmp_path)
+
+
 DIVIDE = "make it a multiple of 6"
 OTHER_WIDTH = in_rank(
     1,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -260,6 +261,33 @@ def test_a_record_of_more_seeds_is_not_replaced(recipes, gan, tmp_path):
     assert said.status == 0
     assert "tiny-smoke.json is not replaced: it has 2 finished seeds, and this result 1" in said.output
     assert (tmp_path / "kept/records/tiny-smoke.json").read_bytes() == before
+
+
+def test_an_existing_folder_gets_the_config_folder_of_the_command(recipes, gan, tmp_path, monkeypatch):
+    bases, other = [], tmp_path / "other"
+    shutil.copytree(recipes, other)
+    monkeypatch.setattr("gan_research.cli.multirun.take_part", lambda sweep, _: (bases.append(sweep.base), False))
+    for folder, name in ((recipes, "tiny"), (other, "wide")):
+        words = [name, "--seeds", "1", "--budget", "smoke", "--config-dir", folder, "--", f"output={tmp_path}"]
+        assert gan("reproduce", *words).status == RESUME
+    assert bases == [[f"--config-dir={folder}", "budget=smoke"] for folder in (recipes, other)]
+
+
+def test_a_bad_recipe_or_page_of_others_is_neither_in_the_way_nor_replaced(recipes, gan, one_line, tmp_path):
+    for name, text in {
+        "empty": "",
+        "syntax": "a: [",
+        "claimless": "rounds: 3\npublished: 3\n",
+        "latin": "# \xff",
+    }.items():
+        (recipes / "experiment" / f"{name}.yaml").write_text(text, "latin-1")
+    said = gan("reproduce", "--list", "wide", "--config-dir", recipes)
+    assert said.status == 0, said.error
+    assert said.output.splitlines()[1] == "wide: a tiny net finds no mode"
+    (tmp_path / "README.md").write_text("mine")
+    for names in ([], ["tiny"]):
+        one_line(gan("reproduce", *names, "--keep", tmp_path, "--config-dir", recipes), "README.md", "another folder")
+    assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_the_list(recipes, gan, tmp_path):

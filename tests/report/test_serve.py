@@ -172,12 +172,35 @@ def test_other_methods_are_refused(serving):
         ("[", 403),
         ("[]", 403),
         (":8321", 403),
+        ("[::1]evil.example", 403),
+        ("[::1]:80evil.example", 403),
+        ("localhost:80@evil.example", 403),
+        ("127.0.0.1:8321:8321", 403),
+        ("[[::1]]", 403),
     ],
 )
 def test_only_names_of_this_machine_are_answered(serving, host, status):
     server = serving()
     assert ask(server, "/data", host)[0] == status
     assert ask(server, "/", host)[0] == status
+
+
+MALFORMED = [
+    b"GET http://[ HTTP/1.1", b"GET //[::1 HTTP/1.1", b"GET //\xbd/ HTTP/1.1", b"GET /data?version=%zz&=&[ HTTP/1.1",
+    b"GET", b"GET / HTTP/x.y", b"GET / HTTP/9.9", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /" + b"a" * 70000,
+    b"GET / HTTP/1.1\r\nHost: \xff\xfe", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200, b"GET / HTTP/1.1\r\nno header",
+]  # fmt: skip
+
+
+def test_malformed_requests_are_answered_without_a_word_in_the_terminal(serving, capfd):
+    server = serving()
+    for request in MALFORMED:
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as client:
+            client.sendall(request + b"\r\n\r\n")
+            client.shutdown(socket.SHUT_WR)
+            assert not client.recv(100).startswith(b"HTTP/1.1 200"), request
+    assert ask(server)[0] == 200
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

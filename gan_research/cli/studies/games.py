@@ -114,4 +114,4 @@ def trained(arguments: Arguments, run: Run, name: str, *overrides: str) -> dict[
 
 
 def read_numbers(run: Run, name: str) -> dict[str, Any]:
-    return json.loads((run.folder / "theory" / f"{name}.json").read_text())
+    return json.loads((run.folder / "theory" / f"{name}.json").read_bytes())

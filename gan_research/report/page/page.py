@@ -86,7 +86,7 @@ def compressed(text: str) -> str:
 
 @cache
 def source(name: str) -> str:
-    return (files(__package__) / name).read_text()
+    return (files(__package__) / name).read_text("utf-8")
 
 
 @cache
