@@ -85,7 +85,7 @@ class VisionData(ImageData):
     ) -> None:
         super().__init__(**images)
         self.root, self.download = Path(root).expanduser(), download
-        self.resolution = resolution or self.stored_resolution
+        self.resolution = self.stored_resolution if resolution is None else resolution
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
         return self._part(False, download), self._part(True, download)

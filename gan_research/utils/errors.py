@@ -26,7 +26,7 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
 def require(least: int, **values: float) -> None:
     """Raise a UserError naming the first of `values` that is below `least`."""
     for name, value in values.items():
-        if value < least:
+        if not value >= least:  # also NaN
             raise UserError(f"{name} is {value}: it has to be at least {least}")
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
+import numpy as np
+import torch
+
 from gan_research.cli.evaluation.generators import is_generator
 from gan_research.cli.evaluation.sources import data_node
 from gan_research.config.build import build_data
@@ -75,5 +78,8 @@ def _read_file(path: Path) -> SampleSet | StatisticsFile:
     """Read the images in an .npz file, else its statistics."""
     keys = {Path(name).stem for name in ZipFile(path).namelist()} if is_zipfile(path) else set()
     if keys & {*IMAGE_KEYS} and "mu" not in keys:
-        return TensorSet(*read_npz(path))
+        images, labels = read_npz(path)
+        if labels is not None and labels.dtype.kind != "u":
+            raise UserError(f"the labels in {path} are words: number the classes from 0, as the generator's are")
+        return TensorSet(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)))
     return read_statistics(path)
