@@ -76,7 +76,8 @@ def read_facts(path: Path | str) -> Facts:
 
 def _raw_mode(file: Image.Image) -> str:
     """Return PIL's name of the stored samples, such as "RGB;16B"; empty if the format has none."""
-    args: Any = file.tile[0].args if getattr(file, "tile", None) else ""
+    tiles: Any = getattr(file, "tile", None)
+    args = tiles[0].args if tiles else ""
     raw = args[0] if isinstance(args, tuple) and args else args
     return raw if isinstance(raw, str) else ""
 
@@ -179,7 +180,7 @@ def find_images(root: Path, remedy: str = "set data.root to a folder of images")
                 left_out[ending or "without an ending"] += 1
             else:
                 found.append((linked or entry.is_symlink(), path.relative_to(root).as_posix(), _identity(path)))
-    names = {}
+    names: dict[Any, str] = {}
     for _, name, identity in sorted(found, key=lambda image: image[:2]):
         names.setdefault(identity, name)
     if len(found) > len(names):
