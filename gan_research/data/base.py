@@ -12,7 +12,7 @@ from gan_research.data.labels import describe_classes
 from gan_research.data.layout import RoundLayout
 from gan_research.data.loading import ONE_RANK, Batch, ImageRounds, Rounds
 from gan_research.data.sets import SampleSet
-from gan_research.utils.errors import UserError, require, require_positive
+from gan_research.utils.errors import UserError, require, require_memory, require_positive
 from gan_research.utils.images import to_float
 from gan_research.utils.rng import generator_for
 from gan_research.utils.sample_spec import SampleSpec
@@ -114,7 +114,7 @@ class Data(pl.LightningDataModule):
         return (torch.as_tensor(total) / len(self.train)).float()
 
     def summary(self) -> str:
-        """Return a line on the samples: how many, of which shape and classes, and from which files."""
+        """Return a line on the samples: their number, shape, classes and files."""
         shape = " x ".join(map(str, self.sample_spec.shape))
         parts = [f"{self.name}: {len(self.train):,} samples of {shape}"]
         parts += [f"{len(self.heldout):,} held out"] if self.heldout is not None else []
@@ -173,7 +173,9 @@ class ImageData(Data):
         self.value_range, self.dequantise = (low, high), dequantise
 
     def _load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
-        require(1, **{"data.resolution": self.resolution})
+        size = self.resolution
+        require(1, **{"data.resolution": size})
+        require_memory(f"a minibatch of data.resolution={size}", 4, self.batch_size, self.channels, size, size)
         train, heldout = super()._load(download)
         if self.batch_size > len(train):
             raise UserError(

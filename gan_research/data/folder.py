@@ -14,7 +14,7 @@ from gan_research.data import image_files
 from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.labels import LABEL_FILE, TABLES, checked_labels, number_classes, read_label_file
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
-from gan_research.utils.errors import UserError, require
+from gan_research.utils.errors import UserError, require, require_memory
 from gan_research.utils.paths import ExistingPath
 
 
@@ -64,6 +64,8 @@ class ImageFileData(ImageData):
         decoder = image_files.Decoder(self.resolution, self.channels, crop)
         paths = [root / name for name in names]
         resident = self.is_resident(len(names) * math.prod(decoder.shape))
+        if resident:
+            require_memory("data.resident=true", len(names), *decoder.shape)
         if resident or self.skip_corrupt:
             images, facts = image_files.decode_all(paths, decoder, keep=resident)
         else:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.paths import refuse_archive
+from gan_research.utils.run_folder import RUN
 
 EXTENSIONS = (
     ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif", ".jpe", ".jp2", ".j2k",
@@ -96,7 +97,7 @@ def _facts(file: Image.Image) -> Facts:
             raise UserError(f"has a transparent colour of samples {raw}: convert such images to 8 bits")
         changes.append(f"with transparency, composited on {BACKGROUND}")
     if getattr(file, "is_animated", False):
-        changes.append("animated, of which the first frame is taken")
+        changes.append("animated, the first frame is taken")
     known = file.format != "PNG" or "exif" in file.info  # else PIL would decode the pixels to look for it
     if known and file.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:
         changes.append("rotated as EXIF specifies")
@@ -154,8 +155,8 @@ def _channels_first(image: Image.Image) -> np.ndarray:
 def find_images(root: Path, remedy: str = "set data.root to a folder of images") -> tuple[list[str], Counter[str]]:
     """Return the images below `root`, at any depth, as sorted relative POSIX paths; and what is left out, counted.
 
-    A file with several paths, by links, is one image, and its path without links is taken. Hidden files and folders
-    are left out.
+    A file with several paths, by links, is one image, and its path without links is taken. Hidden files and folders,
+    and folders of runs, are left out.
     """
     refuse_archive(root, remedy)
     if not root.is_dir():
@@ -170,6 +171,9 @@ def find_images(root: Path, remedy: str = "set data.root to a folder of images")
             left_out["folders repeated by links"] += 1
             continue
         visited.add(identity)
+        if (folder / RUN).is_file():
+            left_out["folders of runs"] += 1
+            continue
         for entry in os.scandir(folder):
             path, ending = Path(entry.path), os.path.splitext(entry.name)[1].lower()
             if entry.name.startswith("."):
@@ -287,7 +291,7 @@ def counted(kinds: Counter[str]) -> str:
 
 
 def describe_files(results: Sequence[Facts | Exception], left_out: Counter[str]) -> str:
-    """Return a line on the image files of a set: how many, of which sizes and modes, changed how; what is left out."""
+    """Return a line on the image files of a set: number, sizes, modes, changes, and what is left out."""
     facts = [one for one in results if isinstance(one, Facts)]
     sizes = sorted({one.shape[:0:-1] for one in facts}, key=lambda size: (size[0] * size[1], size))
     modes = Counter(one.mode for one in facts)

@@ -20,7 +20,7 @@ SHOWN = 12  # the most labels in a line
 
 
 def checked_labels(labels: np.ndarray, count: int, what: str) -> np.ndarray:
-    """Return one label for each of `count` images, integers from 0 or words; UserError if they are anything else."""
+    """Return the labels of `count` images: integers from 0, or words; UserError if they are anything else."""
     if labels.shape != (count,):
         raise UserError(f"{what} has shape {labels.shape}, but there are {count} images: give one label an image")
     if labels.dtype.kind in "SU":

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gan_research.data.image_files import ImageDecoder, reason
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, require_memory
 
 Read = tuple[Tensor, Tensor | None]
 
@@ -22,7 +22,7 @@ Read = tuple[Tensor, Tensor | None]
 class SampleSet(ABC):
     """Real samples in a fixed order, each of `sample_shape`, with int64 labels (N,) or None.
 
-    files: how many image files they were read from, of which sizes and modes, and what was left out; empty if none.
+    files: the image files that they were read from: number, sizes, modes, and what was left out; empty if none.
     """
 
     labels: Tensor | None
@@ -172,6 +172,7 @@ def resize(images: Tensor, resolution: int) -> Tensor:
     size = (resolution, resolution)
     if tuple(images.shape[2:]) == size:
         return images
+    require_memory(f"data.resolution={resolution}", *images.shape[:2], *size)
     chunks = (F.interpolate(chunk.float(), size, mode="bilinear", antialias=True) for chunk in images.split(1024))
     return torch.cat([chunk.round_().clamp_(0, 255).to(torch.uint8) for chunk in chunks])
 

@@ -17,8 +17,8 @@ class Protocol:
         "none" if no metric needs them; num_real is None if a file of statistics doesn't specify it.
     num_heldout, heldout_hash: the same of real samples that aren't trained on.
     real_shape, fake_shape: channels x height x width.
-    real_files, fake_files: the image files that they were read from, if any: how many, of which sizes and modes, and
-        what was left out. Hashes identify the content, so these fields aren't compared.
+    real_files, fake_files: the image files that they were read from, if any: number, sizes, modes, and what was left
+        out. Hashes identify the content, so these fields aren't compared.
     fake_labels: "in turn" means the classes 0, 1, ... in turn.
     ema, batch_statistics: of the generator; None if samples come from files.
     sampling_seeds: of the latents, never of training.

@@ -176,20 +176,20 @@ def apply_overrides(
 
 
 def places_of(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, str]:
-    """Return the paths of a run's data by their names in `data`, without those that are in overrides."""
+    """Return the paths of a run's data by their names, without those in overrides."""
     places = {key: config["data"][key] for key in DATA_PLACES if config["data"].get(key) is not None}
     return {key: path for key, path in places.items() if not any(concerns(o, f"data.{key}") for o in overrides)}
 
 
 def placed_overrides(run: Run, config: dict[str, Any], overrides: Sequence[str]) -> list[str]:
-    """Return the overrides of a run, with the paths of its data where `overrides` or its last config has them."""
+    """Return a run's overrides with the last paths of its data, in `overrides` or its config."""
     kept = [f"data.{key}={quoted(path)}" for key, path in places_of(config, overrides).items()]
     moved = [o for o in overrides if any(concerns(o, f"data.{key}") for key in places_of(config))]
     return merge_overrides(run.overrides, kept + moved)
 
 
 def require_places(config: dict[str, Any], places: dict[str, str]) -> None:
-    """Raise a UserError if data aren't where a resumed run had them, unless they can be downloaded."""
+    """Raise a UserError if there are no data at these paths, unless they can be downloaded."""
     for key, path in places.items():
         if not Path(path).expanduser().exists() and not config["data"].get("download"):
             raise UserError(

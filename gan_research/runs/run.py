@@ -120,7 +120,8 @@ class Run:
     @property
     def data_hash(self) -> str | None:
         """The hash of the data that the run was trained on; None before its start, and in runs of earlier versions."""
-        return next((segment["data"]["hash"] for segment in reversed(self.segments) if "data" in segment), None)
+        records = [segment["data"] for segment in self.segments if isinstance(segment.get("data"), dict)]
+        return records[-1].get("hash") if records else None
 
     def begin(
         self,

@@ -27,7 +27,7 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
 def refuse_archive(path: Path, remedy: str) -> None:
-    """Raise a UserError if a file is named as an archive, which has to be unpacked."""
+    """Raise a UserError if a file is an archive by its name."""
     if path.suffix.lower() in ARCHIVES and path.is_file():
         raise UserError(f"{path} is an archive ({path.suffix}): unpack it, and {remedy}")
 

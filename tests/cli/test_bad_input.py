@@ -217,6 +217,10 @@ def test_a_run_whose_record_is_gone_is_none(finished, gan, one_line, tmp_path):
         (["data=mnist", "data.resolution=0"], ["data.resolution is 0"]),
         (["data=celeba", "data.num_workers=-3"], ["data.num_workers is -3"]),
         (["data=stacked_mnist", "data.size=-1"], ["data.size is -1"]),
+        (["data=stacked_mnist", "data.size=1000000000000"], ["data.size=1000000000000", "GiB"]),
+        (["data.resolution=10000000"], ["data.resolution=10000000", "GiB"]),
+        (["data.resolution=300000", "data.resident=true", "batch_size=1"], ["GiB"]),
+        (["data=digits", "data.resolution=10000000"], ["data.resolution=10000000", "GiB"]),
     ],
 )
 def test_settings_of_data_are_not_blamed_on_images(settings, parts, train, one_line, tmp_path):

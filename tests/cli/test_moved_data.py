@@ -38,6 +38,7 @@ def test_a_run_resumes_where_its_data_are_now(moved, gan, train, one_line, conte
     changed = gan("train", f"resume={run}", "rounds=6", f"data.root={there}", "data.flip=true")
     one_line(changed, "data.flip: False -> True")
     assert contents(run) == before
+    one_line(gan("evaluate", run, "--metrics", "fid", "--extractor", "values"), str(tmp_path / "here"), "--data-root")
     assert gan("train", f"resume={run}", "rounds=6", f"data.root={there}").status == 0
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["data"]["root"], config["rounds"]) == (str(there), 6)

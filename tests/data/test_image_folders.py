@@ -22,7 +22,7 @@ def noise(*shape, seed=0):
 
 def save(folder, **images):
     """Each array, or image, as name.png in the folder."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, image in images.items():
         image = image if isinstance(image, Image.Image) else Image.fromarray(image)
         image.save(folder / f"{name}.png")
@@ -99,7 +99,7 @@ READ = {
     ),
     "GIF": (
         FRAMES[0], {"save_all": True, "append_images": FRAMES[1:]}, ".gif", np.full((6, 6, 3), 9),
-        "1 animated, of which the first frame is taken",
+        "1 animated, the first frame is taken",
     ),
     "16 bits": (DEEP, {}, ".png", noise(6, 6), f"1 of 16 bits a sample, by their high 8: the largest level is {HIGH}"),
     "16 bits, TIFF": (DEEP, {}, ".tiff", noise(6, 6), "1 of 16 bits"),
@@ -177,6 +177,8 @@ def test_what_is_left_out_is_counted_and_nothing_is_read_twice(tmp_path):
     for name in ("f.heic", "g.HEIC", "README", "notes.txt"):
         (folder / name).write_text("no image")
     os.mkfifo(folder / "pipe.png")
+    save(folder / "runs" / "digits-s0", grid=noise(9, 9))
+    (folder / "runs" / "digits-s0" / "run.json").write_text("{}")
     data = ImageFolder(str(folder), 4, batch_size=1)
     assert data.names == ["b.png", "c.png", "z/d.png"]
     images, skipped = read_folder(folder)
@@ -184,6 +186,7 @@ def test_what_is_left_out_is_counted_and_nothing_is_read_twice(tmp_path):
     _, kinds = find_images(folder)
     assert kinds == {
         "images repeated by links": 2, "folders repeated by links": 2, "hidden": 1, ".heic": 2, "without an ending": 1,
+        "folders of runs": 1,
         ".txt": 1, ".png": 1,
     }  # fmt: skip
     assert images.files.startswith("3 image files of 4 x 4; 3 L; left out: 2 ")

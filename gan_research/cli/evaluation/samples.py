@@ -62,11 +62,13 @@ def open_samples(name: str, split: str | None, data_root: str | None, skip_corru
 
 def open_data(node: dict[str, Any], split: str | None, data_root: str | None) -> Samples:
     """Return the training samples, or the held-out ones, of the data of a config node."""
+    key = "root" if "root" in node else "path"
     if data_root is not None:
-        key = "root" if "root" in node else "path"
         if key not in node:
             raise UserError("--data-root: these data have no folder: they are generated or installed")
         node = node | {key: data_root}
+    elif key in node and not node.get("download") and not Path(node[key]).expanduser().exists():
+        raise UserError(f"there are no data in {node[key]}: if they were moved, add --data-root PATH")
     data = build_data({"data": node})
     samples = data.heldout if split == "heldout" else data.train
     if samples is None:

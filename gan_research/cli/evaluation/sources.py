@@ -10,7 +10,7 @@ from gan_research.utils.paths import refuse_archive
 
 
 def require_source(name: str) -> None:
-    """Raise a UserError unless `name` is an existing path, and no archive, or a choice of `data`."""
+    """Raise a UserError unless `name` is an existing path or a choice of `data`; archives are refused."""
     refuse_archive(Path(name).expanduser(), "give the folder of images")
     if not Path(name).expanduser().exists() and name not in groups()["data"]:
         raise UserError(
