@@ -26,7 +26,8 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
   --cfg              print the resolved config and exit
   -m                 a sweep: KEY=A,B,C trains a run for each value; see sweep=..., pool.* and objective=
   resume=RUN         resume the run in that folder, or from one of its checkpoints; settings that don't change
-                     what is trained may be changed: rounds, intervals, logger, metrics, trainer, launcher
+                     what is trained may be changed: rounds, intervals, logger, metrics, trainer, launcher; and
+                     data.root or data.path if the data moved
   resume=auto        resume the unfinished run in output= with the same config (a requeued job resumes its own
                      run), or start one if there is none
   --allow P          a package whose classes resume=RUN may build

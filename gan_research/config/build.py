@@ -94,6 +94,8 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
     samples = data.sample_spec if config["conditional"] else replace(data.sample_spec, num_classes=0)
     if config["conditional"] and not samples.num_classes:
         raise UserError(f"conditional=true needs classes, and {data.name} has none")
+    if config["conditional"]:
+        require_images_of_classes(data)
     torch.manual_seed(stream_seed(config["seed"], "initial weights"))
     prior = component(config["prior"], "prior")
     generator = component(config["generator"], "generator", latent_dim=prior.latent_dim, samples=samples)
@@ -120,6 +122,18 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
     )
     layout.check(config["batch_size"], gan.discriminator.packing)
     return gan
+
+
+def require_images_of_classes(data: Data) -> None:
+    """Raise a UserError unless each class has training images: the generator samples all classes."""
+    labels = data.train.labels
+    found = set() if labels is None else set(labels.unique().tolist())
+    if wrong := sorted(found ^ set(range(data.num_classes))):
+        names = [str(data.classes[i]) if i < len(data.classes) else str(i) for i in wrong[:3]]
+        raise UserError(
+            f"{len(wrong)} of {data.num_classes} classes of {data.name} have no training image, or aren't declared "
+            f"({', '.join(names)}): use more images, hold out fewer, or set conditional=false"
+        )
 
 
 def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | None:

@@ -74,6 +74,9 @@ GAME = keys_of("game")  # the keys that may not differ when a run is resumed
 GROUPED = tuple(key for key in keys_of("game", "measurement") if key != "seed")
 """The keys in which runs of one group agree: they differ in seed, bookkeeping and place only."""
 
+DATA_PLACES = ("root", "path", "heldout_path")
+"""The settings of `data` that are paths: they may differ when a run is resumed, if the content is the same."""
+
 PLACES = keys_of("place")  # the keys that may differ between runs of one reproduction
 
 OF_SWEEPS = keys_of("sweep")  # the keys of a sweep, which its runs don't have

@@ -17,6 +17,8 @@ ADDED = {
     "refinement": None,
 }  # keys that older configs lack -> the value with the same meaning
 
+FILE_FIELDS = ("real_files", "fake_files")  # fields of a protocol that aren't compared: hashes identify the content
+
 
 def upgraded(config: dict[str, Any]) -> dict[str, Any]:
     """Return a resolved config with today's names and keys; a config of today is unchanged."""

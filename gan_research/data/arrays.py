@@ -3,7 +3,8 @@
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from textwrap import shorten
+from typing import Any, Unpack
 from zipfile import BadZipFile
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from gan_research.data.base import ImageData, ImageOptions
+from gan_research.data.labels import checked_labels, describe_classes, number_classes
 from gan_research.data.sets import ImageSet, TensorSet, held_out
 from gan_research.utils.errors import UserError, one_line
-from gan_research.utils.paths import ExistingPath
+from gan_research.utils.paths import ExistingPath, refuse_archive
 
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
@@ -22,7 +24,8 @@ LABEL_KEYS = ("labels", "y")
 class Arrays(ImageData):
     """The images of an .npz file: uint8 (N, H, W, C), (N, C, H, W) or (N, H, W) under "images", "x" or "arr_0".
 
-    Labels are optional, under "labels" or "y": integers (N,) from 0.
+    Labels are optional, under "labels" or "y": (N,) integers from 0, or words. Classes are numbered in sorted order of
+    labels, without gaps.
     heldout_path: a second file, of images to hold out; or
     heldout: the share of images of `path` to hold out, evenly spaced.
     resolution: the resolution that the images must have; they are never resized (None: any).
@@ -67,25 +70,35 @@ class Arrays(ImageData):
         return self._content[0].shape[1]
 
     @cached_property
-    def num_classes(self) -> int:  # type: ignore[override]
+    def _numbered(self) -> tuple[Tensor | None, list[Any]]:
+        """The class of each image, and the label of each class."""
         labels = self._content[1]
-        return 0 if labels is None else int(labels.max()) + 1
+        return (None, []) if labels is None else number_classes(labels)
+
+    @property
+    def classes(self) -> list[Any]:  # type: ignore[override]
+        """The label of each class; none without labels."""
+        return self._numbered[1]
+
+    @property
+    def num_classes(self) -> int:  # type: ignore[override]
+        return len(self.classes)
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
-        images, labels = self._content
-        _ = self.resolution, self.channels, self.num_classes  # cached, before the content is freed
+        images, labels = self._content[0], self._numbered[0]
+        _ = self.resolution, self.channels  # cached, before the content is freed
         del self._content
         resident = self.is_resident(images.numel())
         mask = held_out(len(images), self.heldout_fraction)
         if not mask.any():
-            return TensorSet(images, labels, resident), self._second_file(images, self.num_classes)
+            return TensorSet(images, labels, resident), self._second_file(images)
 
         def part(mask: Tensor, on_device: bool) -> TensorSet:
             return TensorSet(images[mask], None if labels is None else labels[mask], on_device)
 
         return part(~mask, resident), part(mask, False)
 
-    def _second_file(self, train: Tensor, classes: int) -> TensorSet | None:
+    def _second_file(self, train: Tensor) -> TensorSet | None:
         if self.heldout_path is None:
             return None
         images, labels = read_npz(self.heldout_path)
@@ -94,16 +107,20 @@ class Arrays(ImageData):
             raise UserError(
                 f"{self.heldout_path} has images of {size}, {self.path} of {train_size}: both must be of one size"
             )
-        if labels is not None and classes and int(labels.max()) >= classes:
+        if labels is None or not self.classes:
+            return TensorSet(images, on_device=False)
+        if unknown := sorted(set(labels.tolist()) - set(self.classes)):
             raise UserError(
-                f"{self.heldout_path} has a label {int(labels.max())}, {self.path} only classes 0 to {classes - 1}: "
+                f"{self.heldout_path} has a label {unknown[-1]}, and {self.path} has {describe_classes(self.classes)}: "
                 "hold out images of the classes that are trained on"
             )
-        return TensorSet(images, labels if classes else None, on_device=False)
+        number = {label: i for i, label in enumerate(self.classes)}
+        return TensorSet(images, torch.tensor([number[label] for label in labels.tolist()]), on_device=False)
 
 
-def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
-    """Read images uint8 (N, C, H, W), and labels int64 (N,) or None; UserError if the file has no such images."""
+def read_npz(path: Path) -> tuple[Tensor, np.ndarray | None]:
+    """Read images uint8 (N, C, H, W), and labels (N,) or None, `checked_labels`; UserError if there are no images."""
+    refuse_archive(path, "give a folder of its images, with data=image_folder to gan train")
     if not path.is_file():
         raise UserError(
             f"no file {path.absolute()}: give an .npz file (to gan train as data.path or data.heldout_path, to gan "
@@ -118,11 +135,12 @@ def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
             if key is None:
                 raise UserError(
                     f"{path} has no images: save them under one of {', '.join(IMAGE_KEYS)} (it has "
-                    f"{', '.join(content.files) or 'nothing'})"
+                    f"{shorten(', '.join(content.files), 200) or 'nothing'})"
                 )
             images = _channels_first(content[key], f"'{key}' of {path}")
-            label_key = next((k for k in LABEL_KEYS if k in content), None)
-            labels = None if label_key is None else _labels(content[label_key], len(images), f"'{label_key}' of {path}")
+            labels, label_key = None, next((k for k in LABEL_KEYS if k in content), None)
+            if label_key is not None:
+                labels = checked_labels(content[label_key], len(images), f"'{label_key}' of {path}")
     except (ValueError, OSError, EOFError, BadZipFile) as error:
         problem = f"{path} cannot be read as an .npz file ({one_line(error)})"
         raise UserError(f"{problem}: save it with numpy.savez") from None
@@ -147,11 +165,3 @@ def _channels_first(array: np.ndarray, what: str) -> Tensor:
             "of images of any shape)"
         )
     return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def _labels(array: np.ndarray, count: int, what: str) -> Tensor:
-    if array.shape != (count,):
-        raise UserError(f"{what} has shape {array.shape}, but there are {count} images: give one label an image")
-    if array.dtype.kind not in "iu" or array.min() < 0:
-        raise UserError(f"{what} must hold integers from 0, and it is {array.dtype} from {array.min()}")
-    return torch.from_numpy(array.astype(np.int64))

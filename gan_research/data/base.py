@@ -1,17 +1,18 @@
 """`Data`, the base of all real samples and a LightningDataModule; `ImageData`, the base of images."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypedDict
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from gan_research.data.labels import describe_classes
 from gan_research.data.layout import RoundLayout
 from gan_research.data.loading import ONE_RANK, Batch, ImageRounds, Rounds
 from gan_research.data.sets import SampleSet
-from gan_research.utils.errors import UserError, require
+from gan_research.utils.errors import UserError, require, require_memory, require_positive
 from gan_research.utils.images import to_float
 from gan_research.utils.rng import generator_for
 from gan_research.utils.sample_spec import SampleSpec
@@ -28,6 +29,7 @@ class Data(pl.LightningDataModule):
     resolution: int | None
     channels: int
     num_classes: int = 0
+    classes: Sequence[Any] = ()  # the label of each class in the files, if it may be another than the class
     value_range: tuple[float, float]
     metrics: ClassVar[str]  # the choice of the config group `metrics` that suits these samples
 
@@ -111,6 +113,14 @@ class Data(pl.LightningDataModule):
         total = sum(self.to_float(samples).sum(0, dtype=torch.float64) for samples, _ in self.train.batches(1000))
         return (torch.as_tensor(total) / len(self.train)).float()
 
+    def summary(self) -> str:
+        """Return a line on the samples: their number, shape, classes and files."""
+        shape = " x ".join(map(str, self.sample_spec.shape))
+        parts = [f"{self.name}: {len(self.train):,} samples of {shape}"]
+        parts += [f"{len(self.heldout):,} held out"] if self.heldout is not None else []
+        parts += [describe_classes(self.classes or range(self.num_classes))] if self.num_classes else []
+        return "; ".join([*parts, *filter(None, [self.train.files])])
+
     def describe(self) -> dict[str, Any]:
         """Return plain values that describe the set, for the record of a run."""
         return {
@@ -157,11 +167,15 @@ class ImageData(Data):
         low, high = (float(v) for v in value_range)
         if not low < high:
             raise UserError(f"data.value_range=[{low}, {high}] is empty: give the lower end first, as in [-1, 1]")
+        require_positive(**{"the width of data.value_range": high - low})
         super().__init__(batch_size, seed)
         self.flip = self.flips if flip is None else flip
         self.value_range, self.dequantise = (low, high), dequantise
 
     def _load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
+        size = self.resolution
+        require(1, **{"data.resolution": size})
+        require_memory(f"a minibatch of data.resolution={size}", 4, self.batch_size, self.channels, size, size)
         train, heldout = super()._load(download)
         if self.batch_size > len(train):
             raise UserError(

@@ -1,18 +1,20 @@
 """Sets of image files: any folder of images, and the base that it shares with CelebA."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from gan_research.data import image_files
 from gan_research.data.base import ImageData, ImageOptions
+from gan_research.data.labels import LABEL_FILE, TABLES, checked_labels, number_classes, read_label_file
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, require, require_memory
 from gan_research.utils.paths import ExistingPath
 
 
@@ -29,7 +31,7 @@ class ImageFileData(ImageData):
     """Base of sets of image files: decoded into memory once if they fit, else for each round.
 
     resident: hold the decoded images in memory (None: if they take no more than `resident_limit_gib`).
-    skip_corrupt: leave out images that cannot be read, instead of refusing to start.
+    skip_corrupt: leave out images that cannot be read, instead of refusing to start; all are decoded to find them.
     num_workers: processes that decode, if the images are not resident.
     """
 
@@ -42,24 +44,40 @@ class ImageFileData(ImageData):
         **images: Unpack[ImageOptions],
     ) -> None:
         super().__init__(**images)
+        require(0, **{"data.num_workers": num_workers, "data.resident_limit_gib": resident_limit_gib})
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
         self.skip_corrupt, self.num_workers = skip_corrupt, num_workers
 
     def load_files(
-        self, root: Path, names: Sequence[str], labels: Tensor | None, heldout: Tensor, crop: int | None = None
+        self,
+        root: Path,
+        names: Sequence[str],
+        labels: Tensor | None,
+        heldout: Tensor,
+        crop: int | None = None,
+        left_out: Counter[str] | None = None,
     ) -> tuple[ImageSet, ImageSet | None]:
-        """Return the sets of training and held-out images `names` below `root`; `heldout` is a mask (N,)."""
+        """Return the sets of training and held-out images `names` below `root`.
+
+        heldout: a mask (N,). left_out: other files below `root`, counted by kind.
+        """
         decoder = image_files.Decoder(self.resolution, self.channels, crop)
         paths = [root / name for name in names]
         resident = self.is_resident(len(names) * math.prod(decoder.shape))
-        images, good = image_files.decode_all(paths, decoder) if resident else (None, image_files.readable(paths))
-        image_files.refuse_corrupt(names, good, self.skip_corrupt)
+        if resident:
+            require_memory("data.resident=true", len(names), *decoder.shape)
+        if resident or self.skip_corrupt:
+            images, facts = image_files.decode_all(paths, decoder, keep=resident)
+        else:
+            images, facts = None, image_files.attempt(image_files.read_facts, paths)
+        good = image_files.refuse(root, names, facts, self.skip_corrupt)
+        files = image_files.describe_files(facts, left_out or Counter())
 
         def part(mask: Tensor) -> ImageSet:
             classes = None if labels is None else labels[mask]
             if images is not None:
-                return TensorSet(images if mask.all() else images[mask], classes)
-            return FileSet(root, [names[i] for i in mask.nonzero().flatten().tolist()], decoder, classes)
+                return TensorSet(images if mask.all() else images[mask], classes, files=files)
+            return FileSet(root, [names[i] for i in mask.nonzero().flatten().tolist()], decoder, classes, files)
 
         return part(good & ~heldout), part(good & heldout) if (good & heldout).any() else None
 
@@ -67,7 +85,8 @@ class ImageFileData(ImageData):
 class ImageFolder(ImageFileData):
     """The images below `root`, at any depth: the central square, resized to `resolution`.
 
-    labels: the class of an image is its first-level folder; classes are numbered in sorted order.
+    labels: the class of an image is its label in dataset.json, if `root` has this file of StyleGAN, else its
+        first-level folder. Classes are numbered in sorted order of labels.
     heldout: the share of images to hold out, evenly spaced over the sorted names.
     """
 
@@ -87,48 +106,66 @@ class ImageFolder(ImageFileData):
         self.labels, self.heldout_fraction = labels, heldout
 
     @cached_property
-    def names(self) -> list[str]:
-        """The images' paths below `root`, sorted."""
+    def _found(self) -> tuple[list[str], Counter[str]]:
         return image_files.find_images(self.root)
 
+    @property
+    def names(self) -> list[str]:
+        """The images' paths below `root`, sorted."""
+        return self._found[0]
+
     @cached_property
-    def classes(self) -> list[str]:
-        """The first-level folders that contain images; none without `labels`."""
-        if not self.labels:
-            return []
+    def _numbered(self) -> tuple[Tensor, list[Any]]:
+        """The class of each image, and the label of each class."""
+        file = self.root / LABEL_FILE
+        if file.is_file():
+            return number_classes(checked_labels(read_label_file(file, self.names), len(self.names), str(file)))
         if loose := [name for name in self.names if "/" not in name]:
             raise UserError(
                 f"{len(loose)} images are directly in {self.root.absolute()} and have no class ({loose[0]}): "
-                "move them into the folder of a class, or set data.labels=false"
+                f"move them into the folder of a class, write the labels to {LABEL_FILE}, or set data.labels=false"
             )
-        return sorted({name.split("/")[0] for name in self.names})
+        if tables := sorted(path.name for path in self.root.iterdir() if path.suffix.lower() in TABLES):
+            raise UserError(
+                f"data.labels=true takes the folders in {self.root.absolute()} as classes, and doesn't read "
+                f"{tables[0]}: if it has the labels, write them to {LABEL_FILE}; then move it out of the folder"
+            )
+        return number_classes(np.array([name.split("/")[0] for name in self.names]))
+
+    @property
+    def classes(self) -> list[Any]:  # type: ignore[override]
+        """The label of each class: a first-level folder with images, or a value; none without `labels`."""
+        return self._numbered[1] if self.labels else []
 
     @property
     def num_classes(self) -> int:  # type: ignore[override]
         return len(self.classes)
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
+        names, left_out = self._found
+        heldout = held_out(len(names), self.heldout_fraction)
         labels = None
         if self.labels:
-            number = {name: i for i, name in enumerate(self.classes)}
-            labels = torch.tensor([number[name.split("/")[0]] for name in self.names])
-        return self.load_files(self.root, self.names, labels, held_out(len(self.names), self.heldout_fraction))
+            labels, read = self._numbered[0], self.root / LABEL_FILE
+            left_out = left_out - Counter([read.suffix] if read.is_file() else [])
+        return self.load_files(self.root, names, labels, heldout, left_out=left_out)
 
 
 def read_folder(root: Path, skip_corrupt: bool = False, resident_limit_gib: float = 2.0) -> tuple[ImageSet, int]:
-    """Return the images below `root`, sorted by name, unchanged; and how many were skipped as unreadable.
+    """Return the images below `root`, sorted by name, as `ImageFolder` reads them; and how many can't be read.
 
-    They are decoded into memory once if they take no more than `resident_limit_gib`. Raises a UserError unless they
-    have one size and are all grey (8 bits, or 1) or all in colour (RGB, or a palette).
+    They are neither cropped nor resized, and decoded into memory once if they take no more than `resident_limit_gib`.
+    Raises a UserError unless they have one size and are all grey or all in colour.
     """
-    names = image_files.find_images(root, remedy="give a folder of images")
+    names, left_out = image_files.find_images(root, remedy="give a folder of images")
     paths = [root / name for name in names]
-    decoder = image_files.AsItIs(image_files.common_shape(paths) or (1, 1, 1))
+    decoder = image_files.AsItIs(image_files.first_shape(paths))
     resident = len(names) * math.prod(decoder.shape) <= resident_limit_gib * 2**30
-    images, good = image_files.decode_all(paths, decoder) if resident else (None, image_files.readable(paths, decoder))
-    image_files.refuse_corrupt(names, good, skip_corrupt, way="leave them out by --skip-corrupt")
-    kept = good.nonzero().flatten().tolist()
+    images, facts = image_files.decode_all(paths, decoder, keep=resident)
+    good = image_files.refuse(root, names, facts, skip_corrupt, way="leave them out by --skip-corrupt")
+    image_files.refuse_other_shapes(paths, facts)
+    kept, files = good.nonzero().flatten().tolist(), image_files.describe_files(facts, left_out)
     skipped = len(names) - len(kept)
     if images is not None:
-        return TensorSet(images[good] if skipped else images), skipped
-    return FileSet(root, [names[i] for i in kept], decoder), skipped
+        return TensorSet(images[good] if skipped else images, files=files), skipped
+    return FileSet(root, [names[i] for i in kept], decoder, files=files), skipped

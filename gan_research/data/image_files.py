@@ -1,28 +1,107 @@
-"""Image files: finding, checking and decoding them to uint8 arrays."""
+"""Image files: finding, checking and decoding them to uint8 arrays. One rule for training and evaluation."""
 
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from textwrap import shorten
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line
+from gan_research.utils.paths import refuse_archive
+from gan_research.utils.run_folder import RUN
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+EXTENSIONS = (
+    ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".jfif", ".jpe", ".jp2", ".j2k",
+    ".jpx", ".mpo", ".apng", ".dib", ".pbm", ".pgm", ".ppm", ".pnm", ".pcx", ".qoi", ".sgi", ".tga",
+)  # fmt: skip
 
-CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
-"""PIL's modes of 8-bit grey or colour images, and their channels; a palette has colours."""
+CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, **dict.fromkeys(("P", "PA", "RGB", "RGBX", "RGBA", "CMYK", "YCbCr"), 3)}
+"""PIL's modes whose scale is known, and the channels of their images; a palette has colours."""
+
+BACKGROUND = "white"
+
+UPRIGHT = 1  # the orientation in EXIF of an image that isn't rotated
 
 Shape = tuple[int, int, int]
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+class Facts(NamedTuple):
+    """The content of an image file: PIL's mode, the shape (C, H, W) as stored, and what changes when it is read.
+
+    peak: the largest level, of samples of 16 bits, which are read by their high 8.
+    """
+
+    mode: str
+    shape: Shape
+    changes: tuple[str, ...]
+    peak: int | None = None
+
+
+def load(path: Path | str, channels: int | None = None) -> tuple[Image.Image, Facts]:
+    """Return the first frame of a file, upright, grey (`channels` 1) or RGB (3; None: as stored), and its facts.
+
+    Transparent images are composited on `BACKGROUND`, and 16 bits are read by their high 8. Raises a UserError if the
+    scale of the samples isn't known.
+    """
+    with Image.open(path) as file:
+        deep = _is_deep(file)
+        facts = _facts(file)
+        image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):  # PIL's own conversion would clip to 255, not scale
+        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image.convert("RGBA"))
+    image = image.convert("RGB" if (channels or facts.shape[0]) == 3 else "L")
+    shape = facts.shape[0], image.height, image.width
+    return image, facts._replace(shape=shape, peak=int(np.asarray(image).max()) if deep else None)
+
+
+def read_facts(path: Path | str) -> Facts:
+    """Return the facts in the header of a file; its pixels are read only to find the peak of 16 bits."""
+    with Image.open(path) as file:
+        if not _is_deep(file):
+            return _facts(file)
+    return load(path)[1]
+
+
+def _raw_mode(file: Image.Image) -> str:
+    """Return PIL's name of the stored samples, such as "RGB;16B"; empty if the format has none."""
+    tiles: Any = getattr(file, "tile", None)
+    args = tiles[0].args if tiles else ""
+    raw = args[0] if isinstance(args, tuple) and args else args
+    return raw if isinstance(raw, str) else ""
+
+
+def _is_deep(file: Image.Image) -> bool:
+    return file.mode.startswith("I") or ";16" in _raw_mode(file)
+
+
+def _facts(file: Image.Image) -> Facts:
+    raw, changes = _raw_mode(file), []
+    mode = "I;16" if file.mode.startswith("I;16") or (file.mode == "I" and file.format in ("PNG", "PPM")) else file.mode
+    if mode not in CHANNELS:
+        raise UserError(f"is of mode {mode}, whose scale isn't known: convert such images to 8 or 16 bits, grey or RGB")
+    if file.has_transparency_data:
+        if mode in ("L", "RGB", "I;16") and raw not in ("", mode):  # PIL compares it with the scaled samples
+            raise UserError(f"has a transparent colour of samples {raw}: convert such images to 8 bits")
+        changes.append(f"with transparency, composited on {BACKGROUND}")
+    if getattr(file, "is_animated", False):
+        changes.append("animated, the first frame is taken")
+    known = file.format != "PNG" or "exif" in file.info  # else PIL would decode the pixels to look for it
+    if known and file.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:
+        changes.append("rotated as EXIF specifies")
+    return Facts(mode, (CHANNELS[mode], file.height, file.width), tuple(changes))
 
 
 @dataclass(frozen=True)
@@ -40,30 +119,28 @@ class Decoder:
     def shape(self) -> Shape:
         return self.channels, self.resolution, self.resolution
 
-    def __call__(self, path: Path | str) -> np.ndarray:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16 bits a pixel: PIL's own conversion would clip to 255, not scale
-                image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-            image = image.convert("RGB" if self.channels == 3 else "L")
+    def read(self, path: Path | str) -> tuple[np.ndarray, Facts]:
+        """Return the decoded image, and the facts of its file."""
+        image, facts = load(path, self.channels)
         width, height = image.size
         side = min(width, height, self.crop or width)
         left, top = (width - side) // 2, (height - side) // 2
         image = image.crop((left, top, left + side, top + side))
         if side != self.resolution:
             image = image.resize((self.resolution, self.resolution), Image.Resampling.LANCZOS)
-        return _channels_first(image)
+        return _channels_first(image), facts
 
 
 @dataclass(frozen=True)
 class AsItIs:
-    """File -> uint8 (C, H, W), as the pixels are stored: not cropped, resized or rotated."""
+    """File -> uint8 (C, H, W) of this shape: neither cropped nor resized; of other files, their own shape."""
 
     shape: Shape
 
-    def __call__(self, path: Path | str) -> np.ndarray:
-        with Image.open(path) as image:
-            return _channels_first(image.convert("L" if self.shape[0] == 1 else "RGB"))
+    def read(self, path: Path | str) -> tuple[np.ndarray, Facts]:
+        """Return the decoded image, and the facts of its file."""
+        image, facts = load(path)
+        return _channels_first(image), facts
 
 
 ImageDecoder = Decoder | AsItIs
@@ -75,73 +152,131 @@ def _channels_first(image: Image.Image) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def find_images(root: Path, remedy: str = "set data.root to a folder of images") -> list[str]:
-    """Return the images below `root`, at any depth: sorted relative POSIX paths; hidden ones are skipped."""
+def find_images(root: Path, remedy: str = "set data.root to a folder of images") -> tuple[list[str], Counter[str]]:
+    """Return the images below `root`, at any depth, as sorted relative POSIX paths; and what is left out, counted.
+
+    A file with several paths, by links, is one image, and its path without links is taken. Hidden files and folders,
+    and folders of runs, are left out.
+    """
+    refuse_archive(root, remedy)
     if not root.is_dir():
         raise UserError(f"no folder {root.absolute()}: {remedy}")
-    names = []
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        images = [name for name in files if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
-        names += [(Path(folder).relative_to(root) / name).as_posix() for name in images]
+    found: list[tuple[bool, str, Any]] = []  # linked, name, identity
+    left_out: Counter[str] = Counter()
+    folders, links, visited = deque([root]), deque[Path](), set()  # links are followed after all folders
+    while folders or links:
+        linked = not folders
+        folder = (folders or links).popleft()
+        if (identity := _identity(folder)) in visited:
+            left_out["folders repeated by links"] += 1
+            continue
+        visited.add(identity)
+        if (folder / RUN).is_file():
+            left_out["folders of runs"] += 1
+            continue
+        for entry in os.scandir(folder):
+            path, ending = Path(entry.path), os.path.splitext(entry.name)[1].lower()
+            if entry.name.startswith("."):
+                left_out["hidden"] += 1
+            elif entry.is_dir():
+                (links if linked or entry.is_symlink() else folders).append(path)
+            elif ending not in EXTENSIONS or not (entry.is_file() or entry.is_symlink()):
+                left_out[ending or "without an ending"] += 1
+            else:
+                found.append((linked or entry.is_symlink(), path.relative_to(root).as_posix(), _identity(path)))
+    names: dict[Any, str] = {}
+    for _, name, identity in sorted(found, key=lambda image: image[:2]):
+        names.setdefault(identity, name)
+    if len(found) > len(names):
+        left_out["images repeated by links"] = len(found) - len(names)
     if not names:
-        raise UserError(f"no images in {root.absolute()} or below (looked for {' '.join(EXTENSIONS)}): {remedy}")
-    return sorted(names)
+        has = f"; it has {counted(left_out)}" if left_out else ""
+        raise UserError(f"no images in {root.absolute()} or below (looked for {' '.join(EXTENSIONS)}{has}): {remedy}")
+    return sorted(names.values()), left_out
 
 
-def decode_all(paths: Sequence[Path], decoder: ImageDecoder) -> tuple[Tensor, Tensor]:
-    """Decode all images on all cores: uint8 (N, C, H, W), and a mask (N,) of those that could be read."""
-    images = torch.zeros(len(paths), *decoder.shape, dtype=torch.uint8)
-    pixels = images.numpy()
-
-    def decode(number: int) -> None:
-        pixels[number] = decoder(paths[number])
-
-    return images, readable(range(len(paths)), decode)
+def _identity(path: Path) -> Any:
+    """Return the device and number of a file or folder, equal for all its paths; the path of a broken link."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return path
+    return stat.st_dev, stat.st_ino
 
 
-def read_header(path: Path) -> None:
-    """Read the header of an image file, without its pixels."""
-    Image.open(path).close()
+def decode_all(
+    paths: Sequence[Path], decoder: ImageDecoder, keep: bool
+) -> tuple[Tensor | None, list[Facts | Exception]]:
+    """Decode all images on all cores: uint8 (N, C, H, W) to `keep`, or None; and the facts of each, or its error."""
+    images = torch.zeros(len(paths), *decoder.shape, dtype=torch.uint8) if keep else None
+
+    def decode(number: int) -> Facts:
+        image, facts = decoder.read(paths[number])
+        if images is not None and image.shape == decoder.shape:
+            images.numpy()[number] = image
+        return facts
+
+    return images, attempt(decode, range(len(paths)))
 
 
-def readable(items: Iterable[Any], read: Callable[[Any], Any] = read_header) -> Tensor:
-    """Return a mask (N,) of the items for which `read` raises no exception."""
+def attempt(read: Callable[[S], T], items: Iterable[S]) -> list[T | Exception]:
+    """Return read(item) of each item, computed on all cores, or its error."""
 
-    def succeed(item: Any) -> bool:
-        read(item)
-        return True
+    def outcome(item: S) -> T | Exception:
+        try:
+            return read(item)
+        except Exception as error:  # a decoder can raise anything for a damaged file
+            return error.with_traceback(None)  # its frames hold images
 
-    return torch.tensor([bool(success) for success in _attempt(succeed, items)], dtype=torch.bool)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(outcome, items))
 
 
-def common_shape(paths: Sequence[Path]) -> Shape | None:
-    """Return the shape (C, H, W) of all images, or None if no header can be read.
+def reason(error: Exception, path: Path | str) -> str:
+    """Return the reason for which a file can't be read, without its path."""
+    return shorten(one_line(error).replace(f" {str(path)!r}", ""), 150)
 
-    Raises a UserError if they differ, or aren't plain grey or colour. Unreadable headers are left out.
+
+def refuse(
+    root: Path,
+    names: Sequence[str],
+    facts: Sequence[Facts | Exception],
+    skip: bool,
+    way: str = "set data.skip_corrupt=true",
+) -> Tensor:
+    """Return a mask (N,) of the images that can be read; a UserError if any can't (with `skip`: if none can).
+
+    way: how to skip. Images whose samples can't be scaled are sound, and refused in any case.
     """
-
-    def read(path: Path) -> tuple[str, Shape | None]:
-        with Image.open(path) as image:
-            mode = image.mode + (" with transparency" if image.has_transparency_data else "")
-            return mode, (CHANNELS[mode], image.height, image.width) if mode in CHANNELS else None
-
-    headers = {path: header for path, header in zip(paths, _attempt(read, paths), strict=True) if header}
-    if odd := [path for path, (_, shape) in headers.items() if shape is None]:
+    bad = [(name, error) for name, error in zip(names, facts, strict=True) if isinstance(error, Exception)]
+    if unfit := [(name, error) for name, error in bad if isinstance(error, UserError)]:
+        raise UserError(f"{len(unfit)} of {len(names)} images can't be used: {root / unfit[0][0]} {unfit[0][1]}")
+    if bad and not (skip and len(bad) < len(names)):
+        listed = ", ".join(f"{name} ({reason(error, root / name)})" for name, error in bad[:3])
+        remedy = "remove them" if skip else f"remove them or {way}"
         raise UserError(
-            f"{len(odd)} of {len(headers)} images have transparency, or aren't 8-bit grey or RGB: {odd[0]} is "
-            f"{headers[odd[0]][0]}: convert them to RGB, or to grey"
+            f"{len(bad)} of {len(names)} images cannot be read: {listed}{', ...' if len(bad) > 3 else ''}: {remedy}"
         )
-    shapes = {path: shape for path, (_, shape) in headers.items() if shape is not None}
-    if not shapes:
-        return None
+    return torch.tensor([isinstance(one, Facts) for one in facts], dtype=torch.bool)
+
+
+def first_shape(paths: Iterable[Path]) -> Shape:
+    """Return the shape (C, H, W) of the first image that can be read; (1, 1, 1) if there is none."""
+    for path in paths:
+        with suppress(Exception):  # damaged: reported when all are decoded
+            return load(path)[1].shape
+    return 1, 1, 1
+
+
+def refuse_other_shapes(paths: Sequence[Path], facts: Sequence[Facts | Exception]) -> None:
+    """Raise a UserError unless the images have one shape."""
+    shapes = {path: one.shape for path, one in zip(paths, facts, strict=True) if isinstance(one, Facts)}
     ((common, _),) = Counter(shapes.values()).most_common(1)
     if odd := [path for path, shape in shapes.items() if shape != common]:
         raise UserError(
-            f"{len(odd)} of {len(headers)} images are not {_format_shape(common)} pixels as the others are: {odd[0]} "
+            f"{len(odd)} of {len(shapes)} images are not {_format_shape(common)} pixels as the others are: {odd[0]} "
             f"is {_format_shape(shapes[odd[0]])}: give images of one size, all grey or all in colour"
         )
-    return common
 
 
 def _format_shape(shape: Shape) -> str:
@@ -150,24 +285,23 @@ def _format_shape(shape: Shape) -> str:
     return f"{'grey' if channels == 1 else 'colour'} of {width} x {height}"
 
 
-def _attempt(read: Callable[[S], T], items: Iterable[S]) -> list[T | None]:
-    """Return read(item) of each item, computed on all cores; None where it fails."""
-
-    def attempt(item: S) -> T | None:
-        try:
-            return read(item)
-        except Exception:  # a decoder can raise anything for a damaged file
-            return None
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(attempt, items))
+def counted(kinds: Counter[str]) -> str:
+    """Return "3 .txt, 1 hidden": the most frequent first."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
 
 
-def refuse_corrupt(names: Sequence[str], good: Tensor, skip: bool, way: str = "set data.skip_corrupt=true") -> None:
-    """Raise a UserError if images can't be read; with `skip` only if none can (`way`: how to skip)."""
-    bad = (~good).nonzero().flatten().tolist()
-    if not bad or (skip and len(bad) < len(names)):
-        return
-    listed = ", ".join(names[i] for i in bad[:3]) + (", ..." if len(bad) > 3 else "")
-    remedy = "remove them" if skip else f"remove them or {way}"
-    raise UserError(f"{len(bad)} of {len(names)} images cannot be read: {listed}: {remedy}")
+def describe_files(results: Sequence[Facts | Exception], left_out: Counter[str]) -> str:
+    """Return a line on the image files of a set: number, sizes, modes, changes, and what is left out."""
+    facts = [one for one in results if isinstance(one, Facts)]
+    sizes = sorted({one.shape[:0:-1] for one in facts}, key=lambda size: (size[0] * size[1], size))
+    modes = Counter(one.mode for one in facts)
+    span = " to ".join(f"{width} x {height}" for width, height in dict.fromkeys([sizes[0], sizes[-1]]))
+    parts = [f"{len(facts):,} image files of {span}" + (f" ({len(sizes)} sizes)" if len(sizes) > 2 else "")]
+    parts += [counted(modes), *filter(None, [counted(Counter(change for one in facts for change in one.changes))])]
+    if peaks := [one.peak for one in facts if one.peak is not None]:
+        dark = ", as of 12 bits or fewer in 16" if max(peaks) < 16 else ""
+        parts.append(f"{len(peaks):,} of 16 bits a sample, by their high 8: the largest level is {max(peaks)}{dark}")
+    unread = Counter({"unreadable": len(results) - len(facts)} if len(facts) < len(results) else {})
+    if left_out or unread:
+        parts.append(f"left out: {counted(unread + left_out)}")
+    return "; ".join(parts)

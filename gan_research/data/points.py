@@ -105,5 +105,9 @@ class Points(Data):
             return PointRounds(self.density, *args)
         return FixedPointRounds(self.density, self.train_size, *args)
 
+    def summary(self) -> str:
+        points = "fresh points in each round" if self.train_size is None else f"{self.train_size:,} points"
+        return f"{self.name}: {points}, of {self.channels} numbers"
+
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "density": describe(self.density)}

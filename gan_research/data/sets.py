@@ -13,16 +13,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gan_research.data.image_files import ImageDecoder
-from gan_research.utils.errors import UserError, one_line
+from gan_research.data.image_files import ImageDecoder, reason
+from gan_research.utils.errors import UserError, require_memory
 
 Read = tuple[Tensor, Tensor | None]
 
 
 class SampleSet(ABC):
-    """Real samples in a fixed order, each of `sample_shape`, with int64 labels (N,) or None."""
+    """Real samples in a fixed order, each of `sample_shape`, with int64 labels (N,) or None.
+
+    files: the image files that they were read from: number, sizes, modes, and what was left out; empty if none.
+    """
 
     labels: Tensor | None
+    files: str = ""
     sample_shape: tuple[int, ...]
 
     @abstractmethod
@@ -74,14 +78,14 @@ class ImageSet(SampleSet):
 class TensorSet(ImageSet):
     """Images in memory; if `on_device`, training keeps a copy on its device and indexes there."""
 
-    def __init__(self, images: Tensor, labels: Tensor | None = None, on_device: bool = True) -> None:
+    def __init__(self, images: Tensor, labels: Tensor | None = None, on_device: bool = True, files: str = "") -> None:
         if images.dtype != torch.uint8 or images.dim() != 4:
             raise ValueError(f"images must be uint8 (N, C, H, W), not {images.dtype} {tuple(images.shape)}")
         if labels is not None and labels.shape != images.shape[:1]:
             raise ValueError(f"{tuple(labels.shape)} labels for {len(images)} images")
         self.images = images.contiguous()
         self.labels = None if labels is None else labels.long()
-        self.on_device = on_device
+        self.on_device, self.files = on_device, files
         self.sample_shape = tuple(images.shape[1:])
         self._copies: dict[torch.device, Read] = {}
 
@@ -112,8 +116,15 @@ class FileSet(ImageSet):
     Its content hash is of the files' bytes in order, the decoder, and labels; names don't matter.
     """
 
-    def __init__(self, root: Path, names: Sequence[str], decoder: ImageDecoder, labels: Tensor | None = None) -> None:
-        self.root, self.names, self.decoder = root, list(names), decoder
+    def __init__(
+        self,
+        root: Path,
+        names: Sequence[str],
+        decoder: ImageDecoder,
+        labels: Tensor | None = None,
+        files: str = "",
+    ) -> None:
+        self.root, self.names, self.decoder, self.files = root, list(names), decoder, files
         self.labels = None if labels is None else labels.long()
         self.sample_shape = decoder.shape
 
@@ -124,9 +135,12 @@ class FileSet(ImageSet):
         """Decode one image: uint8 (C, H, W). Raises a UserError with the file's name if it can't be read."""
         path = self.root / self.names[number]
         try:
-            return self.decoder(path)
+            return self.decoder.read(path)[0]
         except Exception as error:  # a decoder can raise anything for a damaged file
-            raise UserError(f"the image {path} cannot be read ({one_line(error)}): remove or repair it") from None
+            raise UserError(
+                f"the image {path} cannot be read ({reason(error, path)}): repair it from a copy and resume, or "
+                "start a new run with data.skip_corrupt=true"
+            ) from None
 
     def gather(self, indices: Sequence[int]) -> Read:
         return self._stack(map(self.decode, indices), torch.as_tensor(indices))
@@ -158,6 +172,7 @@ def resize(images: Tensor, resolution: int) -> Tensor:
     size = (resolution, resolution)
     if tuple(images.shape[2:]) == size:
         return images
+    require_memory(f"data.resolution={resolution}", *images.shape[:2], *size)
     chunks = (F.interpolate(chunk.float(), size, mode="bilinear", antialias=True) for chunk in images.split(1024))
     return torch.cat([chunk.round_().clamp_(0, 255).to(torch.uint8) for chunk in chunks])
 

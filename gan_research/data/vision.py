@@ -16,7 +16,7 @@ from torchvision import datasets
 from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.folder import ImageFileData, ImageFileOptions
 from gan_research.data.sets import ImageSet, TensorSet, resize
-from gan_research.utils.errors import UserError, one_line, require
+from gan_research.utils.errors import UserError, one_line, require, require_memory
 from gan_research.utils.rng import generator_for
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class VisionData(ImageData):
     ) -> None:
         super().__init__(**images)
         self.root, self.download = Path(root).expanduser(), download
-        self.resolution = resolution or self.stored_resolution
+        self.resolution = self.stored_resolution if resolution is None else resolution
 
     def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
         return self._part(False, download), self._part(True, download)
@@ -155,6 +155,7 @@ class StackedMNIST(MNIST):
     ) -> None:
         super().__init__(**files)
         require(1, **{"data.size": size, "data.heldout_size": heldout_size})
+        require_memory(f"data.size={size}", size, 3, self.resolution, self.resolution)
         self.sizes, self.stacking_seed = {False: size, True: heldout_size}, stacking_seed
 
     def _part(self, heldout: bool, download: bool) -> TensorSet:

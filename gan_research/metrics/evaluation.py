@@ -17,7 +17,7 @@ from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.feature_pass import FeaturePass, Progress
 from gan_research.metrics.protocol import Protocol, fingerprint, identity
-from gan_research.metrics.samples import Batch, Draw, drawn_indices, labels_of, prefetching, reader_of
+from gan_research.metrics.samples import Batch, Draw, drawn_indices, files_of, labels_of, prefetching, reader_of
 from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
 from gan_research.utils.errors import UserError, did_you_mean
@@ -25,7 +25,7 @@ from gan_research.utils.renamed import renamed_argument
 
 Source = Draw | SampleSet | StatisticsFile  # generated samples: a generator's, a fixed set, or their statistics
 
-CACHED = 1  # the version of the cache: another one if the same samples have other statistics
+CACHED = 2  # the version of the cache: another one if the same samples have other statistics
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Evaluation:
         split: which samples `real` are, for the protocol. heldout: samples that aren't trained on. Either may be None
         if no metric needs it.
         """
-        self._real, self._fake_labels = None, ""
+        self._real, self._fake_labels, self._fake_files = None, "", ""
         self._pass = FeaturePass(self.extractor.to(device), torch.device(device), self.batch_size)
         self._identity: dict[str, Any] = identity(self.extractor)
         statistics: dict[Need, Any] = {}
@@ -119,6 +119,7 @@ class Evaluation:
             if name == "train":
                 file = isinstance(samples, StatisticsFile)
                 description["real_split"] = ("file of statistics" if file else split) if needs else "none"
+                description["real_files"] = files_of(samples) if needs else ""
                 self._num_real = {metric: {"num_real": count} for metric, count in counts.items()}
         self._real, self._description = statistics, description
 
@@ -142,6 +143,7 @@ class Evaluation:
         Raises a UserError if features aren't finite.
         """
         real = self._prepared()
+        self._fake_files = files_of(source)
         generated = self._generated(source, progress)
         results: dict[str, float] = {}
         with exactly(self._pass.device):
@@ -190,6 +192,7 @@ class Evaluation:
             real_shape=inputs["real"].shape if "real" in inputs.keys() - unused else "",
             fake_shape=inputs["generated"].shape if "generated" in inputs else "",
             fake_labels=self._fake_labels,
+            fake_files=self._fake_files,
             num_fake=self.num_samples,
             ema=ema,
             batch_statistics=batch_statistics,

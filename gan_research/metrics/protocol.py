@@ -17,6 +17,8 @@ class Protocol:
         "none" if no metric needs them; num_real is None if a file of statistics doesn't specify it.
     num_heldout, heldout_hash: the same of real samples that aren't trained on.
     real_shape, fake_shape: channels x height x width.
+    real_files, fake_files: the image files that they were read from, if any: number, sizes, modes, and what was left
+        out. Hashes identify the content, so these fields aren't compared.
     fake_labels: "in turn" means the classes 0, 1, ... in turn.
     ema, batch_statistics: of the generator; None if samples come from files.
     sampling_seeds: of the latents, never of training.
@@ -43,10 +45,13 @@ class Protocol:
     sampling: str | None
     sampling_seeds: tuple[int, ...]
     settings: dict[str, dict[str, Any]]
+    real_files: str = ""
+    fake_files: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return dataclasses.asdict(self) | {"sampling_seeds": list(self.sampling_seeds)}
+        """Return it as plain values, without the description of files where there are none."""
+        fields = dataclasses.asdict(self) | {"sampling_seeds": list(self.sampling_seeds)}
+        return {name: value for name, value in fields.items() if value or name not in ("real_files", "fake_files")}
 
 
 def identity(extractor: Extractor) -> dict[str, str]:

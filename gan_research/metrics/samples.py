@@ -38,6 +38,11 @@ def labels_of(source: Draw | SampleSet) -> Tensor | None:
     return source.read(0, 1)[1]
 
 
+def files_of(source: object) -> str:
+    """Return the description of the image files of a set of samples; empty if there are none."""
+    return source.files if isinstance(source, SampleSet) else ""
+
+
 def reader_of(source: Draw | SampleSet, epsilon: float | None, device: torch.device) -> Reader:
     """Return a reader of generated samples, or of paths with steps of `epsilon`."""
     if epsilon is not None and not hasattr(source, "paths"):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gan_research.config.upgrade import upgraded_protocol
+from gan_research.config.upgrade import FILE_FIELDS, upgraded_protocol
 from gan_research.report.records import METRICS, Record
 from gan_research.utils.errors import UserError
 
@@ -44,7 +44,7 @@ def protocols_of(record: Record, metric: str) -> list[dict[str, Any]]:
 def fields_of(protocol: dict[str, Any], shared: set[str]) -> dict[str, str]:
     """Return name -> value as text of all fields that apply to a metric."""
     settings = {f"settings of {name}": (protocol.get("settings") or {}).get(name) for name in sorted(shared)}
-    fields = {key: value for key, value in protocol.items() if key != "settings"} | settings
+    fields = {key: value for key, value in protocol.items() if key not in ("settings", *FILE_FIELDS)} | settings
     return {key: json.dumps(value, sort_keys=True).strip('"') for key, value in fields.items()}
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
-from gan_research.config.upgrade import upgraded_protocol
+from gan_research.config.upgrade import FILE_FIELDS, upgraded_protocol
 from gan_research.utils.errors import UserError, did_you_mean
 
 Statistic = Literal["max", "min", "mean", "last", "changes", "distinct"]
@@ -191,5 +191,5 @@ def format_number(number: Number) -> str:
 
 def mismatches(required: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
     """Return the fields of a protocol that differ from the required ones: "num_fake is 1000, not 2500"."""
-    known = upgraded_protocol(protocol)
-    return [f"{name} is {known.get(name)}, not {value}" for name, value in required.items() if known.get(name) != value]
+    known, compared = upgraded_protocol(protocol), {k: v for k, v in required.items() if k not in FILE_FIELDS}
+    return [f"{name} is {known.get(name)}, not {value}" for name, value in compared.items() if known.get(name) != value]

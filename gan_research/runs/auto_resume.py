@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import yaml
 
 from gan_research.checkpoints.io import has_checkpoint, saved_round
+from gan_research.config.build import make
 from gan_research.config.compose import Composition
-from gan_research.config.keys import GAME
+from gan_research.config.keys import DATA_PLACES, GAME
 from gan_research.config.upgrade import upgraded
 from gan_research.distributed import is_rank_zero, on_rank_zero
-from gan_research.runs.fit import build, fit, read_run_checkpoint, start
+from gan_research.runs.fit import build, fit, places_of, read_run_checkpoint, start
 from gan_research.runs.history import History
 from gan_research.runs.run import Run, job, was_started
 from gan_research.utils.errors import one_line
@@ -51,7 +53,11 @@ def own_run(config: dict[str, Any]) -> Run | None:
 
 
 def same_games(config: dict[str, Any]) -> Iterator[Run]:
-    """Yield the runs in `output` whose configs describe the same game, the newest first."""
+    """Yield the runs in `output` whose configs describe the same game, the newest first.
+
+    Their data may have moved: then the content has the same hash.
+    """
+    content = cache(lambda: make(config["data"]).train.content_hash())
     records = Path(config["output"]).glob(f"*/{RUN}")
     for record in sorted(records, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         folder = record.parent
@@ -61,10 +67,13 @@ def same_games(config: dict[str, Any]) -> Iterator[Run]:
         except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
             log.warning("%s is left out, as its record can't be read: %s", folder, one_line(error))
             continue
-        if was_started(folder) and game_of(run.config) == game_of(config):
+        if not was_started(folder) or game_of(run.config) != game_of(config):
+            continue
+        if places_of(run.config) == places_of(config) or run.data_hash == content():
             yield run
 
 
 def game_of(config: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a resumed run can't change."""
-    return {key: value for key, value in config.items() if key in GAME}
+    data = {key: value for key, value in config["data"].items() if key not in DATA_PLACES}
+    return {key: value for key, value in config.items() if key in GAME} | {"data": data}

@@ -19,8 +19,8 @@ from gan_research.callbacks import Blackboard, Checkpoints, Evaluate, Health, Lo
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import MARK, differences, open_checkpoint
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
-from gan_research.config.compose import AUTO, Composition, compose_train, merge_overrides
-from gan_research.config.keys import GAME, GROUPED
+from gan_research.config.compose import AUTO, Composition, compose_train, concerns, merge_overrides, quoted
+from gan_research.config.keys import DATA_PLACES, GAME, GROUPED
 from gan_research.config.upgrade import upgraded
 from gan_research.data import Data
 from gan_research.distributed import (
@@ -62,6 +62,7 @@ def resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Seq
     with run.lock():
         checkpoint, config, round = on_rank_zero(lambda: read_run_checkpoint(path))
         require_allowed(config, allow)
+        require_places(config, places_of(config, overrides))
         if overrides:
             config = apply_overrides(config, run, overrides, config_dir, allow)
         if round >= config["rounds"]:
@@ -73,9 +74,10 @@ def resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Seq
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
     """Return the config of a run's last trainer, or of one in `overrides`."""
     run = run_at(path)
-    node = renamed_targets(yaml.safe_load((run.folder / CONFIG).read_bytes())["trainer"])
+    config = yaml.safe_load((run.folder / CONFIG).read_bytes())
+    node = renamed_targets(config["trainer"])
     if any(override.lstrip("+~").startswith("trainer") for override in overrides):
-        merged = merge_overrides(run.overrides, overrides)
+        merged = merge_overrides(placed_overrides(run, config, overrides), overrides)
         node = compose_train(merged, config_dir or run.config_dir, allow).config["trainer"]
     require_allowed(node, allow)
     return node
@@ -154,14 +156,57 @@ def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | 
 def apply_overrides(
     config: dict[str, Any], run: Run, overrides: list[str], config_dir: Path | None, allow: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the run's config with overrides; raise a UserError that shows a change of the game."""
-    config_dir = config_dir or run.config_dir
-    before = compose_train(run.overrides, config_dir, allow).config
-    after = compose_train(merge_overrides(run.overrides, overrides), config_dir, allow).config
+    """Return the run's config with overrides; raise a UserError that shows a change of the game.
+
+    The paths of data may change: `fit` compares the content.
+    """
+    config_dir, placed = config_dir or run.config_dir, placed_overrides(run, config, overrides)
+    before = compose_train(placed, config_dir, allow).config
+    after = compose_train(merge_overrides(placed, overrides), config_dir, allow).config
     game = [line for line in differences(before, after) if line.partition(":")[0].partition(".")[0] in GAME]
     if game:
         raise UserError(f"a resumed run can't change the game, start a new run for it: {'; '.join(game)}")
-    return config | {key: after[key] for key in after if before.get(key) != after[key]}
+    moved = {key: after["data"][key] for key in places_of(config)}
+    if moved != places_of(config) and run.data_hash is None:
+        raise UserError(
+            f"{run.folder} is of an earlier version, without a hash of its data: put them back where they were"
+        )
+    changed = {key: after[key] for key in after if before.get(key) != after[key]}
+    return config | changed | {"data": config["data"] | moved}
+
+
+def places_of(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, str]:
+    """Return the paths of a run's data by their names, without those in overrides."""
+    places = {key: config["data"][key] for key in DATA_PLACES if config["data"].get(key) is not None}
+    return {key: path for key, path in places.items() if not any(concerns(o, f"data.{key}") for o in overrides)}
+
+
+def placed_overrides(run: Run, config: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Return a run's overrides with the last paths of its data, in `overrides` or its config."""
+    kept = [f"data.{key}={quoted(path)}" for key, path in places_of(config, overrides).items()]
+    moved = [o for o in overrides if any(concerns(o, f"data.{key}") for key in places_of(config))]
+    return merge_overrides(run.overrides, kept + moved)
+
+
+def require_places(config: dict[str, Any], places: dict[str, str]) -> None:
+    """Raise a UserError if there are no data at these paths, unless they can be downloaded."""
+    for key, path in places.items():
+        if not Path(path).expanduser().exists() and not config["data"].get("download"):
+            raise UserError(
+                f"the data of the run are no longer in data.{key}={path}: if they were moved, add data.{key}=PATH to "
+                "the command"
+            )
+
+
+def require_same_data(run: Run, data: Data) -> dict[str, str]:
+    """Return the record of the data; a UserError if a run was trained on others."""
+    record = {"summary": data.summary(), "hash": data.train.content_hash()}
+    if run.data_hash not in (None, record["hash"]):
+        raise UserError(
+            f"the data aren't those that {run.folder} was trained on (hash {run.data_hash}, now {record['hash']}): "
+            "restore them or give the folder they were moved to, or start a new run"
+        )
+    return record
 
 
 def names(composition: Composition) -> tuple[str, str]:
@@ -189,9 +234,11 @@ def fit(
     round: of the checkpoint.
     """
     console = console or Console(quiet=not is_rank_zero())
+    record = on_rank_zero(lambda: require_same_data(run, parts.data))
     if is_rank_zero():
-        run.begin(config, parts.trainer.strategy.root_device, round)
+        run.begin(config, parts.trainer.strategy.root_device, round, record)
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
+    console.print(f"data {record['summary']}", highlight=False, soft_wrap=True, markup=False)
     status = train(run, config, parts, console, checkpoint)
     while status is None:
         parts = build(config, optional_metrics=True, evaluation=parts.evaluation)

@@ -117,8 +117,23 @@ class Run:
         except (OSError, ValueError, KeyError):  # not written yet
             return "another process"
 
-    def begin(self, config: dict[str, Any], device: torch.device | None = None, round: int = 0) -> None:
-        """Record in run.json and config.yaml that the run is started, or resumed after `round`."""
+    @property
+    def data_hash(self) -> str | None:
+        """The hash of the data that the run was trained on; None before its start, and in runs of earlier versions."""
+        records = [segment["data"] for segment in self.segments if isinstance(segment.get("data"), dict)]
+        return records[-1].get("hash") if records else None
+
+    def begin(
+        self,
+        config: dict[str, Any],
+        device: torch.device | None = None,
+        round: int = 0,
+        data: dict[str, str] | None = None,
+    ) -> None:
+        """Record in run.json and config.yaml that the run is started, or resumed after `round`.
+
+        data: the description of the training samples, and the hash of their content.
+        """
         self.config = config
         self.segments.append(
             {
@@ -131,6 +146,7 @@ class Run:
                 "torch": torch.__version__,
                 "host": platform.node(),
                 "device": device_name(device or torch.device("cpu")),
+                **({"data": data} if data else {}),
             }
         )
         fields = asdict(self)

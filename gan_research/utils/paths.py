@@ -23,5 +23,14 @@ def require_path(path: str | Path) -> None:
         raise UserError(str(error)) from None
 
 
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
+
+
+def refuse_archive(path: Path, remedy: str) -> None:
+    """Raise a UserError if a file is an archive by its name."""
+    if path.suffix.lower() in ARCHIVES and path.is_file():
+        raise UserError(f"{path} is an archive ({path.suffix}): unpack it, and {remedy}")
+
+
 ExistingPath = Annotated[str, AfterValidator(existing)]
 """The annotation of an argument that is the path of an existing file or folder."""

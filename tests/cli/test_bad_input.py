@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -198,3 +199,51 @@ def test_a_run_whose_record_is_gone_is_none(finished, gan, one_line, tmp_path):
     (tmp_path / "run" / "run.json").unlink()
     one_line(gan("train", f"resume={tmp_path / 'run'}", "rounds=40"), "not the folder of a run", "run.json")
     assert json.loads((finished / "run.json").read_text())["segments"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        (["data.resolution=0"], ["data.resolution is 0"]),
+        (["data.resolution=-1"], ["data.resolution is -1"]),
+        (["data.num_workers=-1"], ["data.num_workers is -1"]),
+        (["data.resident_limit_gib=-2"], ["data.resident_limit_gib is -2"]),
+        (["data.resident_limit_gib=.nan"], ["data.resident_limit_gib"]),
+        (["data.heldout=1.5"], ["data.heldout=1.5"]),
+        (["data.heldout=.nan"], ["data.heldout"]),
+        (["data.value_range=[-.inf,1]"], ["data.value_range"]),
+        (["data.value_range=[1,-1]"], ["data.value_range", "empty"]),
+        (["data=digits", "data.resolution=0"], ["data.resolution is 0"]),
+        (["data=mnist", "data.resolution=0"], ["data.resolution is 0"]),
+        (["data=celeba", "data.num_workers=-3"], ["data.num_workers is -3"]),
+        (["data=stacked_mnist", "data.size=-1"], ["data.size is -1"]),
+        (["data=stacked_mnist", "data.size=1000000000000"], ["data.size=1000000000000", "GiB"]),
+        (["data.resolution=10000000"], ["data.resolution=10000000", "GiB"]),
+        (["data.resolution=300000", "data.resident=true", "batch_size=1"], ["GiB"]),
+        (["data=digits", "data.resolution=10000000"], ["data.resolution=10000000", "GiB"]),
+    ],
+)
+def test_settings_of_data_are_not_blamed_on_images(settings, parts, train, one_line, tmp_path):
+    folder = pictures(tmp_path / "images", count=8)
+    base = [o for o in folder_data(folder) if settings[0].startswith("data=") <= o.startswith("metrics")]
+    line = one_line(train(tmp_path / "runs", "batch_size=4", *base, *settings), *parts)
+    assert "cannot be read" not in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_archive_is_to_be_unpacked(train, gan, one_line, tmp_path):
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.writestr("1.png", b"")
+    one_line(train(tmp_path / "runs", *folder_data(tmp_path / "d.zip")), "d.zip is an archive", "unpack it")
+    for arguments in (("d.zip", "digits"), ("digits", "d.zip")):
+        names = [tmp_path / name if name == "d.zip" else name for name in arguments]
+        one_line(gan("evaluate", *names, "--metrics", "digits"), "d.zip is an archive", "unpack it")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_class_without_images_is_not_sampled(train, one_line, tmp_path):
+    images, labels = np.zeros((8, 8, 8), np.uint8), np.arange(8) % 2 + 1
+    np.savez(tmp_path / "set.npz", images=images, labels=labels)
+    data = ("data=arrays", f"data.path={tmp_path / 'set.npz'}", "batch_size=4", "metrics=none", "conditional=true")
+    one_line(train(tmp_path / "runs", *data, "data.heldout=0.5"), "1 of 2 classes", "no training image", "(2)")
+    assert not (tmp_path / "runs").exists()

@@ -39,6 +39,8 @@ from gan_research.utils.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
 
+NO_IMAGE = "cannot identify image file"  # PIL's words
+
 
 @pytest.fixture
 def real():
@@ -449,7 +451,8 @@ def test_corrupt_images_are_counted_and_named_or_skipped(tmp_path, resident):
     for i in (1, 4, 6, 8):
         (tmp_path / f"{i:02}.png").write_bytes(b"nothing")
     assert refused(ImageFolder(str(tmp_path), 8, resident=resident)) == (
-        "4 of 10 images cannot be read: 01.png, 04.png, 06.png, ...: remove them or set data.skip_corrupt=true"
+        f"4 of 10 images cannot be read: 01.png ({NO_IMAGE}), 04.png ({NO_IMAGE}), 06.png ({NO_IMAGE}), ...: remove "
+        "them or set data.skip_corrupt=true"
     )
     data = ImageFolder(str(tmp_path), 8, resident=resident, skip_corrupt=True, heldout=0.2, batch_size=1)
     assert torch.equal(data.train.take(10), good[[0, 2, 3, 5, 7]])
@@ -457,14 +460,17 @@ def test_corrupt_images_are_counted_and_named_or_skipped(tmp_path, resident):
     for i in range(10):
         (tmp_path / f"{i:02}.png").write_bytes(b"nothing")
     assert refused(ImageFolder(str(tmp_path), 8, resident=resident, skip_corrupt=True)) == (
-        "10 of 10 images cannot be read: 00.png, 01.png, 02.png, ...: remove them"
+        f"10 of 10 images cannot be read: 00.png ({NO_IMAGE}), 01.png ({NO_IMAGE}), 02.png ({NO_IMAGE}), ...: "
+        "remove them"
     )
 
 
 def test_a_resident_folder_finds_truncated_images_at_once(tmp_path):
     write_images(tmp_path, ["a.png", "b.png"], size=(16, 16))
     (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:200])
-    assert refused(ImageFolder(str(tmp_path), 8)).startswith("1 of 2 images cannot be read: b.png: remove them")
+    assert refused(ImageFolder(str(tmp_path), 8)).startswith(
+        "1 of 2 images cannot be read: b.png (image file is truncated): "
+    )
 
 
 # --- arrays ------------------------------------------------------------------------------------------------------

@@ -149,7 +149,7 @@ def test_a_image_truncated_after_its_header_is_named_when_it_is_read(folder, wor
     bad.write_bytes(bad.read_bytes()[:200])
     data = ImageFolder(str(folder), 8, resident=False, num_workers=workers, batch_size=25)
     with pytest.raises(
-        UserError, match=r"the image .*class0/part0/000.png cannot be read \(.*\): remove or repair"
+        UserError, match=r"the image .*class0/part0/000.png cannot be read \(image file is truncated\): repair it"
     ) as e:
         next(iter(data.rounds()))
     assert "\n" not in str(e.value)

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
+import numpy as np
+import torch
+
 from gan_research.cli.evaluation.generators import is_generator
 from gan_research.cli.evaluation.sources import data_node
 from gan_research.config.build import build_data
@@ -59,11 +62,13 @@ def open_samples(name: str, split: str | None, data_root: str | None, skip_corru
 
 def open_data(node: dict[str, Any], split: str | None, data_root: str | None) -> Samples:
     """Return the training samples, or the held-out ones, of the data of a config node."""
+    key = "root" if "root" in node else "path"
     if data_root is not None:
-        key = "root" if "root" in node else "path"
         if key not in node:
             raise UserError("--data-root: these data have no folder: they are generated or installed")
         node = node | {key: data_root}
+    elif key in node and not node.get("download") and not Path(node[key]).expanduser().exists():
+        raise UserError(f"there are no data in {node[key]}: if they were moved, add --data-root PATH")
     data = build_data({"data": node})
     samples = data.heldout if split == "heldout" else data.train
     if samples is None:
@@ -75,5 +80,8 @@ def _read_file(path: Path) -> SampleSet | StatisticsFile:
     """Read the images in an .npz file, else its statistics."""
     keys = {Path(name).stem for name in ZipFile(path).namelist()} if is_zipfile(path) else set()
     if keys & {*IMAGE_KEYS} and "mu" not in keys:
-        return TensorSet(*read_npz(path))
+        images, labels = read_npz(path)
+        if labels is not None and labels.dtype.kind != "u":
+            raise UserError(f"the labels in {path} are words: number the classes from 0, as the generator's are")
+        return TensorSet(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)))
     return read_statistics(path)

@@ -6,10 +6,12 @@ from typing import Any
 from gan_research.config.compose import choice, compose_train, groups
 from gan_research.config.schema import missing_values
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.paths import refuse_archive
 
 
 def require_source(name: str) -> None:
-    """Raise a UserError unless `name` is an existing path or a choice of `data`."""
+    """Raise a UserError unless `name` is an existing path or a choice of `data`; archives are refused."""
+    refuse_archive(Path(name).expanduser(), "give the folder of images")
     if not Path(name).expanduser().exists() and name not in groups()["data"]:
         raise UserError(
             f"there is no {Path(name).absolute()}, and no data of that name: give a checkpoint, the folder of a run, a "

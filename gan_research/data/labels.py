@@ -1,0 +1,71 @@
+"""The classes of samples, numbered from 0, by the labels in their files."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan_research.utils.errors import UserError
+
+LABEL_FILE = "dataset.json"
+"""The labels of a folder of images, as StyleGAN writes them: {"labels": [["folder/image.png", 3], ...]}."""
+
+TABLES = (".csv", ".tsv", ".json", ".jsonl")  # endings of files in which other programs store labels
+
+SHOWN = 12  # the most labels in a line
+
+
+def checked_labels(labels: np.ndarray, count: int, what: str) -> np.ndarray:
+    """Return the labels of `count` images: integers from 0, or words; UserError if they are anything else."""
+    if labels.shape != (count,):
+        raise UserError(f"{what} has shape {labels.shape}, but there are {count} images: give one label an image")
+    if labels.dtype.kind in "SU":
+        return labels.astype(str)
+    if labels.dtype.kind not in "biu" or labels.min() < 0:
+        first = f" from {labels.min()}" if labels.dtype.kind in "if" else ""
+        raise UserError(f"{what} must hold integers from 0, and it is {labels.dtype}{first}; or words")
+    return labels.astype(np.uint64)
+
+
+def number_classes(labels: np.ndarray) -> tuple[Tensor, list[Any]]:
+    """Return the class of each image, int64 (N,) without gaps from 0, and the label of each class, sorted."""
+    values, classes = np.unique(labels, return_inverse=True)
+    return torch.from_numpy(classes.astype(np.int64)), values.tolist()
+
+
+def describe_classes(labels: Sequence[Any]) -> str:
+    """Return the number of classes, and their labels if these aren't 0, 1, ... themselves."""
+    count = f"{len(labels):,} classes"
+    if list(labels) == list(range(len(labels))):
+        return count
+    shown = list(map(str, labels))
+    if len(shown) > SHOWN:
+        shown[SHOWN // 2 : -SHOWN // 2] = ["..."]
+    return f"{count}, numbered from 0 for the labels {', '.join(shown)}"
+
+
+def read_label_file(path: Path, names: Sequence[str]) -> np.ndarray:
+    """Return the labels (N,) of the images `names` in a `LABEL_FILE`; UserError if any has none."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        known = {str(name).replace("\\", "/"): label for name, label in entries or ()}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(
+            f'{path} can\'t be read as {{"labels": [[name, class], ...]}} ({type(error).__name__}): repair it, or set '
+            "data.labels=false"
+        ) from None
+    if missing := [name for name in names if known.get(name) is None]:
+        raise UserError(
+            f"{len(missing)} of {len(names)} images have no label in {path} ({missing[0]}): add them, or set "
+            "data.labels=false"
+        )
+    labels = [known[name] for name in names]
+    kinds = {type(label) for label in labels}
+    if kinds not in ({int}, {str}):
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise UserError(f"the labels in {path} are {found}: give each image an integer from 0, or a word")
+    return np.array(labels)
