@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the `gan` command and return its exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(level=logging.WARNING, format="gan: %(message)s")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where the home folder can't be written to
     os.environ.update(rank_variables(os.environ))
     command, *rest = arguments or ["--help"]
     if command in ("-h", "--help"):
