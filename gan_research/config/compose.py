@@ -186,7 +186,10 @@ def parsed(override: str) -> Override | None:
 
 
 def literal(override: str) -> str:
-    """Return an override with its value quoted if Hydra can't read it, as R&D, and with ~/ as the home folder."""
+    """Return an override whose value is quoted if Hydra can't read it, as in output=R&D.
+
+    A value that begins with ~/ is in the home folder.
+    """
     key, _, value = override.partition("=")
     if value.partition("/")[0] == "~":
         value = str(Path(value).expanduser())
@@ -285,7 +288,8 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError, overrides: list[s
     full = str(error.full_key or error.key)
     parent, _, _ = full.rpartition(".")
     node = error.parent_node
-    everywhere = [name for name, _ in leaves(OmegaConf.to_container(node._get_root()))] if node is not None else []
+    root: Any = OmegaConf.to_container(node._get_root()) if node is not None else {}
+    everywhere = [name for name, _ in leaves(root)]
     siblings = [str(name) for name in node] if node is not None and OmegaConf.is_dict(node) else []
     if not parent:
         siblings = sorted({*siblings, *groups()} - {"hydra"})

@@ -64,7 +64,7 @@ OURS = {name: ours for ours, names in NAMES.items() for name in names.split()}
 
 
 def setting_of(option: str) -> str:
-    """Return the setting KEY=VALUE that is meant by an option of another tool, such as lr=0.1."""
+    """Return the setting KEY=VALUE that is meant by another tool's option, such as lr=0.1."""
     name, _, value = option.partition("=")
     ours = OURS.get(name.lower(), name)
     return ours if "=" in ours else f"{ours}={value or '...'}"
@@ -73,12 +73,12 @@ def setting_of(option: str) -> str:
 def suggestion(name: str, valid: Iterable[str], everywhere: Iterable[str] = ()) -> str:
     """Return the end of an error line: the setting that is meant by an unknown one.
 
-    valid: the settings beside it. everywhere: those of the whole config.
+    valid: the settings of its component. everywhere: those of the whole config.
     """
     valid = list(valid)
     last = name.rpartition(".")[2].lower()
-    beside = [v for v in valid if last in WITHIN.get(v.rpartition(".")[2], "").split()]
+    component = [v for v in valid if last in WITHIN.get(v.rpartition(".")[2], "").split()]
     within = [full for full in everywhere if full.endswith(f".{name}")]
-    if found := [*beside, *within, *filter(None, [OURS.get(last)])]:
+    if found := [*component, *within, *filter(None, [OURS.get(last)])]:
         return f"did you mean '{found[0]}'?"
     return did_you_mean(name, valid)

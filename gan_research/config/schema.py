@@ -116,7 +116,7 @@ def check(config: Node) -> Node:
 
 
 def _check_keys(config: Node) -> Node:
-    """Return the values of all keys, checked against the role and the constructor of their components."""
+    """Return the values of all keys after a check of their components' roles and arguments."""
     _check_numbers(config)
     for name, key in KEYS.items():
         nodes = config.get(name) or {}
@@ -129,7 +129,10 @@ def _check_keys(config: Node) -> Node:
 
 
 def _check_role(node: Node, name: str, roles: set[str], factory: bool = False) -> None:
-    """Raise a UserError unless a component's class has one of these bases, and it is partial if it is a factory."""
+    """Raise a UserError unless a component's class has one of these bases.
+
+    factory: whether it has to be partial.
+    """
     short = {role.rpartition(".")[2] for role in roles}
     try:
         suits = any(base in short for base in declarations.bases(renamed(str(node.get("_target_")))))
@@ -145,8 +148,8 @@ def _check_role(node: Node, name: str, roles: set[str], factory: bool = False) -
 
 
 def _check_numbers(config: Node) -> None:
-    """Raise a UserError for the first number that torch can't compute with, those of the top level first."""
-    for name, value in sorted(leaves(config), key=lambda leaf: leaf[0].count(".")):
+    """Raise a UserError for a number that is infinite, NaN or larger than 64 bits."""
+    for name, value in sorted(leaves(config), key=lambda leaf: leaf[0].count(".")):  # seed before data.seed
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, float) and not isfinite(number):
                 raise UserError(f"{name}={value}: give a finite number")

@@ -125,7 +125,7 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation
 
 
 def check_loggers(config: dict[str, Any]) -> None:
-    """Raise a UserError if a logger, or the client of its tracker, refuses the settings of the run."""
+    """Raise a UserError if a logger or its tracker refuses the settings of the run."""
     for name, node in (config["logger"] or {}).items():
         if check := getattr(target_of(node, f"logger.{name}"), "check", None):
             check(config["tags"], **{key: value for key, value in node.items() if key not in INSTRUCTIONS})
@@ -245,7 +245,7 @@ def train(
             raise
         reason = f"{run.folder} can't be written to: {error.strerror}"
         raise UserError(f"{reason}; free some space and resume with: gan train resume={run.folder}") from error
-    if gan.round < gan.rounds and not board.stopping:  # by a callback: resuming wouldn't go on
+    if gan.round < gan.rounds and not board.stopping:  # by a callback, which would end a resumed run too
         console.print(f"ended after round {gan.round} of {gan.rounds} by a callback", soft_wrap=True)
         return 0
     if gan.round < gan.rounds:

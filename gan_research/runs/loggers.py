@@ -80,10 +80,10 @@ class WandbLogger(lightning_loggers.WandbLogger):
 
     @staticmethod
     def check(tags: list[str], project: str = "gan_research", mode: str | None = None, **others: Any) -> None:
-        """Raise a UserError if W&B refuses the project, a tag, or an environment variable other than its key."""
+        """Raise a UserError if W&B refuses the project, a tag, or an environment variable."""
         environment = {name: value for name, value in os.environ.items() if name != "WANDB_API_KEY"}
         try:
-            wandb.Settings(project=project, run_tags=tags).update_from_env_vars(environment)
+            wandb.Settings(project=project, run_tags=tuple(tags)).update_from_env_vars(environment)
         except wandb.errors.Error as error:
             raise UserError(f"W&B refuses a setting: {one_line(error)}") from error
         except ValidationError as error:
@@ -180,7 +180,7 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
 
     @staticmethod
     def check(tags: list[str], project: str = "gan_research", **others: Any) -> None:
-        """Raise a UserError if MLflow isn't installed, or refuses the name of its experiment or a tag."""
+        """Raise a UserError if MLflow isn't installed, or refuses its experiment's name or a tag."""
         try:
             from mlflow.exceptions import MlflowException
         except ImportError:

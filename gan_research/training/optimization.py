@@ -107,7 +107,7 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
         return [optimizer for optimizer, _ in made], [scheduler for _, scheduler in made if scheduler is not None]
 
     def check(self, networks: Mapping[Player, nn.Module]) -> None:
-        """Raise a UserError for a setting that an optimizer, a scheduler or its first step refuses."""
+        """Raise a UserError for a setting that an optimizer or scheduler, or its step, refuses."""
         for player in reversed(PLAYERS):  # by default, the discriminator's settings are the generator's
             _, scheduler = self._make(player, networks[player], None)
             with accepted_by_torch(f"lr_schedule.{player}"), warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Private names of Lightning, torch, W&B and MLflow that the package uses, each in a function.
+"""Private names of Lightning, torch, W&B and MLflow, each used in one function.
 
 A test for each fails by name when it is gone.
 """
@@ -63,7 +63,7 @@ def sweep_command() -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def check_mlflow_names(experiment: str, tags: list[str]) -> None:
-    """Raise an MlflowException if MLflow refuses the name of an experiment, or one of its tags."""
+    """Raise an MlflowException if MLflow refuses an experiment's name or a tag."""
     from mlflow.utils.validation import _validate_experiment_name, _validate_tag_name
 
     _validate_experiment_name(experiment)

@@ -11,7 +11,7 @@ TOO_LARGE = re.compile("allocate memory|out of memory|overflow", re.IGNORECASE) 
 
 @contextmanager
 def enough_memory(what: str, advice: str) -> Iterator[None]:
-    """Raise a UserError that says what takes too much memory if an allocation fails."""
+    """Raise a UserError that names what takes too much memory if an allocation fails."""
     try:
         yield
     except (RuntimeError, TypeError, MemoryError, OverflowError) as error:
