@@ -1,6 +1,7 @@
 """Gaussian noise on the discriminator's input images."""
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from gan_research.augmentations.base import Augmentation, AugmentationInput
@@ -20,7 +21,7 @@ class InstanceNoise(Augmentation):
 
     updates: Tensor
 
-    def __init__(self, std: float = 0.1, anneal: int | None = None):
+    def __init__(self, std: NonNegativeFloat = 0.1, anneal: PositiveInt | None = None):
         super().__init__()
         if std < 0:
             raise UserError(f"instance_noise: std={std}: set it to at least 0")

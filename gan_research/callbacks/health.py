@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from gan_research.callbacks.base import log_metrics
 from gan_research.callbacks.blackboard import Blackboard
@@ -41,9 +42,9 @@ class Health(pl.Callback):
     def __init__(
         self,
         on_divergence: Literal["stop", "roll_back"] = "stop",
-        roll_backs: int = 3,
-        stuck_after: float | None = 600.0,
-        collapse_after: int | None = 1000,
+        roll_backs: NonNegativeInt = 3,
+        stuck_after: PositiveFloat | None = 600.0,
+        collapse_after: PositiveInt | None = 1000,
         board: Blackboard | None = None,
         folder: Path | None = None,
         rolled_back: bool = False,

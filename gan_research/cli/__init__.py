@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     output.prepare()
     logging.basicConfig(level=logging.WARNING, format="gan: %(message)s")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where the home folder can't be written to
     try:
         try:
             os.environ.update(rank_variables(os.environ))

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gan_research.config.compose import literal
+from gan_research.config.other_tools import setting_of
 from gan_research.utils.errors import UserError
 
 
@@ -55,10 +57,13 @@ def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), for
             parsed.config_dir = Path(_value(argument, rest, "a folder"))
         elif option == "--allow" and foreign:
             parsed.allow.append(_value(argument, rest, "a package"))
+        elif argument.startswith("-"):
+            setting = setting_of(argument.lstrip("-").replace("-", "_"))
+            raise UserError(f"{argument} is no option of {command}: did you mean the setting {setting}?")
         elif "=" not in argument and not argument.startswith("~"):
             raise UserError(f"'{argument}' is neither KEY=VALUE nor an option of {command}: see {command} --help")
         else:
-            parsed.overrides.append(argument)
+            parsed.overrides.append(literal(argument))
     return parsed
 
 

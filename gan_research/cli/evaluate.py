@@ -6,6 +6,7 @@ from pathlib import Path
 from gan_research.cli.arguments import slow_imports
 from gan_research.cli.evaluation.sources import require_source
 from gan_research.utils.errors import UserError
+from gan_research.utils.paths import require_path
 from gan_research.utils.renamed import renamed_argument
 
 USAGE = "gan evaluate SAMPLES [REFERENCE] [options] [KEY=VALUE ...]"
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> int:
     options = parse(arguments)
     for name in filter(None, (options.samples, options.reference)):
         require_source(name)
+    if options.data_root is not None:
+        require_path(options.data_root)
     with slow_imports():
         from gan_research.cli.evaluation.command import measure, write_reference
         from gan_research.distributed import process_group, raise_on_all_ranks

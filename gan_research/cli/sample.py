@@ -7,6 +7,7 @@ from typing import Any
 from gan_research.cli.arguments import slow_imports
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.files import free_name, new_folder, require_new_folder, write_atomically, write_npz
+from gan_research.utils.memory import enough_memory
 from gan_research.utils.paths import require_path
 
 
@@ -38,7 +39,9 @@ def main(arguments: list[str]) -> int:
         from gan_research.sampling.load import load
 
     sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
-    labels = sampler.labels(options.num, options.label)
+    with enough_memory(f"-n {options.num}", "give a smaller one"):
+        labels, one = sampler.labels(options.num, options.label), sampler.sample(1)
+        one.new_empty(options.num, one.numel() + sampler.prior.latent_dim)
     kind, draw, write = (
         ("points", sampler.sample, write_points)
         if sampler.generates_points

@@ -1,6 +1,7 @@
 """The parts of a run, built from a checked config."""
 
 import logging
+import math
 import os
 import warnings
 from dataclasses import replace
@@ -27,6 +28,7 @@ from gan_research.training.checks import check_trainer_precision, require_contra
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.lightning_compat import skip_prepare_data
+from gan_research.utils.memory import enough_memory
 from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.rng import stream_seed
 
@@ -49,8 +51,11 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
     try:
         return instantiate(node, _partial_=True, _convert_="all")(**late)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ArithmeticError | ValueError):
+            raise UserError(one_line(error)) from error
         raise
 
 
@@ -66,7 +71,8 @@ def component(node: dict[str, Any] | None, key: str, **late: Any) -> Any:
         signature(kind).bind_partial(**given | late)
     except TypeError as error:
         raise UserError(f"{key}: {node['_target_']} can't be built: {error}") from error
-    made = make(node, **late)
+    with enough_memory(key, "make it smaller"):
+        made = make(node, **late)
     if not isinstance(made, partial):
         require_contract(key, made)
     return made
@@ -87,6 +93,7 @@ def build_data(config: dict[str, Any]) -> Data:
     return data
 
 
+@enough_memory("the game", "take fewer steps in its schedule, or smaller networks")
 def build_game(config: dict[str, Any], data: Data) -> GAN:
     """Build the GAN for the samples of `data`; the initial weights depend on the seed only."""
     layout = RoundLayout(accumulation=config["accumulation"], world_size=rank_and_world_size()[1])
@@ -121,6 +128,10 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         **{key: config[key] for key in OF_GAN if key in config},  # cuda_graphs is younger than some runs
     )
     layout.check(config["batch_size"], gan.discriminator.packing)
+    with enough_memory("a round of real samples", "lower batch_size, or schedule.discriminator_steps"):
+        steps = gan.schedule.discriminator_steps
+        torch.empty(steps, config["batch_size"] // layout.parts, math.prod(samples.shape) + prior.latent_dim)
+    gan.player_optimizers.check(gan.objective.networks)
     return gan
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -18,10 +20,12 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, Interpolation
 
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.config.keys import OF_SWEEPS, SEVERAL
+from gan_research.config.other_tools import suggestion
 from gan_research.config.schema import NODES, PAPER, check, check_multirun, missing_values, suited_metrics
 from gan_research.config.upgrade import MOVED, RENAMED_KEYS
 from gan_research.utils.errors import UserError, did_you_mean, one_line
 from gan_research.utils.renamed import renamed_argument, renamed_targets
+from gan_research.utils.run_folder import leaves
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +182,34 @@ def concerns(override: str, key: str) -> bool:
 
 def quoted(text: str | Path) -> str:
     """Return a text as the value of an override, quoted if it has to be."""
-    if re.fullmatch(r"[\w./+-]+", str(text)):
+    if re.fullmatch(r"[a-zA-Z/][\w./+-]*", str(text), re.ASCII):
         return str(text)
-    return "'" + str(text).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return QuotedString(str(text), Quote.single).with_quotes()
+
+
+def parsed(override: str) -> Override | None:
+    """Return an override as Hydra reads it; None if it can't."""
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException:
+        return None
+
+
+def literal(override: str) -> str:
+    """Return an override whose value is quoted if Hydra can't read it, as in output=R&D.
+
+    A value that begins with ~/ is in the home folder.
+    """
+    key, _, value = override.partition("=")
+    if value.partition("/")[0] == "~":
+        value = str(Path(value).expanduser())
+    elif key == "resume" or parsed(override):
+        return override
+    if key == "resume":
+        return f"{key}={value}"
+    if parsed(quoted_override := f"{key}={quoted(value)}") is None:
+        raise UserError(f"{override} can't be read: give KEY=VALUE, as in loss=hinge")
+    return quoted_override
 
 
 def choice(
@@ -281,7 +310,12 @@ def _compose(
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         for cause in (error, error.__cause__):
             if isinstance(cause, ConfigKeyError | ConfigAttributeError):
-                raise UserError(_unknown_key(cause)) from error
+                raise UserError(_unknown_key(cause, overrides)) from error
+        for override in overrides:
+            if (read := parsed(override)) is not None and read.is_sweep_override():
+                key, _, value = override.partition("=")
+                one = f'or if it is one value, quote it: "{key}={QuotedString(value, Quote.single).with_quotes()}"'
+                raise UserError(f"{override} gives several values: add -m to train a run for each, {one}") from error
         raise UserError(one_line(error)) from error
     assert isinstance(config, dict)
     config = renamed_targets(config)  # overrides, and choices of the user's own, may be older
@@ -303,16 +337,19 @@ def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> s
     return f"there is no {group}={choice}: {did_you_mean(choice, known[group])}"
 
 
-def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
+def _unknown_key(error: ConfigKeyError | ConfigAttributeError, overrides: list[str]) -> str:
     """Return the message of an unknown key: there is no generator.widht: did you mean 'generator.width'?"""
     full = str(error.full_key or error.key)
     parent, _, _ = full.rpartition(".")
     node = error.parent_node
+    root: Any = OmegaConf.to_container(node._get_root()) if node is not None else {}
+    everywhere = [name for name, _ in leaves(root)]
     siblings = [str(name) for name in node] if node is not None and OmegaConf.is_dict(node) else []
     if not parent:
         siblings = sorted({*siblings, *groups()} - {"hydra"})
     names = [f"{parent}.{name}" if parent else name for name in siblings if not name.startswith("_")]
-    return f"there is no {full}: {did_you_mean(full, names)}"
+    full = next((key for o in overrides if (key := o.lstrip("+").partition("=")[0]).startswith(f"{full}.")), full)
+    return f"there is no {full}: {suggestion(full, names, everywhere)}"
 
 
 def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:

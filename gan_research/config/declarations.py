@@ -16,7 +16,14 @@ from typing import Any, Literal, Union, get_type_hints
 
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
-IMPORTED = {*sys.stdlib_module_names, "typing_extensions", "pydantic", "annotated_types", "gan_research.utils.paths"}
+IMPORTED = {
+    *sys.stdlib_module_names,
+    "typing_extensions",
+    "pydantic",
+    "annotated_types",
+    "gan_research.utils.paths",
+    "gan_research.utils.ranges",
+}
 """Packages and modules that are quick to import."""
 
 
@@ -111,6 +118,11 @@ def signature(target: str) -> tuple[dict[str, Any], bool]:
         return types, True
     options = evaluate(given.kwarg.annotation.slice, source)  # Unpack[Options]
     return types | get_type_hints(options), False
+
+
+def bases(target: str) -> Iterator[str]:
+    """Yield the names of a class and of its bases, depth first; Unreadable where only importing it would tell more."""
+    yield from (base.name for _, base in _bases(*find(target)))
 
 
 def constant(target: str, name: str) -> Any:

@@ -11,28 +11,34 @@ sweep: settings of several runs, apart from their own configs."""
 
 @dataclass(frozen=True)
 class Key:
-    """A top-level key. several: any number of choices. of_gan: an argument of `GAN`."""
+    """A top-level key. several: any number of choices. of_gan: an argument of `GAN`.
+
+    base: the base class of its components. partial: they are factories. players: it has one for each player.
+    """
 
     role: Role
+    base: str | None = None
     several: bool = False
     of_gan: bool = False
+    partial: bool = False
+    players: bool = False
 
 
 KEYS: dict[str, Key] = {
-    "data": Key("game"),
-    "generator": Key("game"),
-    "discriminator": Key("game"),
-    "head": Key("game"),
-    "loss": Key("game"),
-    "augment": Key("game", several=True),
-    "regularizer": Key("game", several=True),
-    "reduction": Key("game"),
-    "refinement": Key("game"),
-    "schedule": Key("game"),
-    "prior": Key("game"),
-    "optimizer": Key("game"),
-    "lr_schedule": Key("game"),
-    "ema": Key("game"),
+    "data": Key("game", "gan_research.data.Data"),
+    "generator": Key("game", "gan_research.networks.Generator"),
+    "discriminator": Key("game", "gan_research.networks.Discriminator"),
+    "head": Key("game", "gan_research.networks.heads.Head", partial=True),
+    "loss": Key("game", "gan_research.losses.AdversarialLoss"),
+    "augment": Key("game", "gan_research.augmentations.Augmentation", several=True),
+    "regularizer": Key("game", "gan_research.regularizers.Regularizer", several=True),
+    "reduction": Key("game", "gan_research.training.reduction.Reduction"),
+    "refinement": Key("game", "gan_research.training.reduction.LatentRefinement"),
+    "schedule": Key("game", "gan_research.training.schedule.Schedule"),
+    "prior": Key("game", "gan_research.sampling.priors.Prior"),
+    "optimizer": Key("game", "torch.optim.Optimizer", partial=True, players=True),
+    "lr_schedule": Key("game", "torch.optim.lr_scheduler.LRScheduler", partial=True, players=True),
+    "ema": Key("game", "gan_research.training.ema.EMA"),
     "batch_size": Key("game"),
     "accumulation": Key("game", of_gan=True),
     "conditional": Key("game"),
@@ -42,7 +48,7 @@ KEYS: dict[str, Key] = {
     "sync_batch_norm": Key("game", of_gan=True),
     "seed": Key("game", of_gan=True),
     "rounds": Key("measurement", of_gan=True),  # more of them continue the same game
-    "metrics": Key("measurement"),
+    "metrics": Key("measurement", "gan_research.metrics.Evaluation"),
     "cuda_graphs": Key("bookkeeping", of_gan=True),  # bit-equal to eager
     "log_every": Key("bookkeeping", of_gan=True),
     "sample_every": Key("bookkeeping"),
@@ -50,17 +56,17 @@ KEYS: dict[str, Key] = {
     "checkpoint_every": Key("bookkeeping"),
     "keep_every": Key("bookkeeping"),
     "best": Key("bookkeeping"),
-    "analysis": Key("bookkeeping", several=True),
-    "health": Key("bookkeeping"),
-    "trainer": Key("bookkeeping"),  # several devices train what one would
-    "launcher": Key("place"),
-    "logger": Key("place", several=True),
+    "analysis": Key("bookkeeping", "gan_research.theory.analysis.Analysis", several=True),
+    "health": Key("bookkeeping", "gan_research.callbacks.Health"),
+    "trainer": Key("bookkeeping", "pytorch_lightning.Trainer"),  # several devices train what one would
+    "launcher": Key("place", "gan_research.launchers.base.Launcher"),
+    "logger": Key("place", "pytorch_lightning.loggers.Logger", several=True),
     "output": Key("place"),
     "name": Key("place"),
     "tags": Key("place"),
-    "sweep": Key("sweep"),
+    "sweep": Key("sweep", "gan_research.sweeps.search.Search"),
     "objective": Key("sweep"),
-    "pool": Key("sweep"),
+    "pool": Key("sweep", "gan_research.sweeps.pool.Pool"),
 }
 
 

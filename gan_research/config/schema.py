@@ -1,10 +1,13 @@
 """The schema of a config: the constructors of its components, and the signature of `train`."""
 
+import builtins
 import inspect
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, Unpack, get_args, get_origin, get_type_hints
+from math import isfinite
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
 
 from hydra.utils import get_object
 from omegaconf import MISSING
@@ -13,12 +16,23 @@ from pydantic.errors import PydanticUserError
 
 from gan_research.checkpoints.rebuild import SPEC, SPEC_FIELDS
 from gan_research.config import declarations
-from gan_research.utils.errors import UserError, did_you_mean, import_problem
+from gan_research.config.keys import KEYS
+from gan_research.config.other_tools import OURS, suggestion
+from gan_research.utils.errors import UserError, import_problem
 from gan_research.utils.precisions import Precision
 from gan_research.utils.renamed import renamed
+from gan_research.utils.run_folder import leaves
 
 Node = dict[str, Any]
 INSTRUCTIONS = {"_target_", "_partial_"}
+
+TRAINER = {
+    "accelerator", "benchmark", "callbacks", "default_root_dir", "detect_anomaly", "deterministic", "devices",
+    "inference_mode", "num_nodes", "precision", "profiler", "strategy",
+}  # fmt: skip
+"""The settings of Lightning's Trainer that neither end nor change training; `build_trainer` checks precision."""
+
+PLAYERS = ("generator", "discriminator")  # those of gan_research.losses, which imports torch
 
 PAPER = "paper"  # the name of the budget in an experiment's file itself
 
@@ -82,8 +96,7 @@ def multirun(sweep: Node, objective: str, pool: Node) -> None:
 
 def check_multirun(config: Node) -> Node:
     """Check the config of a sweep as `check` does."""
-    checked = _check_arguments(config, *arguments_of(multirun), "")
-    return {key: check_nodes(value, key) for key, value in checked.items()}
+    return _check_keys(_check_arguments(config, *arguments_of(multirun), ""))
 
 
 def check(config: Node) -> Node:
@@ -95,7 +108,59 @@ def check(config: Node) -> Node:
     keep, every = checked["keep_every"], checked["checkpoint_every"]
     if keep is not None and keep % every:
         raise UserError(f"keep_every={keep}: give a multiple of checkpoint_every={every}")
-    return {key: check_nodes(value, key) for key, value in checked.items()}
+    checked = _check_keys(checked)
+    for key in ("batch_size", "seed"):  # the data's are interpolations of these
+        if (own := checked["data"].get(key, checked[key])) != checked[key]:
+            raise UserError(f"data.{key}={own} and {key}={checked[key]} are one value: set {key}, and not data.{key}")
+    for name, value in leaves(checked["optimizer"], "optimizer."):
+        if isinstance(value, int | float) and value < 0:
+            raise UserError(f"{name}={value}: give 0 or more")
+    for name in sorted(checked["trainer"].keys() - TRAINER - INSTRUCTIONS):
+        advice = f"set {OURS[name]}" if name in OURS else f"there are {', '.join(sorted(TRAINER))}"
+        raise UserError(f"trainer.{name} would end or change training: {advice}")
+    return checked
+
+
+def _check_keys(config: Node) -> Node:
+    """Return the values of all keys after a check of their components' roles and arguments."""
+    _check_numbers(config)
+    for name, key in KEYS.items():
+        nodes = config.get(name) or {}
+        if key.players and nodes and (odd := nodes.keys() ^ PLAYERS):
+            raise UserError(f"{name}.{min(odd)}: {name} has settings of the {' and the '.join(PLAYERS)}, no others")
+        for inner, node in nodes.items() if key.several or key.players else [("", nodes)]:
+            if key.base and isinstance(node, dict) and node:
+                _check_role(node, f"{name}.{inner}".rstrip("."), {key.base}, key.partial)
+    return {key: check_nodes(value, key) for key, value in config.items()}
+
+
+def _check_role(node: Node, name: str, roles: set[str], factory: bool = False) -> None:
+    """Raise a UserError unless a component's class has one of these bases.
+
+    factory: whether it has to be partial.
+    """
+    short = {role.rpartition(".")[2] for role in roles}
+    try:
+        suits = any(base in short for base in declarations.bases(renamed(str(node.get("_target_")))))
+    except declarations.Unreadable:
+        suits = False
+    if not suits:  # or its source doesn't tell; a function may return anything
+        kind = target_of(node, name)
+        if inspect.isclass(kind) and not short & {base.__name__ for base in kind.__mro__}:
+            advice = f"give a subclass of {' or '.join(sorted(roles))}"
+            raise UserError(f"{name}._target_={node['_target_']} has another role: {advice}")
+    if bool(node.get("_partial_")) != factory:
+        raise UserError(f"{name}._partial_={node.get('_partial_')}: it has to be {str(factory).lower()}")
+
+
+def _check_numbers(config: Node) -> None:
+    """Raise a UserError for a number that is infinite, NaN or larger than 64 bits."""
+    for name, value in sorted(leaves(config), key=lambda leaf: leaf[0].count(".")):  # seed before data.seed
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not isfinite(number):
+                raise UserError(f"{name}={value}: give a finite number")
+            if isinstance(number, int) and abs(number) >= 2**63:
+                raise UserError(f"{name}={value}: give an integer of less than 64 bits")
 
 
 def missing_values(config: Any, name: str = "") -> list[str]:
@@ -140,12 +205,16 @@ def suited_metrics(data: Node) -> str:
 
 def target_of(node: Node, name: str) -> Any:
     """Import and return the class or function that a component names."""
+    target = node.get("_target_")
+    if not isinstance(target, str) or not target:
+        raise UserError(f"{name} has no _target_: name the class that it configures")
     try:
-        return get_object(renamed(node["_target_"]))
-    except KeyError:
-        raise UserError(f"{name} has no _target_: name the class that it configures") from None
+        found = get_object(renamed(target))
     except Exception as error:
-        raise UserError(f"{name}._target_={node['_target_']} can't be imported: {import_problem(error)}") from error
+        raise UserError(f"{name}._target_={target} can't be imported: {import_problem(error)}") from error
+    if not callable(found):
+        raise UserError(f"{name}._target_={target} is not a class: give the full name of one")
+    return found
 
 
 def arguments_of(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
@@ -184,7 +253,7 @@ def _check_arguments(
             raise UserError(f"{full} is set by the data: don't set it")
         if key not in types and not others:
             names = [f"{name}.{p}" if name else p for p in types]
-            raise UserError(f"there is no {full}: {did_you_mean(full, names)}")
+            raise UserError(f"there is no {full}: {suggestion(full, names)}")
         annotation = types.get(key, Any)
         if isinstance(annotation, partial):
             try:
@@ -198,8 +267,15 @@ def _check_arguments(
 
 def _coerce(value: Any, annotation: Any, name: str) -> Any:
     """Return `value` in the type of the annotation: an int becomes a float, nothing else is converted."""
-    if isinstance(value, dict) and "_target_" in value:
-        return value  # a component: checked against its own constructor
+    if isinstance(value, dict) and "_target_" in value:  # a component: checked against its own constructor
+        kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+        kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+        names = {kind.__name__ for kind in kinds if inspect.isclass(kind)} - {"NoneType", *dir(builtins)}
+        others = any(not inspect.isclass(kind) for kind in kinds)  # such as a Callable
+        if names and not others:
+            _check_role(value, name, names)
+        if names or others:
+            return value
     if get_origin(annotation) is Literal and type(value) is int and str(value) in get_args(annotation):
         return str(value)  # precision=32
     try:
@@ -210,5 +286,9 @@ def _coerce(value: Any, annotation: Any, name: str) -> Any:
         coerced = adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ").replace("array", "list")
+        if "valid string" in message:
+            message += f"; if it is text, quote it: \"{name}='...'\""
+        if "valid list" in message:
+            message += f": \"{name}=[a,'R&D']\""
         raise UserError(f"{name}={value!r}: {message}") from error
     return list(coerced) if isinstance(coerced, tuple) else coerced

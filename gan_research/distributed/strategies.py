@@ -6,6 +6,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
+from pydantic import PositiveFloat
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from torch import nn
@@ -40,7 +41,7 @@ class PlayerDDPStrategy(DDPStrategy):
     timeout: seconds after which a process that doesn't answer counts as lost.
     """
 
-    def __init__(self, timeout: float = TIMEOUT, **arguments: Any) -> None:
+    def __init__(self, timeout: PositiveFloat = TIMEOUT, **arguments: Any) -> None:
         if timeout <= 0:
             raise UserError(f"trainer.strategy.timeout={timeout:g}: give more than 0 seconds to wait for a process")
         super().__init__(timeout=timedelta(seconds=timeout), **arguments)

@@ -1,7 +1,7 @@
 """The contract of a launcher, which may submit a run to another machine."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,15 @@ class Job:
     trainer: dict[str, Any]
 
 
-class Launcher(Protocol):
+class Launcher:
+    """Base of launchers."""
+
     def submit(self, job: Job) -> bool:
         """Return whether the run was submitted to another machine; if so, print how to follow it."""
+        raise NotImplementedError
 
 
-class Local:
+class Local(Launcher):
     """Trains the run in this process."""
 
     def submit(self, job: Job) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gan_research.launchers.base import Job
+from gan_research.launchers.base import Job, Launcher
 from gan_research.launchers.task import Task
 from gan_research.utils.errors import UserError
 from gan_research.utils.slurm import rank_variables
@@ -19,7 +19,7 @@ from gan_research.utils.slurm import rank_variables
 Name = Annotated[str, Field(min_length=1)] | None
 
 
-class Slurm:
+class Slurm(Launcher):
     """A Slurm job for a run, with one task for each process.
 
     nodes, tasks_per_node: None: trainer.num_nodes and trainer.devices.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 
 from gan_research.data.sets import SampleSet
@@ -58,10 +58,10 @@ class Evaluation:
         self,
         extractor: Extractor,
         metrics: Sequence[str] = ("fid", "inception_score"),
-        num_samples: int = 5000,
-        batch_size: int = 250,
+        num_samples: PositiveInt = 5000,
+        batch_size: PositiveInt = 250,
         seed: int = 0,
-        num_real: int | None = None,
+        num_real: PositiveInt | None = None,
         settings: dict[str, dict[str, Any]] | None = None,
         cache: bool = True,
     ) -> None:

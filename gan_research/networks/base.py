@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gan_research.checkpoints.rebuild import Rebuildable
@@ -51,7 +52,7 @@ class Generator(Network):
     A conditional one takes labels (N,) int64. A subclass implements `generate`.
     """
 
-    def __init__(self, latent_dim: int, samples: SampleSpec) -> None:
+    def __init__(self, latent_dim: PositiveInt, samples: SampleSpec) -> None:
         super().__init__(samples)
         require(1, latent_dim=latent_dim)
         self.latent_dim, self.value_range = latent_dim, samples.value_range
@@ -84,7 +85,7 @@ class Discriminator(Network):
 
     head: Head
 
-    def __init__(self, samples: SampleSpec, packing: int = 1) -> None:
+    def __init__(self, samples: SampleSpec, packing: PositiveInt = 1) -> None:
         super().__init__(samples)
         require(1, packing=packing)
         if packing > 1 and samples.num_classes:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
@@ -23,7 +24,9 @@ class CNNGenerator(Generator):
     before the last; they double towards the latents, up to `max_width`: 512, 256, 128, 64 at 32 x 32.
     """
 
-    def __init__(self, latent_dim: int, samples: SampleSpec, width: int = 64, max_width: int = 512) -> None:
+    def __init__(
+        self, latent_dim: int, samples: SampleSpec, width: PositiveInt = 64, max_width: PositiveInt = 512
+    ) -> None:
         super().__init__(latent_dim, samples)
         base, doublings = base_and_doublings(samples.resolution)
         widths = doubling_widths(width, max_width, doublings + 1)[::-1]
@@ -53,10 +56,10 @@ class CNNDiscriminator(Discriminator):
     def __init__(
         self,
         samples: SampleSpec,
-        width: int = 64,
-        max_width: int = 512,
+        width: PositiveInt = 64,
+        max_width: PositiveInt = 512,
         norm: Literal["spectral", "none"] = "spectral",
-        packing: int = 1,
+        packing: PositiveInt = 1,
         head: HeadFactory | None = None,
     ) -> None:
         super().__init__(samples, packing)

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths, require_one_of
@@ -29,9 +30,9 @@ class DCGANGenerator(Generator):
         self,
         latent_dim: int,
         samples: SampleSpec,
-        width: int = 64,
-        max_width: int = 512,
-        base: int | None = None,
+        width: PositiveInt = 64,
+        max_width: PositiveInt = 512,
+        base: PositiveInt | None = None,
         last_bias: bool = True,
         init: Init = "normal",
     ) -> None:
@@ -65,15 +66,15 @@ class DCGANDiscriminator(Discriminator):
     def __init__(
         self,
         samples: SampleSpec,
-        width: int = 64,
-        max_width: int = 512,
+        width: PositiveInt = 64,
+        max_width: PositiveInt = 512,
         norm: Literal["batch", "spectral", "none"] = "batch",
-        base: int | None = None,
+        base: PositiveInt | None = None,
         kernel: Literal[4, 5] = 4,
         norm_first: bool = True,
         bias: bool = True,
         init: Init = "normal",
-        packing: int = 1,
+        packing: PositiveInt = 1,
         head: HeadFactory | None = None,
     ) -> None:
         super().__init__(samples, packing)

@@ -4,6 +4,7 @@ Four 5 x 5 layers of stride 2 with TensorFlow's padding="SAME" at any resolution
 """
 
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, require_resolution
@@ -54,7 +55,7 @@ class TFDCGANGenerator(Generator):
     are in [0, 1]; stored images are clamped to the range.
     """
 
-    def __init__(self, latent_dim: int, samples: SampleSpec, width: int = 64, tanh: bool = False) -> None:
+    def __init__(self, latent_dim: int, samples: SampleSpec, width: PositiveInt = 64, tanh: bool = False) -> None:
         super().__init__(latent_dim, samples)
         require(1, width=width)
         sizes = halved(samples.resolution)[::-1]
@@ -77,7 +78,9 @@ class TFDCGANGenerator(Generator):
 class TFDCGANDiscriminator(Discriminator):
     """The generator's mirror, with LeakyReLU 0.2, and batch norm on all convolutions but the first."""
 
-    def __init__(self, samples: SampleSpec, width: int = 64, packing: int = 1, head: HeadFactory | None = None) -> None:
+    def __init__(
+        self, samples: SampleSpec, width: PositiveInt = 64, packing: PositiveInt = 1, head: HeadFactory | None = None
+    ) -> None:
         super().__init__(samples, packing)
         require(1, width=width)
         sizes = halved(samples.resolution)

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, require_one_of
 from gan_research.networks.heads import HeadFactory, make_head
 from gan_research.networks.layers import Init, Maxout, initialize_weights, inverse_output, output_range
 from gan_research.utils.errors import UserError, require
+from gan_research.utils.ranges import Fraction
 from gan_research.utils.sample_spec import SampleSpec
 
 LeakyReLU = partial(nn.LeakyReLU, 0.2)
@@ -34,14 +36,14 @@ class MLPGenerator(Generator):
         self,
         latent_dim: int,
         samples: SampleSpec,
-        width: int = 256,
-        depth: int = 2,
+        width: PositiveInt = 256,
+        depth: NonNegativeInt = 2,
         activation: Literal["relu", "leaky_relu", "silu", "tanh"] = "relu",
         norm: Literal["none", "batch"] = "none",
-        norm_eps: float = 1e-5,
-        norm_momentum: float = 0.1,
+        norm_eps: PositiveFloat = 1e-5,
+        norm_momentum: Annotated[float, Field(ge=0, le=1)] = 0.1,
         init: Init = "torch",
-        init_scale: float = 0.02,
+        init_scale: NonNegativeFloat = 0.02,
         mean_of_data: bool = False,
     ) -> None:
         super().__init__(latent_dim, samples)
@@ -84,15 +86,15 @@ class MLPDiscriminator(Discriminator):
     def __init__(
         self,
         samples: SampleSpec,
-        width: int = 256,
-        depth: int = 2,
+        width: PositiveInt = 256,
+        depth: NonNegativeInt = 2,
         activation: Literal["leaky_relu", "relu", "silu", "tanh", "maxout"] = "leaky_relu",
-        maxout_pieces: int = 5,
-        dropout: float = 0.0,
-        packing: int = 1,
-        input_dropout: float = 0.0,
+        maxout_pieces: PositiveInt = 5,
+        dropout: Fraction = 0.0,
+        packing: PositiveInt = 1,
+        input_dropout: Fraction = 0.0,
         init: Init = "torch",
-        init_scale: float = 0.02,
+        init_scale: NonNegativeFloat = 0.02,
         head: HeadFactory | None = None,
     ) -> None:
         super().__init__(samples, packing)

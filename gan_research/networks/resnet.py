@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Literal, TypeVar
 
 import torch.nn.functional as F
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from gan_research.networks.base import (
@@ -118,8 +119,8 @@ class ResNetGenerator(Generator):
         self,
         latent_dim: int,
         samples: SampleSpec,
-        width: int = 256,
-        max_width: int = 256,
+        width: PositiveInt = 256,
+        max_width: PositiveInt = 256,
         upsampling: Upsampling = "nearest",
         init: Init = "xavier",
         norm: Literal["batch", "none"] = "batch",
@@ -161,16 +162,16 @@ class ResNetDiscriminator(Discriminator):
     def __init__(
         self,
         samples: SampleSpec,
-        width: int = 128,
-        max_width: int = 128,
-        downsamples: int | None = None,
-        plain_blocks: int = 1,
+        width: PositiveInt = 128,
+        max_width: PositiveInt = 128,
+        downsamples: PositiveInt | None = None,
+        plain_blocks: NonNegativeInt = 1,
         norm: Literal["spectral", "batch", "none"] = "spectral",
         pooling: Literal["sum", "mean"] = "sum",
         rectified_shortcuts: bool = False,
         head_bias: bool = True,
         init: Init = "xavier",
-        packing: int = 1,
+        packing: PositiveInt = 1,
         head: HeadFactory | None = None,
     ) -> None:
         super().__init__(samples, packing)

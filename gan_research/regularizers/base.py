@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from gan_research.losses.base import Player
@@ -34,7 +35,7 @@ class Regularizer(nn.Module):
     crosses_players: bool = False
     """True if the penalty takes gradients in both players' parameters, which are then not frozen."""
 
-    def __init__(self, weight: float = 1.0, every: int = 1):
+    def __init__(self, weight: NonNegativeFloat = 1.0, every: PositiveInt = 1):
         super().__init__()
         if every < 1:
             raise UserError(f"{type(self).__name__}: every={every}: set an interval of at least 1 update")

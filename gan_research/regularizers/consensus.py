@@ -1,6 +1,7 @@
 """Consensus optimization: both players also minimize the norm of their gradients."""
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from gan_research.distributed import all_reduce_mean
@@ -21,7 +22,7 @@ class Consensus(Regularizer):
     couples_batch = True
     crosses_players = True
 
-    def __init__(self, weight: float = 10.0, every: int = 1):
+    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1):
         super().__init__(weight, every)
 
     def penalty(self, step: Step) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from gan_research.distributed import all_reduce_mean, rank_and_world_size
@@ -15,7 +16,7 @@ class R1(Regularizer):
 
     needs_input_grad: tuple[Literal["real", "fake"], ...] = ("real",)
 
-    def __init__(self, weight: float = 10.0, every: int = 1):
+    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1):
         super().__init__(weight, every)
 
     def penalty(self, step: Step) -> Tensor:
@@ -34,7 +35,7 @@ class GradientPenalty(Regularizer):
     sided: "one" penalizes only norms above 1, max(0, ||grad D(y)|| - 1)^2 (their section 4; Petzka et al. 2018).
     """
 
-    def __init__(self, weight: float = 10.0, every: int = 1, sided: Literal["two", "one"] = "two"):
+    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, sided: Literal["two", "one"] = "two"):
         super().__init__(weight, every)
         if sided not in ("two", "one"):
             raise UserError(f"gradient_penalty: sided={sided}: set it to two or one")
@@ -48,7 +49,7 @@ class GradientPenalty(Regularizer):
 class ZeroCentered(Regularizer):
     """weight * ||grad D(y)||^2 at y between real and fake images (Thanh-Tung et al. 2019, ICLR)."""
 
-    def __init__(self, weight: float = 10.0, every: int = 1):
+    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1):
         super().__init__(weight, every)
 
     def penalty(self, step: Step) -> Tensor:
@@ -64,7 +65,7 @@ class DRAGAN(Regularizer):
 
     couples_batch = True
 
-    def __init__(self, weight: float = 10.0, every: int = 1, spread: float = 0.5):
+    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, spread: NonNegativeFloat = 0.5):
         super().__init__(weight, every)
         self.spread = spread
 

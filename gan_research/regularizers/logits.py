@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -11,6 +12,7 @@ from gan_research.losses.base import Player
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
 from gan_research.utils.errors import UserError
+from gan_research.utils.ranges import Fraction
 
 
 class LabelSmoothing(Regularizer):
@@ -20,7 +22,7 @@ class LabelSmoothing(Regularizer):
     D* is then (1 - s) p / (p + q) instead of p / (p + q), and -log 4 isn't the value of the game at p = q.
     """
 
-    def __init__(self, smoothing: float = 0.1):
+    def __init__(self, smoothing: Fraction = 0.1):
         if not 0 <= smoothing < 1:
             raise UserError(f"label_smoothing: smoothing={smoothing}: set it to at least 0 and less than 1")
         super().__init__(weight=smoothing)
@@ -49,7 +51,7 @@ class LeCam(Regularizer):
     sums: Tensor  # the sums of mean logits on reals and on fakes since the last step
     count: Tensor
 
-    def __init__(self, weight: float = 0.3, decay: float = 0.99):
+    def __init__(self, weight: NonNegativeFloat = 0.3, decay: Fraction = 0.99):
         super().__init__(weight)
         if not 0 <= decay < 1:
             raise UserError(f"lecam: decay={decay}: set it to at least 0 and less than 1")
@@ -94,7 +96,7 @@ class AuxiliaryClassifier(Regularizer):
     players = ("discriminator", "generator")
     needs_extras = ("class_logits",)
 
-    def __init__(self, weight: float = 1.0, every: int = 1, fakes: bool = True):
+    def __init__(self, weight: NonNegativeFloat = 1.0, every: PositiveInt = 1, fakes: bool = True):
         super().__init__(weight, every)
         self.fakes = fakes
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gan_research.losses.base import PLAYERS, Player
@@ -25,7 +26,10 @@ class Orthogonal(Regularizer):
     """
 
     def __init__(
-        self, weight: float = 1e-4, every: int = 1, players: tuple[Player, ...] = ("discriminator", "generator")
+        self,
+        weight: NonNegativeFloat = 1e-4,
+        every: PositiveInt = 1,
+        players: tuple[Player, ...] = ("discriminator", "generator"),
     ):
         super().__init__(weight, every)
         if not players or not set(players) <= set(PLAYERS):
@@ -55,7 +59,7 @@ class WeightClipping(Regularizer):
 
     players = ()
 
-    def __init__(self, limit: float = 0.01):
+    def __init__(self, limit: PositiveFloat = 0.01):
         super().__init__()
         if limit <= 0:
             raise UserError(f"weight_clipping: limit={limit}: set a positive limit")

@@ -21,6 +21,7 @@ from gan_research.checkpoints.io import MARK, differences, open_checkpoint
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, compose_train, concerns, merge_overrides, quoted
 from gan_research.config.keys import DATA_PLACES, GAME, GROUPED
+from gan_research.config.schema import INSTRUCTIONS, target_of
 from gan_research.config.upgrade import upgraded
 from gan_research.data import Data
 from gan_research.distributed import (
@@ -38,6 +39,7 @@ from gan_research.runs.run import Run, source_digest
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import RESUME, UserError
+from gan_research.utils.memory import enough_memory
 from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.run_folder import CHECKPOINTS, CONFIG, LAST, SAMPLES, leaves
 
@@ -115,12 +117,20 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation
         settings = {name: str(value) for name, value in leaves(config)}
         require_same(settings | {"gan_research": source_digest(), "torch": torch.__version__})
     with raise_on_all_ranks():
+        check_loggers(config)
         data = build_data(config)
         gan = build_game(config, data)
         trainer = build_trainer(config["trainer"])
         make(config["health"])  # raises its errors before there is a folder
         evaluation = evaluation or prepared_evaluation(config, data, trainer, optional_metrics)
         return Parts(data, gan, trainer, evaluation, checked_analyses(config, gan, data))
+
+
+def check_loggers(config: dict[str, Any]) -> None:
+    """Raise a UserError if a logger or its tracker refuses the settings of the run."""
+    for name, node in (config["logger"] or {}).items():
+        if check := getattr(target_of(node, f"logger.{name}"), "check", None):
+            check(config["tags"], **{key: value for key, value in node.items() if key not in INSTRUCTIONS})
 
 
 def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:
@@ -265,7 +275,8 @@ def train(
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     began = time.perf_counter()
     try:
-        trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        with enough_memory("a round", "lower batch_size or raise accumulation, or make the networks smaller"):
+            trainer.fit(gan, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except Diverged as error:
         if not health.may_roll_back(gan):
             message = f"{error}; {health.failure_message(gan)}the last good checkpoint is {checkpoints.last}"
@@ -281,6 +292,9 @@ def train(
             raise
         reason = f"{run.folder} can't be written to: {error.strerror}"
         raise UserError(f"{reason}; free some space and resume with: gan train resume={run.folder}") from error
+    if gan.round < gan.rounds and not board.stopping:  # by a callback, which would end a resumed run too
+        console.print(f"ended after round {gan.round} of {gan.rounds} by a callback", soft_wrap=True)
+        return 0
     if gan.round < gan.rounds:
         console.print(f"stopped after round {gan.round}; resume with: gan train resume={run.folder}", soft_wrap=True)
         # W&B's agent treats any other status as a failure, also of a run that it stopped itself

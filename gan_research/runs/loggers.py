@@ -4,7 +4,7 @@ import csv
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytorch_lightning.loggers as lightning_loggers
 import wandb
 from PIL import Image
+from pydantic import PositiveInt, ValidationError
 from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -19,9 +20,26 @@ from gan_research.callbacks.base import numbers
 from gan_research.runs.history import FileLogger
 from gan_research.runs.run import Run
 from gan_research.utils.errors import UserError, one_line
+from gan_research.utils.lightning_compat import check_mlflow_names
 from gan_research.utils.run_folder import HISTORY, leaves, read_history
 
 log = logging.getLogger(__name__)
+
+
+def can_write(folder: Path) -> bool:
+    """Return whether files can be written into a folder, after making it."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return os.access(folder, os.W_OK)
+
+
+def logged_in() -> bool:
+    """Return whether W&B has a key; warn of one that can't be a key."""
+    try:
+        return bool(wandb.login(prompt=False, verify=False))
+    except wandb.errors.Error as error:
+        log.warning("the run is logged offline: %s", one_line(error))
+        return False
 
 
 class WandbLogger(lightning_loggers.WandbLogger):
@@ -42,7 +60,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         project: str = "gan_research",
         entity: str | None = None,
         mode: Literal["online", "offline", "disabled"] | None = None,
-        timeout: int = 30,
+        timeout: PositiveInt = 30,
     ):
         super().__init__(name=run.name, save_dir=run.folder, id=run.id, project=project)
         del self._wandb_init["anonymous"]  # deprecated, and Lightning passes it still
@@ -56,7 +74,20 @@ class WandbLogger(lightning_loggers.WandbLogger):
         )
         if os.environ.get("WANDB_SWEEP_ID"):
             self._wandb_init.update(id=None, project=None, entity=None)  # the agent's, in the environment
-        self._timeout = timeout
+        self._timeout, self._folder = timeout, run.folder
+
+    @staticmethod
+    def check(tags: list[str], project: str = "gan_research", mode: str | None = None, **others: Any) -> None:
+        """Raise a UserError if W&B refuses the project, a tag, or an environment variable."""
+        environment = {name: value for name, value in os.environ.items() if name != "WANDB_API_KEY"}
+        try:
+            wandb.Settings(project=project, run_tags=tuple(tags)).update_from_env_vars(environment)
+        except wandb.errors.Error as error:
+            raise UserError(f"W&B refuses a setting: {one_line(error)}") from error
+        except ValidationError as error:
+            (fault, *_) = error.errors()
+            name = "tags" if fault["loc"] == ("run_tags",) else f"WANDB_{'_'.join(map(str, fault['loc'])).upper()}"
+            raise UserError(f"W&B refuses {name}: {fault['msg'].removeprefix('Value error, ')}") from error
 
     @property
     @rank_zero_experiment
@@ -64,8 +95,10 @@ class WandbLogger(lightning_loggers.WandbLogger):
         """The W&B run, started at first use."""
         if self._experiment is None:
             start = self._wandb_init
+            if not can_write(Path(wandb.env.get_cache_dir())):  # W&B would print its log instead
+                os.environ[wandb.env.CACHE_DIR] = str(self._folder.absolute() / "wandb" / "cache")
             if start["mode"] is None:
-                start["mode"] = "online" if wandb.login(prompt=False, verify=False) else "offline"
+                start["mode"] = "online" if logged_in() else "offline"
             try:
                 self._experiment = wandb.init(**start, settings=self._settings(start["mode"]))
             except (wandb.errors.Error, OSError) as error:
@@ -141,10 +174,19 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
         lightning_loggers.Logger.__init__(self)  # Lightning's own creates a database on each rank: see `_open`
         self.run, self.project, self.uri = run, project, uri or os.environ.get("MLFLOW_TRACKING_URI")
         self._initialized, self._run_id = False, None
+        self.check(run.tags, project)
+
+    @staticmethod
+    def check(tags: list[str], project: str = "gan_research", **others: Any) -> None:
+        """Raise a UserError if MLflow isn't installed, or refuses its experiment's name or a tag."""
         try:
-            import mlflow  # noqa: F401
+            from mlflow.exceptions import MlflowException
         except ImportError:
             raise UserError("logger=mlflow needs MLflow: pip install 'gan_research[mlflow]'") from None
+        try:
+            check_mlflow_names(project, tags)
+        except MlflowException as error:
+            raise UserError(f"MLflow refuses a name: {one_line(error)}") from error
 
     @property
     def name(self) -> str:

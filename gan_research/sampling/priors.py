@@ -3,6 +3,7 @@
 import math
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gan_research.checkpoints.rebuild import Rebuildable
@@ -12,7 +13,7 @@ from gan_research.utils.errors import require, require_positive
 class Prior(Rebuildable):
     """A distribution over latents of `latent_dim` numbers."""
 
-    def __init__(self, latent_dim: int):
+    def __init__(self, latent_dim: PositiveInt):
         require(1, **{"prior.latent_dim": latent_dim})
         self.latent_dim = latent_dim
 
@@ -71,7 +72,7 @@ class UniformPrior(Prior):
     `bound` is 1 in Radford et al. 2015, and sqrt(3), of unit variance, in the code of Goodfellow et al. 2014.
     """
 
-    def __init__(self, latent_dim: int, bound: float = 1.0):
+    def __init__(self, latent_dim: PositiveInt, bound: PositiveFloat = 1.0):
         super().__init__(latent_dim)
         require_positive(**{"prior.bound": bound})
         self.bound = bound

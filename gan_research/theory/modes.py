@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from pydantic import PositiveInt
 from torch import Tensor
 
 from gan_research.data import Data, Points
@@ -47,7 +48,9 @@ class Modes(Analysis[Frame]):
     METRICS = ("modes", "high_quality", "reverse_kl")
     NUMBERS = (*METRICS, "jsd")
 
-    def __init__(self, folder: Path | None = None, frames: int = 60, num_samples: int = 2500, film: bool = True):
+    def __init__(
+        self, folder: Path | None = None, frames: int = 60, num_samples: PositiveInt = 2500, film: bool = True
+    ):
         super().__init__(folder, frames, power=1, film=film)
         self.num_samples = num_samples
 

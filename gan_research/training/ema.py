@@ -1,10 +1,12 @@
 """Exponential moving average of the generator's weights, once a round (Yazici et al. 2019)."""
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from gan_research.utils.errors import UserError
 from gan_research.utils.lightning_compat import lerp_
+from gan_research.utils.ranges import Fraction
 
 Tensors = tuple[list[Tensor], list[Tensor]]  # the parameters and the buffers of a network
 
@@ -23,7 +25,12 @@ class EMA:
     Parameters are averaged; buffers (batch statistics, spectral-norm vectors) are copied.
     """
 
-    def __init__(self, decay: float | None = None, half_life_kimg: float | None = None, ramp_up: float | None = None):
+    def __init__(
+        self,
+        decay: Fraction | None = None,
+        half_life_kimg: PositiveFloat | None = None,
+        ramp_up: PositiveFloat | None = None,
+    ):
         if (decay is None) == (half_life_kimg is None):
             raise UserError("ema: give either ema.decay (per round) or ema.half_life_kimg")
         if decay is not None and not 0 <= decay < 1:

@@ -1,7 +1,8 @@
 """Schedules of learning rates that torch doesn't have."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -21,12 +22,12 @@ class DecayWithMomentum(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        decay: float = 1.000004,
-        min_lr: float = 1e-6,
+        decay: Annotated[float, Field(ge=1)] = 1.000004,
+        min_lr: NonNegativeFloat = 1e-6,
         final_momentum: float = 0.7,
         start: int = 1,
         saturate: int = 250,
-        epoch: int = 500,
+        epoch: PositiveInt = 500,
     ) -> None:
         if decay < 1 or saturate <= start or epoch < 1:
             raise UserError(

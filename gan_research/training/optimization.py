@@ -1,6 +1,8 @@
 """The players' optimizers: gradients are averaged over ranks and clipped before each step."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from gan_research.distributed.strategies import PlayerDDPStrategy, averaging_strategy
 from gan_research.losses.base import PLAYERS, Player
 from gan_research.training.objective import Objective
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.lightning_compat import skip_capture_check
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -71,6 +73,15 @@ class PlayerOptimizer:
         return norm if norm is None else norm.nan_to_num(posinf=0.0)  # infinite where the step is skipped
 
 
+@contextmanager
+def accepted_by_torch(key: str) -> Iterator[None]:
+    """Raise a UserError that names the key of a setting which torch refuses."""
+    try:
+        yield
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"{key}: torch refuses its settings: {one_line(error)}") from error
+
+
 class PlayerOptimizers(dict[Player, PlayerOptimizer]):
     """The optimizer of each player; empty before training starts.
 
@@ -92,16 +103,27 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
         self, networks: Mapping[Player, nn.Module], strategy: PlayerDDPStrategy | None
     ) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Return the players' optimizers and learning rate schedulers."""
-        optimizers, schedulers = [], []
-        for player, (make_optimizer, make_scheduler) in self.factories.items():
-            make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
-            try:
-                optimizers.append(make(networks[player].parameters()))
-            except ValueError as error:  # a setting that torch refuses
-                raise UserError(f"optimizer.{player}: {error}") from error
-            if make_scheduler is not None:
-                schedulers.append(make_scheduler(optimizers[-1]))
-        return optimizers, schedulers
+        made = [self._make(player, networks[player], strategy) for player in PLAYERS]
+        return [optimizer for optimizer, _ in made], [scheduler for _, scheduler in made if scheduler is not None]
+
+    def check(self, networks: Mapping[Player, nn.Module]) -> None:
+        """Raise a UserError for a setting that an optimizer or scheduler, or its step, refuses."""
+        for player in reversed(PLAYERS):  # by default, the discriminator's settings are the generator's
+            _, scheduler = self._make(player, networks[player], None)
+            with accepted_by_torch(f"lr_schedule.{player}"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the optimizer takes no step
+                if scheduler is not None:
+                    scheduler.step()
+
+    def _make(
+        self, player: Player, network: nn.Module, strategy: PlayerDDPStrategy | None
+    ) -> tuple[Optimizer, LRScheduler | None]:
+        make_optimizer, make_scheduler = self.factories[player]
+        make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
+        with accepted_by_torch(f"optimizer.{player}"):
+            optimizer = make(network.parameters())
+        with accepted_by_torch(f"lr_schedule.{player}"):
+            return optimizer, make_scheduler(optimizer) if make_scheduler is not None else None
 
     def attach(self, module: pl.LightningModule, objective: Objective) -> None:
         """Wrap the trainer's optimizers; gradients are averaged by the trainer's strategy."""

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import PositiveInt
+
 from gan_research.losses.base import Player
 from gan_research.utils.errors import UserError
 
@@ -20,10 +22,10 @@ class Schedule:
 
     def __init__(
         self,
-        discriminator_steps: int = 1,
-        generator_steps: int = 1,
+        discriminator_steps: PositiveInt = 1,
+        generator_steps: PositiveInt = 1,
         updates: Literal["alternating", "simultaneous"] = "alternating",
-        generator_batch_multiple: int = 1,
+        generator_batch_multiple: PositiveInt = 1,
     ):
         counts = {"discriminator_steps": discriminator_steps, "generator_steps": generator_steps}
         for name, value in (counts | {"generator_batch_multiple": generator_batch_multiple}).items():

@@ -1,4 +1,4 @@
-"""Private names of Lightning, torch and W&B that the package uses, each in a function.
+"""Private names of Lightning, torch, W&B and MLflow, each used in one function.
 
 A test for each fails by name when it is gone.
 """
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 __all__ = [
-    "TorchDispatchMode", "count_rounds", "count_step", "has_trainer", "lerp_", "skip_capture_check",
+    "TorchDispatchMode", "check_mlflow_names", "count_rounds", "count_step", "has_trainer", "lerp_", "skip_capture_check",
     "skip_prepare_data", "skip_signal_handlers", "skip_sigterm_broadcast", "sweep_command", "tree_leaves",
 ]  # fmt: skip
 
@@ -66,6 +66,15 @@ def sweep_command() -> tuple[Callable[..., Any], Callable[..., Any]]:
     from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args  # takes seconds to import
 
     return create_sweep_command, create_sweep_command_args
+
+
+def check_mlflow_names(experiment: str, tags: list[str]) -> None:
+    """Raise an MlflowException if MLflow refuses an experiment's name or a tag."""
+    from mlflow.utils.validation import _validate_experiment_name, _validate_tag_name
+
+    _validate_experiment_name(experiment)
+    for tag in tags:
+        _validate_tag_name(tag)
 
 
 def nothing(*args: Any, **kwargs: Any) -> None:

@@ -108,6 +108,20 @@ def test_a_checkpoint_imports_nothing_that_is_not_allowed(finished, gan, one_lin
     assert not (tmp_path / "made").exists()
 
 
+def test_data_that_are_gone_are_named_before_weights_are_asked_for(finished, gan, one_line, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    saved = torch.load(finished / "checkpoints" / "last.ckpt", weights_only=True)
+    saved["config"]["data"] = {"_target_": "gan_research.data.Arrays", "path": str(tmp_path / "gone.npz")}
+    torch.save(saved, tmp_path / "moved.ckpt")
+    one_line(gan("evaluate", tmp_path / "moved.ckpt", "--metrics", "inception"), "data.path", "gone.npz")
+    one_line(gan("evaluate", finished, "--data-root", tmp_path / "gone"), "gone")
+
+
+def test_more_samples_than_memory(finished, gan, one_line, tmp_path):
+    one_line(gan("sample", finished, "-n", 99999999999, "-o", tmp_path / "s.png"), "-n 99999999999", "memory")
+    assert not (tmp_path / "s.png").exists()
+
+
 def test_an_output_that_is_no_folder(train, one_line, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     one_line(train(tmp_path / "file"), str(tmp_path / "file"))

@@ -14,7 +14,7 @@ from hydra.utils import get_object
 
 from gan_research.cli.reproduce import claims
 from gan_research.config.build import build_evaluation, build_game, build_trainer, make
-from gan_research.config.compose import compose_multirun, compose_train, conf_folder, groups
+from gan_research.config.compose import compose_multirun, compose_train, conf_folder, groups, literal
 from gan_research.config.schema import train as schema
 from gan_research.runs.run import Run
 from gan_research.sweeps.points import Axis, examples
@@ -213,7 +213,51 @@ BAD = [
     ("~rounds", "rounds must be given", "add rounds=..."),
     ("loss=[hinge,minimax]", "loss", "exactly one choice"),
     ("loss=null", "must be a string", "gan: error"),
-    ("loss=hinge,minimax", "hinge,minimax", "gan: error"),
+    ("loss=hinge,minimax", "hinge,minimax", "add -m"),
+    ("rounds=range(3)", "rounds=range(3)", "add -m"),
+    ("name=[5]", "name=[5]", "name='...'"),
+    ("tags=[R&D]", "tags='[R&D]'", "'R&D'"),
+    ("lr=0.1", "there is no lr", "'optimizer.generator.lr'"),
+    ("optimizer.lr=0.1", "there is no optimizer.lr", "'optimizer.generator.lr'"),
+    ("+epochs=3", "there is no epochs", "'rounds'"),
+    ("trainer.max_epochs=5", "there is no trainer.max_epochs", "'rounds'"),
+    ("wandb.project=x", "there is no wandb.project", "'logger.wandb.project'"),
+    ("r1.weight=3", "there is no r1.weight", "'regularizer.r1.weight'"),
+    ("generator.channels=3", "there is no generator.channels", "'generator.width'"),
+    ("device=cuda", "there is no device", "'trainer=gpu'"),
+    ("--loss=hinge", "--loss=hinge", "loss=hinge?"),
+    ("--batch-size=8", "--batch-size=8", "batch_size=8?"),
+    ("--lr", "--lr", "optimizer.generator.lr=...?"),
+    ("data.batch_size=3", "data.batch_size=3", "batch_size=64"),
+    ("data.seed=3", "data.seed=3", "seed=0"),
+    ("+trainer.limit_train_batches=0", "trainer.limit_train_batches", "rounds"),
+    ("+trainer.fast_dev_run=true", "trainer.fast_dev_run", "rounds"),
+    ("+trainer.gradient_clip_val=1", "trainer.gradient_clip_val", "max_gradient_norm"),
+    ("+trainer.overfit_batches=1", "trainer.overfit_batches", "rounds"),
+    ("+trainer.barebones=true", "trainer.barebones", "devices"),
+    ("optimizer.generator.lr=-1", "optimizer.generator.lr=-1", "0 or more"),
+    ("optimizer.discriminator.lr=-1", "optimizer.discriminator.lr=-1", "0 or more"),
+    ("optimizer.generator.lr=nan", "optimizer.generator.lr=nan", "finite"),
+    ("optimizer.generator.betas=[0.5,1.5]", "optimizer.generator:", "1.5"),
+    ("optimizer.discriminator.betas=[0.5,1.5]", "optimizer.discriminator:", "1.5"),
+    ("+optimizer.critic.lr=1", "optimizer.critic", "discriminator"),
+    ("regularizer.r1.weight=-1", "regularizer.r1.weight=-1", "greater"),
+    ("regularizer.r1.weight=inf", "regularizer.r1.weight=inf", "finite"),
+    ("max_gradient_norm=inf", "max_gradient_norm=inf", "finite"),
+    ("seed=99999999999999999999", "seed=99999999999999999999", "64 bits"),
+    ("ema.decay=1", "ema.decay=1", "less than 1"),
+    ("health.stuck_after=0", "health.stuck_after=0", "greater than 0"),
+    ("prior.latent_dim=0", "prior.latent_dim=0", "greater than 0"),
+    ("generator.width=1000000000000", "generator", "memory"),
+    ("generator.width={_target_:os.getcwd}", "generator.width=", "valid integer"),
+    ("loss._target_=gan_research.regularizers.R1", "loss._target_", "AdversarialLoss"),
+    ("schedule._target_=gan_research.losses.Hinge", "schedule._target_", "Schedule"),
+    ("launcher._target_=gan_research.losses.Hinge", "launcher._target_", "Launcher"),
+    ("loss._target_=gan_research.losses", "loss._target_", "not a class"),
+    ("loss._target_=null", "loss has no _target_", "name the class"),
+    ("+loss._partial_=true", "loss._partial_", "false"),
+    ("optimizer.generator._partial_=false", "optimizer.generator._partial_", "true"),
+    ("a b=3", "a b=3", "KEY=VALUE"),
     ("rounds=0", "rounds=0", "greater than 0"),
     ("keep_every=7", "keep_every=7", "multiple of checkpoint_every=10"),
     ("keep_every=0", "keep_every=0", "greater than 0"),
@@ -236,6 +280,64 @@ def test_what_does_not_fit_is_one_line_that_names_what_would_and_makes_no_folder
     override, first, second, train, one_line, tmp_path
 ):
     one_line(train(tmp_path / "runs", override), first, second)
+    assert not (tmp_path / "runs").exists()
+
+
+MORE = [
+    (("data=arrays", "data.root=/tmp"), "there is no data.root", "'data.path'"),
+    (("data=ring", "data.density._target_=gan_research.losses.Hinge", "metrics=none"), "data.density", "settings"),
+    (("data=ring", "+data.density._partial_=true"), "data.density._partial_", "false"),
+    (("data=ring", "metrics=none", "batch_size=1000000000000"), "batch_size", "memory"),
+    (("data=ring", "metrics=none", "schedule.discriminator_steps=1000000000000"), "schedule", "memory"),
+    (("lr_schedule=cosine", "lr_schedule.generator.T_max=0"), "lr_schedule.generator", "torch refuses"),
+    (("lr_schedule=linear", "lr_schedule.generator.start_factor=5"), "lr_schedule.generator", "torch refuses"),
+    (("trainer=ddp", "trainer.strategy.timeout=1e30"), "PlayerDDPStrategy", "too large"),
+    (("logger=wandb", f"tags=[{'a' * 65}]"), "tags", "64 characters"),
+    (("logger=wandb", "logger.wandb.project=a/b"), "W&B", "a/b"),
+    (("logger=mlflow", "tags=['R&D']"), "MLflow", "R&D"),
+    (("logger=mlflow", "logger.mlflow.project=''"), "MLflow", "experiment name"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "first", "second"), MORE, ids=[" ".join(m[0])[:60] for m in MORE])
+def test_settings_that_do_not_fit_together(overrides, first, second, train, one_line, tmp_path):
+    one_line(train(tmp_path / "runs", *overrides), first, second)
+    assert not (tmp_path / "runs").exists()
+
+
+PATHS = [
+    "R&D",
+    "run (2)",
+    "lr=1",
+    "it's",
+    'a "quote"',
+    "снимки",
+    "[x]",
+    "{a}",
+    "a\\b'",
+    "100% #1",
+    "x;y",
+    "a:b",
+    "end\\",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_path_is_read_as_it_is_typed(path, gan):
+    result = gan("train", "--cfg", f"output=/data/{path}")
+    assert yaml.safe_load(result.output)["output"] == f"/data/{path}"
+    assert literal(literal(f"output={path}")) == literal(f"output={path}")
+
+
+def test_a_tilde_is_the_home_folder(gan, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/R&D")
+    assert yaml.safe_load(gan("train", "--cfg", "output=~/runs").output)["output"] == "/home/R&D/runs"
+    assert literal("resume=~/a (1)") == "resume=/home/R&D/a (1)"
+
+
+def test_unknown_modes_of_wandb_are_found_before_data_are_loaded(train, one_line, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "bogus")
+    one_line(train(tmp_path / "runs", "logger=wandb"), "WANDB_MODE", "offline")
     assert not (tmp_path / "runs").exists()
 
 

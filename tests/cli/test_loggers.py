@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import wandb
 import yaml
 from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gan_research.runs.loggers import logged_in
 from gan_research.utils.run_folder import read_history
 
 
@@ -162,6 +164,15 @@ def test_a_server_that_cannot_be_reached_does_not_stop_the_run(train, the_run, t
     rounds = {r["history"]["item"]["round"] for r in records if r["type"] == "history"}
     assert rounds == {0, 5, 10, 15, 20}
     assert (run / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("key", ["abc", f" {'0123456789' * 4}"])
+def test_what_cannot_be_a_key_is_a_warning_and_the_run_is_offline(key, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    monkeypatch.delenv("WANDB_MODE")
+    wandb.teardown()
+    assert not logged_in()
+    assert "offline" in caplog.text
 
 
 def test_without_a_key_wandb_is_offline_without_a_question(train, the_run, tmp_path, monkeypatch):

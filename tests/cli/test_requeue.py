@@ -58,6 +58,13 @@ def segments(run):
     return len(json.loads((run / "run.json").read_text())["segments"])
 
 
+def test_a_run_that_a_callback_ends_has_ended(train, tmp_path):
+    timer = "{_target_:pytorch_lightning.callbacks.Timer,duration:{seconds:0}}"
+    result = train(tmp_path, f"+trainer.callbacks={timer}", "metrics=none")
+    assert result.status == 0, result.error
+    assert "by a callback" in result.output
+
+
 @pytest.mark.parametrize("round", [3, 14], ids=["before the first interval", "after it"])
 def test_a_killed_command_given_again_ends_as_if_nothing_had_been(
     round, server, auto, train, tmp_path, the_run, state, rows, identical

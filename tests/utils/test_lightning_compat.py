@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from mlflow.exceptions import MlflowException
 from pytorch_lightning.loops import _TrainingEpochLoop
 
 from gan_research.utils import lightning_compat as compat
@@ -72,6 +73,13 @@ def test_trees():
 
 def test_sweep_command():
     assert all(map(callable, compat.sweep_command()))
+
+
+def test_names_that_mlflow_refuses():
+    compat.check_mlflow_names("ours", ["a tag"])
+    for names in [("", []), ("ours", ["R&D"])]:
+        with pytest.raises(MlflowException):
+            compat.check_mlflow_names(*names)
 
 
 def private_names_of_others(path):

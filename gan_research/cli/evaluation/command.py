@@ -19,6 +19,7 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
 from gan_research.config.build import make
+from gan_research.config.schema import check_nodes
 from gan_research.distributed import is_rank_zero
 from gan_research.metrics import Evaluation
 from gan_research.metrics.evaluation import Source
@@ -41,7 +42,13 @@ def measure(options: argparse.Namespace) -> Report:
     else:
         generated, config = open_generated(options), None
         measurements = [partial(of_samples, generated)]
-    evaluations = build_evaluations(options, config, generated)
+    try:
+        evaluations = build_evaluations(options, config, generated)
+    except UserError:  # such as missing weights: data that are missing too are named first
+        if config is not None and options.reference is None and options.data_root is None:
+            require_allowed(config["data"], options.allow)
+            check_nodes(config["data"], "data")
+        raise
     real = open_real(options, config, generated, evaluations)
     reals = None if real is None else real.samples
     fakes = None if generated is None else generated.samples
