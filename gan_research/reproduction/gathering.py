@@ -1,14 +1,14 @@
 """The results of a recipe's seeds, read from the trials of a sweep."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gan_research.report.folders import RUN, read_run
+from gan_research.report.folders import read_run
 from gan_research.report.records import METRICS, Record
 from gan_research.reproduction.origin import training_parts
 from gan_research.reproduction.result import SeedResult, State, thin
+from gan_research.runs.run import Run
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import Trial
 
@@ -33,9 +33,9 @@ def seed_result(trial: Trial | None, seed: int, tracked: Collection[str] = ()) -
     measured = [row for row in run.rows if isinstance(row.get("protocol"), dict)]
     last = measured[-1] if measured and measured[-1]["round"] == run.rows[-1]["round"] else {}
     columns = {key.removeprefix(METRICS): key for key in last if key.startswith(METRICS)}
-    segments = json.loads((folder / RUN).read_text())["segments"]
+    segments = Run.open(folder).segments
     final = run.rows[-1] if run.rows else {}
-    rounds = run.config["rounds"] if state == "finished" else final.get("round", 0)
+    rounds = run.config["rounds"] if run.state == "finished" else final.get("round", 0)
     return SeedResult(
         seed=seed,
         state=state,

@@ -108,12 +108,12 @@ def not_run(names: Sequence[str], claims: Claims, costs: Path) -> str:
 def estimate(path: Path) -> tuple[str, str, str]:
     """Return PFLOP, time and device of a recipe's whole budget from a file of `gan cost`."""
     try:
-        cost = json.loads(path.read_text())
+        cost = json.loads(path.read_text(encoding="utf-8"))
         flops = f"{cost['flops_per_round'] * cost['rounds'] / 1e15:.3g}"
         return flops, format_duration(cost["seconds_total"]), str(cost["device"])
     except FileNotFoundError:
         return "", "not estimated", ""
-    except (ValueError, KeyError, TypeError) as error:
+    except Exception as error:
         raise UserError(f"{path} is no estimate: write it by gan cost {path.stem} --json {path}") from error
 
 

@@ -114,6 +114,6 @@ def last_round(run: TrialRun) -> int:
     for line in reversed(lines):
         try:
             return int(json.loads(line)["round"])
-        except (ValueError, KeyError, TypeError):  # half-written
+        except Exception:  # half-written, or damaged: reported where the rows are read
             continue
     return 0

@@ -14,6 +14,7 @@ from gan_research.data.folder import read_folder
 from gan_research.data.sets import SampleSet, TensorSet
 from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
 from gan_research.utils.errors import UserError
+from gan_research.utils.reading import reading, require_no_bomb
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,11 @@ def open_data(node: dict[str, Any], split: str | None, data_root: str | None) ->
 
 def _read_file(path: Path) -> SampleSet | StatisticsFile:
     """Read the images in an .npz file, else its statistics."""
-    keys = {Path(name).stem for name in ZipFile(path).namelist()} if is_zipfile(path) else set()
-    if keys & {*IMAGE_KEYS} and "mu" not in keys:
-        return TensorSet(*read_npz(path))
-    return read_statistics(path)
+    with reading(path):
+        if is_zipfile(path):
+            with ZipFile(path) as archive:
+                require_no_bomb(archive)
+                keys = {Path(name).stem for name in archive.namelist()}
+            if keys & {*IMAGE_KEYS} and "mu" not in keys:
+                return TensorSet(*read_npz(path))
+        return read_statistics(path)
