@@ -66,7 +66,7 @@ class Checkpoints(Periodic):
             self._keep(gan)
 
     def _begin_with(self, checkpoint: Path) -> None:
-        """Make the resumed checkpoint the last two, each a file of its own, instead of damaged or later ones."""
+        """Copy the resumed checkpoint over the last two, if it isn't the last."""
         if not self.last.is_file() or not self.last.samefile(checkpoint):
             for target in (self.last, self.folder / PREVIOUS):
                 if not target.is_file() or not target.samefile(checkpoint):

@@ -48,7 +48,7 @@ class Pending(TypedDict):
 
 
 class Game(TypedDict):
-    """This project's own state in a checkpoint."""
+    """The project's own state in a checkpoint."""
 
     format: NonNegativeInt
     version: str
@@ -65,7 +65,7 @@ class Game(TypedDict):
 
 
 class Checkpoint(TypedDict):
-    """What any use of a checkpoint needs; `config` and `run` are those of `gan train`."""
+    """The entries of a checkpoint that any use of it needs; `gan train` adds `config` and `run`."""
 
     __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)  # type: ignore[misc]
 

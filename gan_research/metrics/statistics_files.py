@@ -73,7 +73,7 @@ def read_statistics(path: str | Path) -> StatisticsFile:
     feature statistics: the sums `raw_mean`, `raw_cov` over `num_items` samples, and perhaps `all_features`.
     """
     path = Path(path)
-    with reading(path, ": it is no .npz file of statistics"):
+    with reading(path, problem="can't be read as an .npz file of statistics"):
         content = path.read_bytes()
         with ZipFile(BytesIO(content)) as archive:
             require_no_bomb(archive)
@@ -107,6 +107,8 @@ def _moments(arrays: Arrays, features: Rows | None) -> Gaussian | None:
     else:
         return None
     mean, covariance = moments.mean, moments.covariance
+    if moments.count is not None and moments.count < 2:
+        raise ValueError(f"a covariance needs at least 2 samples, and there are {moments.count}")
     if features is not None and features.features.shape[1] != len(mean):
         raise ValueError(f"a mean of {len(mean)} features, and samples of {features.features.shape[1]}")
     if covariance.shape != (len(mean), len(mean)):

@@ -124,7 +124,7 @@ def whole(value: Any) -> int | None:
 
 
 def read_rows(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """Return the rows of a history up to the first that can't be read, which is noted."""
+    """Return the rows of a history up to the first damaged one, which is noted."""
     rows: list[dict[str, Any]] = []
     if path.is_file():
         noted(lambda: rows.extend(read_history(path)), notes)

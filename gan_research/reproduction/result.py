@@ -14,7 +14,7 @@ from gan_research.report.statistics import Interval, mean_interval
 from gan_research.reproduction.published import Published
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json, write_atomically
-from gan_research.utils.reading import has_shape, read_json, reading
+from gan_research.utils.reading import has_shape, reading, shaped
 from gan_research.utils.renamed import renamed_targets
 
 State = Literal["finished", "diverged", "failed", "running", "stopped", "open"]
@@ -130,8 +130,8 @@ class Result:
     @classmethod
     def read(cls, path: Path) -> "Result":
         """Return the record at `path`; UserError if it can't be read or was edited."""
-        content = read_json(path, dict[str, Any])
-        with reading(path, ": it is no record of a result, as gan reproduce ... --keep DIR writes"):
+        with reading(path, ": write it by gan reproduce ... --keep DIR", "is no record of a result"):
+            content = shaped(json.loads(path.read_text(encoding="utf-8")), dict[str, Any])
             sha256, actual = content.pop("sha256"), digest(content)
             result = has_shape(renamed_targets(content), cls)
         if actual != sha256:

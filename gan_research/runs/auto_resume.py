@@ -70,7 +70,7 @@ def own_run(config: dict[str, Any]) -> Run | None:
 
 
 def own_of(runs: list[Run], config: dict[str, Any]) -> Run | None:
-    """Return this job's run of some of the same game, the newest first, else the first with rounds left."""
+    """Return this job's run of those of a game, else the first with rounds left."""
     own = (run for run in runs if run.job is not None and run.job == job())
     unfinished = (run for run in runs if saved_round(run.folder) < min(run.config["rounds"], config["rounds"]))
     return next(chain(own, unfinished), None)

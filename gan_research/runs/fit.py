@@ -52,7 +52,7 @@ from gan_research.utils.run_folder import (
     SAMPLES,
     leaves,
     read_config,
-    read_rows,
+    read_history,
     require_own,
 )
 
@@ -120,7 +120,7 @@ def read_run_checkpoint(run: Run, path: Path) -> tuple[Path, dict[str, Any], int
     """Return the path of a run's checkpoint, the config in it, and its round; all files must be of the run."""
     read_config(run.folder)
     if (run.folder / HISTORY).is_file():
-        deque(read_rows(run.folder / HISTORY), maxlen=0)
+        deque(read_history(run.folder / HISTORY), maxlen=0)
     checkpoint, state = open_checkpoint(path)
     require_own(checkpoint, state.get("run"), run.folder, run.id)
     if "config" not in state:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field, NonNegativeInt
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensors_as_bytes
@@ -110,6 +111,7 @@ def read_weights(folder: Path, network: str, config: Mapping[str, Any]) -> dict[
 
 def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> Sampler:
     """Build the sampler of the generator and prior described in `game`, with these weights."""
+    require_size(game["generator"], weights, allow)
     generator, prior = rebuild(game["generator"], allow), rebuild(game["prior"], allow)
     dtype = next(tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
     if dtype != next(generator.parameters()).dtype:  # of a game in float64
@@ -117,3 +119,20 @@ def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: 
     generator.load_state_dict(weights)
     generator.requires_grad_(False).eval()
     return Sampler(generator, prior, generator.num_classes, generator.value_range)
+
+
+def require_size(description: dict[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> None:
+    """Raise a ValueError if a network doesn't have its weights' shapes.
+
+    No memory is taken, as the description may be of a far larger network.
+    """
+    try:
+        with torch.device("meta"):
+            expected = rebuild(description, allow).state_dict()
+    except UserError:
+        raise
+    except Exception:  # a class that can't be built without values: loading its weights will tell
+        return
+    for name, value in expected.items():
+        if name not in weights or weights[name].shape != value.shape:
+            raise ValueError(f"there is no {name} of shape {tuple(value.shape)}, which the description has")

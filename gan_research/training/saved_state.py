@@ -76,9 +76,9 @@ Resumable = TypedDict(
 
 
 def require_resumable(gan: Any, trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
-    """Restore the game and the trainer's loops from a checkpoint, as Lightning will; an error if any state is missing.
+    """Restore a checkpoint as Lightning will; raise an error if any state is missing.
 
-    The optimizers' and schedulers' states are restored into others, as their own are made when training starts.
+    The optimizers and schedulers are others, as the game's own are made when training starts.
     """
     has_shape(checkpoint, Resumable)
     load_game(gan, checkpoint)
@@ -96,7 +96,7 @@ def require_resumable(gan: Any, trainer: pl.Trainer, checkpoint: dict[str, Any])
 
 
 def require_state(optimizer: Optimizer, make: OptimizerFactory, name: str) -> None:
-    """Raise a ValueError unless an optimizer has the state that one of its kind has after a step.
+    """Raise a ValueError unless an optimizer has the state of one that took a step.
 
     Parameters without any are those that never get a gradient; but some must have it.
     """

@@ -11,9 +11,9 @@ from typing import Any
 
 
 def write_atomically(path: str | Path, content: bytes | memoryview, previous: Path | None = None) -> None:
-    """Write a file so that `path` holds all of `content` or its old content; an OSError names `path`.
+    """Write a file so that `path` holds all of `content` or its old content.
 
-    previous: gets the old content once `path` has the new one; until then it is unchanged.
+    previous: gets the old content once `path` has the new one; until then it is unchanged. An OSError names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def write_atomically(path: str | Path, content: bytes | memoryview, previous: Pa
 
 
 def partial_of(path: Path) -> Path:
-    """Return the name under which this process writes a file before it gets its own."""
+    """Return the name under which this process writes a file until it is whole."""
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 

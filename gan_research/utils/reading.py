@@ -26,8 +26,11 @@ class UnreadableFile(UserError):
 
 
 @contextmanager
-def reading(path: str | Path, advice: str = "") -> Iterator[None]:
-    """Turn any error, also of recursion or memory, into an `UnreadableFile` with the path and the reason."""
+def reading(path: str | Path, advice: str = "", problem: str = "can't be read") -> Iterator[None]:
+    """Turn any error, also of recursion or memory, into an `UnreadableFile`.
+
+    Its message is the path, the problem, the reason and the advice. A UserError gets the path if it lacks it.
+    """
     try:
         yield
     except UserError as error:
@@ -35,7 +38,7 @@ def reading(path: str | Path, advice: str = "") -> Iterator[None]:
             error.args = (f"{path}: {error}",)
         raise
     except Exception as error:
-        raise UnreadableFile(f"{path} can't be read: {reason_of(error)}{advice}") from error
+        raise UnreadableFile(f"{path} {problem}: {reason_of(error)}{advice}") from error
 
 
 def reason_of(error: Exception) -> str:

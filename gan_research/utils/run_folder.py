@@ -57,7 +57,7 @@ class Protocol(TypedDict, total=False):
 
 
 class Measured(TypedDict, total=False):
-    """How the metrics of a row were measured, and which are better low or high."""
+    """The protocol of a row's metrics, and which of them are better low or high."""
 
     protocol: Protocol
     better: dict[str, Literal["min", "max"]]
@@ -102,7 +102,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         lines.append(last)
     for number, line in enumerate(lines, 1):
         where = f"{path}, line {number},"
-        with reading(where, "; delete the line to go on without it"):
+        with reading(where, "; delete the line to continue without it"):
             row = json.loads(line)
             shaped(row, Row)
         require_own(where, row.get("run"), path.parent, own)
@@ -110,7 +110,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_history(path: Path) -> Iterator[dict[str, Any]]:
-    """Return the rows of a history without `run`, with `protocol` and `better` in rows of metrics."""
+    """Return the rows of a history, without `run`, with `protocol` and `better`."""
     known = read_protocols(path.parent)
     for row in read_rows(path):
         row.pop("run", None)
@@ -173,9 +173,9 @@ def comparable(row: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def one_process_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in this context with the same folder, which is made."""
+    """Make a folder, and wait until no other process is in this context with it."""
     with ExitStack() as held:
-        with suppress(OSError):  # the folder can't be made: whoever writes into it says why
+        with suppress(OSError):  # the folder can't be made: whoever writes into it reports why
             folder.mkdir(parents=True, exist_ok=True)
             held.callback(os.close, handle := os.open(folder, os.O_RDONLY))
             try:

@@ -81,7 +81,10 @@ def torn(whole, rng):
 
 
 def as_yaml(content):
-    return yaml.dump(content).encode(errors="surrogatepass")
+    try:
+        return yaml.dump(content).encode(errors="surrogatepass")
+    except RecursionError:
+        return json.dumps(content).encode()
 
 
 def as_rows(rows):

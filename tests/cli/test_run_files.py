@@ -78,6 +78,7 @@ MISSING = {
     "a callback's state": lambda c: c["callbacks"]["Log"].clear(),
     "weights": lambda c: c["state_dict"].pop("discriminator.body.0.weight"),
     "a negative round": lambda c: c["gan_research"].update(round=-1),
+    "a round below its updates' sign": lambda c: c["gan_research"]["updates"].update(generator=-1),
     "rounds that are no number": lambda c: c["config"].update(rounds="many"),
     "no trainer": lambda c: c["config"].pop("trainer"),
     "a cycle": lambda c: c["config"].update(data=c["config"]),
@@ -102,6 +103,11 @@ def test_weights_that_are_nan_are_neither_sampled_nor_exported(run, gan, one_lin
     for words in (("sample", run, "-o", out), ("export", run, "-o", out), ("evaluate", run, "--seeds", "0")):
         one_line(gan(*words, "--raw"), "generator.body.0.weight isn't finite")
     assert not out.exists()
+
+
+def test_a_network_larger_than_its_weights_is_not_built(run, gan, one_line, tmp_path):
+    change(run / "checkpoints" / "last.ckpt", lambda c: c["gan_research"]["generator"].update(width=2**30))
+    one_line(gan("sample", run, "-o", tmp_path / "s.png"), "last.ckpt", "1073741824")
 
 
 def test_fields_of_a_newer_version_are_kept(run, resume):

@@ -74,7 +74,7 @@ def open_data(node: dict[str, Any], split: str | None, data_root: str | None) ->
 
 def _read_file(path: Path) -> SampleSet | StatisticsFile:
     """Read the images in an .npz file, else its statistics."""
-    with reading(path):
+    with reading(path, problem="can't be read as an .npz file"):
         if is_zipfile(path):
             with ZipFile(path) as archive:
                 require_no_bomb(archive)
