@@ -15,7 +15,7 @@ from gan_research.config.compose import Composition
 from gan_research.config.keys import GAME
 from gan_research.config.upgrade import upgraded
 from gan_research.distributed import is_rank_zero, on_rank_zero
-from gan_research.runs.fit import begun, build, fit, go_on, read_run_checkpoint
+from gan_research.runs.fit import begun, build, continue_run, fit, read_run_checkpoint
 from gan_research.runs.history import History
 from gan_research.runs.run import Run, job, was_started
 from gan_research.utils.errors import UserError, one_line
@@ -34,7 +34,7 @@ def resume_or_start(composition: Composition, overrides: list[str], config_dir: 
     found = on_rank_zero(lambda: list(same_games(config)))
     if (run := own_of(found, config)) is not None:
         with run.lock():
-            return go_on_from_last(run, composition)
+            return continue_from_last(run, composition)
     parts = build(config, optional_metrics=composition.auto_metrics)  # raises its errors before there is a folder
 
     def claim() -> tuple[Run, bool]:
@@ -46,10 +46,10 @@ def resume_or_start(composition: Composition, overrides: list[str], config_dir: 
         with one_process_in(Path(config["output"])) if is_rank_zero() else nullcontext():
             run, new = on_rank_zero(claim)
             held.enter_context(run.lock())
-        return fit(run, config, parts) if new else go_on_from_last(run, composition)
+        return fit(run, config, parts) if new else continue_from_last(run, composition)
 
 
-def go_on_from_last(run: Run, composition: Composition) -> int:
+def continue_from_last(run: Run, composition: Composition) -> int:
     """Resume a run from its last checkpoint, or from its beginning if there is none; return the exit status."""
     config, checkpoint, round = composition.config, None, 0
     if on_rank_zero(lambda: has_checkpoint(run.folder)):
@@ -61,7 +61,7 @@ def go_on_from_last(run: Run, composition: Composition) -> int:
     parts = build(config, optional_metrics=composition.auto_metrics)
     if checkpoint is None and is_rank_zero():  # killed before its first
         History(run).cut(-1)
-    return go_on(run, config, parts, checkpoint, round)
+    return continue_run(run, config, parts, checkpoint, round)
 
 
 def own_run(config: dict[str, Any]) -> Run | None:

@@ -95,7 +95,7 @@ def resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Seq
         if round >= config["rounds"]:
             raise UserError(f"{run.folder} is trained for all its {config['rounds']} rounds: add rounds=N for more")
         chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
-        return go_on(run, config, build(config, optional_metrics=not chosen), checkpoint, round)
+        return continue_run(run, config, build(config, optional_metrics=not chosen), checkpoint, round)
 
 
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def names(composition: Composition) -> tuple[str, str]:
     return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
 
 
-def go_on(run: Run, config: dict[str, Any], parts: "Parts", checkpoint: Path | None, round: int) -> int:
+def continue_run(run: Run, config: dict[str, Any], parts: "Parts", checkpoint: Path | None, round: int) -> int:
     """Record that a run is resumed, and train the rounds left; a checkpoint that can't be resumed changes nothing."""
     with raise_on_all_ranks():
         if is_rank_zero():

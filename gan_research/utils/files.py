@@ -43,7 +43,7 @@ def partial_of(path: Path) -> Path:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Link a new file to another, or copy it if the file system has no links."""
+    """Link a new name to a file, or copy it on file systems without links."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -52,7 +52,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def link(source: Path, target: Path, copy: bool = False) -> None:
-    """Link or copy a file to another name atomically, in place of what is there."""
+    """Link or copy a file atomically to a name, which may be taken."""
     partial = partial_of(target)
     try:
         (shutil.copyfile if copy else link_or_copy)(source, partial)
