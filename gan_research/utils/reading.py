@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 DEPTH, PARTS, BITS = 100, 5_000_000, 64  # limits of plain data: nesting, number of values, size of an integer
 UNPACKED, RATIO = 2**30, 100  # an archive that unpacks to more bytes, and to more times its size, is a bomb
-LENGTH = 400  # the maximum number of characters of a reason
+LENGTH = 1000  # the maximum number of characters of a message, and of a reason
 
 
 class UnreadableFile(UserError):
@@ -34,8 +34,8 @@ def reading(path: str | Path, advice: str = "", problem: str = "can't be read") 
     try:
         yield
     except UserError as error:
-        if str(path) not in str(error):
-            error.args = (f"{path}: {error}",)
+        message = str(error) if str(path) in str(error) else f"{path}: {error}"
+        error.args = (limited(message),)
         raise
     except Exception as error:
         raise UnreadableFile(f"{path} {problem}: {reason_of(error)}{advice}") from error
@@ -54,7 +54,12 @@ def reason_of(error: Exception) -> str:
         reason = error.strerror
     else:
         reason = f"no {error}" if type(error) is KeyError else one_line(error)
-    return reason if len(reason) <= LENGTH else reason[:LENGTH] + "..."
+    return limited(reason)
+
+
+def limited(text: str) -> str:
+    """Return a text, cut if it is too long for a line."""
+    return text if len(text) <= LENGTH else text[:LENGTH] + "..."
 
 
 def read_json(path: Path, shape: type[T]) -> T:
