@@ -12,7 +12,12 @@ from gan_research.utils.errors import UserError
 
 
 class Periodic(pl.Callback):
-    """A callback that acts at the start, every `every` rounds, and at the end."""
+    """A callback that acts at the start, every `every` rounds, and at the end.
+
+    folder: in the run's folder, into which it writes; None if it writes no files.
+    """
+
+    folder: Path | None = None
 
     def __init__(self, every: int):
         if every < 1:
@@ -35,6 +40,8 @@ class Periodic(pl.Callback):
     def act_together(self, trainer: pl.Trainer, gan: GAN) -> None:
         """Act, with buffers that are equal on all ranks."""
         heartbeat(f"{type(self).__name__} after round {gan.round}")
+        if gan.round > 0 and self.folder is not None and not self.folder.parent.is_dir():
+            raise UserError(f"{self.folder.parent} was removed during training, which is over")
         gan.synchronize_buffers()
         self.act(trainer, gan)
         heartbeat(f"round {gan.round + 1}")

@@ -1,8 +1,6 @@
 """Checkpoints of a run: the last one, periodic ones, and the best one by a metric."""
 
 import math
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from gan_research.callbacks.blackboard import Blackboard
 from gan_research.distributed import raise_on_all_ranks
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
+from gan_research.utils.files import link
 from gan_research.utils.renamed import renamed_metric
 from gan_research.utils.run_folder import LAST, PREVIOUS, of_round
 
@@ -21,10 +20,12 @@ from gan_research.utils.run_folder import LAST, PREVIOUS, of_round
 class Checkpoints(Periodic):
     """Writes last.ckpt every `every` rounds, and when the run is stopped; the one before is previous.ckpt.
 
-    config: of the run, saved in each checkpoint.
+    config, run: of the run, and its identity, saved in each checkpoint.
     keep_every: rounds between two checkpoints that are kept as round_N.ckpt (a multiple of `every`).
     best: the metric whose best value selects best_METRIC.ckpt.
     """
+
+    folder: Path
 
     def __init__(
         self,
@@ -34,9 +35,10 @@ class Checkpoints(Periodic):
         keep_every: int | None = None,
         best: str | None = "fid",
         board: Blackboard | None = None,
+        run: str | None = None,
     ):
         super().__init__(every)
-        self.board, self.folder, self.config = board or Blackboard(), folder, config or {}
+        self.board, self.folder, self.config, self.run = board or Blackboard(), folder, config or {}, run
         self.keep_every, self.best = keep_every, best
         self.best_value: float | None = None
         self.best_round: int | None = None
@@ -59,17 +61,16 @@ class Checkpoints(Periodic):
             refuse_diverged(gan)
         if (best := self._best_so_far(gan)) is not None:
             self.best_value, self.best_round = best, gan.round
-        if trainer.is_global_zero and self.last.is_file():
-            link(self.last, self.folder / PREVIOUS)
-        trainer.save_checkpoint(self.last)
+        trainer.save_checkpoint(self.last, storage_options=self.folder / PREVIOUS)
         if trainer.is_global_zero:
             self._keep(gan)
 
     def _begin_with(self, checkpoint: Path) -> None:
-        """Make the resumed checkpoint the last one, instead of a damaged or later one."""
+        """Copy the resumed checkpoint over the last two, if it isn't the last."""
         if not self.last.is_file() or not self.last.samefile(checkpoint):
-            link(checkpoint, self.last)
-            link(checkpoint, self.folder / PREVIOUS)
+            for target in (self.last, self.folder / PREVIOUS):
+                if not target.is_file() or not target.samefile(checkpoint):
+                    link(checkpoint, target, copy=True)
         for best in self.folder.glob("best_*.ckpt"):  # an earlier version may have had another name for the metric
             best.rename(self.folder / f"best_{renamed_metric(best.stem.removeprefix('best_'))}.ckpt")
 
@@ -91,7 +92,7 @@ class Checkpoints(Periodic):
         return value
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint["config"] = self.config
+        checkpoint |= {"config": self.config} | ({} if self.run is None else {"run": self.run})
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "best_value": self.best_value, "best_round": self.best_round}
@@ -107,17 +108,3 @@ def refuse_diverged(gan: GAN) -> None:
     for player, network in gan.objective.networks.items():
         if not torch.stack([p.isfinite().all() for p in network.parameters()]).all():
             raise Diverged(f"round {gan.round}: the {player}'s weights aren't finite, training stopped", gan.round)
-
-
-def link(source: Path, target: Path) -> None:
-    """Link `target` to `source` atomically, or copy it if the file system has no links."""
-    partial = target.with_name(f".{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        try:
-            os.link(source, partial)
-        except OSError:
-            shutil.copyfile(source, partial)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)  # os.replace leaves it if both are the same file

@@ -31,7 +31,7 @@ def write_crash(run: Path, trainer: pl.Trainer, gan: GAN, error: Exception, **la
     Rank zero writes it; other ranks write round_N_rank_R.json of their own errors. Nothing is raised.
     """
     try:
-        if not is_rank_zero() and not is_own(error):
+        if not run.is_dir() or (not is_rank_zero() and not is_own(error)):  # a folder that was removed isn't made again
             return None
         round = round_of(trainer, gan, error)
         rank = "" if is_rank_zero() else f"_rank_{rank_and_world_size()[0]}"

@@ -19,6 +19,8 @@ class SampleGrid(Periodic):
     It shows `count` images in a grid, or `POINTS` points over their density.
     """
 
+    folder: Path
+
     def __init__(self, folder: Path, every: int, count: int = 64):
         super().__init__(every)
         self.folder, self.count = folder, count

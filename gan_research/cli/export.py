@@ -6,6 +6,7 @@ from typing import Any
 
 from gan_research.cli.arguments import slow_imports
 from gan_research.utils.paths import require_path
+from gan_research.utils.reading import reading
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> int:
     game = checkpoint[MARK]
     averaged = bool(game["ema"]) and not options.raw
     networks = {"generator": weights_of(checkpoint, "generator_ema" if averaged else "generator")}
-    sampler = make_sampler(game, networks["generator"], options.allow)  # checks that it can be loaded
+    with reading(path):
+        sampler = make_sampler(game, networks["generator"], options.allow)  # checks that it can be loaded
     if options.discriminator:
         networks["discriminator"] = weights_of(checkpoint, "discriminator")
     keys = ("version", "generator", "discriminator", "prior", "round", "images_seen")

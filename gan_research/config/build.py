@@ -44,6 +44,8 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
     if not node:
         return None
     node = renamed_targets(node)
+    if "_target_" not in node:
+        raise UserError(f"a component with {', '.join(node)} has no _target_: name the class that it configures")
     if node.get("_partial_"):
         return instantiate(node, _convert_="all")
     if given := sorted(set(node) & set(late)):

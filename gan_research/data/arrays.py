@@ -52,7 +52,7 @@ class Arrays(ImageData):
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
 
     @cached_property
-    def _content(self) -> tuple[Tensor, Tensor | None]:
+    def _content(self) -> tuple[Tensor, np.ndarray | None]:
         images, labels = read_npz(self.path)
         if self.expected_resolution not in (None, images.shape[-1]):
             raise UserError(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -38,7 +37,7 @@ class Cache:
         """Return the tensors of this name, on the CPU; None if there are none."""
         try:
             return load(self._path(name).read_bytes())
-        except (OSError, SafetensorError):
+        except Exception:  # missing, damaged, or too large
             return None
 
     def put(self, name: str, tensors: dict[str, Tensor]) -> None:

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
-from zipfile import BadZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from gan_research.metrics.gaussians import Gaussian
 from gan_research.metrics.statistics import Rows
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.files import write_npz
+from gan_research.utils.reading import reading, require_no_bomb, shaped
 
 Layout = Literal["pytorch-fid", "clean-fid", "stylegan"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -73,20 +73,16 @@ def read_statistics(path: str | Path) -> StatisticsFile:
     feature statistics: the sums `raw_mean`, `raw_cov` over `num_items` samples, and perhaps `all_features`.
     """
     path = Path(path)
-    try:
+    with reading(path, problem="can't be read as an .npz file of statistics"):
         content = path.read_bytes()
+        with ZipFile(BytesIO(content)) as archive:
+            require_no_bomb(archive)
         with np.load(BytesIO(content), allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         key = next((key for key in ("feats", "all_features") if key in arrays), None)
         features = None if key is None else Rows(_numbers(arrays, key, 2).float())
-        protocol = json.loads(str(arrays["protocol"])) if "protocol" in arrays else {}
-        if not isinstance(protocol, dict):
-            raise ValueError(f"'protocol' is {protocol!r}, not a JSON object")
+        protocol = shaped(json.loads(str(arrays["protocol"])) if "protocol" in arrays else {}, dict[str, Any])
         moments = _moments(arrays, features)
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error, AttributeError, TypeError, OverflowError) as error:
-        raise UserError(
-            f"{path} can't be read as an .npz file of statistics: {' '.join(str(error).split())}"
-        ) from error
     if moments is None:
         raise UserError(
             f"{path} contains neither images nor statistics: it needs mu and sigma, or raw_mean, raw_cov and num_items "
@@ -111,6 +107,8 @@ def _moments(arrays: Arrays, features: Rows | None) -> Gaussian | None:
     else:
         return None
     mean, covariance = moments.mean, moments.covariance
+    if moments.count is not None and moments.count < 2:
+        raise ValueError(f"a covariance needs at least 2 samples, and there are {moments.count}")
     if features is not None and features.features.shape[1] != len(mean):
         raise ValueError(f"a mean of {len(mean)} features, and samples of {features.features.shape[1]}")
     if covariance.shape != (len(mean), len(mean)):

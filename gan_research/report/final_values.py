@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from gan_research.report.records import AXES, METRICS, Record, format_x
+from gan_research.report.records import AXES, LARGEST, METRICS, Record, format_x
 from gan_research.utils.errors import UserError, did_you_mean
 
 Point = tuple[float, float]
@@ -91,7 +91,7 @@ def metric_notes(
         notes.append(f"{metric} wasn't measured in {named(lacking)}")
     found = [(record, last[record.id]) for record in records if record.id in last]
     if infinite := [record for record, (_, y) in found if not math.isfinite(y)]:
-        notes.append(f"left out, as their {metric} isn't finite: {named(infinite)}")
+        notes.append(f"left out, as their {metric} isn't finite, or above {LARGEST:g}: {named(infinite)}")
     xs = [x for _, (x, _) in found]
     if axis != "seconds" and xs and min(xs) < max(xs):
         text, first = format_x(position, axis), format_x(min(xs), axis)

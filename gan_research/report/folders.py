@@ -1,7 +1,6 @@
 """Runs read from their folders: alone, in a folder of runs, or in a sweep."""
 
 import contextlib
-import json
 import os
 import platform
 import shlex
@@ -9,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import yaml
 from omegaconf import OmegaConf
 
 from gan_research.config.upgrade import upgraded, upgraded_choices
 from gan_research.report.records import Record, State, last_round
 from gan_research.utils.errors import UserError, one_line
+from gan_research.utils.reading import read_json, reading
 from gan_research.utils.run_folder import (
     CONFIG,
     CRASHES,
@@ -27,10 +26,14 @@ from gan_research.utils.run_folder import (
     RUN,
     SAMPLES,
     TRIAL,
+    Player,
     by_round,
     is_locked,
+    read_config,
     read_history,
 )
+
+T = TypeVar("T")
 
 SILENT = 3600.0  # seconds without an entry after which a run of another host counts as stopped
 STATES: dict[str, State] = {"finished": "stopped", "failed": "failed", "killed": "failed"}
@@ -76,50 +79,55 @@ def last_attempts(folders: list[Path], notes: list[str]) -> list[Path]:
 
 def read_run(folder: Path, notes: list[str]) -> Record:
     """Return a run's record as far as it can be read; what can't be read is noted."""
-    fields = read_mapping(folder / RUN, json.loads, notes)
-    config = read_mapping(folder / CONFIG, yaml.safe_load, notes, ", so the run's settings aren't known")
-    config = {str(key): value for key, value in upgraded(config).items()} if config else {}
+    fields = noted(lambda: read_json(folder / RUN, dict[str, Any]), notes) or {}
+    config = noted(lambda: config_of(folder), notes, ", so the run's settings aren't known") or {}
     rows = read_rows(folder / HISTORY, notes)
-    end = read_mapping(folder.parent / END, json.loads, notes) if (folder.parent / END).is_file() else {}
-    state, reason = state_of(folder, config, rows, fields, end)
-    seed = config.get("seed")
+    end = (
+        noted(lambda: read_json(folder.parent / END, dict[str, Any]), notes) if (folder.parent / END).is_file() else {}
+    )
+    state, reason = state_of(folder, config, rows, fields, end or {})
     return Record(
         id=str(fields.get("id") or folder.resolve()),
         name=str(fields.get("name") or folder.name),
         source=str(folder),
         config=config,
         choices=choices_of(fields, config),
-        seed=seed if isinstance(seed, int) else None,
+        seed=whole(config.get("seed")),
         command=command_of(fields),
         state=state,
         reason=reason,
         rows=rows,
         samples=by_round(folder / SAMPLES, ".png"),
-        trial=trial_of(folder.parent, notes)["number"],
+        trial=whole(trial_of(folder.parent, notes).get("number")),
     )
 
 
-def read_mapping(path: Path, parse: Callable[[str], Any], notes: list[str], effect: str = "") -> dict[str, Any]:
-    """Return the mapping in a file of JSON or YAML; {} with a note if there is none."""
+def noted(read: Callable[[], T], notes: list[str], effect: str = "") -> T | None:
+    """Return what is read; None with a note if it can't be."""
     try:
-        content = parse(path.read_text("utf-8"))
-        if isinstance(content, dict):
-            return content
-        problem = "it isn't a mapping"
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        problem = one_line(error)
-    notes.append(f"{path} can't be read{effect}: {problem}")
-    return {}
+        return read()
+    except UserError as error:
+        notes.append(f"{one_line(error)}{effect}")
+        return None
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """Return the config of a run with today's names."""
+    config = read_config(folder)
+    with reading(folder / CONFIG):
+        return upgraded(config)
+
+
+def whole(value: Any) -> int | None:
+    """Return an integer; None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def read_rows(path: Path, notes: list[str]) -> list[dict[str, Any]]:
-    try:
-        rows = [row for row in read_history(path) if isinstance(row, dict) and isinstance(row.get("round"), int)]
-    except FileNotFoundError:
-        rows = []
-    except (OSError, ValueError) as error:
-        notes.append(f"{path} can't be read: {error}")
-        return []
+    """Return the rows of a history up to the first damaged one, which is noted."""
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        noted(lambda: rows.extend(read_history(path)), notes)
     if not rows:
         notes.append(f"{path.parent} has no history yet")
     return rows
@@ -178,11 +186,11 @@ def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:
     """Return the error that ended a run, if one did since it was last started."""
     reports = sorted((folder / CRASHES).glob("round_*.json"), key=lambda path: path.stat().st_mtime)
     started = 0.0
-    with contextlib.suppress(LookupError, TypeError, ValueError):
+    with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):
         started = datetime.fromisoformat(fields["segments"][-1]["started"]).timestamp()
     if not reports or reports[-1].stat().st_mtime < started:
         return None
-    content = read_mapping(reports[-1], json.loads, [])
+    content = noted(lambda: read_json(reports[-1], dict[str, Any]), []) or {}
     return " ".join(str(content.get("error", f"see {reports[-1]}")).split())
 
 
@@ -192,10 +200,10 @@ def is_running(folder: Path) -> bool:
     A killed process is still named in the folder. So it must hold the lock; on another host, have written lately.
     """
     try:
-        player = json.loads((folder / PLAYER).read_bytes())
-        host, process = player["host"], int(player["pid"])
-    except (OSError, ValueError, LookupError, TypeError):
+        player = read_json(folder / PLAYER, Player)
+    except UserError:
         return False
+    host, process = player["host"], player["pid"]
     if host != platform.node():
         times = [path.stat().st_mtime for path in (folder / HISTORY, folder / PLAYER) if path.exists()]
         return time.time() - max(times, default=0.0) < SILENT
@@ -203,44 +211,42 @@ def is_running(folder: Path) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # a process of another user
+    except (OSError, OverflowError):  # a process of another user
         pass
     return is_locked(folder / LOCK)
 
 
 def trial_of(process: Path, notes: list[str]) -> dict[str, Any]:
-    """Return the trial of a sweep's process, its `number` an int or None."""
+    """Return the trial of a sweep's process; {} if there is none."""
     path = process.parent / TRIAL
-    trial = read_mapping(path, json.loads, notes) if path.is_file() else {}
-    return trial if isinstance(trial.get("number"), int) else trial | {"number": None}
+    return (noted(lambda: read_json(path, dict[str, Any]), notes) or {}) if path.is_file() else {}
 
 
 def read_unbegun(process: Path, notes: list[str]) -> Record | None:
     """Return the record of a sweep's process that ended before it made a run."""
     if (process / RUN).is_file() or not (process / END).is_file() or any(process.glob(f"*/{RUN}")):
         return None
-    end, trial = read_mapping(process / END, json.loads, notes), trial_of(process, notes)
+    end, trial = noted(lambda: read_json(process / END, dict[str, Any]), notes) or {}, trial_of(process, notes)
     runs, number = trial.get("runs"), int(process.name) if process.name.isdigit() else 0
     overrides = texts(runs[number]) if isinstance(runs, list) and number < len(runs) else []
     config, choices = settings_of(overrides), settings_of([o for o in overrides if "." not in o.partition("=")[0]])
-    seed = config.get("seed")
     return Record(
         id=f"{process.parent.name}/{process.name}",
         name=f"trial {process.parent.name}, run {process.name}",
         source=str(process),
         config=config,
         choices={key: value for key, value in choices.items() if isinstance(value, str)},
-        seed=seed if isinstance(seed, int) else None,
+        seed=whole(config.get("seed")),
         command=shlex.join(["gan", "train", *overrides]),
         state=STATES.get(str(end.get("status")), "stopped"),
         reason=str(end.get("reason") or end.get("status")),
-        trial=trial["number"],
+        trial=whole(trial.get("number")),
     )
 
 
 def settings_of(overrides: list[str]) -> dict[str, Any]:
     """Return the settings of overrides KEY=VALUE as a config; {} if a value isn't YAML."""
-    with contextlib.suppress(yaml.YAMLError):
+    with contextlib.suppress(Exception):  # of OmegaConf's parser, for which a text may be anything
         config: Any = OmegaConf.to_container(OmegaConf.from_dotlist([override.lstrip("+") for override in overrides]))
         return {str(key): value for key, value in config.items()}
     return {}

@@ -15,6 +15,7 @@ Axis = Literal["round", "kimg", "seconds"]
 AXES: tuple[str, ...] = get_args(Axis)
 State = Literal["finished", "running", "stopped", "failed"]
 METRICS = "metrics/"  # the prefix of a history's columns of metrics
+LARGEST = 1e50  # the number from which values count as infinite: fourth powers of larger ones overflow
 CLOCK = "speed/seconds"  # the column of a history with the seconds that all rounds so far took
 
 
@@ -47,9 +48,9 @@ class Record:
         return [x for x, _ in points], [y for _, y in points]
 
     def points(self, name: str, axis: str) -> list[tuple[float, float]]:
-        """Return (x, y) of one scalar, finite or not, where x is known."""
-        points = [(self.x_of(row, axis), float(row[name])) for row in self.rows if is_number(row.get(name))]
-        return [(x, y) for x, y in points if x is not None]
+        """Return (x, y) of one scalar, finite or not, where x is known; y beyond LARGEST is infinite."""
+        points = [(self.x_of(row, axis), bounded(row[name])) for row in self.rows if is_number(row.get(name))]
+        return [(x, y) for x, y in points if x is not None and abs(x) < LARGEST]
 
     def x_of(self, row: dict[str, Any], axis: str) -> float | None:
         """Return the position of a history's row on an axis; None if it isn't known."""
@@ -67,7 +68,8 @@ class Record:
     @cached_property
     def _clock(self) -> tuple[list[float], list[float]]:
         """The logged rounds, and the seconds after each; both begin with 0."""
-        seconds = {0: 0.0} | {row["round"]: row[CLOCK] for row in self.rows if is_number(row.get(CLOCK))}
+        known = {row["round"]: row[CLOCK] for row in self.rows if is_number(row.get(CLOCK))}
+        seconds = {0: 0.0} | {round: value for round, value in known.items() if abs(value) < LARGEST}
         return list(seconds), list(seconds.values())
 
     @cached_property
@@ -92,6 +94,11 @@ def described(node: Any) -> str:
         return "+".join(dict.fromkeys(inner)) or "none"
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", str(node["_target_"]).rpartition(".")[2])
     return name.lower() + (f"({','.join(inner)})" if inner else "")
+
+
+def bounded(value: float) -> float:
+    """Return a number as a float, infinite from LARGEST on."""
+    return float(value) if abs(value) < LARGEST or math.isnan(value) else math.copysign(math.inf, value)
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:

@@ -1,7 +1,6 @@
 """Settings of runs: which of them vary, differ between groups, and matter."""
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -16,6 +15,7 @@ NOISE = {"seed", *keys_of("bookkeeping", "place")}  # settings in which runs of 
 MIN_RUNS = 10  # the number of runs that the importance of settings needs
 REPEATS = 5  # the number of shuffles of a setting
 ABSENT = "-"
+FLOAT32 = 3e38  # the largest number of a random forest: others count as texts
 Floats = NDArray[np.float64]
 
 
@@ -89,7 +89,7 @@ def summarize(values: Sequence[Any]) -> str:
 
 
 def is_numeric(values: Sequence[Any]) -> bool:
-    return all(is_number(value) and math.isfinite(value) for value in values)
+    return all(is_number(value) and abs(value) < FLOAT32 for value in values)
 
 
 def as_column(values: Sequence[Any]) -> Floats:

@@ -37,11 +37,13 @@ def mean_intervals(table: Floats, resamples: int = RESAMPLES) -> Floats:
 
 
 def mean_interval(values: Sequence[float]) -> Interval | None:
-    """Return the 95 % interval of the mean as `mean_intervals` computes it; None for fewer than 2 values."""
-    if len(values) < 2:
-        return None
-    low, high = mean_intervals(np.asarray(values, dtype=np.float64)[:, None])[:, 0]
-    return float(low), float(high)
+    """Return the 95 % interval of the mean as `mean_intervals` computes it; None where it can't."""
+    return known(*mean_intervals(np.asarray(values, dtype=np.float64)[:, None])[:, 0]) if len(values) > 1 else None
+
+
+def known(low: float, high: float) -> Interval | None:
+    """Return an interval; None if it isn't finite, as that of values whose squares underflow."""
+    return (float(low), float(high)) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def welch_interval(a: Sequence[float], b: Sequence[float]) -> Interval | None:
@@ -53,7 +55,7 @@ def welch_interval(a: Sequence[float], b: Sequence[float]) -> Interval | None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)  # raised if one of them is constant
         low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
-    return float(low), float(high)
+    return known(low, high)
 
 
 def wins(a: Sequence[float], b: Sequence[float], better: str) -> Floats:

@@ -1,14 +1,14 @@
 """The results of a recipe's seeds, read from the trials of a sweep."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gan_research.report.folders import RUN, read_run
+from gan_research.report.folders import read_run
 from gan_research.report.records import METRICS, Record
 from gan_research.reproduction.origin import training_parts
 from gan_research.reproduction.result import SeedResult, State, thin
+from gan_research.runs.run import Run, Segment
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import Trial
 
@@ -18,7 +18,7 @@ def seed_results(sweep: Sweep, recipe: str, seeds: Sequence[int], tracked: Colle
 
     tracked: columns with rules on their history, for which all evaluations are kept.
     """
-    trials = {(trial.values["experiment"], trial.values["seed"]): trial for trial in sweep.trials()}
+    trials = {(trial.values.get("experiment"), trial.values.get("seed")): trial for trial in sweep.trials()}
     return [seed_result(trials.get((recipe, str(seed))), seed, tracked) for seed in seeds]
 
 
@@ -33,8 +33,8 @@ def seed_result(trial: Trial | None, seed: int, tracked: Collection[str] = ()) -
     measured = [row for row in run.rows if isinstance(row.get("protocol"), dict)]
     last = measured[-1] if measured and measured[-1]["round"] == run.rows[-1]["round"] else {}
     columns = {key.removeprefix(METRICS): key for key in last if key.startswith(METRICS)}
-    segments = json.loads((folder / RUN).read_bytes())["segments"]
-    final = run.rows[-1] if run.rows else {}
+    segments = Run.open(folder).segments
+    final, last_segment = run.rows[-1] if run.rows else {}, segments[-1] if segments else Segment()
     rounds = run.config["rounds"] if state == "finished" else final.get("round", 0)
     return SeedResult(
         seed=seed,
@@ -43,9 +43,9 @@ def seed_result(trial: Trial | None, seed: int, tracked: Collection[str] = ()) -
         rounds=rounds,
         kimg=final.get("kimg", 0.0),
         seconds=round(end.seconds if end and len(segments) == 1 else run.x_of(final, "seconds") or 0.0, 1),
-        device=segments[-1].get("device", ""),
-        commit=segments[-1].get("commit"),
-        torch=segments[-1].get("torch", ""),
+        device=last_segment.get("device", ""),
+        commit=last_segment.get("commit"),
+        torch=last_segment.get("torch", ""),
         parts=training_parts(segments, rounds),
         values={name: last[key] for name, key in columns.items()} if state == "finished" else {},
         protocol=last.get("protocol", {}),

@@ -1,6 +1,6 @@
 """The origin of a result: the machines, commits and versions that trained it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
@@ -11,7 +11,7 @@ ORIGINS = {"commit": "commits", "torch": "versions of torch", "device": "devices
 """Field of a part -> its plural in notes."""
 
 
-def training_parts(segments: Sequence[dict[str, Any]], rounds: int) -> list[Part]:
+def training_parts(segments: Sequence[Mapping[str, Any]], rounds: int) -> list[Part]:
     """Return the part of each start of a run in its current `rounds`.
 
     segments: those of run.json, one for each start. Rounds that were trained again after a later start don't count;

@@ -14,6 +14,7 @@ from gan_research.report.statistics import Interval, mean_interval
 from gan_research.reproduction.published import Published
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json, write_atomically
+from gan_research.utils.reading import has_shape, reading, shaped
 from gan_research.utils.renamed import renamed_targets
 
 State = Literal["finished", "diverged", "failed", "running", "stopped", "open"]
@@ -58,7 +59,7 @@ class SeedResult:
     values: dict[str, float] = field(default_factory=dict)
     protocol: dict[str, Any] = field(default_factory=dict)
     better: dict[str, str] = field(default_factory=dict)
-    curves: dict[str, list[list[float]]] = field(default_factory=dict)
+    curves: dict[str, list[list[int | float]]] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -129,19 +130,12 @@ class Result:
     @classmethod
     def read(cls, path: Path) -> "Result":
         """Return the record at `path`; UserError if it can't be read or was edited."""
-        try:
-            content = json.loads(path.read_bytes())
-            sha256 = content.pop("sha256")
-            actual = digest(content)
-            content = renamed_targets(content)
-            seeds = [SeedResult(**s | {"parts": [Part(**p) for p in s.get("parts", [])]}) for s in content["seeds"]]
-            result = cls(**content | {"seeds": seeds})
-        except OSError as error:
-            raise UserError(f"{path} can't be read: {error.strerror}") from None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"{path} is no record of a result: write it by gan reproduce ... --keep DIR") from error
+        with reading(path, ": write it by gan reproduce ... --keep DIR", "is no record of a result"):
+            content = shaped(json.loads(path.read_bytes()), dict[str, Any])
+            sha256, actual = content.pop("sha256"), digest(content)
+            result = has_shape(renamed_targets(content), cls)
         if actual != sha256:
-            changed = f"{path} was changed after it was written (its SHA-256 isn't {sha256[:12]}...)"
+            changed = f"{path} was changed after it was written (its SHA-256 isn't {sha256!s:.12}...)"
             raise UserError(f"{changed}: restore it, or run its command again")
         return result
 

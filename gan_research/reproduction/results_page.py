@@ -113,7 +113,7 @@ def estimate(path: Path) -> tuple[str, str, str]:
         return flops, format_duration(cost["seconds_total"]), str(cost["device"])
     except FileNotFoundError:
         return "", "not estimated", ""
-    except (ValueError, KeyError, TypeError) as error:
+    except Exception as error:
         raise UserError(f"{path} is no estimate: write it by gan cost {path.stem} --json {path}") from error
 
 

@@ -4,24 +4,26 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from gan_research.callbacks import Blackboard, Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
+from gan_research.callbacks.states import States
 from gan_research.checkpoints.allowlist import require_allowed
-from gan_research.checkpoints.io import MARK, differences, open_checkpoint
+from gan_research.checkpoints.io import MARK, differences, open_checkpoint, read_checkpoint
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, compose_train, concerns, merge_overrides, quoted
 from gan_research.config.keys import DATA_PLACES, GAME, GROUPED
-from gan_research.config.schema import INSTRUCTIONS, target_of
+from gan_research.config.schema import INSTRUCTIONS, check, target_of
 from gan_research.config.upgrade import upgraded
 from gan_research.data import Data
 from gan_research.distributed import (
@@ -35,13 +37,25 @@ from gan_research.distributed import (
 from gan_research.metrics import Evaluation
 from gan_research.runs.history import History
 from gan_research.runs.roll_back import roll_back
-from gan_research.runs.run import Run, source_digest
+from gan_research.runs.run import DataRecord, Run, source_digest
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
+from gan_research.training.saved_state import require_resumable
 from gan_research.utils.errors import RESUME, UserError
 from gan_research.utils.memory import enough_memory
+from gan_research.utils.reading import has_shape, reading
 from gan_research.utils.renamed import renamed_targets
-from gan_research.utils.run_folder import CHECKPOINTS, CONFIG, LAST, SAMPLES, leaves
+from gan_research.utils.run_folder import (
+    CHECKPOINTS,
+    CONFIG,
+    HISTORY,
+    LAST,
+    SAMPLES,
+    leaves,
+    read_config,
+    read_history,
+    require_own,
+)
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a full disk, a used-up quota, a file at its limit
 
@@ -50,34 +64,49 @@ def start(
     composition: Composition, overrides: list[str], config_dir: Path | None, console: Console | None = None
 ) -> tuple[int, Run]:
     """Train a new run, whose folder is created after all else; return the exit status, and the run."""
-    config = composition.config
-    parts = build(config, optional_metrics=composition.auto_metrics)
-    where, tags, chosen = Path(config["output"]), config["tags"], composition.chosen
-    run = on_rank_zero(lambda: Run.create(where, *names(composition), tags, overrides, config_dir, chosen))
+    parts = build(composition.config, optional_metrics=composition.auto_metrics)
+    run = on_rank_zero(lambda: begun(composition, overrides, config_dir, parts))
     with run.lock():
-        return fit(run, config, parts, console=console), run
+        return fit(run, composition.config, parts, console=console), run
+
+
+def begun(composition: Composition, overrides: list[str], config_dir: Path | None, parts: "Parts") -> Run:
+    """Return a new run whose record is written; if that fails, its folder is removed."""
+    config = composition.config
+    where = Path(config["output"])
+    run = Run.create(where, *names(composition), config["tags"], overrides, config_dir, composition.chosen)
+    try:
+        run.begin(config, parts.trainer.strategy.root_device, data=data_record(parts.data))
+    except BaseException:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    return run
 
 
 def resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> int:
     """Resume the run in a folder from its last checkpoint, or from the given one; return the exit status."""
     run = run_at(path)
     with run.lock():
-        checkpoint, config, round = on_rank_zero(lambda: read_run_checkpoint(path))
-        require_allowed(config, allow)
+        checkpoint, config, round = on_rank_zero(lambda: read_run_checkpoint(run, path))
+        with reading(checkpoint):
+            require_allowed(config, allow)
+            config = check(config)
         require_places(config, places_of(config, overrides))
         if overrides:
             config = apply_overrides(config, run, overrides, config_dir, allow)
         if round >= config["rounds"]:
             raise UserError(f"{run.folder} is trained for all its {config['rounds']} rounds: add rounds=N for more")
         chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
-        return fit(run, config, build(config, optional_metrics=not chosen), checkpoint, round=round)
+        return continue_run(run, config, build(config, optional_metrics=not chosen), checkpoint, round)
 
 
 def trainer_of(path: Path, overrides: list[str], config_dir: Path | None, allow: Sequence[str] = ()) -> dict[str, Any]:
     """Return the config of a run's last trainer, or of one in `overrides`."""
     run = run_at(path)
-    config = yaml.safe_load((run.folder / CONFIG).read_bytes())
-    node = renamed_targets(config["trainer"])
+    config = read_config(run.folder)
+    node = renamed_targets(config).get("trainer")
+    if not isinstance(node, dict):
+        raise UserError(f"{run.folder / CONFIG} has no trainer: it isn't what was written")
     if any(override.lstrip("+~").startswith("trainer") for override in overrides):
         merged = merge_overrides(placed_overrides(run, config, overrides), overrides)
         node = compose_train(merged, config_dir or run.config_dir, allow).config["trainer"]
@@ -90,9 +119,13 @@ def run_at(path: Path) -> Run:
     return Run.open(path.parent.parent if path.is_file() else path)
 
 
-def read_run_checkpoint(path: Path) -> tuple[Path, dict[str, Any], int]:
-    """Return the path of a run's checkpoint, the config in it, and its round."""
+def read_run_checkpoint(run: Run, path: Path) -> tuple[Path, dict[str, Any], int]:
+    """Return the path of a run's checkpoint, the config in it, and its round; all files must be of the run."""
+    read_config(run.folder)
+    if (run.folder / HISTORY).is_file():
+        deque(read_history(run.folder / HISTORY), maxlen=0)
     checkpoint, state = open_checkpoint(path)
+    require_own(checkpoint, state.get("run"), run.folder, run.id)
     if "config" not in state:
         raise UserError(f"{checkpoint} has no config: it wasn't written by gan train")
     return checkpoint, upgraded(state["config"]), state[MARK]["round"]
@@ -208,9 +241,14 @@ def require_places(config: dict[str, Any], places: dict[str, str]) -> None:
             )
 
 
-def require_same_data(run: Run, data: Data) -> dict[str, str]:
+def data_record(data: Data) -> DataRecord:
+    """Return the description of the training samples, and the hash of their content."""
+    return DataRecord(summary=data.summary(), hash=data.train.content_hash())
+
+
+def same_data(run: Run, data: Data) -> DataRecord:
     """Return the record of the data; a UserError if a run was trained on others."""
-    record = {"summary": data.summary(), "hash": data.train.content_hash()}
+    record = data_record(data)
     if run.data_hash not in (None, record["hash"]):
         raise UserError(
             f"the data aren't those that {run.folder} was trained on (hash {run.data_hash}, now {record['hash']}): "
@@ -231,24 +269,30 @@ def names(composition: Composition) -> tuple[str, str]:
     return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
 
 
+def continue_run(run: Run, config: dict[str, Any], parts: "Parts", checkpoint: Path | None, round: int) -> int:
+    """Record that a run is resumed, and train the rounds left; a checkpoint that can't be resumed changes nothing."""
+    with raise_on_all_ranks():
+        if is_rank_zero():
+            if checkpoint is not None:
+                with reading(checkpoint, "; give another checkpoint, or start a new run"):
+                    content = read_checkpoint(checkpoint)
+                    require_resumable(parts.gan, parts.trainer, content)
+                    has_shape(content["callbacks"], States)
+            run.begin(config, parts.trainer.strategy.root_device, round, same_data(run, parts.data))
+    return fit(run, config, parts, checkpoint)
+
+
 def fit(
     run: Run,
     config: dict[str, Any],
     parts: Parts,
     checkpoint: Path | None = None,
     console: Console | None = None,
-    round: int = 0,
 ) -> int:
-    """Train the rounds left, with roll-backs if allowed; return the exit status.
-
-    round: of the checkpoint.
-    """
+    """Train the rounds left, with roll-backs if allowed; return the exit status."""
     console = console or Console(quiet=not is_rank_zero())
-    record = on_rank_zero(lambda: require_same_data(run, parts.data))
-    if is_rank_zero():
-        run.begin(config, parts.trainer.strategy.root_device, round, record)
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
-    console.print(f"data {record['summary']}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"data {parts.data.summary()}", highlight=False, soft_wrap=True, markup=False)
     status = train(run, config, parts, console, checkpoint)
     while status is None:
         parts = build(config, optional_metrics=True, evaluation=parts.evaluation)
@@ -264,7 +308,9 @@ def train(
     board = Blackboard()
     evaluate = Evaluate(evaluation, config["evaluate_every"], board) if evaluation is not None else None
     folder, every, best = run.folder / CHECKPOINTS, config["checkpoint_every"], best_metric(config, evaluation)
-    checkpoints = Checkpoints(folder, every, config, keep_every=config["keep_every"], best=best, board=board)
+    checkpoints = Checkpoints(
+        folder, every, config, keep_every=config["keep_every"], best=best, board=board, run=run.id
+    )
     grid = SampleGrid(run.folder / SAMPLES, config["sample_every"])
     trainer.loggers = [History(run), *(make(node, run=run) for node in (config["logger"] or {}).values())]
     for analysis in analyses:
@@ -288,6 +334,8 @@ def train(
     except LostProcess as error:
         raise LostProcess(f"{error}; after round {gan.round}, resume with: gan train resume={run.folder}") from error
     except OSError as error:
+        if not run.folder.is_dir():
+            raise UserError(f"{run.folder} was removed during training, which is over") from error
         if error.errno not in NO_ROOM:
             raise
         reason = f"{run.folder} can't be written to: {error.strerror}"

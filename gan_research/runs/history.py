@@ -37,7 +37,7 @@ class History(FileLogger):
 
     def __init__(self, run: Run):
         super().__init__()
-        self.path = run.folder / HISTORY
+        self.path, self.run = run.folder / HISTORY, run.id
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
@@ -50,7 +50,7 @@ class History(FileLogger):
                 content = json.dumps(known | {mark: how}, indent=1) + "\n"
                 write_atomically(self.path.parent / PROTOCOLS, content.encode())
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics) + "\n")
+            file.write(json.dumps({"run": self.run, **metrics}) + "\n")
 
     @rank_zero_only
     def cut(self, round: int) -> None:

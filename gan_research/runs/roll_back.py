@@ -3,9 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
-from gan_research.callbacks.checkpoint import link
 from gan_research.checkpoints.io import MARK, AtomicCheckpointIO, open_checkpoint
 from gan_research.distributed import on_rank_zero
+from gan_research.utils.files import link
 from gan_research.utils.run_folder import CHECKPOINTS, LAST
 
 

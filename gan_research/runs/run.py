@@ -1,5 +1,6 @@
 """The folder of a run, its record, and its lock."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -17,16 +18,42 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from filelock import FileLock, Timeout
+from pydantic import ConfigDict, NonNegativeInt
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from gan_research._version import __version__
 from gan_research.distributed import is_rank_zero, raise_on_all_ranks
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
-from gan_research.utils.run_folder import CONFIG, LOCK, PLAYER, RUN
+from gan_research.utils.reading import has_shape, read_json, reading
+from gan_research.utils.run_folder import CONFIG, LOCK, PLAYER, RUN, Player, config_text
 
 log = logging.getLogger(__name__)
+
+
+class DataRecord(TypedDict):
+    """The description of a run's training samples, and the hash of their content."""
+
+    summary: str
+    hash: str
+
+
+class Segment(TypedDict, total=False):
+    """A start or resume of a run, after `round`; fields that earlier versions didn't write are missing."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    started: str
+    round: NonNegativeInt
+    command: list[str]
+    commit: str | None
+    gan_research: str
+    python: str
+    torch: str
+    host: str
+    device: str
+    data: DataRecord
 
 
 @dataclass
@@ -47,7 +74,7 @@ class Run:
     choices: dict[str, str] = field(default_factory=dict)
     id: str = field(default_factory=lambda: new_id())
     job: str | None = None
-    segments: list[dict[str, Any]] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
 
     @classmethod
     def create(
@@ -78,12 +105,13 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
-        """Read the run in `folder`."""
+        """Read the run in `folder`; fields of a newer version are left as they are in the file."""
         path = folder / RUN
         if not path.is_file():
             raise UserError(f"{folder} is not the folder of a run: it has no {RUN}")
-        fields = json.loads(path.read_bytes())
-        return cls(**fields | {"folder": folder, "config_dir": fields["config_dir"] and Path(fields["config_dir"])})
+        fields = read_json(path, dict[str, Any])
+        with reading(path):
+            return has_shape(fields | {"folder": folder, "config": {}}, cls)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -103,6 +131,8 @@ class Run:
         except Timeout:
             raise UserError(f"{self.folder} is being trained by {self._owner()}: wait for it, or end it") from None
         except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT):
+                raise UserError(f"{self.folder} can't be written to: {error.strerror}") from error
             log.warning("%s can't be locked (%s): check that no other process trains it", self.folder, error)
         owner = {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
         write_atomically(self.folder / PLAYER, json.dumps(owner).encode())
@@ -112,23 +142,22 @@ class Run:
 
     def _owner(self) -> str:
         try:
-            owner = json.loads((self.folder / PLAYER).read_bytes())
+            owner = read_json(self.folder / PLAYER, Player)
             return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
-        except (OSError, ValueError, KeyError):  # not written yet
+        except UserError:  # not written yet
             return "another process"
 
     @property
     def data_hash(self) -> str | None:
         """The hash of the data that the run was trained on; None before its start, and in runs of earlier versions."""
-        records = [segment["data"] for segment in self.segments if isinstance(segment.get("data"), dict)]
-        return records[-1].get("hash") if records else None
+        return next((segment["data"]["hash"] for segment in reversed(self.segments) if "data" in segment), None)
 
     def begin(
         self,
         config: dict[str, Any],
         device: torch.device | None = None,
         round: int = 0,
-        data: dict[str, str] | None = None,
+        data: DataRecord | None = None,
     ) -> None:
         """Record in run.json and config.yaml that the run is started, or resumed after `round`.
 
@@ -149,9 +178,9 @@ class Run:
                 **({"data": data} if data else {}),
             }
         )
-        fields = asdict(self)
+        fields = (read_json(self.folder / RUN, dict[str, Any]) if (self.folder / RUN).is_file() else {}) | asdict(self)
         del fields["folder"], fields["config"]
-        write_atomically(self.folder / CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
+        write_atomically(self.folder / CONFIG, config_text(config, self.id).encode())
         write_atomically(self.folder / RUN, json.dumps(fields, indent=2, default=str).encode())
 
 

@@ -5,16 +5,21 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import torch
+from pydantic import Field, NonNegativeInt
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
+from gan_research.checkpoints.io import Description, usable
 from gan_research.checkpoints.rebuild import rebuild
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json, new_folder, write_atomically
+from gan_research.utils.reading import has_shape, read_json, reading
 from gan_research.utils.renamed import renamed_targets
 
 CONFIG = "config.json"
@@ -57,19 +62,40 @@ def require_export_folder(folder: Path) -> None:
 def is_export(path: str | Path) -> bool:
     """Return whether `path` is the folder of an export, complete or not."""
     try:
-        return FORMAT_KEY in json.loads((Path(path) / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
+        return FORMAT_KEY in json.loads((Path(path) / CONFIG).read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):  # damaged: reported when it is read
+        return all((Path(path) / name).is_file() for name in (CONFIG, f"{NETWORKS[0]}.safetensors"))
+
+
+class Export(TypedDict):
+    """The config.json of an export."""
+
+    gan_research_export: NonNegativeInt
+    version: str
+    generator: Description
+    discriminator: Description
+    prior: Description
+    averaged: bool
+    value_range: tuple[float, float]
+    num_classes: NonNegativeInt
+    round: NonNegativeInt
+    images_seen: NonNegativeInt
+    kimg: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    files: dict[str, str]
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
     """Read the config.json of an export."""
-    config: dict[str, Any] = renamed_targets(json.loads((Path(folder) / CONFIG).read_text("utf-8")))
-    if config[FORMAT_KEY] > FORMAT:
-        raise UserError(f"{folder} was exported by a newer gan_research ({config['version']}): update to read it")
-    for node in (config, config["generator"]):
-        if "value_range" in node:
-            node["value_range"] = [float(bound) for bound in node["value_range"]]
+    path = Path(folder) / CONFIG
+    config: dict[str, Any] = read_json(path, dict[str, Any])
+    if isinstance(format := config.get(FORMAT_KEY), int) and format > FORMAT:
+        raise UserError(f"{folder} was exported by a newer gan_research ({config.get('version')}): update to read it")
+    with reading(path):
+        config = renamed_targets(config)
+        has_shape(config, Export)
+        for node in (config, config["generator"]):
+            if "value_range" in node:
+                node["value_range"] = [float(bound) for bound in node["value_range"]]
     return config
 
 
@@ -82,11 +108,13 @@ def read_weights(folder: Path, network: str, config: Mapping[str, Any]) -> dict[
         content = b""
     if hashlib.sha256(content).hexdigest() != config["files"].get(name):
         raise UserError(f"{folder / name} is missing or isn't what was exported: export it again")
-    return read_tensors(content)
+    with reading(folder / name):
+        return usable(read_tensors(content), network)
 
 
 def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> Sampler:
     """Build the sampler of the generator and prior described in `game`, with these weights."""
+    require_size(game["generator"], weights, allow)
     generator, prior = rebuild(game["generator"], allow), rebuild(game["prior"], allow)
     dtype = next(tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
     if dtype != next(generator.parameters()).dtype:  # of a game in float64
@@ -94,3 +122,20 @@ def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: 
     generator.load_state_dict(weights)
     generator.requires_grad_(False).eval()
     return Sampler(generator, prior, generator.num_classes, generator.value_range)
+
+
+def require_size(description: dict[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> None:
+    """Raise a ValueError if a network doesn't have its weights' shapes.
+
+    No memory is taken, as the description may be of a far larger network.
+    """
+    try:
+        with torch.device("meta"):
+            expected = rebuild(description, allow).state_dict()
+    except UserError:
+        raise
+    except Exception:  # a class that can't be built without values: loading its weights will tell
+        return
+    for name, value in expected.items():
+        if name not in weights or weights[name].shape != value.shape:
+            raise ValueError(f"there is no {name} of shape {tuple(value.shape)}, which the description has")

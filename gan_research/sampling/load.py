@@ -7,6 +7,7 @@ from gan_research.checkpoints.io import MARK, open_checkpoint, weights_of
 from gan_research.sampling.export import is_export, make_sampler, read_config, read_weights
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
+from gan_research.utils.reading import reading
 
 
 def load(path: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Sampler:
@@ -19,8 +20,11 @@ def load(path: str | Path, raw: bool = False, allow: Sequence[str] = ()) -> Samp
         config = read_config(path)
         if raw and config["averaged"]:
             raise UserError(f"{path} has only the generator's average: export the generator itself with --raw")
-        return make_sampler(config, read_weights(Path(path), "generator", config), allow)
-    _, checkpoint = open_checkpoint(path)
+        weights = read_weights(Path(path), "generator", config)
+        with reading(path):
+            return make_sampler(config, weights, allow)
+    found, checkpoint = open_checkpoint(path)
     game = checkpoint[MARK]
     weights = weights_of(checkpoint, "generator" if raw or not game["ema"] else "generator_ema")
-    return make_sampler(game, weights, allow)
+    with reading(found):
+        return make_sampler(game, weights, allow)

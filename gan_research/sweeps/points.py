@@ -24,8 +24,8 @@ class Axis:
 
     key: str
     choices: tuple[str, ...] | None = None
-    low: float = 0
-    high: float = 0
+    low: int | float = 0
+    high: int | float = 0
     log: bool = False
     integer: bool = False
 

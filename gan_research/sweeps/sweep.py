@@ -17,6 +17,7 @@ from gan_research.sweeps.search import Search, SearchSpec
 from gan_research.sweeps.trials import State, Trial, TrialRun, TrialSnapshot
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
+from gan_research.utils.reading import has_shape, read_json, reading
 from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.run_folder import END, LOCK, TRIAL, is_locked
 
@@ -74,14 +75,12 @@ class Sweep:
     @classmethod
     def open(cls, folder: Path) -> "Sweep":
         """Read the sweep in `folder`."""
-        try:
-            record = renamed_targets(json.loads((folder / RECORD).read_bytes()))
-            axes = [Axis(**axis | {"choices": axis["choices"] and tuple(axis["choices"])}) for axis in record["axes"]]
-            return cls(folder, **record | {"axes": axes})
-        except (FileNotFoundError, NotADirectoryError):
-            raise UserError(f"{folder} is not the folder of a sweep: it has no {RECORD}") from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{folder / RECORD} can't be read ({error}): it was made by another version") from error
+        path = folder / RECORD
+        if not path.is_file():
+            raise UserError(f"{folder} is not the folder of a sweep: it has no {RECORD}")
+        record = read_json(path, dict[str, Any])
+        with reading(path):
+            return has_shape(renamed_targets(record) | {"folder": folder}, cls)
 
     @property
     def spec(self) -> SearchSpec:

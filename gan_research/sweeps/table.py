@@ -124,7 +124,7 @@ def last_rows(run: TrialRun) -> Iterator[dict[str, Any]]:
         file.seek(max(0, history.stat().st_size - 65_536))
         lines = file.read().splitlines()
     for line in reversed(lines):
-        with suppress(ValueError):
+        with suppress(Exception):  # half-written, or damaged: reported where the rows are read
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(row.get("round"), int):
                 yield row

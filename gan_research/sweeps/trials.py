@@ -1,14 +1,21 @@
 """A trial: one point of a sweep, its runs and their outcomes; all of it files in one folder."""
 
 import json
+import logging
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from gan_research.utils.errors import DIVERGED
+from pydantic import NonNegativeInt
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
+
+from gan_research.utils.errors import DIVERGED, UserError, one_line
 from gan_research.utils.files import write_atomically
+from gan_research.utils.reading import read_json
 from gan_research.utils.run_folder import END, HISTORY, LOCK, RUN, TRIAL, is_locked, read_history
+
+log = logging.getLogger(__name__)
 
 Status = Literal["finished", "pruned", "failed", "killed", "stopped"]
 State = Literal["open", "running", "finished", "pruned", "failed"]
@@ -40,10 +47,8 @@ class TrialRun:
 
     def outcome(self) -> Outcome | None:
         """Return its outcome; None if it has not ended."""
-        try:
-            return Outcome(**json.loads((self.folder / END).read_bytes()))
-        except FileNotFoundError:
-            return None
+        path = self.folder / END
+        return read_json(path, Outcome) if path.is_file() else None
 
     def write_outcome(self, outcome: Outcome) -> None:
         write_atomically(self.folder / END, json.dumps(asdict(outcome), indent=2).encode())
@@ -76,7 +81,24 @@ class TrialRun:
 @lru_cache(maxsize=10_000)
 def read_curve(history: Path, name: str, *version: int) -> dict[int, float]:
     """Return {round: value} of a column; `version`: mtime and size of the file."""
-    return {row["round"]: row[name] for row in read_history(history) if row.get(name) is not None}
+    curve: dict[int, float] = {}
+    try:
+        curve.update(
+            (row["round"], row[name]) for row in read_history(history) if isinstance(row.get(name), int | float)
+        )
+    except UserError as error:  # one damaged file isn't the end of the sweep
+        log.warning("%s; later values aren't known", one_line(error))
+    return curve
+
+
+class TrialRecord(TypedDict):
+    """The record of a trial; `runs` are the overrides of each."""
+
+    number: NonNegativeInt
+    values: dict[str, Any]
+    runs: list[list[str]]
+    metric: str | None
+    note: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -101,7 +123,7 @@ class Trial:
 
     @classmethod
     def open(cls, folder: Path) -> "Trial":
-        record = json.loads((folder / TRIAL).read_bytes())
+        record: dict[str, Any] = dict(read_json(folder / TRIAL, TrialRecord))
         runs = [TrialRun(folder / str(i), overrides) for i, overrides in enumerate(record.pop("runs"))]
         return cls(folder, runs=runs, **record)
 

@@ -4,7 +4,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -13,26 +13,55 @@ from typing import Any
 from gan_research.utils.errors import UserError
 
 
-def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
-    """Write a file so that `path` holds all of `content` or its old content; an OSError names `path`."""
+def write_atomically(path: str | Path, content: bytes | memoryview, previous: Path | None = None) -> None:
+    """Write a file so that `path` holds all of `content` or its old content.
+
+    previous: gets the old content once `path` has the new one; until then it is unchanged. An OSError names `path`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(path)
+    partial, kept = partial_of(path), None
     try:
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if previous is not None and path.is_file():
+            kept = partial_of(previous)
+            link_or_copy(path, kept)
         os.replace(partial, path)
+        if previous is not None and kept is not None:
+            os.replace(kept, previous)
     except OSError as error:  # that of a failed write doesn't name the path
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        for left in filter(None, (partial, kept)):
+            with suppress(OSError):
+                left.unlink()
 
 
-def _partial(path: Path) -> Path:
-    """Return the hidden name next to `path` of its unfinished content."""
+def partial_of(path: Path) -> Path:
+    """Return the name under which this process writes a file until it is whole."""
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Link a new name to a file, or copy it on file systems without links."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def link(source: Path, target: Path, copy: bool = False) -> None:
+    """Link or copy a file atomically to a name, which may be taken."""
+    partial = partial_of(target)
+    try:
+        (shutil.copyfile if copy else link_or_copy)(source, partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)  # os.replace leaves it if both are the same file
 
 
 @contextmanager
@@ -43,7 +72,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     require_new_folder(path)
     path = path.resolve()
-    partial = _partial(path)
+    partial = partial_of(path)
     try:
         partial.mkdir(parents=True)
         yield partial

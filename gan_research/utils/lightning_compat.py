@@ -14,8 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 __all__ = [
-    "TorchDispatchMode", "check_mlflow_names", "count_rounds", "count_step", "has_trainer", "lerp_", "skip_capture_check",
-    "skip_prepare_data", "skip_signal_handlers", "skip_sigterm_broadcast", "sweep_command", "tree_leaves",
+    "TorchDispatchMode", "check_mlflow_names", "count_rounds", "count_step", "has_trainer", "lerp_",
+    "skip_capture_check", "skip_prepare_data", "skip_signal_handlers", "skip_sigterm_broadcast", "sweep_command",
+    "tree_leaves",
 ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """A run survives that its last checkpoint is damaged; what can't be used is one line."""
 
+import errno
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import torch
 
 from gan_research import load
 from gan_research.callbacks import checkpoint as callback
-from gan_research.checkpoints.io import read_checkpoint
+from gan_research.checkpoints.io import open_checkpoint, read_checkpoint
 from gan_research.training.gan import GAN
 
 
@@ -152,6 +153,7 @@ def test_last_is_whole_at_each_instant_of_a_write(at, run, gan, tmp_path, monkey
             gan("train", f"resume={run}", "rounds=14", "checkpoint_every=1")
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["gan_research"]["round"] >= 12
     assert read_checkpoint(run / "checkpoints" / "previous.ckpt")["gan_research"]["round"] >= 10
+    assert not (run / "checkpoints" / "last.ckpt").samefile(run / "checkpoints" / "previous.ckpt")
     assert gan("train", f"resume={run}", "rounds=16").status == 0
     assert not list((run / "checkpoints").glob(".*"))
 
@@ -184,3 +186,18 @@ def test_going_back_leaves_no_later_checkpoint_to_fall_back_on(train, gan, the_r
         gan("train", f"resume={run / 'checkpoints' / 'round_00000010.ckpt'}")
     assert state(run)["gan_research"]["round"] == 10
     assert state(run, "previous")["gan_research"]["round"] == 10
+    assert not (run / "checkpoints" / "last.ckpt").samefile(run / "checkpoints" / "previous.ckpt")
+
+
+def test_a_full_disk_leaves_two_checkpoints_of_which_one_may_be_damaged(run, gan, one_line, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    last, previous = (run / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
+    with monkeypatch.context() as patch:
+        patch.setattr(GAN, "training_step", lambda *_: patch.setattr(os, "fsync", full))
+        one_line(gan("train", f"resume={run}", "rounds=14", "metrics=none"), "No space left")
+    assert not last.samefile(previous)
+    whole = last.read_bytes()
+    last.write_bytes(flipped(whole))  # in place, so that links to it are damaged too
+    assert open_checkpoint(run)[1]["gan_research"]["round"] == 10

@@ -179,7 +179,8 @@ NETWORKS = {
 def test_all_of_a_networks_state_goes_in(generator, discriminator, game, tmp_path):
     gan = game(resolution=8, generator=generator, discriminator=discriminator, ema=EMA(decay=0.5))
     networks = {"generator": gan.generator.state_dict(), "discriminator": gan.discriminator.state_dict()}
-    write_export(tmp_path / "out", {**describe_game(gan), "averaged": False}, networks)
+    sizes = {"value_range": [-1, 1], "num_classes": 0, "round": 0, "images_seen": 0, "kimg": 0.0}
+    write_export(tmp_path / "out", {**describe_game(gan), "averaged": False, **sizes}, networks)
     config = read_config(tmp_path / "out")
     for name, state in networks.items():
         found = read_weights(tmp_path / "out", name, config)

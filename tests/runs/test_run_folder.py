@@ -11,7 +11,7 @@ from gan_research.runs.history import History
 from gan_research.runs.loggers import CSVLogger
 from gan_research.runs.run import Run
 from gan_research.utils.errors import UserError
-from gan_research.utils.run_folder import comparable, read_history, read_protocols
+from gan_research.utils.run_folder import comparable, read_config, read_history, read_protocols
 
 
 @pytest.fixture
@@ -30,7 +30,8 @@ def test_a_run_is_read_back_as_it_was(run):
     assert len(again.segments) == 1
     again.begin({"seed": 1}, round=40)
     assert [segment["round"] for segment in Run.open(run.folder).segments] == [0, 40]
-    assert (run.folder / "config.yaml").read_text() == "seed: 1\n"
+    assert (run.folder / "config.yaml").read_text() == f"# run {run.id}\nseed: 1\n"
+    assert read_config(run.folder) == {"seed": 1}
     assert Run.open(run.folder).id == run.id
 
 
@@ -59,7 +60,7 @@ def test_the_history_is_cut_past_a_round_and_a_torn_row_is_left_out(run):
         file.write('{"round": 20')
     assert list(read_history(history.path)) == rows
     history.cut(10)
-    assert history.path.read_text() == "".join(json.dumps(row) + "\n" for row in rows[:4])
+    assert history.path.read_text() == "".join(json.dumps({"run": run.id, **row}) + "\n" for row in rows[:4])
     assert comparable(rows[1]) == {"round": 5, "kimg": 0.5, "loss/generator": 0.5}
 
 

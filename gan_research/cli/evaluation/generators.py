@@ -8,7 +8,7 @@ from typing import Any
 from gan_research.checkpoints.io import MARK, open_checkpoint, read_checkpoint
 from gan_research.sampling.export import is_export, read_config
 from gan_research.utils.renamed import renamed_metric
-from gan_research.utils.run_folder import CHECKPOINTS, LAST, PREVIOUS, RUN
+from gan_research.utils.run_folder import CHECKPOINTS, LAST, PREVIOUS, RUN, require_own, run_id
 
 BEST = "best_"  # the prefix of the best checkpoint's name
 
@@ -53,4 +53,6 @@ def _contents(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     two = {path / CHECKPOINTS / name for name in (LAST, PREVIOUS)}
     last, content = open_checkpoint(path) if two & files or not files else (None, {})
     for file in sorted(files - two | ({last} if last else set())):
-        yield file, content if file == last else read_checkpoint(file)
+        found = content if file == last else read_checkpoint(file)
+        require_own(file, found.get("run"), path, run_id(path))
+        yield file, found

@@ -17,6 +17,7 @@ from gan_research.data.folder import read_folder
 from gan_research.data.sets import SampleSet, TensorSet
 from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
 from gan_research.utils.errors import UserError
+from gan_research.utils.reading import reading, require_no_bomb
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +79,14 @@ def open_data(node: dict[str, Any], split: str | None, data_root: str | None) ->
 
 def _read_file(path: Path) -> SampleSet | StatisticsFile:
     """Read the images in an .npz file, else its statistics."""
-    keys = {Path(name).stem for name in ZipFile(path).namelist()} if is_zipfile(path) else set()
-    if keys & {*IMAGE_KEYS} and "mu" not in keys:
-        images, labels = read_npz(path)
-        if labels is not None and labels.dtype.kind != "u":
-            raise UserError(f"the labels in {path} are words: number the classes from 0, as the generator's are")
-        return TensorSet(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)))
-    return read_statistics(path)
+    with reading(path, problem="can't be read as an .npz file"):
+        if is_zipfile(path):
+            with ZipFile(path) as archive:
+                require_no_bomb(archive)
+                keys = {Path(name).stem for name in archive.namelist()}
+            if keys & {*IMAGE_KEYS} and "mu" not in keys:
+                images, labels = read_npz(path)
+                if labels is not None and labels.dtype.kind != "u":
+                    raise UserError(f"the labels in {path} are words: number the classes as the generator's, from 0")
+                return TensorSet(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)))
+        return read_statistics(path)

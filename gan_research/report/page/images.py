@@ -75,7 +75,7 @@ def data_url(path: Path) -> str | None:
     try:
         status = path.stat()
         return encoded(path, status.st_mtime_ns, status.st_size)
-    except (OSError, ValueError, SyntaxError):  # deleted, incomplete, or no image
+    except Exception:  # deleted, incomplete, too large, or no image
         return None
 
 
