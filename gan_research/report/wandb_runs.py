@@ -78,7 +78,7 @@ def read_rows(entries: Iterable[dict[str, Any]], config: dict[str, Any]) -> list
     for entry in entries:
         row = {k: NUMBERS.get(v, v) if isinstance(v, str) else v for k, v in entry.items() if not k.startswith("_")}
         row = {renamed_metric(key): value for key, value in row.items() if is_number(value)}
-        if set(row) <= {"round", "kimg"} or not math.isfinite(row.get("round", math.nan)):
+        if set(row) <= {"round", "kimg"} or not is_number(at := row.get("round")) or not math.isfinite(at):
             continue
         row["round"] = int(row["round"])
         if rows and row["round"] < rows[-1]["round"]:
