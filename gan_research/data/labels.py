@@ -32,7 +32,7 @@ def checked_labels(labels: np.ndarray, count: int, what: str) -> np.ndarray:
 
 
 def number_classes(labels: np.ndarray) -> tuple[Tensor, list[Any]]:
-    """Return the class of each image, int64 (N,) without gaps from 0, and the label of each class, sorted."""
+    """Return the classes of images, int64 (N,) from 0 without gaps, and the sorted labels."""
     values, classes = np.unique(labels, return_inverse=True)
     return torch.from_numpy(classes.astype(np.int64)), values.tolist()
 

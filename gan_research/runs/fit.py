@@ -225,14 +225,14 @@ def places_of(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str
 
 
 def placed_overrides(run: Run, config: dict[str, Any], overrides: Sequence[str]) -> list[str]:
-    """Return a run's overrides with the last paths of its data, in `overrides` or its config."""
+    """Return a run's overrides with the latest paths of its data."""
     kept = [f"data.{key}={quoted(path)}" for key, path in places_of(config, overrides).items()]
     moved = [o for o in overrides if any(concerns(o, f"data.{key}") for key in places_of(config))]
     return merge_overrides(run.overrides, kept + moved)
 
 
 def require_places(config: dict[str, Any], places: dict[str, str]) -> None:
-    """Raise a UserError if there are no data at these paths, unless they can be downloaded."""
+    """Raise a UserError if no data are at these paths, and can't be downloaded."""
     for key, path in places.items():
         if not Path(path).expanduser().exists() and not config["data"].get("download"):
             raise UserError(
