@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Unpack
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,8 +13,9 @@ from torch import Tensor
 from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.labels import checked_labels, describe_classes, number_classes
 from gan_research.data.sets import ImageSet, TensorSet, held_out
-from gan_research.utils.errors import UserError, one_line
+from gan_research.utils.errors import UserError
 from gan_research.utils.paths import ExistingPath, refuse_archive
+from gan_research.utils.reading import reason_of, require_no_bomb
 
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
@@ -131,6 +131,7 @@ def read_npz(path: Path) -> tuple[Tensor, np.ndarray | None]:
         if not isinstance(content, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
         with content:
+            require_no_bomb(content.zip)
             key = next((k for k in IMAGE_KEYS if k in content), None)
             if key is None:
                 raise UserError(
@@ -141,8 +142,10 @@ def read_npz(path: Path) -> tuple[Tensor, np.ndarray | None]:
             labels, label_key = None, next((k for k in LABEL_KEYS if k in content), None)
             if label_key is not None:
                 labels = checked_labels(content[label_key], len(images), f"'{label_key}' of {path}")
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        problem = f"{path} cannot be read as an .npz file ({one_line(error)})"
+    except UserError:
+        raise
+    except Exception as error:  # damaged files raise anything
+        problem = f"{path} cannot be read as an .npz file ({reason_of(error)})"
         raise UserError(f"{problem}: save it with numpy.savez") from None
     return images, labels
 
