@@ -131,6 +131,7 @@ def read_npz(path: Path) -> tuple[Tensor, np.ndarray | None]:
         if not isinstance(content, np.lib.npyio.NpzFile):
             raise ValueError("a single array")
         with content:
+            assert content.zip is not None
             require_no_bomb(content.zip)
             key = next((k for k in IMAGE_KEYS if k in content), None)
             if key is None:
