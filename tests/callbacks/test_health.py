@@ -295,6 +295,7 @@ def crashing(play, game, tmp_path, pictures):
     """crashing(poison): the error that ends the game, the run's folder, and the reals that D was shown."""
 
     def crash(poison, error=Diverged, folder=tmp_path / "run", **arguments):
+        folder.mkdir(exist_ok=True)
         gan = game(
             rounds=9, schedule=Schedule(2), regularizers={"r1": R1(every=3), "poison": poison}, seed=5, **arguments
         )
