@@ -175,9 +175,15 @@ def test_what_cannot_be_a_key_is_a_warning_and_the_run_is_offline(key, monkeypat
     assert "offline" in caplog.text
 
 
-def test_without_a_key_wandb_is_offline_without_a_question(train, the_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("home", ["home", "/proc"])  # the second can't be written to
+def test_without_a_key_wandb_is_offline_without_a_question(home, train, the_run, tmp_path, monkeypatch, capfd):
     monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("WANDB_SILENT", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / home))
+    wandb.teardown()
     result = train(tmp_path / "runs", "logger=wandb", "metrics=none", "rounds=1")
     assert result.status == 0, result.error
+    printed = result.output + result.error + "".join(capfd.readouterr())
+    assert [line for line in printed.splitlines() if " INFO " in line or " ERROR " in line] == []  # W&B's own log
     assert len(list((the_run(tmp_path / "runs") / "wandb").glob("offline-run-*"))) == 1

@@ -35,6 +35,15 @@ def test_the_sweeps_that_people_start_with_are_there():
     assert [path.stem for path in FILES] == ["loss_comparison", "regularizer_strength", "schedule", "ttur"]
 
 
+def test_a_number_that_yaml_takes_for_text_is_a_number(tmp_path):
+    """1e-5 without a point is text in YAML 1.1."""
+    path = tmp_path / "sweep.yaml"
+    settings = "distribution: log_uniform_values, min: 1e-5, max: 1e-2"
+    path.write_text(f"method: random\nparameters:\n  optimizer.generator.lr: {{{settings}}}\ncommand: [gan, train]\n")
+    parameter = read_sweep_file(path).parameters["optimizer.generator.lr"]
+    assert (parameter.min, parameter.max) == (1e-5, 1e-2)
+
+
 @each_file
 def test_a_file_describes_itself(path):
     config = yaml.safe_load(path.read_text())
