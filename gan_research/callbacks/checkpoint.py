@@ -9,6 +9,7 @@ import torch
 
 from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.blackboard import Blackboard
+from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.distributed import raise_on_all_ranks
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
@@ -46,6 +47,10 @@ class Checkpoints(Periodic):
     @property
     def last(self) -> Path:
         return self.folder / LAST
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if not isinstance(trainer.strategy.checkpoint_io, AtomicCheckpointIO):
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         super().on_train_start(trainer, pl_module)

@@ -133,8 +133,9 @@ def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequenc
     name = chosen[-1].partition("=")[2].strip("'\"") if chosen else PAPER
     if name == PAPER:
         return overrides
-    config, choices = _compose([o for o in overrides if concerns(o, "experiment")], config_dir, allow)
-    budgets = {PAPER: [], **(check(config)["budgets"] or {})}
+    experiments = [o for o in overrides if concerns(o, "experiment")]
+    config, choices = _compose(experiments, config_dir, allow)
+    budgets = {PAPER: [], **(check(_selected(config, experiments))["budgets"] or {})}
     if name not in budgets:
         if not choices["experiment"]:
             raise UserError(f"budget={name} is defined by experiments: add experiment=...")

@@ -152,7 +152,7 @@ class TensorBoardLogger(lightning_loggers.TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        super().log_metrics({k: v for k, v in metrics.items() if k != "round"}, step)
+        super().log_metrics({k: v for k, v in numbers(metrics).items() if k != "round"}, step)
 
     @rank_zero_only
     def log_picture(self, name: str, path: Path, round: int) -> None:
@@ -180,12 +180,12 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
     def check(tags: list[str], project: str = "gan_research", **others: Any) -> None:
         """Raise a UserError if MLflow isn't installed, or refuses its experiment's name or a tag."""
         try:
-            from mlflow.exceptions import MlflowException
+            import mlflow
         except ImportError:
             raise UserError("logger=mlflow needs MLflow: pip install 'gan_research[mlflow]'") from None
         try:
             check_mlflow_names(project, tags)
-        except MlflowException as error:
+        except mlflow.exceptions.MlflowException as error:
             raise UserError(f"MLflow refuses a name: {one_line(error)}") from error
 
     @property
@@ -252,7 +252,7 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         with self._warn_of_errors():
-            super().log_metrics({k: v for k, v in metrics.items() if k != "round"}, metrics["round"])
+            super().log_metrics({k: v for k, v in numbers(metrics).items() if k != "round"}, metrics["round"])
 
     @rank_zero_only
     def log_picture(self, name: str, path: Path, round: int) -> None:
