@@ -84,15 +84,31 @@ class NoReduction(Reduction):
 '''
 
 WRONG = {
-    "loss": ("Plain", "loss", "loss: wrong.Plain is not an AdversarialLoss: subclass gan_research.losses."),
-    "generator": ("Plain", "generator", "generator: wrong.Plain is not a Generator: subclass gan_research."),
-    "discriminator": ("Plain", "discriminator", "discriminator: wrong.Plain is not a Discriminator: subclass"),
-    "head": ("Plain", "head", "head: wrong.Plain is not a Head: subclass"),
-    "prior": ("Plain", "prior", "prior: wrong.Plain is not a Prior: subclass"),
-    "regularizer": ("Plain", "regularizer", "regularizer.wrong: wrong.Plain is not a Regularizer: subclass"),
-    "augment": ("Plain", "augment", "augment.wrong: wrong.Plain is not an Augmentation: subclass"),
-    "reduction": ("Plain", "reduction", "reduction: wrong.Plain is not a Reduction: subclass"),
-    "refinement": ("Plain", "refinement", "refinement: wrong.Plain is not a LatentRefinement: subclass"),
+    "loss": ("Plain", "loss", "has another role: give a subclass of gan_research.losses.AdversarialLoss"),
+    "generator": ("Plain", "generator", "has another role: give a subclass of gan_research.networks.Generator"),
+    "discriminator": (
+        "Plain",
+        "discriminator",
+        "has another role: give a subclass of gan_research.networks.Discriminator",
+    ),
+    "head": ("Plain", "head", "has another role: give a subclass of gan_research.networks.heads.Head"),
+    "prior": ("Plain", "prior", "has another role: give a subclass of gan_research.sampling.priors.Prior"),
+    "regularizer": (
+        "Plain",
+        "regularizer",
+        "has another role: give a subclass of gan_research.regularizers.Regularizer",
+    ),
+    "augment": ("Plain", "augment", "has another role: give a subclass of gan_research.augmentations.Augmentation"),
+    "reduction": (
+        "Plain",
+        "reduction",
+        "has another role: give a subclass of gan_research.training.reduction.Reduction",
+    ),
+    "refinement": (
+        "Plain",
+        "refinement",
+        "has another role: give a subclass of gan_research.training.reduction.LatentRefinement",
+    ),
     "a scalar loss": ("ScalarLoss", "loss", "ScalarLoss.discriminator returned a loss of shape () for logits"),
     "no images": ("FlatGenerator", "generator", "FlatGenerator.generate returned samples of shape (64, 64) for"),
     "logits (N, 1)": ("TwoLogits", "head", "TwoLogits returned logits of shape (8, 1) for features of shape"),
