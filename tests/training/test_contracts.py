@@ -84,30 +84,30 @@ class NoReduction(Reduction):
 '''
 
 WRONG = {
-    "loss": ("Plain", "loss", "has another role: give a subclass of gan_research.losses.AdversarialLoss"),
-    "generator": ("Plain", "generator", "has another role: give a subclass of gan_research.networks.Generator"),
+    "loss": ("Plain", "loss", "give a subclass of gan_research.losses.AdversarialLoss"),
+    "generator": ("Plain", "generator", "give a subclass of gan_research.networks.Generator"),
     "discriminator": (
         "Plain",
         "discriminator",
-        "has another role: give a subclass of gan_research.networks.Discriminator",
+        "give a subclass of gan_research.networks.Discriminator",
     ),
-    "head": ("Plain", "head", "has another role: give a subclass of gan_research.networks.heads.Head"),
-    "prior": ("Plain", "prior", "has another role: give a subclass of gan_research.sampling.priors.Prior"),
+    "head": ("Plain", "head", "give a subclass of gan_research.networks.heads.Head"),
+    "prior": ("Plain", "prior", "give a subclass of gan_research.sampling.priors.Prior"),
     "regularizer": (
         "Plain",
         "regularizer",
-        "has another role: give a subclass of gan_research.regularizers.Regularizer",
+        "give a subclass of gan_research.regularizers.Regularizer",
     ),
-    "augment": ("Plain", "augment", "has another role: give a subclass of gan_research.augmentations.Augmentation"),
+    "augment": ("Plain", "augment", "give a subclass of gan_research.augmentations.Augmentation"),
     "reduction": (
         "Plain",
         "reduction",
-        "has another role: give a subclass of gan_research.training.reduction.Reduction",
+        "give a subclass of gan_research.training.reduction.Reduction",
     ),
     "refinement": (
         "Plain",
         "refinement",
-        "has another role: give a subclass of gan_research.training.reduction.LatentRefinement",
+        "give a subclass of gan_research.training.reduction.LatentRefinement",
     ),
     "a scalar loss": ("ScalarLoss", "loss", "ScalarLoss.discriminator returned a loss of shape () for logits"),
     "no images": ("FlatGenerator", "generator", "FlatGenerator.generate returned samples of shape (64, 64) for"),
