@@ -193,9 +193,14 @@ def test_a_full_disk_leaves_two_checkpoints_of_which_one_may_be_damaged(run, gan
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    def step(gan, *args):
+        patch.setattr(os, "fsync", full)
+        return training_step(gan, *args)
+
+    training_step = GAN.training_step
     last, previous = (run / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
     with monkeypatch.context() as patch:
-        patch.setattr(GAN, "training_step", lambda *_: patch.setattr(os, "fsync", full))
+        patch.setattr(GAN, "training_step", step)
         one_line(gan("train", f"resume={run}", "rounds=14", "metrics=none"), "No space left")
     assert not last.samefile(previous)
     whole = last.read_bytes()

@@ -12,6 +12,7 @@ from gan_research.utils.signals import on_stop_signals
 CODE = """
 import os, signal, sys, time
 from gan_research.utils.signals import on_stop_signals
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it may be ignored where the tests run
 seen = []
 with on_stop_signals(seen.append):
     print("ready", flush=True)
