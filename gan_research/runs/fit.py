@@ -90,10 +90,12 @@ def resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Seq
         checkpoint, config, round = on_rank_zero(lambda: read_run_checkpoint(run, path))
         with reading(checkpoint):
             require_allowed(config, allow)
-            config = check(config)
-        require_places(config, places_of(config, overrides))
+            places = places_of(config, overrides)
+        require_places(config, places)
         if overrides:
             config = apply_overrides(config, run, overrides, config_dir, allow)
+        with reading(checkpoint):
+            config = check(config)
         if round >= config["rounds"]:
             raise UserError(f"{run.folder} is trained for all its {config['rounds']} rounds: add rounds=N for more")
         chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])
