@@ -81,7 +81,8 @@ def read_statistics(path: str | Path) -> StatisticsFile:
             arrays = {key: file[key] for key in file.files}
         key = next((key for key in ("feats", "all_features") if key in arrays), None)
         features = None if key is None else Rows(_numbers(arrays, key, 2).float())
-        protocol = shaped(json.loads(str(arrays["protocol"])) if "protocol" in arrays else {}, dict[str, Any])
+        recorded = {"protocol": json.loads(str(arrays["protocol"])) if "protocol" in arrays else {}}
+        protocol = shaped(recorded, dict[str, dict[str, Any]])["protocol"]
         moments = _moments(arrays, features)
     if moments is None:
         raise UserError(

@@ -98,8 +98,9 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     own = run_id(path.parent)
     with reading(path):
         *lines, last = path.read_bytes().split(b"\n")
-    with suppress(ValueError):
-        json.loads(last)
+    with suppress(json.JSONDecodeError, UnicodeDecodeError):  # of a line cut short
+        with suppress(RecursionError):  # of a damaged one
+            json.loads(last)
         lines.append(last)
     for number, line in enumerate(lines, 1):
         where = f"{path}, line {number},"

@@ -416,7 +416,7 @@ def test_one_line_for_what_cannot_be_measured(finished, fakes, reals, gan, one_l
         (fakes, finished, "--metrics", "digits"): (str(finished), "gan sample"),
         (fakes, reals, fakes): ("one REFERENCE",),
         (fakes, *digits, "--num-samples", "301"): ("--num-samples 301", "300"),
-        (fakes, *digits, "--num-samples", "0"): ("num_samples", "at least 2"),
+        (fakes, *digits, "--num-samples", "0"): ("num_samples=0",),
         (fakes, *digits, "--seeds", "1"): ("--seeds", "checkpoints"),
         (fakes, *digits, "--raw"): ("--raw", "checkpoints"),
         (fakes, reals, "--metrics", "digits", "--split", "heldout"): ("--split", str(reals)),
@@ -470,7 +470,7 @@ def test_one_of_many_processes_says_what_is_wrong(gan, one_line, monkeypatch, tm
     ("change", "parts"),
     [
         ({"protocol": "{"}, ("Expecting",)),
-        ({"protocol": "[1]"}, ("'protocol' is [1], not a JSON object",)),
+        ({"protocol": "[1]"}, ("protocol: Input should be a valid dictionary",)),
         ({"count": "many"}, ("many",)),
         ({"mu": np.zeros((2, 2))}, ("'mu' is float64 (2, 2): it must be numbers, 1-dimensional",)),
         ({"mu": np.array(["a", "b"])}, ("'mu' is <U1",)),

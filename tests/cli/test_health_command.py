@@ -227,7 +227,7 @@ def test_health_is_no_part_of_the_game(gan, train, finished, one_line, tmp_path)
     )
     for setting, message in (
         ("on_divergence=pray", "on_divergence='pray'"),
-        ("stuck_after=0", "stuck_after=0.0: give"),
+        ("stuck_after=0", "stuck_after=0"),
     ):
         one_line(train(tmp_path / "new", f"health.{setting}"), f"health.{message}")
         assert not (tmp_path / "new").exists()
