@@ -163,7 +163,7 @@ def test_a_run_that_is_removed_during_training_is_not_made_anew(train, one_line,
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(train, one_line, tmp_path, monkeypatch):
-    def full(*args):
+    def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device", "run.json")
 
     monkeypatch.setattr(Run, "begin", full)
