@@ -59,7 +59,8 @@ def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), for
             parsed.allow.append(_value(argument, rest, "a package"))
         elif argument.startswith("-"):
             setting = setting_of(argument.lstrip("-").replace("-", "_"))
-            raise UserError(f"{argument} is no option of {command}: did you mean the setting {setting}?")
+            advice = f"did you mean the setting {setting}?" if setting else f"see {command} --help"
+            raise UserError(f"'{argument}' is no option of {command}: {advice}")
         elif "=" not in argument and not argument.startswith("~"):
             raise UserError(f"'{argument}' is neither KEY=VALUE nor an option of {command}: see {command} --help")
         else:

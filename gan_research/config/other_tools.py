@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from gan_research.config.keys import KEYS
 from gan_research.utils.errors import did_you_mean
 
 NAMES = {
@@ -63,10 +64,12 @@ WITHIN = {
 OURS = {name: ours for ours, names in NAMES.items() for name in names.split()}
 
 
-def setting_of(option: str) -> str:
-    """Return the setting KEY=VALUE that is meant by another tool's option, such as lr=0.1."""
+def setting_of(option: str) -> str | None:
+    """Return the setting KEY=VALUE that is meant by an option, such as lr=0.1; None if there is none."""
     name, _, value = option.partition("=")
     ours = OURS.get(name.lower(), name)
+    if ours.partition("=")[0].partition(".")[0] not in {*KEYS, *NAMES}:
+        return None
     return ours if "=" in ours else f"{ours}={value or '...'}"
 
 

@@ -105,7 +105,7 @@ def no_folder(output):
         (["trainer.strategy=ddp_spawn"], ["Lightning's DDP reduces both players", "take trainer=ddp"]),
         (["trainer.strategy=auto"], ["Lightning's DDP reduces both players", "take trainer=ddp"]),
         (["trainer.strategy=dp"], ["invalid strategy name", "dp"]),
-        (["trainer.strategy.timeout=0"], ["trainer.strategy.timeout=0", "more than 0 seconds"]),
+        (["trainer.strategy.timeout=0"], ["trainer.strategy.timeout=0", "greater than 0"]),
         (["+trainer.precision=16-mixed"], ["trainer.precision=16-mixed", "set precision=bf16"]),
         (["+trainer.num_nodes=2"], ["trainer.num_nodes=2: start gan train on each host by torchrun or srun"]),
         (["trainer=ddp_multinode", "trainer.devices=1"], ["trainer.num_nodes=2: start", "docs/cluster.md"]),

@@ -76,7 +76,7 @@ def test_the_history_has_every_term_on_one_axis(finished):
         speed = {f"speed/{name}" for name in ("seconds", "images_per_second", "rounds_per_second")} | {
             "memory/peak_gib"
         }
-        health = {"health/accuracy", "health/collapse", "samples/spread"}
+        health = {"health/accuracy", "health/collapse", "health/explosion", "samples/spread"}
         assert set(row) == {"round", "kimg", "loss/r1", "game/value"} | sides | players | speed | health | {
             "memory/peak_gib"
         }
