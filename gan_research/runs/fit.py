@@ -92,10 +92,10 @@ def resume(path: Path, overrides: list[str], config_dir: Path | None, allow: Seq
             require_allowed(config, allow)
             places = places_of(config, overrides)
         require_places(config, places)
-        if overrides:
-            config = apply_overrides(config, run, overrides, config_dir, allow)
+        changed = apply_overrides(config, run, overrides, config_dir, allow) if overrides else config
         with reading(checkpoint):
-            config = check(config)
+            check(config | {"data": changed["data"]})  # the checkpoint's own, with the data where they are now
+            config = check(changed)
         if round >= config["rounds"]:
             raise UserError(f"{run.folder} is trained for all its {config['rounds']} rounds: add rounds=N for more")
         chosen = any(override.startswith("metrics=") for override in [*run.overrides, *overrides])

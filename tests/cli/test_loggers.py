@@ -187,3 +187,4 @@ def test_without_a_key_wandb_is_offline_without_a_question(home, train, the_run,
     printed = result.output + result.error + "".join(capfd.readouterr())
     assert [line for line in printed.splitlines() if " INFO " in line or " ERROR " in line] == []  # W&B's own log
     assert len(list((the_run(tmp_path / "runs") / "wandb").glob("offline-run-*"))) == 1
+    wandb.teardown()  # it would print in later tests
