@@ -313,9 +313,9 @@ def _compose(
             if isinstance(cause, ConfigKeyError | ConfigAttributeError):
                 raise UserError(_unknown_key(cause, overrides)) from error
         for override in overrides:
-            if (read := parsed(override)) is not None and read.is_sweep_override():
+            if (given := parsed(override)) is not None and given.is_sweep_override():
                 key, _, value = override.partition("=")
-                one = f'or if it is one value, quote it: "{key}={QuotedString(value, Quote.single).with_quotes()}"'
+                one = f'or if it is one value, quote it: "{key}={quoted(value)}"'
                 raise UserError(f"{override} gives several values: add -m to train a run for each, {one}") from error
         raise UserError(one_line(error)) from error
     assert isinstance(config, dict)

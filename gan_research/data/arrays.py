@@ -151,6 +151,14 @@ def read_npz(path: Path) -> tuple[Tensor, np.ndarray | None]:
     return images, labels
 
 
+def read_samples(path: Path) -> TensorSet:
+    """Return the images of an .npz file, with their labels as classes; UserError if these are words."""
+    images, labels = read_npz(path)
+    if labels is not None and labels.dtype.kind != "u":
+        raise UserError(f"the labels in {path} are words: number the classes as the generator's, from 0")
+    return TensorSet(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)))
+
+
 def _channels_first(array: np.ndarray, what: str) -> Tensor:
     shape = array.shape
     if array.dtype != np.uint8:

@@ -12,8 +12,9 @@ from gan_research.data.labels import describe_classes
 from gan_research.data.layout import RoundLayout
 from gan_research.data.loading import ONE_RANK, Batch, ImageRounds, Rounds
 from gan_research.data.sets import SampleSet
-from gan_research.utils.errors import UserError, require, require_memory, require_positive
+from gan_research.utils.errors import UserError, require, require_positive
 from gan_research.utils.images import to_float
+from gan_research.utils.memory import require_memory
 from gan_research.utils.rng import generator_for
 from gan_research.utils.sample_spec import SampleSpec
 

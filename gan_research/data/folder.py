@@ -14,7 +14,8 @@ from gan_research.data import image_files
 from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.labels import LABEL_FILE, TABLES, checked_labels, number_classes, read_label_file
 from gan_research.data.sets import FileSet, ImageSet, TensorSet, held_out
-from gan_research.utils.errors import UserError, require, require_memory
+from gan_research.utils.errors import UserError, require
+from gan_research.utils.memory import require_memory
 from gan_research.utils.paths import ExistingPath
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gan_research.data.image_files import ImageDecoder, reason
-from gan_research.utils.errors import UserError, require_memory
+from gan_research.utils.errors import UserError
+from gan_research.utils.memory import require_memory
 
 Read = tuple[Tensor, Tensor | None]
 

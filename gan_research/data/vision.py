@@ -16,7 +16,8 @@ from torchvision import datasets
 from gan_research.data.base import ImageData, ImageOptions
 from gan_research.data.folder import ImageFileData, ImageFileOptions
 from gan_research.data.sets import ImageSet, TensorSet, resize
-from gan_research.utils.errors import UserError, one_line, require, require_memory
+from gan_research.utils.errors import UserError, one_line, require
+from gan_research.utils.memory import require_memory
 from gan_research.utils.rng import generator_for
 
 T = TypeVar("T")

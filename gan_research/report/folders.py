@@ -79,13 +79,11 @@ def last_attempts(folders: list[Path], notes: list[str]) -> list[Path]:
 
 def read_run(folder: Path, notes: list[str]) -> Record:
     """Return a run's record as far as it can be read; what can't be read is noted."""
-    fields = noted(lambda: read_json(folder / RUN, dict[str, Any]), notes) or {}
+    fields = read_mapping(folder / RUN, notes)
     config = noted(lambda: config_of(folder), notes, ", so the run's settings aren't known") or {}
     rows = read_rows(folder / HISTORY, notes)
-    end = (
-        noted(lambda: read_json(folder.parent / END, dict[str, Any]), notes) if (folder.parent / END).is_file() else {}
-    )
-    state, reason = state_of(folder, config, rows, fields, end or {})
+    end = read_mapping(folder.parent / END, notes) if (folder.parent / END).is_file() else {}
+    state, reason = state_of(folder, config, rows, fields, end)
     return Record(
         id=str(fields.get("id") or folder.resolve()),
         name=str(fields.get("name") or folder.name),
@@ -109,6 +107,11 @@ def noted(read: Callable[[], T], notes: list[str], effect: str = "") -> T | None
     except UserError as error:
         notes.append(f"{one_line(error)}{effect}")
         return None
+
+
+def read_mapping(path: Path, notes: list[str]) -> dict[str, Any]:
+    """Return the mapping in a JSON file; {} with a note if it can't be read."""
+    return noted(lambda: read_json(path, dict[str, Any]), notes) or {}
 
 
 def config_of(folder: Path) -> dict[str, Any]:
@@ -190,7 +193,7 @@ def crash_of(folder: Path, fields: dict[str, Any]) -> str | None:
         started = datetime.fromisoformat(fields["segments"][-1]["started"]).timestamp()
     if not reports or reports[-1].stat().st_mtime < started:
         return None
-    content = noted(lambda: read_json(reports[-1], dict[str, Any]), []) or {}
+    content = read_mapping(reports[-1], [])
     return " ".join(str(content.get("error", f"see {reports[-1]}")).split())
 
 
@@ -219,14 +222,14 @@ def is_running(folder: Path) -> bool:
 def trial_of(process: Path, notes: list[str]) -> dict[str, Any]:
     """Return the trial of a sweep's process; {} if there is none."""
     path = process.parent / TRIAL
-    return (noted(lambda: read_json(path, dict[str, Any]), notes) or {}) if path.is_file() else {}
+    return read_mapping(path, notes) if path.is_file() else {}
 
 
 def read_unbegun(process: Path, notes: list[str]) -> Record | None:
     """Return the record of a sweep's process that ended before it made a run."""
     if (process / RUN).is_file() or not (process / END).is_file() or any(process.glob(f"*/{RUN}")):
         return None
-    end, trial = noted(lambda: read_json(process / END, dict[str, Any]), notes) or {}, trial_of(process, notes)
+    end, trial = read_mapping(process / END, notes), trial_of(process, notes)
     runs, number = trial.get("runs"), int(process.name) if process.name.isdigit() else 0
     overrides = texts(runs[number]) if isinstance(runs, list) and number < len(runs) else []
     config, choices = settings_of(overrides), settings_of([o for o in overrides if "." not in o.partition("=")[0]])

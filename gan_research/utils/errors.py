@@ -2,7 +2,6 @@
 
 import difflib
 import math
-import os
 from collections.abc import Iterable
 
 RESUME = 75  # the exit status of a run that was stopped and can be resumed (EX_TEMPFAIL)
@@ -29,13 +28,6 @@ def require(least: int, **values: float) -> None:
     for name, value in values.items():
         if not value >= least:  # also NaN
             raise UserError(f"{name} is {value}: it has to be at least {least}")
-
-
-def require_memory(setting: str, *shape: int) -> None:
-    """Raise a UserError naming a setting by which so many bytes exceed this host's memory."""
-    size, memory = math.prod(shape) / 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    if size > memory:
-        raise UserError(f"{setting} takes {size:,.0f} GiB of memory, and this host has {memory:,.0f}: lower it")
 
 
 def require_positive(**values: float) -> None:

@@ -1,5 +1,7 @@
-"""The error of an allocation that is larger than the memory."""
+"""Errors of what is larger than the memory: known beforehand, or of a failed allocation."""
 
+import math
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,3 +20,10 @@ def enough_memory(what: str, advice: str) -> Iterator[None]:
         if isinstance(error, RuntimeError | TypeError) and not TOO_LARGE.search(one_line(error)):
             raise
         raise UserError(f"{what} takes more memory than there is: {advice}") from error
+
+
+def require_memory(setting: str, *shape: int) -> None:
+    """Raise a UserError naming a setting by which so many bytes exceed this host's memory."""
+    size, memory = math.prod(shape) / 2**30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    if size > memory:
+        raise UserError(f"{setting} takes {size:,.0f} GiB of memory, and this host has {memory:,.0f}: lower it")

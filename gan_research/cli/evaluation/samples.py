@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
-import numpy as np
-import torch
-
 from gan_research.cli.evaluation.generators import is_generator
 from gan_research.cli.evaluation.sources import data_node
 from gan_research.config.build import build_data
-from gan_research.data.arrays import IMAGE_KEYS, read_npz
+from gan_research.data.arrays import IMAGE_KEYS, read_samples
 from gan_research.data.folder import read_folder
-from gan_research.data.sets import SampleSet, TensorSet
+from gan_research.data.sets import SampleSet
 from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
 from gan_research.utils.errors import UserError
 from gan_research.utils.reading import reading, require_no_bomb
@@ -85,8 +82,5 @@ def _read_file(path: Path) -> SampleSet | StatisticsFile:
                 require_no_bomb(archive)
                 keys = {Path(name).stem for name in archive.namelist()}
             if keys & {*IMAGE_KEYS} and "mu" not in keys:
-                images, labels = read_npz(path)
-                if labels is not None and labels.dtype.kind != "u":
-                    raise UserError(f"the labels in {path} are words: number the classes as the generator's, from 0")
-                return TensorSet(images, None if labels is None else torch.from_numpy(labels.astype(np.int64)))
+                return read_samples(path)
         return read_statistics(path)
