@@ -20,6 +20,7 @@ LARGE = 1e6  # the mean of a loss from which training has exploded
 SURE = 0.999  # the accuracy from which D is saturated: it recognizes all fakes
 ALIKE = 0.01  # the spread of samples, relative to that of the reals, below which they hardly differ
 ADVICE = {
+    "no_lipschitz": "add regularizer=[gradient_penalty] or [weight_clipping], or spectral norm in D",
     "exploded": "lower the learning rates, or regularize D (regularizer=r1)",
     "d_saturated": "G may learn nothing from it: regularize D (regularizer=r1), or lower its learning rate",
     "alike": "G may have collapsed: regularize D (regularizer=r1), or resume an earlier checkpoint",
@@ -76,17 +77,24 @@ class Health(pl.Callback):
 
     def health_check(self, gan: GAN, row: dict[str, float]) -> dict[str, float]:
         """Return the terms that are added to a row of the log: whether training exploded or looks collapsed."""
-        before, self.board.warnings = self.board.warnings, (warnings := self._warnings(gan, row))
-        for kind in warnings.keys() - before.keys():
-            if is_rank_zero():
-                log.warning("round %d: %s: %s", gan.round, warnings[kind], ADVICE[kind])
+        warnings = self._warn(gan, self._warnings(gan, row))
         terms = {"health/explosion": float("exploded" in warnings)}
+        if gan.loss.wants_lipschitz:
+            terms["health/no_lipschitz"] = float("no_lipschitz" in warnings)
         if self.collapse_after is not None:
-            terms["health/collapse"] = float(bool(warnings.keys() - {"exploded"}))
+            terms["health/collapse"] = float(bool(warnings.keys() - {"exploded", "no_lipschitz"}))
         return terms
 
+    def _warn(self, gan: GAN, warnings: dict[str, str]) -> dict[str, str]:
+        """Log the warnings that are new, and return all."""
+        for kind in warnings.keys() - self.board.warnings.keys():
+            if is_rank_zero():
+                log.warning("round %d: %s: %s", gan.round, warnings[kind], ADVICE[kind])
+        self.board.warnings = warnings
+        return warnings
+
     def _warnings(self, gan: GAN, row: dict[str, float]) -> dict[str, str]:
-        found = {}
+        found = unconstrained(gan)
         losses = {player: abs(row.get(f"loss/{player}", 0.0)) for player in PLAYERS}
         if losses[largest := max(losses, key=losses.__getitem__)] >= LARGE:
             found["exploded"] = f"training exploded: loss/{largest} is {row[f'loss/{largest}']:.2g}"
@@ -114,6 +122,7 @@ class Health(pl.Callback):
         assert isinstance(pl_module, GAN)
         if self.rolled_back:
             log_metrics(trainer, pl_module, {"health/roll_backs": float(pl_module.roll_backs)})
+        self._warn(pl_module, self.board.warnings | unconstrained(pl_module))
         heartbeat("the start")
         if self.stuck_after is not None and self.folder is not None:
             self._watchdog = Watchdog(self.folder / "stuck", self.stuck_after)
@@ -140,3 +149,10 @@ class Health(pl.Callback):
         if self._watchdog is not None:
             self._watchdog.stop()
             self._watchdog = None
+
+
+def unconstrained(gan: GAN) -> dict[str, str]:
+    """Return the warning of a loss that wants a Lipschitz discriminator and has another."""
+    if not gan.loss.wants_lipschitz or gan.objective.keeps_lipschitz():
+        return {}
+    return {"no_lipschitz": f"{type(gan.loss).__name__} is trained without a Lipschitz constraint on D"}

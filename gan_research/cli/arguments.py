@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gan_research.config.compose import literal
 from gan_research.config.other_tools import setting_of
+from gan_research.config.overrides import literal
 from gan_research.utils.errors import UserError
 
 

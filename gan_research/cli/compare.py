@@ -33,13 +33,14 @@ def compare_now(options: argparse.Namespace, paths: Sequence[str | Path], comman
         if not str(path).startswith("wandb:"):
             require_path(path)
     from gan_research.report.comparison import compare
-    from gan_research.report.grouping import select_runs
+    from gan_research.report.grouping import default_by, select_runs
     from gan_research.report.read import read
 
     records, notes = read(paths)
+    records = select_runs(records, options.where)
     return compare(
-        select_runs(records, options.where),
-        by=options.by,
+        records,
+        by=options.by or default_by(records),
         metrics=[renamed_argument(name) for names in options.metric for name in names.split(",")] or None,
         axis=options.axis,
         at=options.at,
@@ -72,8 +73,9 @@ def parser() -> argparse.ArgumentParser:
 def add_choices(parser: argparse.ArgumentParser) -> None:
     """Add the options that select runs, groups, metrics and the budget."""
     parser.add_argument(
-        "--by", default="loss", metavar="KEY",
-        help="group by a choice, a setting (optimizer.generator.lr), or several: loss,regularizer (%(default)s)",
+        "--by", metavar="KEY",
+        help="group by a choice, a setting (optimizer.generator.lr), or several: loss,regularizer (variant if the runs "
+        "have any, else loss)",
     )  # fmt: skip
     parser.add_argument(
         "--metric", action="append", default=[], metavar="NAME", help="compare this column; repeatable (all that rank)"

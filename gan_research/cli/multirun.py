@@ -12,7 +12,8 @@ from rich.console import Console
 from gan_research.cli.arguments import Arguments
 from gan_research.cli.sweep_request import SweepRequest
 from gan_research.config.build import build_evaluation, build_trainer, make
-from gan_research.config.compose import AUTO, Composition, compose_multirun, compose_train, concerns, of_sweep, quoted
+from gan_research.config.compose import AUTO, Composition, compose_multirun, compose_train
+from gan_research.config.overrides import concerns, of_sweep, quoted
 from gan_research.launchers import Job, Local
 from gan_research.sweeps.pool import Slot
 from gan_research.sweeps.run_process import RunningProcess, start_run
@@ -76,7 +77,7 @@ def new_sweep(
         folder=new_folder(Path(first["output"]), re.sub(r"[^\w.+=-]+", "_", name)),
         name=name,
         command="",
-        base=[*options, *(o for o in fixed if not concerns(o, "output") and not concerns(o, "launcher"))],
+        base=[*options, *(o for o in fixed if not any(concerns(o, key) for key in ("output", "launcher", "name")))],
         axes=[],
         search=config["sweep"],
         pool=config["pool"],

@@ -1,10 +1,14 @@
 """The request of `gan train -m`: parsed, composed and checked without importing torch."""
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from gan_research.cli.arguments import Arguments
-from gan_research.config.compose import Composition, compose_multirun, compose_train, of_sweep
+from gan_research.config.compose import Composition, choice, compose_multirun, compose_train
+from gan_research.config.overrides import concerns, of_sweep
+from gan_research.config.variants import Variants, as_override, split_variants
 from gan_research.sweeps.points import Axis, examples, split
 from gan_research.sweeps.search import merge_axes
 from gan_research.utils.errors import UserError
@@ -29,9 +33,32 @@ def sweep_request(given: Arguments) -> SweepRequest:
     if any(o.startswith("resume=") for o in given.overrides):
         raise UserError("resume= is for one run: resume a sweep with gan sweep resume DIR")
     config = compose_multirun([o for o in given.overrides if of_sweep(o)], given.config_dir)
-    fixed, own = split(o for o in given.overrides if not of_sweep(o))
-    axes = merge_axes(config["sweep"].get("space"), own)
+    overrides = [o for o in given.overrides if not of_sweep(o)]
+    if (listed := config.pop("variants")) is not None and not given.sets("variants"):
+        overrides.insert(0, as_override(listed))
+    variants, others = split_variants(overrides, partial(choice, "variants", config_dir=given.config_dir))
+    fixed, own = split(others)
+    space = config["sweep"].get("space")
+    if variants and not any(axis.name == "variant" for axis in merge_axes(space, own)) and not given.sets("variant"):
+        own.insert(0, Axis("variant", tuple(variants)))
+    axes = merge_axes(space, own)
     if not axes:
         raise UserError("nothing is varied: give a key several values (loss=hinge,wasserstein), or leave -m out")
-    compositions = [compose_train([*fixed, *point], given.config_dir) for point in examples(axes)]
+    fixed = [*(o for o in overrides if o not in others), *fixed]
+    compositions = [composed(fixed, point, variants, given.config_dir) for point in examples(axes)]
     return SweepRequest(config, fixed, own, axes, compositions)
+
+
+def composed(fixed: list[str], point: list[str], variants: Variants, config_dir: Path | None) -> Composition:
+    """Return the composition of a point; an error of its variant names it."""
+    name = next((o.partition("=")[2] for o in [*fixed, *point] if concerns(o, "variant")), None)
+    varied = {override.partition("=")[0].lstrip("+") for override in point}
+    for key in (override.partition("=")[0].lstrip("+~") for override in variants.get(name or "", [])):
+        if key in varied:
+            raise UserError(f"variant {name} sets {key}, which the sweep varies: leave one of them out")
+    try:
+        return compose_train([*fixed, *point], config_dir)
+    except UserError as error:
+        if name not in variants:
+            raise
+        raise UserError(f"variant {name}: {error}") from error

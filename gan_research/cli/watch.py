@@ -51,7 +51,8 @@ def parser() -> argparse.ArgumentParser:
 
 def command(options: argparse.Namespace) -> str:
     """Return the `gan compare` command that makes the same page."""
-    argv = ["gan", "compare", str(options.folder), "--by", options.by, "--axis", options.axis]
+    argv = ["gan", "compare", str(options.folder), *(["--by", options.by] if options.by else [])]
+    argv += ["--axis", options.axis]
     argv += [] if options.at is None else ["--at", f"{options.at:g}"]
     for name in ("metric", "where"):
         argv += [part for value in getattr(options, name) for part in (f"--{name}", value)]

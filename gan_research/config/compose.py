@@ -1,17 +1,15 @@
 """Composition of Hydra overrides into one plain, checked config."""
 
 import logging
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -19,10 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.checkpoints.allowlist import require_allowed
-from gan_research.config.keys import OF_SWEEPS, SEVERAL
+from gan_research.config.keys import SEVERAL
 from gan_research.config.other_tools import suggestion
+from gan_research.config.overrides import begins, concerns, merge_overrides, of_sweep, parsed, quoted
 from gan_research.config.schema import NODES, PAPER, check, check_multirun, missing_values, suited_metrics
 from gan_research.config.upgrade import MOVED, RENAMED_KEYS
+from gan_research.config.variants import chosen_variant
 from gan_research.utils.errors import UserError, did_you_mean, one_line
 from gan_research.utils.renamed import renamed_argument, renamed_targets
 from gan_research.utils.run_folder import leaves
@@ -40,6 +40,7 @@ class Composition:
     choices: dict[str, Any]
     auto_metrics: bool  # the metrics were chosen by the data
     published: dict[str, Any] | None = None  # the claim of a paper, as a config node
+    given: list[str] = field(default_factory=list)  # the overrides, without those of a variant
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -72,8 +73,8 @@ def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
 
 
 def groups_of_runs() -> dict[str, dict[str, str]]:
-    """Return the project's groups without those of sweeps."""
-    return {group: choices for group, choices in groups().items() if not of_sweep(f"{group}=")}
+    """Return the project's groups of which a run takes choices."""
+    return {group: choices for group, choices in groups().items() if not of_sweep(f"{group}=") and group != "variants"}
 
 
 def current_choices(group: str, config_dir: Path | None = None) -> list[str]:
@@ -97,13 +98,14 @@ def compose_train(
     """
     if config_dir is not None and not config_dir.is_dir():
         raise UserError(f"--config-dir {config_dir} is not a folder")
-    if any(_concerns(o, "hydra") for o in overrides):
+    if any(begins(o, "hydra") for o in overrides):
         raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
     if own := [o for o in overrides if of_sweep(o)]:
         raise UserError(f"{own[0]} is a setting of a sweep: add -m")
-    overrides = renamed_keys(overrides)
-    overrides = _within_budget(overrides, config_dir, allow)
-    held_back = [o for o in overrides if _concerns(o, "metrics.")]  # the metrics may be chosen by the data
+    load = partial(choice, "variants", config_dir=config_dir)
+    variant, of_variant, given = chosen_variant(renamed_keys(overrides), load)
+    overrides = _within_budget(merge_overrides(of_variant, given), config_dir, allow)
+    held_back = [o for o in overrides if begins(o, "metrics.")]  # the metrics may be chosen by the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
     for group in groups_of_runs():
         if group not in SEVERAL and group not in choices:
@@ -115,16 +117,17 @@ def compose_train(
     auto = choices["metrics"] == AUTO
     if auto:
         suited = suited_metrics(config["data"])
-        overrides = [*(o for o in overrides if not _concerns(o, "metrics=")), f"metrics={suited}"]
+        overrides = [*(o for o in overrides if not begins(o, "metrics=")), f"metrics={suited}"]
     if auto or held_back:
         config, choices = _compose(overrides, config_dir, allow)
     if missing := missing_values(config):
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     config = check(_selected(config, overrides))
     published = config.pop("published", None)
-    for key in ("budget", "budgets"):
+    for key in ("budget", "budgets", "variant"):
         config.pop(key, None)
-    return Composition(config, choices, auto, published)
+    config |= {"variant": variant} if variant else {}
+    return Composition(config, choices, auto, published, given)
 
 
 def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None) -> list[str]:
@@ -159,58 +162,11 @@ def renamed_keys(overrides: list[str]) -> list[str]:
     return found
 
 
-def merge_overrides(old: list[str], new: list[str]) -> list[str]:
-    """Return new overrides, preceded by the old ones of other keys."""
-    keys = {override.partition("=")[0].lstrip("+~") for override in new}
-    kept = [o for o in old if not any(f"{o.partition('=')[0].lstrip('+~')}.".startswith(f"{key}.") for key in keys)]
-    return kept + new
-
-
 def compose_multirun(overrides: list[str], config_dir: Path | None = None) -> dict[str, Any]:
-    """Return the config of a sweep, without those of its runs."""
-    return check_multirun(_compose(renamed_keys(overrides), config_dir, None, "multirun")[0])
-
-
-def of_sweep(override: str) -> bool:
-    """Return whether an override sets a key of sweeps."""
-    return any(concerns(override, key) for key in OF_SWEEPS)
-
-
-def concerns(override: str, key: str) -> bool:
-    """Return whether an override sets a key, or a key inside it."""
-    return any(_concerns(override, f"{key}{end}") for end in "=./")
-
-
-def quoted(text: str | Path) -> str:
-    """Return a text as the value of an override, quoted if it has to be."""
-    if re.fullmatch(r"[a-zA-Z/][\w./+-]*", str(text), re.ASCII):
-        return str(text)
-    return QuotedString(str(text), Quote.single).with_quotes()
-
-
-def parsed(override: str) -> Override | None:
-    """Return an override as Hydra reads it; None if it can't."""
-    try:
-        return OverridesParser.create().parse_override(override)
-    except HydraException:
-        return None
-
-
-def literal(override: str) -> str:
-    """Return an override whose value is quoted if Hydra can't read it, as in output=R&D.
-
-    A value that begins with ~/ is in the home folder.
-    """
-    key, _, value = override.partition("=")
-    if value.partition("/")[0] == "~":
-        value = str(Path(value).expanduser())
-    elif key == "resume" or parsed(override):
-        return override
-    if key == "resume":
-        return f"{key}={value}"
-    if parsed(quoted_override := f"{key}={quoted(value)}") is None:
-        raise UserError(f"{override} can't be read: give KEY=VALUE, as in loss=hinge")
-    return quoted_override
+    """Return the config of a sweep, without those of its runs; the `variants` of its search are a key beside it."""
+    config = _compose(renamed_keys(overrides), config_dir, None, "multirun")[0]
+    variants = config["sweep"].pop("variants", None)
+    return check_multirun(config) | {"variants": variants}
 
 
 def choice(
@@ -325,10 +281,6 @@ def _compose(
     return {str(key): value for key, value in config.items()}, choices
 
 
-def _concerns(override: str, prefix: str) -> bool:
-    return override.lstrip("+~").startswith(prefix)
-
-
 def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> str:
     """Return the message of an unknown choice: there is no loss=hing: did you mean 'hinge'?"""
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
@@ -359,7 +311,7 @@ def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
         nodes = config.get(group) or {}
         chosen = {name: node for name, node in nodes.items() if isinstance(node, dict) and "_target_" in node}
         for name in set(nodes) - set(chosen):
-            if any(_concerns(o, f"{group}.{name}") for o in overrides):
+            if any(begins(o, f"{group}.{name}") for o in overrides):
                 raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
         config[group] = chosen
     for group in ("ema", "metrics", "head", "refinement"):  # groups that may be none

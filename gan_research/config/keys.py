@@ -39,6 +39,7 @@ KEYS: dict[str, Key] = {
     "optimizer": Key("game", "torch.optim.Optimizer", partial=True, players=True),
     "lr_schedule": Key("game", "torch.optim.lr_scheduler.LRScheduler", partial=True, players=True),
     "ema": Key("game", "gan_research.training.ema.EMA"),
+    "variant": Key("game"),
     "batch_size": Key("game"),
     "accumulation": Key("game", of_gan=True),
     "conditional": Key("game"),

@@ -21,7 +21,8 @@ from gan_research.cost.intervals import evaluation_of, how_often, seconds_to_act
 from gan_research.cost.operations import count_operations, memory_of
 from gan_research.cost.rounds import NEVER, kinds_of, time_rounds
 from gan_research.losses.base import PLAYERS
-from gan_research.runs.fit import Parts, checked_analyses, names, train
+from gan_research.runs.fit import Parts, checked_analyses, train
+from gan_research.runs.naming import names
 from gan_research.runs.run import Run, device_name
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_research.config.build import make
-from gan_research.config.compose import Composition, compose_train, concerns, quoted
+from gan_research.config.compose import Composition, compose_train
+from gan_research.config.overrides import concerns, quoted
 from gan_research.launchers import Job
-from gan_research.runs.fit import names, run_at, trainer_of
+from gan_research.runs.fit import run_at, trainer_of
+from gan_research.runs.naming import names
 
 
 def submit_run(

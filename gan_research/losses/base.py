@@ -20,6 +20,7 @@ class AdversarialLoss:
     needs_real = False  # true if `generator` requires the logits of real images, which are computed only then
     logits_are_log_odds = False  # true if the logits are log-odds of being real: sigmoid(logits) is D(x)
     couples_batch = False  # true if a sample's loss depends on its minibatch, the global one over all ranks
+    wants_lipschitz = False  # true if its theory holds for a Lipschitz discriminator only
     relativistic_base = False
     """True if `real_term` is convex, bounded below and falling at 0, as relativistic losses require."""
 

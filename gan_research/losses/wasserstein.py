@@ -10,7 +10,9 @@ W1 = Functional("W1", wasserstein_1d)
 
 
 class Wasserstein(Separable):
-    """D: D(G(z)) - D(x); G: -D(G(z)). Requires a regularizer that keeps the discriminator Lipschitz."""
+    """D: D(G(z)) - D(x); G: -D(G(z)). It wants a Lipschitz discriminator: a regularizer or spectral norm."""
+
+    wants_lipschitz = True
 
     def real_term(self, logits: Tensor) -> Tensor:
         return -logits

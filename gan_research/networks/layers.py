@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 import torch.nn.functional as F
 from torch import Tensor, nn, ones, zeros
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from gan_research.networks.base import require_one_of
 from gan_research.utils.errors import UserError
@@ -122,3 +123,9 @@ def spectral(module: nn.Module) -> None:
     """
     for layer in [layer for layer in module.modules() if isinstance(layer, WEIGHTED)]:
         spectral_norm(layer)
+
+
+def is_spectral(module: nn.Module) -> bool:
+    """Return whether every linear, embedding and convolution layer has spectral norm."""
+    layers = [layer for layer in module.modules() if isinstance(layer, WEIGHTED)]
+    return bool(layers) and all(is_parametrized(layer, "weight") for layer in layers)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, require_one_of
 from gan_research.networks.heads import HeadFactory, make_head
-from gan_research.networks.layers import Init, Maxout, initialize_weights, inverse_output, output_range
+from gan_research.networks.layers import Init, Maxout, initialize_weights, inverse_output, output_range, spectral
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.ranges import Fraction
 from gan_research.utils.sample_spec import SampleSpec
@@ -80,7 +80,7 @@ class MLPDiscriminator(Discriminator):
 
     `activation="maxout"` with dropout is Goodfellow's: each unit is the maximum of `maxout_pieces` affine maps.
     `dropout`: the probability of dropping a hidden unit; `input_dropout`: an input. `init`, `init_scale`: see
-    `initialize_weights`.
+    `initialize_weights`. `norm`: "spectral" normalizes every weight, including the head's.
     """
 
     def __init__(
@@ -95,12 +95,14 @@ class MLPDiscriminator(Discriminator):
         input_dropout: Fraction = 0.0,
         init: Init = "torch",
         init_scale: NonNegativeFloat = 0.02,
+        norm: Literal["none", "spectral"] = "none",
         head: HeadFactory | None = None,
     ) -> None:
         super().__init__(samples, packing)
         require(1, width=width, maxout_pieces=maxout_pieces)
         require(0, depth=depth)
         require_one_of((*ACTIVATIONS, "maxout"), activation=activation)
+        require_one_of(("none", "spectral"), norm=norm)
         for name, probability in (("dropout", dropout), ("input_dropout", input_dropout)):
             if not 0 <= probability < 1:
                 raise UserError(f"{name} is {probability}: it has to be at least 0 and below 1")
@@ -116,6 +118,8 @@ class MLPDiscriminator(Discriminator):
         self.body = nn.Sequential(*layers)
         self.head = make_head(sizes[-1], samples.num_classes, head=head)
         initialize_weights(self, init, init_scale)
+        if norm == "spectral":
+            spectral(self)
 
     def features(self, images: Tensor) -> Tensor:
         return self.body(images.flatten(1))

@@ -32,6 +32,8 @@ class Regularizer(nn.Module):
     """True if the penalty's own forward passes run in float32, uncompiled, as second derivatives require."""
     couples_batch: bool = False
     """True if a penalty depends on the whole minibatch: it gathers over ranks and allows no accumulation."""
+    keeps_lipschitz: ClassVar[bool] = False
+    """True if it bounds the discriminator's slope between reals and fakes, as Wasserstein losses want."""
     crosses_players: bool = False
     """True if the penalty takes gradients in both players' parameters, which are then not frozen."""
 

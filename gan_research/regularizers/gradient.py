@@ -35,6 +35,8 @@ class GradientPenalty(Regularizer):
     sided: "one" penalizes only norms above 1, max(0, ||grad D(y)|| - 1)^2 (their section 4; Petzka et al. 2018).
     """
 
+    keeps_lipschitz = True
+
     def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, sided: Literal["two", "one"] = "two"):
         super().__init__(weight, every)
         if sided not in ("two", "one"):
@@ -48,6 +50,8 @@ class GradientPenalty(Regularizer):
 
 class ZeroCentered(Regularizer):
     """weight * ||grad D(y)||^2 at y between real and fake images (Thanh-Tung et al. 2019, ICLR)."""
+
+    keeps_lipschitz = True
 
     def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1):
         super().__init__(weight, every)

@@ -58,6 +58,7 @@ class WeightClipping(Regularizer):
     """
 
     players = ()
+    keeps_lipschitz = True
 
     def __init__(self, limit: PositiveFloat = 0.01):
         super().__init__()

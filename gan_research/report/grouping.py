@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from gan_research.config.keys import KEYS
 from gan_research.report.records import METRICS, Record
 from gan_research.report.settings import format_value
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.texts import short_names
 
 
 def group_runs(records: Sequence[Record], by: str) -> tuple[dict[str, list[Record]], list[str]]:
@@ -22,7 +24,18 @@ def group_runs(records: Sequence[Record], by: str) -> tuple[dict[str, list[Recor
     # sorted by their values, numerically where all are numbers
     numeric = [all(as_number(text) is not None for text in column) for column in zip(*groups, strict=True)]
     order = sorted(groups, key=lambda g: [as_number(v) if n else v for v, n in zip(g, numeric, strict=True)])
-    return {", ".join(values): groups[values] for values in order}, notes
+    return {", ".join(labels(keys, values)): groups[values] for values in order}, notes
+
+
+def labels(keys: Sequence[str], values: Sequence[str]) -> list[str]:
+    """Return "hinge" for a choice, and "lr=0.001" for another setting."""
+    chosen = [key in ("variant", "experiment") or (key in KEYS and KEYS[key].base is not None) for key in keys]
+    return [v if bare else f"{k}={v}" for k, v, bare in zip(short_names(keys), values, chosen, strict=True)]
+
+
+def default_by(records: Sequence[Record]) -> str:
+    """Return the setting that groups runs if none is given: their variants, else their losses."""
+    return "variant" if any("variant" in record.config for record in records) else "loss"
 
 
 def require_setting(key: str, records: Sequence[Record]) -> None:

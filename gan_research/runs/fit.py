@@ -1,8 +1,6 @@
 """Training a run: a new one from its config, or an old one from a checkpoint."""
 
 import errno
-import hashlib
-import json
 import os
 import shutil
 import time
@@ -21,8 +19,9 @@ from gan_research.callbacks.states import States
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import MARK, differences, open_checkpoint, read_checkpoint
 from gan_research.config.build import build_data, build_evaluation, build_game, build_trainer, make
-from gan_research.config.compose import AUTO, Composition, compose_train, concerns, merge_overrides, quoted
-from gan_research.config.keys import DATA_PLACES, GAME, GROUPED
+from gan_research.config.compose import AUTO, Composition, compose_train
+from gan_research.config.keys import DATA_PLACES, GAME
+from gan_research.config.overrides import concerns, merge_overrides, quoted
 from gan_research.config.schema import INSTRUCTIONS, check, target_of
 from gan_research.config.upgrade import upgraded
 from gan_research.data import Data
@@ -36,6 +35,7 @@ from gan_research.distributed import (
 )
 from gan_research.metrics import Evaluation
 from gan_research.runs.history import History
+from gan_research.runs.naming import names
 from gan_research.runs.roll_back import roll_back
 from gan_research.runs.run import DataRecord, Run, source_digest
 from gan_research.training.gan import GAN
@@ -257,18 +257,6 @@ def same_data(run: Run, data: Data) -> DataRecord:
             "restore them or give the folder they were moved to, or start a new run"
         )
     return record
-
-
-def names(composition: Composition) -> tuple[str, str]:
-    """Return the run's name, and the group that it shares with other seeds."""
-    config, choices = composition.config, composition.choices
-    networks = "-".join(dict.fromkeys([choices["generator"], choices["discriminator"]]))
-    loss = "+".join([choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})])
-    stem = config["name"] or "-".join([choices["experiment"] or choices["data"], networks, loss])
-    grouped = {key: config[key] for key in GROUPED if key in config}
-    grouped["data"] = {key: value for key, value in config["data"].items() if key != "seed"}
-    digest = hashlib.blake2b(json.dumps(grouped, sort_keys=True).encode(), digest_size=3).hexdigest()
-    return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
 
 
 def continue_run(run: Run, config: dict[str, Any], parts: "Parts", checkpoint: Path | None, round: int) -> int:

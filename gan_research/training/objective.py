@@ -12,6 +12,7 @@ from gan_research.augmentations import Augmentation, AugmentationInput
 from gan_research.losses import AdversarialLoss
 from gan_research.losses.base import OPPONENT, PLAYERS, Player
 from gan_research.networks.base import DOutput
+from gan_research.networks.layers import is_spectral
 from gan_research.regularizers import Progress, Regularizer, Side, Step
 from gan_research.regularizers.step import SideName
 from gan_research.sampling.priors import Prior
@@ -98,6 +99,10 @@ class Objective:
                 loss = self._loss(step, due)
                 self.collect(step, due)
                 yield player, loss
+
+    def keeps_lipschitz(self) -> bool:
+        """Return whether a regularizer, or spectral norm, bounds the discriminator's slope."""
+        return any(r.keeps_lipschitz for r in self.regularizers.values()) or is_spectral(self.networks["discriminator"])
 
     def due(self, player: Player, update: int) -> Penalties:
         """Return the regularizers that penalize the player's update of this number, counted from 0."""

@@ -34,7 +34,11 @@ CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
 SAMPLES, CRASHES = "samples", "crash"  # the folders of sample grids and of crash reports, each named by its round
 LOCK, PLAYER = ".lock", ".player.json"  # the lock of a run, trial or sweep, and the process that holds a run's
 TRIAL, END = "trial.json", "end.json"  # a trial's point in a sweep, and the outcome of each of its processes
-WARNINGS = {"health/explosion": "exploded", "health/collapse": "collapsed"}  # a column of a history -> the meaning of 1
+WARNINGS = {
+    "health/explosion": "exploded",
+    "health/collapse": "collapsed",
+    "health/no_lipschitz": "no Lipschitz constraint",
+}  # a column of a history -> the meaning of 1
 CLOCKED = ("speed/", "memory/")  # prefixes of columns that differ between two runs of the same game
 
 

@@ -14,7 +14,8 @@ from hydra.utils import get_object
 
 from gan_research.cli.reproduce import claims
 from gan_research.config.build import build_evaluation, build_game, build_trainer, make
-from gan_research.config.compose import compose_multirun, compose_train, conf_folder, groups, literal
+from gan_research.config.compose import compose_multirun, compose_train, conf_folder, groups
+from gan_research.config.overrides import literal
 from gan_research.config.schema import train as schema
 from gan_research.runs.run import Run
 from gan_research.sweeps.points import Axis, examples

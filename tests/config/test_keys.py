@@ -8,7 +8,7 @@ from gan_research.config import schema
 from gan_research.config.compose import compose_train, groups_of_runs
 from gan_research.config.keys import GAME, GROUPED, KEYS, OF_GAN, keys_of
 from gan_research.runs.auto_resume import game_of
-from gan_research.runs.fit import names
+from gan_research.runs.naming import names
 from gan_research.training.gan import GAN
 
 NO_KEYS_OF_RUNS = {"budget", "budgets", "published"}
@@ -29,7 +29,7 @@ OTHERS = {
     "launcher": "launcher=slurm",
     "logger": "logger=[csv]", "output": "output=elsewhere", "name": "name=mine", "tags": "tags=[a]",
 }  # fmt: skip
-"""key -> an override that changes it; reduction and refinement have one choice each."""
+"""key -> an override that changes it; reduction and refinement have one choice each, and variant is one of a list."""
 
 
 def test_the_table_has_the_keys_of_the_schema():
@@ -45,7 +45,7 @@ def test_arguments_of_the_gan_are_arguments_of_the_gan():
 
 @pytest.mark.parametrize("key", OTHERS)
 def test_a_key_changes_what_its_role_says(key):
-    assert set(OTHERS) == set(KEYS) - set(keys_of("sweep")) - {"reduction", "refinement"}
+    assert set(OTHERS) == set(KEYS) - set(keys_of("sweep")) - {"reduction", "refinement", "variant"}
     before, after = compose_train([]), compose_train([OTHERS[key]])
     assert before.config[key] != after.config[key]
     assert (game_of(before.config) != game_of(after.config)) == (key in GAME)
