@@ -153,6 +153,6 @@ class Health(pl.Callback):
 
 def unconstrained(gan: GAN) -> dict[str, str]:
     """Return the warning of a loss that wants a Lipschitz discriminator and has another."""
-    if not gan.loss.wants_lipschitz or gan.objective.keeps_lipschitz():
+    if not gan.loss.wants_lipschitz or gan.objective.is_lipschitz:
         return {}
     return {"no_lipschitz": f"{type(gan.loss).__name__} is trained without a Lipschitz constraint on D"}

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gan_research.cli.arguments import slow_imports
 from gan_research.config.compose import compose_train
 from gan_research.utils.errors import UserError
+from gan_research.utils.texts import bytes_text, duration, scaled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,22 +87,25 @@ def table(cost: dict[str, Any]) -> "Table":
     rate = si(cost["flops_per_round"] / cost["seconds_per_round"])
     table.add_row("FLOPs a round", f"{si(cost['flops_per_round'])}: {listed(cost['flops_per_round_of'], si)}")
     table.add_row("FLOPs in all", f"{si(cost['flops_total'])}, at {rate}/s")
-    table.add_row("memory", f"{binary(cost['memory_bytes'])}: {listed(cost['memory_bytes_of'], binary)}")
+    table.add_row("memory", f"{bytes_text(cost['memory_bytes'])}: {listed(cost['memory_bytes_of'], bytes_text)}")
     if cost["memory_peak_bytes"] is not None:
-        table.add_row("memory, peak of a round", binary(cost["memory_peak_bytes"]))
+        table.add_row("memory, peak of a round", bytes_text(cost["memory_peak_bytes"]))
+    table.add_row(
+        "disk", f"{bytes_text(cost['disk_bytes'])}: {listed(cost['disk_bytes_of'], bytes_text)}; without trackers"
+    )
     for name, key in (("time of a round", "seconds_per_round"), ("time of the run", "seconds_total")):
-        low, high = map(clock, cost[f"{key}_quartiles"])
-        table.add_row(name, f"{clock(cost[key])} (quartiles {low} to {high})")
+        low, high = map(duration, cost[f"{key}_quartiles"])
+        table.add_row(name, f"{duration(cost[key])} (quartiles {low} to {high})")
     logging = {LABELS[name]: seconds for name, seconds in cost["logging_seconds_of"].items()}
-    details = {"logging": f": {listed(logging, clock)}"}
-    startup = f"{clock(cost['startup_seconds'])} to the end of the first round"
+    details = {"logging": f": {listed(logging, duration)}"}
+    startup = f"{duration(cost['startup_seconds'])} to the end of the first round"
     if e := cost["evaluation"]:
         part = "" if e["samples"] == e["samples_measured"] else f", scaled up from {e['samples_measured']:,} samples"
-        details["evaluation"] = f": {e['count']:,} times {clock(e['seconds_each'])}{part}"
-        startup += f"; statistics of the reals {clock(e['reference_seconds'])}"
+        details["evaluation"] = f": {e['count']:,} times {duration(e['seconds_each'])}{part}"
+        startup += f"; statistics of the reals {duration(e['reference_seconds'])}"
     for part, share in cost["shares"].items():
         if share:
-            table.add_row(f"  {part}", f"{share:6.1%}  {clock(cost['seconds_of'][part])}{details.get(part, '')}")
+            table.add_row(f"  {part}", f"{share:6.1%}  {duration(cost['seconds_of'][part])}{details.get(part, '')}")
     table.add_row("start", startup)
     table.add_row("measured", f"{cost['rounds_measured']:,} rounds")
     return table
@@ -112,22 +116,5 @@ def listed(amounts: Mapping[str, float], formatted: Callable[[float], str]) -> s
     return ", ".join(f"{name} {formatted(amount)}" for name, amount in amounts.items() if amount)
 
 
-def scaled(amount: float, base: int, units: Sequence[str]) -> str:
-    """Return an amount with three digits and its largest unit."""
-    exponent = 0
-    while amount >= base * 0.9995 and exponent < len(units) - 1:
-        amount, exponent = amount / base, exponent + 1
-    return f"{amount:.3g}{units[exponent]}" if amount < 1000 else f"{amount:.0f}{units[exponent]}"
-
-
 comma = "{:,}".format
 si = partial(scaled, base=1000, units=["", " k", " M", " G", " T", " P", " E"])
-binary = partial(scaled, base=1024, units=[" B", " KiB", " MiB", " GiB", " TiB"])
-
-
-def clock(seconds: float) -> str:
-    """Return a duration with three digits: "12.3 ms", "12.3 s", "4.08 min", "6.12 h" or "8.4 days"."""
-    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{1e3 * seconds:.3g} ms"

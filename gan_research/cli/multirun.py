@@ -10,16 +10,18 @@ from typing import Any
 from rich.console import Console
 
 from gan_research.cli.arguments import Arguments
+from gan_research.cli.dry_run import dry_run
 from gan_research.cli.sweep_request import SweepRequest
 from gan_research.config.build import build_evaluation, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, compose_multirun, compose_train
 from gan_research.config.overrides import concerns, of_sweep, quoted
 from gan_research.launchers import Job, Local
+from gan_research.sweeps.best import Point, best_point
 from gan_research.sweeps.pool import Slot
 from gan_research.sweeps.run_process import RunningProcess, start_run
 from gan_research.sweeps.sweep import Sweep, new_folder
 from gan_research.sweeps.table import SweepTable
-from gan_research.sweeps.trials import TrialRun
+from gan_research.sweeps.trials import TrialRun, TrialSnapshot
 from gan_research.sweeps.worker import Worker
 from gan_research.utils.errors import RESUME, UserError, did_you_mean
 from gan_research.utils.files import write_atomically
@@ -31,7 +33,10 @@ def start(request: SweepRequest, given: Arguments, arguments: list[str]) -> int:
     name = "sweep-" + "-".join(axis.name.split(".")[-1] for axis in request.axes)
     sweep = new_sweep(name, request.fixed, request.compositions, request.config, given.config_dir)
     sweep.axes, sweep.command = request.own, shlex.join(["gan", "train", *arguments])
-    make(sweep.search, spec=sweep.spec)  # raises its errors before there is a folder
+    search = make(sweep.search, spec=sweep.spec)  # raises its errors before there is a folder
+    sweep.total = search.total
+    if "--cfg" in given.options:
+        return dry_run(sweep, request, search)
     sweep.create()
     return 0 if submitted(sweep, given) else train(sweep)
 
@@ -147,6 +152,21 @@ def argv_of(sweep: Sweep, run: TrialRun) -> list[str]:
     return ["train", *sweep.base, *run.overrides, *own]
 
 
+def print_best(sweep: Sweep, trials: Sequence[TrialSnapshot], console: Console) -> Point:
+    """Print the best point of a sweep, and the command that trains it again; return the point."""
+    best, number = best_point(sweep, trials)
+    seeds = f", the mean of {len(best.seeds)} seeds" if len(best.seeds) > 1 else ""
+    several = ["-m"] if len(best.seeds) > 1 else []
+    command = ["gan", "train", *several, *sweep.base, *best.overrides, f"seed={','.join(best.seeds)}"]
+    lines = (
+        f"best of {number}: {best.text}: {sweep.metric} {best.mean:.4g}{seeds}",
+        f"train it again: {shlex.join(command)}",
+    )
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    return best
+
+
 def report(sweep: Sweep, table: SweepTable, over: bool, console: Console) -> int:
     """Print the results of a sweep; return the exit status."""
     trials = sweep.snapshot()
@@ -154,6 +174,8 @@ def report(sweep: Sweep, table: SweepTable, over: bool, console: Console) -> int
     if not over:
         console.print(f"stopped; resume with: gan sweep resume {sweep.folder}", highlight=False, soft_wrap=True)
         return RESUME
+    if sweep.metric is not None and any(trial.value is not None for trial in trials):
+        print_best(sweep, trials, console)
     console.print(f"compare its runs: gan compare {sweep.folder}", highlight=False, soft_wrap=True)
     if failed := [trial for trial in trials if trial.state == "failed"]:
         raise UserError(

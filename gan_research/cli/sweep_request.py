@@ -18,13 +18,14 @@ from gan_research.utils.errors import UserError
 class SweepRequest:
     """The config of a sweep, its fixed overrides, its axes, and example points.
 
-    own: the axes of the command line; axes: with those of the config.
+    own: the axes of the command line; axes: with those of the config. points: the overrides of each example.
     """
 
     config: dict[str, Any]
     fixed: list[str]
     own: list[Axis]
     axes: list[Axis]
+    points: list[list[str]]
     compositions: list[Composition]
 
 
@@ -45,8 +46,9 @@ def sweep_request(given: Arguments) -> SweepRequest:
     if not axes:
         raise UserError("nothing is varied: give a key several values (loss=hinge,wasserstein), or leave -m out")
     fixed = [*(o for o in overrides if o not in others), *fixed]
-    compositions = [composed(fixed, point, variants, given.config_dir) for point in examples(axes)]
-    return SweepRequest(config, fixed, own, axes, compositions)
+    points = examples(axes)
+    compositions = [composed(fixed, point, variants, given.config_dir) for point in points]
+    return SweepRequest(config, fixed, own, axes, points, compositions)
 
 
 def composed(fixed: list[str], point: list[str], variants: Variants, config_dir: Path | None) -> Composition:

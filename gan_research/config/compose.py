@@ -41,6 +41,7 @@ class Composition:
     auto_metrics: bool  # the metrics were chosen by the data
     published: dict[str, Any] | None = None  # the claim of a paper, as a config node
     given: list[str] = field(default_factory=list)  # the overrides, without those of a variant
+    overrides: list[str] = field(default_factory=list)  # with those of the variant and of the budget
 
     @property
     def chosen(self) -> dict[str, str]:
@@ -104,7 +105,7 @@ def compose_train(
         raise UserError(f"{own[0]} is a setting of a sweep: add -m")
     load = partial(choice, "variants", config_dir=config_dir)
     variant, of_variant, given = chosen_variant(renamed_keys(overrides), load)
-    overrides = _within_budget(merge_overrides(of_variant, given), config_dir, allow)
+    overrides = whole = _within_budget(merge_overrides(of_variant, given), config_dir, allow)
     held_back = [o for o in overrides if begins(o, "metrics.")]  # the metrics may be chosen by the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)
     for group in groups_of_runs():
@@ -127,7 +128,7 @@ def compose_train(
     for key in ("budget", "budgets", "variant"):
         config.pop(key, None)
     config |= {"variant": variant} if variant else {}
-    return Composition(config, choices, auto, published, given)
+    return Composition(config, choices, auto, published, given, whole)
 
 
 def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None) -> list[str]:

@@ -27,6 +27,7 @@ from gan_research.runs.run import Run, device_name
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import UserError
+from gan_research.utils.run_folder import CHECKPOINTS, HISTORY, SAMPLES
 
 PARTS = ("networks", "regularizers", "data", "loop", "logging", "analysis", "evaluation")
 """The parts that the seconds of a run are divided into."""
@@ -137,7 +138,9 @@ class Measurement:
         config, trainer = self.config | never, build_trainer(self.config["trainer"])
         trainer.callbacks.insert(0, BetweenRounds(self._time))  # type: ignore[attr-defined]
         parts = Parts(self.data, build_game(config, self.data), trainer, None, [])
-        run = Run.create(self.folder, *names(self.composition), config["tags"], [], None, self.composition.chosen)
+        self.run = run = Run.create(
+            self.folder, *names(self.composition), config["tags"], [], None, self.composition.chosen
+        )
         run.begin(config)
         train(run, config, parts, Console(quiet=True), None)
         if "evaluation" not in self.cost:
@@ -158,6 +161,7 @@ class Measurement:
         for kind, every in ((SampleGrid, config["sample_every"]), (Checkpoints, config["checkpoint_every"])):
             callback: Any = next(c for c in trainer.callbacks if isinstance(c, kind))  # type: ignore[attr-defined]
             logging[kind.__name__] = how_often(every, rounds) * seconds_to_act(callback, trainer, gan)
+        cost["disk_bytes_of"] = disk_of(self.run.folder, self.composition.config)
         cost["seconds_of"]["analysis"] = 0.0
         for analysis in checked_analyses(config, gan, self.data):
             analysis.folder = self.folder
@@ -172,6 +176,7 @@ class Measurement:
         """Return the cost, with the seconds of the run added up."""
         cost, evaluation = self.cost, self.cost["evaluation"]
         seconds = cost["seconds_of"]
+        cost["disk_bytes"] = sum(cost["disk_bytes_of"].values())
         seconds["logging"] = sum(cost["logging_seconds_of"].values())
         seconds["evaluation"] = evaluation["count"] * evaluation["seconds_each"] if evaluation else 0.0
         total = cost["seconds_total"] = sum(seconds.values())
@@ -179,6 +184,24 @@ class Measurement:
         cost["seconds_total_quartiles"] = [total + low, total + high]
         cost["shares"] = {part: seconds[part] / total for part in PARTS}
         return cost
+
+
+def disk_of(folder: Path, config: dict[str, Any]) -> dict[str, int]:
+    """Return the bytes of a run's files, from the first of each kind in its folder; those of trackers aren't known."""
+    rounds, keep = config["rounds"], config["keep_every"]
+    checkpoints = 2 + (config["best"] is not None) + (rounds // keep if keep else 0)  # the last, the one before, ...
+    history = folder / HISTORY
+    row = history.stat().st_size / max(1, len(history.read_text("utf-8").splitlines()))
+    return {
+        "checkpoints": checkpoints * size_of(folder / CHECKPOINTS),
+        "grids": how_often(config["sample_every"], rounds) * size_of(folder / SAMPLES),
+        "history": int(row * (rounds // config["log_every"])),
+    }
+
+
+def size_of(folder: Path) -> int:
+    """Return the size of the largest file in a folder."""
+    return max((path.stat().st_size for path in folder.rglob("*") if path.is_file()), default=0)
 
 
 def measurable(config: dict[str, Any], notes: list[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import PositiveInt
 
-from gan_research.sweeps.points import Axis, as_overrides
+from gan_research.sweeps.points import Axis, as_overrides, combinations
 from gan_research.sweeps.search import Proposal, Search, SearchSpec, by_config_key, merge_axes
 from gan_research.sweeps.trials import TrialSnapshot
 from gan_research.utils.errors import UserError
@@ -50,7 +51,8 @@ class OptunaSearch(Search):
     Seeds (seed=0,1,2) aren't searched: each trial trains all of them, and its value is their mean.
 
     space: axes, as {key: values in Hydra's sweep syntax}; axes of the command line replace them or are added.
-    trials: number over all processes, including those that failed, until they are retried.
+    trials: number over all processes, including those that failed, until they are retried; of a finite space, no more
+        than its points, each once.
     sampler: makes a sampler of a seed, such as optuna.samplers.TPESampler. pruner: one of optuna.pruners, asked at each
         evaluation; its steps are rounds.
     storage: the URL of a database (postgresql://..., sqlite:///...) for hundreds of processes; None: study.journal in
@@ -76,10 +78,13 @@ class OptunaSearch(Search):
         self.seeds = next((axis for axis in axes if axis.name == "seed"), None)
         if self.seeds is not None and self.seeds.choices is None:
             raise UserError("seed is an interval: list the seeds of each trial, seed=0,1,2")
+        self.runs_per_trial = len(self.seeds.choices or ()) if self.seeds is not None else 1
         self.space = [axis for axis in axes if axis.name != "seed"]
         if not self.space:
             raise UserError("sweep=optuna has nothing to search: give a key values to choose from, or an interval")
-        self.total, self.seed, self._sampler = trials, seed, sampler
+        self.points = number_of_points(self.space)
+        self.total = trials if self.points is None else min(trials, self.points)
+        self.seed, self._sampler = seed, sampler
         self._spec, self._pruner = spec, pruner
         try:
             self._database = RDBStorage(storage) if storage is not None else None
@@ -114,9 +119,23 @@ class OptunaSearch(Search):
         lost = next((trial for trial in running if trial.number not in known), None)
         trial = optuna.trial.Trial(self.study, lost._trial_id) if lost else self.study.ask()
         values = {axis.key: suggest(trial, axis) for axis in self.space}
+        if self.points is not None and by_config_key(values) in (tried := [trial.values for trial in trials]):
+            self.study.tell(trial, state=TrialState.FAIL)
+            values = self._untried(tried)
+            self.study.enqueue_trial(values)
+            trial = self.study.ask()
+            values = {axis.key: suggest(trial, axis) for axis in self.space}
         point = as_overrides(values)
         runs = [[*point, f"seed={seed}"] for seed in self.seeds.choices or ()] if self.seeds else [point]
         return Proposal(by_config_key(values), runs, {"study": trial.number})
+
+    def _untried(self, tried: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return a point of a finite space that no trial has, drawn by the sampler's seed."""
+        points = combinations(
+            {axis.key: axis.choices or (*range(int(axis.low), int(axis.high) + 1),) for axis in self.space}
+        )
+        left = [point for point in points if by_config_key(point) not in tried]
+        return left[sampler_seed(self.seed, len(tried)) % len(left)]
 
     def should_prune(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> bool:
         if self._frozen(trial).state is not TrialState.RUNNING:  # a retry, which ends as a trial of its own
@@ -149,6 +168,13 @@ class OptunaSearch(Search):
 
     def _frozen(self, trial: TrialSnapshot) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[trial.trial.note["study"]]
+
+
+def number_of_points(space: list[Axis]) -> int | None:
+    """Return the number of points of a space; None if it is infinite."""
+    if not all(axis.choices or axis.integer for axis in space):
+        return None
+    return prod(len(axis.choices) if axis.choices else int(axis.high) - int(axis.low) + 1 for axis in space)
 
 
 def sampler_seed(seed: int, number: int) -> int:

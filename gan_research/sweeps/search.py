@@ -36,10 +36,11 @@ class Proposal:
 class Search:
     """Base of searches. Their state is on disk, as several processes search together, one call at a time.
 
-    total: number of trials; None if it isn't known.
+    total: number of trials; None if it isn't known. runs_per_trial: one, or the number of seeds of each trial.
     """
 
     total: int | None = None
+    runs_per_trial: int = 1
 
     def ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
         """Return the next point after these trials; None if there is none."""

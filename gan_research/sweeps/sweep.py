@@ -42,6 +42,7 @@ class Sweep:
 
     command: the command that started it. base: arguments of `gan train`. metric, goal: by which trials are compared.
     trainer: the config node of each run's trainer. tags: of its runs, in addition to the sweep's name.
+    rounds: of each run, None if they differ. total: the number of trials, None if it isn't known.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Sweep:
     metric: str | None = None
     goal: str | None = None
     rounds: int | None = None
+    total: int | None = None
     tags: list[str] = field(default_factory=list)
     id: str = field(default_factory=lambda: secrets.token_hex(4))
     version: str = __version__

@@ -1,9 +1,6 @@
 """The table of a sweep's trials."""
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +8,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gan_research.sweeps.progress import last_round, last_rows, progress
 from gan_research.sweeps.sweep import Sweep
-from gan_research.sweeps.trials import State, TrialRun, TrialSnapshot
-from gan_research.utils.run_folder import HISTORY, warnings_of
+from gan_research.sweeps.trials import State, TrialSnapshot
+from gan_research.utils.run_folder import warnings_of
 
 ROWS = 30  # rows of the table during the sweep
 
@@ -58,7 +56,7 @@ class SweepTable:
 
     def table(self, rows: Sequence[TrialSnapshot], trials: Sequence[TrialSnapshot] | None = None) -> Table:
         """Return a table of these rows; its title counts `trials`, by default the rows."""
-        table = Table(title=f"{self.sweep.name}: {self.counts(trials or rows)}", title_justify="left")
+        table = Table(title=f"{self.sweep.name}: {self._progress(trials or rows)}", title_justify="left")
         keys = list(dict.fromkeys(key for trial in trials or rows for key in trial.values))
         for column in ("trial", *keys, "state", "rounds"):
             table.add_column(column, overflow="fold")
@@ -72,19 +70,14 @@ class SweepTable:
             table.add_row(str(trial.number), *values, state, self._rounds(trial), *metric, Text(reason_of(trial)))
         return table
 
-    def counts(self, trials: Sequence[TrialSnapshot]) -> str:
-        """Return "12 trials: 5 finished, 2 running, 1 failed, 4 to come"."""
-        states = Counter(trial.state for trial in trials)
-        known = [f"{states[state]} {state}" for state in STYLES if states[state]]
-        if self.total is not None and self.total > len(trials):
-            known.append(f"{self.total - len(trials)} to come")
-        return f"{max(self.total or 0, len(trials))} trials: {', '.join(known) or 'none yet'}"
+    def _progress(self, trials: Sequence[TrialSnapshot]) -> str:
+        return progress(trials, self.total, self.sweep.rounds)
 
     def _line(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> str:
         point = " ".join(f"{key}={value}" for key, value in trial.values.items())
         metric = f"  {self.sweep.metric} {last_value(trial)}" if trial.curve else ""
         reason = f": {text}" if (text := reason_of(trial)) else ""
-        return f"trial {trial.number} ({point}) {trial.state}{metric}{reason}  [{self.counts(trials)}]"
+        return f"trial {trial.number} ({point}) {trial.state}{metric}{reason}  [{self._progress(trials)}]"
 
     def _rounds(self, trial: TrialSnapshot) -> str:
         total = f"/{self.sweep.rounds:,}" if self.sweep.rounds is not None else ""
@@ -108,23 +101,3 @@ def reason_of(trial: TrialSnapshot) -> str:
     """Return why a trial failed or was stopped; of any other, whether its runs exploded or collapsed."""
     warnings = (warning for run in trial.trial.runs for warning in warnings_of(last_rows(run)))
     return trial.trial.reason or ", ".join(dict.fromkeys(warnings))
-
-
-def last_round(run: TrialRun) -> int:
-    """Return the last round in a run's history; 0 without one."""
-    return next((row["round"] for row in last_rows(run)), 0)
-
-
-def last_rows(run: TrialRun) -> Iterator[dict[str, Any]]:
-    """Yield the last rows of a run's history, the last first; half-written ones are left out."""
-    folder = run.run_folder()
-    if folder is None or not (history := folder / HISTORY).is_file():
-        return
-    with history.open("rb") as file:
-        file.seek(max(0, history.stat().st_size - 65_536))
-        lines = file.read().splitlines()
-    for line in reversed(lines):
-        with suppress(Exception):  # half-written, or damaged: reported where the rows are read
-            row = json.loads(line)
-            if isinstance(row, dict) and isinstance(row.get("round"), int):
-                yield row

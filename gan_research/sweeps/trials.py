@@ -5,7 +5,7 @@ import logging
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import NonNegativeInt
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
@@ -18,8 +18,9 @@ from gan_research.utils.run_folder import END, HISTORY, LOCK, RUN, TRIAL, is_loc
 log = logging.getLogger(__name__)
 
 Status = Literal["finished", "pruned", "failed", "killed", "stopped"]
-State = Literal["open", "running", "finished", "pruned", "failed"]
+State = Literal["finished", "running", "failed", "pruned", "open"]
 """State of a trial; open: it isn't over, and no process trains it."""
+STATES: tuple[State, ...] = get_args(State)
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class Worker:
                 self._checked[trial.number] = len(trial.curve)
                 if self.search.should_prune(trial, trials):
                     round, value = trial.curve[-1]
-                    self._end(claimed, "pruned", f"{trial.trial.metric} {value:.4g} after round {round:,}")
+                    self._end(claimed, "pruned", f"unpromising: {trial.trial.metric} {value:.4g} at round {round:,}")
         self.show(trials)
 
     def _stop(self, number: int) -> None:

@@ -61,6 +61,9 @@ class Objective:
         }  # the regularizers of each player's loss, with their names in the log
         self.crosses_players = {p: any(r.crosses_players for _, r in self.penalties[p]) for p in PLAYERS}
         """player -> True if one of its penalties differentiates the other player's parameters too."""
+        constrained = [r for r in self.regularizers.values() if r.keeps_lipschitz]
+        self.is_lipschitz = bool(constrained) or is_spectral(networks["discriminator"])
+        """True if a regularizer, or spectral norm, bounds the discriminator's slope."""
         self._frozen: dict[Player, list[nn.Parameter]] = {
             p: [] if self.crosses_players[p] else list(networks[OPPONENT[p]].parameters()) for p in PLAYERS
         }  # the parameters without gradient while a player's loss is computed and differentiated
@@ -99,10 +102,6 @@ class Objective:
                 loss = self._loss(step, due)
                 self.collect(step, due)
                 yield player, loss
-
-    def keeps_lipschitz(self) -> bool:
-        """Return whether a regularizer, or spectral norm, bounds the discriminator's slope."""
-        return any(r.keeps_lipschitz for r in self.regularizers.values()) or is_spectral(self.networks["discriminator"])
 
     def due(self, player: Player, update: int) -> Penalties:
         """Return the regularizers that penalize the player's update of this number, counted from 0."""
