@@ -35,7 +35,7 @@ def dry_run(sweep: Sweep, request: SweepRequest, search: Search) -> int:
     table = Table(title=f"points of {sweep.name}, and what they differ in", title_justify="left")
     for column in ("point", "differs in", "warning"):
         table.add_column(column, overflow="fold")
-    differences = differences_of(compositions)
+    differences = differences_of(compositions, [axis.name for axis in request.axes])
     for point, composition in compositions.items():
         warning = check_game(point, composition)
         if table.row_count < LISTED:
@@ -54,18 +54,18 @@ def text_of(point: Sequence[str]) -> str:
     return " ".join(override for override in point if not override.startswith("seed=")) or "the only point"
 
 
-def differences_of(compositions: dict[str, Composition]) -> dict[str, str]:
-    """Return point -> its settings that most points have otherwise, by short keys."""
+def differences_of(compositions: dict[str, Composition], axes: list[str]) -> dict[str, str]:
+    """Return point -> its settings, other than the axes, that most points don't share, by short keys."""
     records = {
         point: [Record(str(i), point, "", composition.config, composition.chosen)]
         for i, (point, composition) in enumerate(compositions.items())
     }
-    table = differing_settings(records, ["variant"])
+    table = differing_settings(records, axes)
     found: dict[str, list[str]] = {point: [] for point in compositions}
     for name, values in zip(short_names(table), table.values(), strict=True):
-        usual = Counter(values.values()).most_common(1)[0][0]
+        count = Counter(values.values())
         for point, value in values.items():
-            if value not in (usual, ABSENT):
+            if value != ABSENT and 2 * count[value] <= len(values):
                 found[point].append(f"{name}={value}")
     return {point: " ".join(settings) or "-" for point, settings in found.items()}
 

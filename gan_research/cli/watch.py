@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from gan_research.cli.compare import add_choices, compare_now
@@ -19,7 +20,8 @@ def main(arguments: list[str]) -> int:
     from gan_research.report.serve import LOOPBACK, Live, open_server, signature
 
     def make() -> Content:
-        return content_of(compare_now(options, [options.folder], command(options)))
+        comparison = compare_now(options, [options.folder], command(options))
+        return content_of(replace(comparison, notes=[*sweep_notes(options.folder), *comparison.notes]))
 
     if next(walk(options.folder), None) is not None:
         make()  # raises now if --by or --metric is wrong
@@ -47,6 +49,20 @@ def parser() -> argparse.ArgumentParser:
         help="the address to listen on (%(default)s: only this machine); 0.0.0.0: reachable from other machines",
     )  # fmt: skip
     return parser
+
+
+def sweep_notes(folder: Path) -> list[str]:
+    """Return the progress of a sweep, and of the trials that it trains now; nothing for another folder."""
+    from gan_research.sweeps.progress import progress, progress_of
+    from gan_research.sweeps.sweep import RECORD, Sweep
+
+    if not (folder / RECORD).is_file():
+        return []
+    sweep = Sweep.open(folder)
+    trials = sweep.snapshot()
+    running = [trial for trial in trials if trial.state == "running"]
+    now = [f"trial {trial.number} ({trial.text}): round {progress_of(trial, sweep.rounds)}" for trial in running]
+    return [f"{sweep.name}: {progress(trials, sweep.total, sweep.rounds)}", *now]
 
 
 def command(options: argparse.Namespace) -> str:

@@ -101,10 +101,10 @@ def compose_train(
         raise UserError(f"--config-dir {config_dir} is not a folder")
     if any(begins(o, "hydra") for o in overrides):
         raise UserError("hydra.* has no effect: gan train makes its own run folder and logs (output=, name=, logger=)")
-    if own := [o for o in overrides if of_sweep(o)]:
-        raise UserError(f"{own[0]} is a setting of a sweep: add -m")
     load = partial(choice, "variants", config_dir=config_dir)
     variant, of_variant, given = chosen_variant(renamed_keys(overrides), load)
+    if own := [o for o in [*of_variant, *given] if of_sweep(o)]:
+        raise UserError(f"{own[0]} is a setting of a sweep: add -m")
     overrides = whole = _within_budget(merge_overrides(of_variant, given), config_dir, allow)
     held_back = [o for o in overrides if begins(o, "metrics.")]  # the metrics may be chosen by the data
     config, choices = _compose([o for o in overrides if o not in held_back], config_dir, allow)

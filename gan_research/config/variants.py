@@ -46,6 +46,8 @@ def split_variants(overrides: list[str], load: Callable[[str], dict[str, Any]]) 
     for o in own:
         if not o.startswith("variants="):
             raise UserError(f"{o}: give variants=NAME, or variants={{NAME: KEY=VALUE ..., ...}}")
+        if (read := parsed(o)) is not None and read.is_sweep_override():
+            raise UserError(f"{o}: for several lists give variants=[{o.partition('=')[2]}]")
     return read_variants(text_of(own[-1]), load) if own else {}, [o for o in overrides if o not in own]
 
 

@@ -138,11 +138,10 @@ class Measurement:
         config, trainer = self.config | never, build_trainer(self.config["trainer"])
         trainer.callbacks.insert(0, BetweenRounds(self._time))  # type: ignore[attr-defined]
         parts = Parts(self.data, build_game(config, self.data), trainer, None, [])
-        self.run = run = Run.create(
-            self.folder, *names(self.composition), config["tags"], [], None, self.composition.chosen
-        )
-        run.begin(config)
-        train(run, config, parts, Console(quiet=True), None)
+        own = names(self.composition)
+        self.run = Run.create(self.folder, *own, config["tags"], [], None, self.composition.chosen)
+        self.run.begin(config)
+        train(self.run, config, parts, Console(quiet=True), None)
         if "evaluation" not in self.cost:
             raise KeyboardInterrupt
         self.cost["logging_seconds_of"]["ends"] = time.perf_counter() - self.end

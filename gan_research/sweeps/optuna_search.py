@@ -131,10 +131,10 @@ class OptunaSearch(Search):
 
     def _untried(self, tried: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a point of a finite space that no trial has, drawn by the sampler's seed."""
-        points = combinations(
-            {axis.key: axis.choices or (*range(int(axis.low), int(axis.high) + 1),) for axis in self.space}
-        )
-        left = [point for point in points if by_config_key(point) not in tried]
+        values: dict[str, tuple[Any, ...]] = {
+            axis.key: axis.choices or tuple(range(int(axis.low), int(axis.high) + 1)) for axis in self.space
+        }
+        left = [point for point in combinations(values) if by_config_key(point) not in tried]
         return left[sampler_seed(self.seed, len(tried)) % len(left)]
 
     def should_prune(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> bool:

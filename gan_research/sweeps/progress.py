@@ -51,9 +51,11 @@ def seconds_left(trials: Sequence[TrialSnapshot], total: int | None, rounds: int
     return (to_come * each + sum(max(0.0, each - seconds) for seconds in running)) / len(running)
 
 
-def last_round(run: TrialRun) -> int:
-    """Return the last round in a run's history; 0 without one."""
-    return next((row["round"] for row in last_rows(run)), 0)
+def progress_of(trial: TrialSnapshot, rounds: int | None) -> str:
+    """Return the last round of each run of a trial: "1,200/5,000, 1,150/5,000"."""
+    total = f"/{rounds:,}" if rounds is not None else ""
+    begun = (run for run in trial.trial.runs if run.folder.is_dir())
+    return ", ".join(f"{next((row['round'] for row in last_rows(run)), 0):,}{total}" for run in begun)
 
 
 def last_rows(run: TrialRun) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gan_research.sweeps.progress import last_round, last_rows, progress
+from gan_research.sweeps.progress import last_rows, progress, progress_of
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import State, TrialSnapshot
 from gan_research.utils.run_folder import warnings_of
@@ -67,21 +67,23 @@ class SweepTable:
             values = [Text(format_value(trial.values.get(key, ""))) for key in keys]
             metric = [Text(last_value(trial))] if self.sweep.metric is not None else []
             state = Text(trial.state, style=STYLES[trial.state])
-            table.add_row(str(trial.number), *values, state, self._rounds(trial), *metric, Text(reason_of(trial)))
+            table.add_row(
+                str(trial.number),
+                *values,
+                state,
+                progress_of(trial, self.sweep.rounds),
+                *metric,
+                Text(reason_of(trial)),
+            )
         return table
 
     def _progress(self, trials: Sequence[TrialSnapshot]) -> str:
         return progress(trials, self.total, self.sweep.rounds)
 
     def _line(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> str:
-        point = " ".join(f"{key}={value}" for key, value in trial.values.items())
         metric = f"  {self.sweep.metric} {last_value(trial)}" if trial.curve else ""
         reason = f": {text}" if (text := reason_of(trial)) else ""
-        return f"trial {trial.number} ({point}) {trial.state}{metric}{reason}  [{self._progress(trials)}]"
-
-    def _rounds(self, trial: TrialSnapshot) -> str:
-        total = f"/{self.sweep.rounds:,}" if self.sweep.rounds is not None else ""
-        return ", ".join(f"{last_round(run):,}{total}" for run in trial.trial.runs if run.folder.is_dir())
+        return f"trial {trial.number} ({trial.text}) {trial.state}{metric}{reason}  [{self._progress(trials)}]"
 
     def _rank(self, trial: TrialSnapshot) -> tuple[int, float, int]:
         """Return the sort key of a trial: first those that run, then those that failed, then the best."""

@@ -188,3 +188,8 @@ class TrialSnapshot:
     @property
     def values(self) -> dict[str, Any]:
         return self.trial.values
+
+    @property
+    def text(self) -> str:
+        """Its point as on a command line."""
+        return " ".join(f"{key}={value}" for key, value in self.values.items())

@@ -221,19 +221,21 @@ def study_of(sweep):
 def test_what_is_hopeless_is_pruned(server, tmp_path):
     ended = server.start(
         "train", "-m", "sweep=optuna", "sweep/sampler=random", "sweep.trials=5", "sweep.pruner.n_startup_trials=1",
-        "sweep.seed=2", "optimizer.generator.lr=1e-3,1e-1,2e-1", "seed=0,1", "pool.runs=2", f"output={tmp_path}",
-        *TINY, patch=WAITING,
+        "sweep.seed=2", "optimizer.generator.lr=1e-3,2e-3,1e-1,2e-1,3e-1", "seed=0,1", "pool.runs=2",
+        f"output={tmp_path}", *TINY, patch=WAITING,
     ).ended(300)  # fmt: skip
     assert ended.status == 0, ended
     sweep = only(tmp_path)
     states = []
-    for trial, frozen in zip(sweep.snapshot(), study_of(sweep).trials, strict=True):
+    study = study_of(sweep).trials
+    for trial in sweep.snapshot():
+        frozen = study[trial.trial.note["study"]]
         rate = float(trial.values["optimizer.generator.lr"])
         states.append(trial.state)
         if rate > 1e-2:
             assert (trial.state, frozen.state.name) == ("pruned", "PRUNED")
             assert all(rounds(home)[-1] < 12 for home in homes(sweep)[trial.number])
-            assert trial.trial.reason in [f"fid {rate / (1 + n):.4g} after round {n}" for n in (4, 8)]
+            assert trial.trial.reason in [f"unpromising: fid {rate / (1 + n):.4g} at round {n}" for n in (4, 8)]
             for n, value in frozen.intermediate_values.items():
                 assert value == pytest.approx(rate / (1 + n), rel=1e-12)
             assert 4 in frozen.intermediate_values

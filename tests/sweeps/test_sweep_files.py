@@ -14,7 +14,7 @@ import yaml
 from wandb import wandb_agent
 
 from gan_research.cli import main
-from gan_research.config.compose import compose_train
+from gan_research.config.compose import choice, compose_train
 from gan_research.sweeps.wandb_search import SweepFile, read_sweep_file
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "sweeps").glob("*.yaml"))
@@ -60,7 +60,7 @@ def test_a_file_describes_itself(path):
 
 GRIDS = {
     "loss_comparison": {
-        "loss": {"minimax", "non_saturating", "hinge", "wasserstein", "least_squares"},
+        "variant": set(choice("variants", "losses_published")),
         "seed": {0, 1, 2, 3, 4},
     },
     "schedule": {"schedule.discriminator_steps": {1, 2, 4}, "regularizer.r1.every": {1, 4, 16}, "seed": {0, 1, 2}},
