@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from gan_research.cli import arguments
 from gan_research.cli.compare import parser
 from gan_research.cli.evaluate import parse
+from gan_research.cli.sweep_request import sweep_request
 from gan_research.cli.theory import STUDIES
 from gan_research.config.build import make
-from gan_research.config.compose import choice, compose_multirun, compose_train, groups, of_sweep
+from gan_research.config.compose import choice, compose_multirun, compose_train, groups
 from gan_research.metrics import EXTRACTORS, METRICS
-from gan_research.sweeps.points import examples, split
-from gan_research.sweeps.search import merge_axes
 
 ROOT = Path(__file__).resolve().parents[1]
 THEORY = (ROOT / "docs" / "theory.md").read_text()
@@ -71,10 +71,8 @@ def test_commands_of_comparisons_are_understood(words):
 
 @pytest.mark.parametrize("words", re.findall(r"^\$ gan train -m ([^#\n]+)", COMPARING, re.MULTILINE))
 def test_commands_of_sweeps_compose(words):
-    fixed, axes = split(word for word in shlex.split(words) if not of_sweep(word))
-    config = compose_multirun([word for word in shlex.split(words) if of_sweep(word)])
-    for point in examples(merge_axes(config["sweep"]["space"], axes)):
-        assert compose_train([*fixed, *point]).config["rounds"] >= 1
+    request = sweep_request(arguments.parse(shlex.split(words), "gan train", options=("--cfg",)))
+    assert all(composition.config["rounds"] >= 1 for composition in request.compositions)
 
 
 def test_the_page_of_sweeps_names_all_of_the_pool_and_of_optuna():

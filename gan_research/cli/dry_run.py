@@ -55,7 +55,7 @@ def text_of(point: Sequence[str]) -> str:
 
 
 def differences_of(compositions: dict[str, Composition], axes: list[str]) -> dict[str, str]:
-    """Return point -> its settings, other than the axes, that most points don't share, by short keys."""
+    """Return point -> its settings that most points don't share, without the axes."""
     records = {
         point: [Record(str(i), point, "", composition.config, composition.chosen)]
         for i, (point, composition) in enumerate(compositions.items())

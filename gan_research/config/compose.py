@@ -74,7 +74,7 @@ def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
 
 
 def groups_of_runs() -> dict[str, dict[str, str]]:
-    """Return the project's groups of which a run takes choices."""
+    """Return the project's groups whose choices a run takes."""
     return {group: choices for group, choices in groups().items() if not of_sweep(f"{group}=") and group != "variants"}
 
 

@@ -13,7 +13,7 @@ LEFT_OUT = (*PLACES, "seed", "budget")  # an experiment is trained anywhere; its
 
 
 def experiment_file(composition: Composition, title: str) -> str:
-    """Return the YAML of an experiment with the settings of a composition, those of its variant and budget too."""
+    """Return the YAML of an experiment with the settings of a composition."""
     choices, settings = list[Any](), dict[str, Any]()
     known = groups()
     for text in composition.overrides:

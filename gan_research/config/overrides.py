@@ -61,5 +61,5 @@ def literal(override: str) -> str:
 
 
 def begins(override: str, prefix: str) -> bool:
-    """Return whether an override, without the + or ~ of its key, begins with a prefix."""
+    """Return whether an override, without a + or ~, begins with a prefix."""
     return override.lstrip("+~").startswith(prefix)

@@ -1,4 +1,4 @@
-"""Named variants: lists of overrides, of which a run takes one."""
+"""Named variants: lists of overrides; a run takes one of them."""
 
 import json
 import re

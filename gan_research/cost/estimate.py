@@ -186,7 +186,7 @@ class Measurement:
 
 
 def disk_of(folder: Path, config: dict[str, Any]) -> dict[str, int]:
-    """Return the bytes of a run's files, from the first of each kind in its folder; those of trackers aren't known."""
+    """Return the bytes of a run's files, from those that a measurement wrote; without trackers."""
     rounds, keep = config["rounds"], config["keep_every"]
     checkpoints = 2 + (config["best"] is not None) + (rounds // keep if keep else 0)  # the last, the one before, ...
     history = folder / HISTORY

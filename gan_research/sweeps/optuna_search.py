@@ -130,7 +130,7 @@ class OptunaSearch(Search):
         return Proposal(by_config_key(values), runs, {"study": trial.number})
 
     def _untried(self, tried: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return a point of a finite space that no trial has, drawn by the sampler's seed."""
+        """Return a point of a finite space that no trial has, at random."""
         values: dict[str, tuple[Any, ...]] = {
             axis.key: axis.choices or tuple(range(int(axis.low), int(axis.high) + 1)) for axis in self.space
         }

@@ -26,9 +26,10 @@ def progress(trials: Sequence[TrialSnapshot], total: int | None, rounds: int | N
 
 
 def seconds_left(trials: Sequence[TrialSnapshot], total: int | None, rounds: int | None) -> float | None:
-    """Return the seconds until all trials are over, if runs to come take as long as those so far; None if unknown.
+    """Return the seconds until all trials are over; None if unknown.
 
-    As many runs are trained at once as now. rounds: of each run; None if they differ.
+    Runs to come are taken to need as long as those so far, as many at once as now. rounds: of each run; None if they
+    differ.
     """
     whole, running, waiting = list[float](), list[float](), 0  # seconds of runs: in all, so far
     for trial in trials:

@@ -191,5 +191,5 @@ class TrialSnapshot:
 
     @property
     def text(self) -> str:
-        """Its point as on a command line."""
+        """The point as on a command line."""
         return " ".join(f"{key}={value}" for key, value in self.values.items())

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_research.cli.cost import binary, clock, options_of, overrides_of, si
+from gan_research.cli.cost import options_of, overrides_of, si
 from gan_research.config.compose import compose_train
 from gan_research.runs.run import device_name
+from gan_research.utils.texts import bytes_text, duration
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text()
 
@@ -30,7 +31,9 @@ def test_the_cost_is_printed_as_a_table_and_written_as_json(gan, tmp_path, monke
     result = gan("cost", "modes", *SMALL, "analysis=none", "rounds=300", "--json", "cost.json")
     assert result.status == 0, result.error
     device = " ".join(device_name(torch.device("cpu")).split())
-    assert f"modes-mlp-non_saturating-s0, on {device}" in " ".join(result.output.split())
+    assert f"modes-mlp-non_saturating-generator.width=16-discriminator.width=16-s0, on {device}" in " ".join(
+        result.output.split()
+    )
     for row in ("rounds", "300 (76.8 kimg)", "parameters of generator", "FLOPs a round", "time of the run", "networks"):
         assert row in result.output
     written = json.loads((tmp_path / "cost.json").read_text())
@@ -60,8 +63,8 @@ def test_numbers_are_written_with_three_digits():
     assert [si(x) for x in (0, 12, 999, 1000, 1234567, 999_600, 2.5e15)] == [
         "0", "12", "999", "1 k", "1.23 M", "1 M", "2.5 P",
     ]  # fmt: skip
-    assert [binary(x) for x in (0, 1000, 1024, 5 * 2**30)] == ["0 B", "1000 B", "1 KiB", "5 GiB"]
-    assert [clock(x) for x in (0.0123, 12.34, 3599.6, 7 * 3600 + 90, 9 * 86400)] == [
+    assert [bytes_text(x) for x in (0, 1000, 1024, 5 * 2**30)] == ["0 B", "1000 B", "1 KiB", "5 GiB"]
+    assert [duration(x) for x in (0.0123, 12.34, 3599.6, 7 * 3600 + 90, 9 * 86400)] == [
         "12.3 ms", "12.3 s", "60 min", "7.03 h", "9 days",
     ]  # fmt: skip
 

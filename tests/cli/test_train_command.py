@@ -44,9 +44,10 @@ def test_the_folder_holds_all_of_the_run(finished, contents):
 def test_run_json_says_what_was_run(finished):
     run = json.loads((finished / "run.json").read_text())
     assert re.fullmatch("[0-9a-f]{8}", run["id"])
-    assert run["name"] == "digits-mlp-non_saturating+r1-s0"
-    assert re.fullmatch(r"digits-mlp-non_saturating\+r1-[0-9a-f]{6}", run["group"])
-    assert finished.name.startswith("digits-mlp-non_saturating+r1-s0-")
+    stem = "digits-mlp-non_saturating+r1-generator.width=16-discriminator.width=16-lr_schedule=linear"
+    assert run["name"] == f"{stem}-s0"
+    assert re.fullmatch(re.escape(stem) + "-[0-9a-f]{6}", run["group"])
+    assert finished.name.startswith(f"{stem}-s0-")
     assert run["tags"] == ["small", "fast"]
     assert "rounds=20" in run["overrides"]
     (segment,) = run["segments"]

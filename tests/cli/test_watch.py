@@ -61,7 +61,7 @@ def test_it_groups_by_any_setting_and_warns_where_others_can_look(server, tmp_pa
     status, body = ask(("127.0.0.1", port))
     document = json.loads(body)["document"]
     assert status == 200
-    assert [group["name"] for group in document["groups"]] == ["0.001", "0.01"]
+    assert [group["name"] for group in document["groups"]] == ["lr=0.001", "lr=0.01"]
     assert started.error == "gan: warning: anyone who can reach this address can see these runs\n"
     os.kill(started.pid, signal.SIGKILL)
     assert started.ended().status == -signal.SIGKILL
