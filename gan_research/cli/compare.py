@@ -37,8 +37,10 @@ def compare_now(options: argparse.Namespace, paths: Sequence[str | Path], comman
     from gan_research.report.read import read
 
     records, notes = read(paths)
+    selected = select_runs(records, options.where)
+    notes += [note for record in records if not record.config for note in record.notes]  # it may meet the conditions
     return compare(
-        select_runs(records, options.where),
+        selected,
         by=options.by,
         metrics=[renamed_argument(name) for names in options.metric for name in names.split(",")] or None,
         axis=options.axis,
