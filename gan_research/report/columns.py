@@ -58,7 +58,7 @@ def known_direction(column: str) -> str | None:
 
 
 def known_range(column: str) -> Range:
-    """Return the range of a metric's column, as far as it doesn't depend on the extractor."""
+    """Return the range of a metric's column that holds for all extractors."""
     if is_frechet(column):
         return UNBOUNDED if column.endswith("_infinity") else NON_NEGATIVE
     return next((metric.ranges[column] for metric in declaring("ranges") if column in metric.ranges), UNBOUNDED)

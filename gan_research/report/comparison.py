@@ -142,7 +142,7 @@ class Comparison:
         return {} if summary is None else summary.values
 
     def warned(self, metric: str, group: str) -> dict[str, int]:
-        """Return "collapsed", "exploded" -> how many of the group's counted runs were so at the position."""
+        """Return "collapsed", "exploded" -> how many of a group's counted runs were, at the position."""
         return dict(Counter(word for run in self.values(metric, group) for word in self.warnings.get(run, [])))
 
     def leaders(self, metric: str) -> list[str]:
@@ -167,7 +167,7 @@ class Comparison:
         return pairs if len(pairs) <= limit else [pair for pair in pairs if best in (pair.a, pair.b)]
 
     def probabilities(self, metric: str) -> dict[str, dict[str, float]]:
-        """Return a -> b -> the probability that a run of a is better than one of b, for all pairs of groups."""
+        """Return a -> b -> P(a run of a is better than one of b)."""
         found: dict[str, dict[str, float]] = {group: {} for group in self.summaries.get(metric, {})}
         for pair in (pair for pair in self.pairs if pair.metric == metric):
             found[pair.a][pair.b], found[pair.b][pair.a] = pair.probability, 1 - pair.probability
@@ -258,7 +258,7 @@ def compare_pairs(
 def compare_pair(
     metric: str, better: str, range: Range, a: str, b: str, groups: Groups, summaries: Mapping[str, Summary]
 ) -> Pair:
-    """Compare two groups, paired by seeds if they share at least 3 and neither repeats one."""
+    """Compare two groups, paired by seeds if they share 3 and neither repeats one."""
     xs, ys = list(summaries[a].values.values()), list(summaries[b].values.values())
     runs = ([(r.seed, summaries[g].values[r.id]) for r in groups[g] if r.id in summaries[g].values] for g in (a, b))
     seeds_a, seeds_b = map(dict, runs)

@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
-    """Write a row for each run and metric ("run"), group and metric ("summary"), and pair and metric ("pair").
+    """Write a row for each metric and run ("run"), group ("summary") and pair ("pair").
 
     low, high: the 95 % interval of the mean; of a pair, of the difference group - other.
     """

@@ -21,7 +21,7 @@ def common_budget(
     """Return `at`, or the last position that all finished runs reach, short ones left out; and notes.
 
     A run is short if more than half of them end later, on the axis and in rounds: a faster run isn't, one of fewer
-    rounds is. If no run has finished, the same is asked of those that may go on.
+    rounds is. If no run has finished, the rule is applied to those that haven't failed.
     """
     if axis not in AXES:
         raise UserError(f"--axis {axis}: {did_you_mean(axis, AXES)}")
@@ -88,7 +88,7 @@ def final_values(
 
 
 def short_notes(short: Sequence[Record], metrics: Sequence[str], axis: str, position: float) -> list[str]:
-    """Return notes on runs that end before the position, and how to include those that have finished."""
+    """Return notes on runs that end before the position, and how to include finished ones."""
     notes, text = [], format_x(position, axis)
     if finished := [record for record in short if record.state == "finished"]:
         end = min(last_x(record, metrics, axis) or 0.0 for record in finished)

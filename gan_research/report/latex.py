@@ -58,7 +58,7 @@ def row(cells: Sequence[str]) -> str:
 
 
 def counts(comparison: Comparison, group: str) -> str:
-    """Return how many runs of a group are counted, once if it is the same for all metrics."""
+    """Return how many runs of a group are counted, once if all metrics agree."""
     return escaped("; ".join(dict.fromkeys(comparison.counted(metric, group) for metric in comparison.metrics)))
 
 
@@ -89,7 +89,7 @@ def number(value: float, uncertainty: Any) -> str:
 
 
 def caption(comparison: Comparison) -> str:
-    """Return the budget, the seeds, how intervals are computed, the rule of bold numbers, and the protocols."""
+    """Return budget, seeds, method of the intervals, rule of bold numbers, and protocols."""
     seeds = sorted({record.seed for record in comparison.counted_records if record.seed is not None})
     over = f"training seeds {', '.join(map(str, seeds))}" if seeds else "training seeds"
     position, methods = format_x(comparison.position, comparison.axis), methods_text(comparison)

@@ -8,7 +8,7 @@ from gan_research.report.statistics import Interval
 def rounded(value: float, uncertainty: Interval | float | None) -> str:
     """Return a number with as many decimals as two significant digits of its uncertainty have.
 
-    uncertainty: an interval, of which half the width counts, or a standard deviation; None, 0: four significant digits.
+    uncertainty: an interval (half its width counts) or a standard deviation; None, 0: four significant digits.
     If the interval excludes 0, the number has at least two significant digits: an end near 0 isn't shown as 0.
     """
     low, high = uncertainty if isinstance(uncertainty, tuple) else spread(value, uncertainty or 0.0)
@@ -31,5 +31,5 @@ def spread(value: float, std: float) -> Interval:
 
 
 def exponent(value: float, digits: int) -> int:
-    """Return the power of ten of a number's first digit after rounding it to significant digits."""
+    """Return the power of ten of a number's first digit, after rounding to significant digits."""
     return int(f"{value:.{digits - 1}e}".partition("e")[2])

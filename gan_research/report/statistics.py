@@ -92,10 +92,10 @@ def known(low: float, high: float) -> Interval | None:
 def compare_means(
     a: Sequence[float], b: Sequence[float], paired: bool = False, range: Range = UNBOUNDED
 ) -> tuple[Interval | None, float | None]:
-    """Return the 95 % interval of mean(a) - mean(b), cut off at the largest difference within the range, and p.
+    """Return the 95 % interval of mean(a) - mean(b), and the p-value of equal means.
 
-    p is that of the two-sided paired t-test, or of Welch's: the probability of a difference at least this large
-    between equal means. None, None for fewer than 3 values of either. There is no interval if neither varies.
+    Both are of the two-sided paired t-test, or of Welch's. The interval is cut off at the largest difference within the
+    range. None, None for fewer than 3 values of either; there is no interval if neither varies.
     """
     if min(len(a), len(b)) < FEWEST:
         return None, None
@@ -115,7 +115,7 @@ def compare_means(
 
 
 def p_of_equal_values(m: int, n: int) -> float:
-    """Return the p-value of m equal values against n others that are equal, where a t-test has no spread.
+    """Return the p-value of m equal values against n equal others, which have no spread.
 
     The largest probability of that among equal distributions: of two values with probabilities q and 1 - q,
     q^m (1 - q)^n + (1 - q)^m q^n.

@@ -108,7 +108,7 @@ def brackets(ends: Interval | None) -> str:
 
 
 def matrix_table(comparison: Comparison, metric: str) -> Table:
-    """Return the probabilities that a run of a row's group is better than one of a column's."""
+    """Return the probabilities that a run of the row beats one of the column."""
     found = comparison.probabilities(metric)
     marked = {
         pair for p in comparison.pairs if p.metric == metric and p.distinguishable for pair in ((p.a, p.b), (p.b, p.a))
@@ -139,7 +139,7 @@ def pairs_table(pairs: list[Pair]) -> Table:
 
 
 def pairs_caption(left_out: int) -> str:
-    """Return what the columns of the table of pairs are, and how many pairs it leaves out."""
+    """Return the meaning of the columns, and how many pairs are left out."""
     more = f"; {left_out} more pairs are in --json" if left_out else ""
     test = "p: of a paired or Welch's t-test; p (Holm): corrected for the number of pairs of the metric"
     return f"in brackets: 95 % interval, uncorrected; paired: over shared seeds{more}\n{test}"

@@ -60,7 +60,7 @@ class Protocol(TypedDict, total=False):
 
 
 class Measured(TypedDict, total=False):
-    """The protocol of a row's metrics, which of them are better low or high, and their ranges."""
+    """The protocol of a row's metrics, their better directions, and their ranges."""
 
     protocol: Protocol
     better: dict[str, Literal["min", "max"]]
