@@ -83,7 +83,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--axis", default="round", help="the unit of the budget: round, kimg or seconds (%(default)s)")
     parser.add_argument(
         "--at", type=float, metavar="X",
-        help="the position on the axis at which to compare (the last that all finished runs reach)",
+        help="the position on the axis at which to compare (the last that all finished runs reach, except short ones)",
     )  # fmt: skip
     parser.add_argument(
         "--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this setting; repeatable"

@@ -41,8 +41,8 @@ def test_the_caption_tells_budget_seeds_intervals_rule_and_protocol(table):
     (caption,) = re.findall(r"\\caption\{(.*)\}", table)
     assert caption == (
         r"Comparison by loss at round 200: means over training seeds 0, 1, 2, with 95 \% intervals. Intervals: "
-        r"Student-t on the log scale. Bold: no other group is better by more than seed noise: p \textless{} 0.05 (Holm) of "
-        "a paired or Welch's t-test. fid: classifier-digits, 100 generated samples, 1,597 real samples."
+        r"Student-t on the log scale. Bold: no other group is better by more than seed noise: p \textless{} 0.05 "
+        "(Holm) of a paired or Welch's t-test. fid: classifier-digits, 100 generated samples, 1,597 real samples."
     )
 
 
