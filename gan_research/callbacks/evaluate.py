@@ -14,7 +14,7 @@ from gan_research.utils.errors import UserError
 class Evaluate(Periodic):
     """Evaluates the averaged generator every `every` rounds, and logs metrics/* with their protocol.
 
-    The row also has `better`: "min" or "max", for the columns by which generators are ranked.
+    The row also has `better`, "min" or "max", and `ranges`, for the columns by which generators are ranked.
     """
 
     def __init__(self, evaluation: Evaluation, every: int, board: Blackboard | None = None):
@@ -33,7 +33,7 @@ class Evaluate(Periodic):
         board.metrics, board.metrics_round = self.evaluation(sampler.source(self.evaluation.seed)), gan.round
         board.first_metrics = board.first_metrics or board.metrics
         protocol = self.evaluation.protocol(ema=gan.ema is not None, sampling=sampler.description).as_dict()
-        how = {"protocol": protocol, "better": self.evaluation.columns}
+        how = {"protocol": protocol, "better": self.evaluation.columns, "ranges": self.evaluation.ranges}
         log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in board.metrics.items()} | how)
 
     def state_dict(self) -> dict[str, Any]:

@@ -37,10 +37,11 @@ def compare_now(options: argparse.Namespace, paths: Sequence[str | Path], comman
     from gan_research.report.read import read
 
     records, notes = read(paths)
-    records = select_runs(records, options.where)
+    selected = select_runs(records, options.where)
+    notes += [note for record in records if not record.config for note in record.notes]  # it may meet the conditions
     return compare(
-        records,
-        by=options.by or default_by(records),
+        selected,
+        by=options.by or default_by(selected),
         metrics=[renamed_argument(name) for names in options.metric for name in names.split(",")] or None,
         axis=options.axis,
         at=options.at,
@@ -83,7 +84,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--axis", default="round", help="the unit of the budget: round, kimg or seconds (%(default)s)")
     parser.add_argument(
         "--at", type=float, metavar="X",
-        help="the position on the axis at which to compare (the last that all finished runs reach)",
+        help="the position on the axis at which to compare (the last that all finished runs reach, except short ones)",
     )  # fmt: skip
     parser.add_argument(
         "--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this setting; repeatable"

@@ -11,6 +11,7 @@ from gan_research.distributed import raise_on_all_ranks
 from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.statistics import STATISTICS, Statistic
 from gan_research.utils.errors import UserError
+from gan_research.utils.ranges import Range
 
 METRICS: dict[str, type["Metric"]] = {}
 
@@ -36,6 +37,8 @@ class Metric(torchmetrics.Metric):
     name: ClassVar[str]
     columns: dict[str, Direction]
     """The columns that rank generators, the main one first, and the better direction of each."""
+    ranges: Mapping[str, Range] = {}
+    """The least and largest values of these columns, for intervals that stay within; others are unbounded."""
     labels: ClassVar[tuple[str, ...]] = ()  # the columns that are the number of a class, which are not averaged
     statistics: ClassVar[tuple[str, ...]]  # the statistics of generated samples that it needs, by their keys
     train_statistics: ClassVar[tuple[str, ...]] = ()  # the statistics that it needs of the whole training set

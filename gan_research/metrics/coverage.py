@@ -8,7 +8,9 @@ from torch.distributions import Binomial
 
 from gan_research.losses.divergences import kl
 from gan_research.metrics.base import Metric, Split, Statistics
+from gan_research.metrics.extractors.base import Extractor
 from gan_research.utils.errors import UserError
+from gan_research.utils.ranges import NON_NEGATIVE, SHARE
 
 
 class ClassMetric(Metric):
@@ -39,6 +41,11 @@ class RarestClass(ClassMetric):
 
     name = "rarest_class"
     columns = {"rarest_class": "max"}
+    ranges = {"rarest_class": SHARE}
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        self.ranges = {"rarest_class": (0, 1 / max(1, extractor.num_classes))}
 
     def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         return {"rarest_class": (generated["counts"].all.min().double() / generated["counts"].all.sum()).item()}
@@ -52,6 +59,11 @@ class Modes(ClassMetric):
 
     name = "modes"
     columns = {"modes": "max"}
+    ranges = {"modes": NON_NEGATIVE}
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        self.ranges = {"modes": (0, extractor.num_classes)}
 
     def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         counts = generated["counts"]
@@ -64,6 +76,7 @@ class HighQuality(ClassMetric):
 
     name = "high_quality"
     columns = {"high_quality": "max"}
+    ranges = {"high_quality": SHARE}
 
     def check(self, num_samples: int) -> None:
         super().check(num_samples)
@@ -106,6 +119,12 @@ class ReverseKL(ClassMetric):
 
     name = "reverse_kl"
     columns = {"reverse_kl": "min"}
+    ranges = {"reverse_kl": NON_NEGATIVE}
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        weights = self.weights(torch.ones(max(1, extractor.num_classes)))
+        self.ranges = {"reverse_kl": (0, -weights.min().log().item())}
 
     def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         counts = generated["counts"]

@@ -21,6 +21,7 @@ from gan_research.metrics.samples import Batch, Draw, drawn_indices, files_of, l
 from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.ranges import Range
 from gan_research.utils.renamed import renamed_argument
 
 Source = Draw | SampleSet | StatisticsFile  # generated samples: a generator's, a fixed set, or their statistics
@@ -85,6 +86,11 @@ class Evaluation:
     def columns(self) -> dict[str, Direction]:
         """The columns that rank generators, the first metric's first, and the better direction of each."""
         return {column: better for metric in self.metrics for column, better in metric.columns.items()}
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The least and the largest value of each of them that is bounded."""
+        return {column: range for metric in self.metrics for column, range in metric.ranges.items()}
 
     def prepare(
         self,

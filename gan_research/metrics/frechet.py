@@ -9,6 +9,7 @@ from gan_research.metrics.base import METRIC_SEED, Metric, Split, Statistics
 from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.gaussians import Gaussian, frechet_distance
 from gan_research.utils.errors import UserError
+from gan_research.utils.ranges import NON_NEGATIVE
 
 
 class FID(Metric):
@@ -26,6 +27,7 @@ class FID(Metric):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
         self.columns = {extractor.frechet: "min"}
+        self.ranges = {extractor.frechet: NON_NEGATIVE}
 
     def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         return {self.extractor.frechet: frechet_distance(real["train"]["moments"], generated["moments"])}
@@ -47,6 +49,7 @@ class IntraClassFID(Metric):
     def __init__(self, extractor: Extractor) -> None:
         super().__init__(extractor)
         self.columns = {f"i{extractor.frechet}": "min"}
+        self.ranges = {f"i{extractor.frechet}": NON_NEGATIVE}
 
     def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
         """Return the mean. Raises a UserError if labels are missing, or a class has fewer than 2 on either side."""
@@ -72,7 +75,8 @@ class InfiniteFID(Metric):
     """The FID extrapolated to infinitely many generated samples: the intercept of a line through FID over 1 / n.
 
     FID is measured at `points` numbers n of samples, evenly spaced from a tenth of all to all, each a random subset.
-    The real samples are always the same, so that only the generated samples' part of the bias is removed.
+    The real samples are always the same, so that only the generated samples' part of the bias is removed. It may be
+    negative.
     FID_infinity_se is the intercept's standard error in the least-squares fit: how well the points fit the line, not
     the spread over other samples. Chong & Forsyth 2020, arXiv 1911.07023, section 4.
     """

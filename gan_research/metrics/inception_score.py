@@ -18,11 +18,13 @@ class InceptionScore(Metric):
 
     name = "inception_score"
     columns = {"inception_score": "max"}
+    ranges = {"inception_score": (1, None)}
     statistics = ("logits",)
     needs_logits = True
 
     def __init__(self, extractor: Extractor, splits: int = 10) -> None:
         super().__init__(extractor)
+        self.ranges = {"inception_score": (1, extractor.num_classes or None)}
         self.splits = splits
         self.require_setting("splits", splits >= 1, "at least 1")
         self.min_samples = 10 * splits  # a split of one sample would score 1

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_research.metrics.base import Metric, Split, Statistics
 from gan_research.metrics.extractors.base import Extractor
+from gan_research.utils.ranges import NON_NEGATIVE, SHARE
 
 BLOCK = 2048  # the number of rows and columns of a block of distances (32 MiB of float64)
 
@@ -50,6 +51,7 @@ class PrecisionRecall(NeighbourMetric):
 
     name = "precision_recall"
     columns = {"precision": "max", "recall": "max"}
+    ranges = {"precision": SHARE, "recall": SHARE}
 
     def __init__(self, extractor: Extractor, neighbours: int = 3) -> None:
         super().__init__(extractor, neighbours)
@@ -73,6 +75,7 @@ class DensityCoverage(NeighbourMetric):
 
     name = "density_coverage"
     columns = {"density": "max", "coverage": "max"}
+    ranges = {"density": NON_NEGATIVE, "coverage": SHARE}
 
     def __init__(self, extractor: Extractor, neighbours: int = 5) -> None:
         super().__init__(extractor, neighbours)

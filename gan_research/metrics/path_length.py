@@ -6,6 +6,7 @@ import numpy as np
 
 from gan_research.metrics.base import Metric, Split, Statistics
 from gan_research.metrics.extractors.base import Extractor
+from gan_research.utils.ranges import NON_NEGATIVE
 
 
 class PathLength(Metric):
@@ -21,6 +22,7 @@ class PathLength(Metric):
 
     name = "ppl"
     columns = {"ppl": "min"}
+    ranges = {"ppl": NON_NEGATIVE}
     statistics = ("features",)
     accepts = ("paths",)
 

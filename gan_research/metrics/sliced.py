@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gan_research.metrics.base import METRIC_SEED, Metric, Split, Statistics
 from gan_research.metrics.extractors.base import Extractor
+from gan_research.utils.ranges import NON_NEGATIVE
 from gan_research.utils.rng import generator_for
 
 
@@ -20,6 +21,7 @@ class SlicedWasserstein(Metric):
 
     name = "sliced_wasserstein"
     columns = {"sliced_wasserstein": "min"}
+    ranges = {"sliced_wasserstein": NON_NEGATIVE}
     statistics = ("features",)
 
     def __init__(self, extractor: Extractor, projections: int = 128) -> None:

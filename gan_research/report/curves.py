@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gan_research.report.statistics import mean_intervals
+from gan_research.utils.ranges import UNBOUNDED, Range
 
 Series = tuple[list[float], list[float]]
 MAX_POSITIONS = 400
@@ -16,7 +17,8 @@ RESAMPLES = 1000  # resamples of the bootstrap at each position
 class Curve:
     """The mean of a group's runs at common positions, interpolated between their rows.
 
-    low, high: ends of the 95 % intervals; None where there is one run. count: the runs that reached each position.
+    low, high: ends of the 95 % intervals, within the range; None where there are fewer than 3 runs.
+    count: the runs that reached each position.
     """
 
     x: list[float]
@@ -26,7 +28,7 @@ class Curve:
     count: list[int]
 
 
-def curve(runs: Sequence[Series], axis: str) -> Curve | None:
+def curve(runs: Sequence[Series], axis: str, range: Range = UNBOUNDED) -> Curve | None:
     """Return the curve of runs, each given as x and y; None if all are empty.
 
     A run has a value everywhere between its first and its last row, and none after it ended. The positions are all x of
@@ -41,5 +43,6 @@ def curve(runs: Sequence[Series], axis: str) -> Curve | None:
     table = np.stack([np.interp(x, *run, left=np.nan, right=np.nan) for run in runs])
     count = (~np.isnan(table)).sum(0)
     x, table, count = x[count > 0], table[:, count > 0], count[count > 0]
-    low, high = ([None if np.isnan(end) else float(end) for end in ends] for ends in mean_intervals(table, RESAMPLES))
+    intervals = mean_intervals(table, range, RESAMPLES)
+    low, high = ([None if np.isnan(end) else float(end) for end in ends] for ends in intervals)
     return Curve(x=x.tolist(), mean=np.nanmean(table, axis=0).tolist(), low=low, high=high, count=count.tolist())

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from gan_research.report.records import AXES, LARGEST, METRICS, Record, format_x
+from gan_research.report.records import AXES, LARGEST, METRICS, TINY, Record, format_x
 from gan_research.utils.errors import UserError, did_you_mean
 
 Point = tuple[float, float]
-TINY = 1e-9  # the relative difference below which two positions are the same
 NAMED = 5  # the number of runs that a note names; the others are counted
 
 
@@ -19,9 +18,10 @@ def last_x(record: Record, metrics: Sequence[str], axis: str) -> float | None:
 def common_budget(
     records: Sequence[Record], metrics: Sequence[str], axis: str, at: float | None = None
 ) -> tuple[float, list[str]]:
-    """Return the last position that all finished runs reach, or `at`; and notes.
+    """Return `at`, or the last position that all finished runs reach, short ones left out; and notes.
 
-    If no run has finished, it is the last position that all unfinished runs reach.
+    A run is short if more than half of them end later, on the axis and in rounds: a faster run isn't, one of fewer
+    rounds is. If no run has finished, the rule is applied to those that haven't failed.
     """
     if axis not in AXES:
         raise UserError(f"--axis {axis}: {did_you_mean(axis, AXES)}")
@@ -41,42 +41,69 @@ def common_budget(
     known = [record for record in measured if record.id in ends]
     finished = [record for record in known if record.state == "finished"]
     chosen = finished or [record for record in known if record.state != "failed"] or known
-    position = min(ends[record.id] for record in chosen)
+    rounds = {record.id: last_x(record, metrics, "round") or 0.0 for record in chosen}
+    usual, usual_rounds = reached_by_most([ends[run] for run in rounds]), reached_by_most(list(rounds.values()))
+    long_enough = [run for run, x in rounds.items() if not (before(ends[run], usual) and before(x, usual_rounds))]
+    position = min(ends[run] for run in long_enough)
     text = format_x(position, axis)
     if chosen[0].state != "finished":
-        notes.append(f"no run has finished: numbers are taken at {text}, which all runs have reached")
-    longer = sum(ends[record.id] > position * (1 + TINY) for record in chosen)
+        notes.append(f"no run has finished: numbers are taken at {text}, which most runs have reached")
+    longer = sum(before(position, ends[run]) for run in rounds)
     if longer and axis != "seconds":
         longer_runs = f"{longer} of {len(chosen)} runs continue after {text}, up to {format_x(longest, axis)}"
         notes.append(f"{longer_runs}: numbers are taken at {text}")
     return position, notes
 
 
+def before(x: float, position: float) -> bool:
+    """Return whether x is before a position by more than rounding."""
+    return x < position * (1 - TINY)
+
+
+def reached_by_most(ends: Sequence[float]) -> float:
+    """Return the last position that more than half of the runs reach."""
+    return sorted(ends, reverse=True)[len(ends) // 2]
+
+
 def final_values(
     records: Sequence[Record], metrics: Sequence[str], axis: str, position: float
-) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Return metric -> run -> its last value up to `position`; and notes."""
+) -> tuple[dict[str, dict[str, float]], list[Record], list[str]]:
+    """Return metric -> run -> its last value up to `position`; the runs that end before it; and notes."""
     values: dict[str, dict[str, float]] = {}
     short: dict[str, Record] = {}
     notes: list[str] = []
+    ends = {record.id: last_x(record, metrics, axis) for record in records}
+    present = [record for record in records if (end := ends[record.id]) is None or not before(end, position)]
     for metric in metrics:
         last: dict[str, Point] = {}
         for record in records:
             points = record.points(METRICS + metric, axis)
             if (point := last_before(points, position)) is not None:
                 last[record.id] = point
-            elif points:
+            elif points and record.state != "failed":
                 short[record.id] = record
         values[metric] = {run: y for run, (_, y) in last.items() if math.isfinite(y)}
-        notes += metric_notes(metric, records, last, axis, position)
-    if unfinished := [record for record in short.values() if record.state != "failed"]:
-        notes.append(f"left out, as they didn't reach {format_x(position, axis)}: {named(unfinished)}")
-    return values, notes
+        notes += metric_notes(metric, present, last, axis, position)
+    return values, list(short.values()), notes + short_notes(list(short.values()), metrics, axis, position)
+
+
+def short_notes(short: Sequence[Record], metrics: Sequence[str], axis: str, position: float) -> list[str]:
+    """Return notes on runs that end before the position, and how to include finished ones."""
+    notes, text = [], format_x(position, axis)
+    if finished := [record for record in short if record.state == "finished"]:
+        end = min(last_x(record, metrics, axis) or 0.0 for record in finished)
+        left_out = "1 finished run is left out, as it ends" if len(finished) == 1 else ""
+        left_out = left_out or f"{len(finished)} finished runs are left out, as they end"
+        includes = f"--at {end:.15g} includes {'it' if len(finished) == 1 else 'them'}"
+        notes.append(f"{left_out} before {text}: {named(finished)}; {includes}")
+    if unfinished := [record for record in short if record.state != "finished"]:
+        notes.append(f"left out, as they didn't reach {text}: {named(unfinished)}")
+    return notes
 
 
 def last_before(points: Sequence[Point], position: float) -> Point | None:
     """Return the last point (x, y) up to `position`; None for a run that didn't get there."""
-    if not points or max(points)[0] < position * (1 - TINY):
+    if not points or before(max(points)[0], position):
         return None
     return max((point for point in points if point[0] <= position * (1 + TINY)), default=None, key=lambda p: p[0])
 

@@ -49,8 +49,8 @@ def read_folder(folder: Path) -> tuple[list[Record], list[str]]:
         raise UserError(f"there is no folder {folder}: give run folders, sweep folders or folders of runs")
     found = sorted(walk(folder))
     notes: list[str] = []
-    records = [read_run(path, notes) for path in last_attempts(found, notes)]
-    records += [record for path in found if (record := read_unbegun(path, notes)) is not None]
+    records = [read_run(path) for path in last_attempts(found, notes)]
+    records += [record for path in found if (record := read_unbegun(path)) is not None]
     if not records:
         raise UserError(f"there are no runs in {folder}: a run is a folder with a {RUN}")
     return records, notes
@@ -77,8 +77,9 @@ def last_attempts(folders: list[Path], notes: list[str]) -> list[Path]:
     return list(kept.values())
 
 
-def read_run(folder: Path, notes: list[str]) -> Record:
-    """Return a run's record as far as it can be read; what can't be read is noted."""
+def read_run(folder: Path) -> Record:
+    """Return a run's record as far as it can be read; what can't be read is noted in it."""
+    notes: list[str] = []
     fields = read_mapping(folder / RUN, notes)
     config = noted(lambda: config_of(folder), notes, ", so the run's settings aren't known") or {}
     rows = read_rows(folder / HISTORY, notes)
@@ -97,6 +98,7 @@ def read_run(folder: Path, notes: list[str]) -> Record:
         rows=rows,
         samples=by_round(folder / SAMPLES, ".png"),
         trial=whole(trial_of(folder.parent, notes).get("number")),
+        notes=notes,
     )
 
 
@@ -225,10 +227,11 @@ def trial_of(process: Path, notes: list[str]) -> dict[str, Any]:
     return read_mapping(path, notes) if path.is_file() else {}
 
 
-def read_unbegun(process: Path, notes: list[str]) -> Record | None:
+def read_unbegun(process: Path) -> Record | None:
     """Return the record of a sweep's process that ended before it made a run."""
     if (process / RUN).is_file() or not (process / END).is_file() or any(process.glob(f"*/{RUN}")):
         return None
+    notes: list[str] = []
     end, trial = read_mapping(process / END, notes), trial_of(process, notes)
     runs, number = trial.get("runs"), int(process.name) if process.name.isdigit() else 0
     overrides = texts(runs[number]) if isinstance(runs, list) and number < len(runs) else []
@@ -244,6 +247,7 @@ def read_unbegun(process: Path, notes: list[str]) -> Record | None:
         state=STATES.get(str(end.get("status")), "stopped"),
         reason=str(end.get("reason") or end.get("status")),
         trial=whole(trial.get("number")),
+        notes=notes,
     )
 
 

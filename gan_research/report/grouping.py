@@ -1,9 +1,9 @@
-"""Groups of runs, and the columns of metrics that rank them."""
+"""Groups of runs, and runs that meet conditions."""
 
 from collections.abc import Sequence
 
 from gan_research.config.keys import KEYS
-from gan_research.report.records import METRICS, Record
+from gan_research.report.records import Record
 from gan_research.report.settings import format_value
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.texts import short_names
@@ -70,31 +70,3 @@ def select_runs(records: Sequence[Record], conditions: Sequence[str]) -> list[Re
         if not kept:
             raise UserError(f"no run has {condition}: {did_you_mean(wanted, set(values.values()))}")
     return kept
-
-
-def directions(records: Sequence[Record], metrics: Sequence[str] | None) -> dict[str, str]:
-    """Return column -> "min" or "max", for metrics that rank generators."""
-    rows = [row for record in records for row in record.rows if any(name.startswith(METRICS) for name in row)]
-    columns = dict.fromkeys(name.removeprefix(METRICS) for row in rows for name in row if name.startswith(METRICS))
-    recorded = [row["better"] for row in rows if isinstance(row.get("better"), dict)]
-    better = {column: way for mapping in recorded for column, way in mapping.items()}
-    if not all("better" in row for row in rows):
-        better = {column: way for column in columns if (way := known_direction(column))} | better
-    found = {column: better[column] for column in columns if better.get(column) in ("min", "max")}
-    if metrics is None:
-        return found
-    wanted = [metric.removeprefix(METRICS) for metric in metrics]
-    for metric in wanted:
-        if metric not in found:
-            raise UserError(f"no run has a metric '{metric}' that ranks generators: {did_you_mean(metric, found)}")
-    return {metric: found[metric] for metric in wanted}
-
-
-def known_direction(column: str) -> str | None:
-    """Return "min" or "max" for a column of an old history; None if it doesn't rank generators."""
-    from gan_research.metrics.base import METRICS as CLASSES
-
-    if column.removeprefix("i").startswith(("fid", "fd_")) and not column.endswith("_perfect"):
-        return "min"
-    known = {name: way for metric in CLASSES.values() for name, way in getattr(metric, "columns", {}).items()}
-    return known.get(column)

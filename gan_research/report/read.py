@@ -16,7 +16,8 @@ def read(paths: Sequence[str | Path]) -> tuple[list[Record], list[str]]:
     records: dict[str, Record] = {}
     notes: list[str] = []
     for path in paths:
-        found, more = read_project(str(path)) if str(path).startswith(PREFIX) else read_folder(Path(path))
+        is_project = str(path).startswith(PREFIX)
+        found, more = (read_project(str(path)), []) if is_project else read_folder(Path(path))
         notes += more
         for record in found:
             first = records.setdefault(record.id, record).source

@@ -15,6 +15,7 @@ Axis = Literal["round", "kimg", "seconds"]
 AXES: tuple[str, ...] = get_args(Axis)
 State = Literal["finished", "running", "stopped", "failed"]
 METRICS = "metrics/"  # the prefix of a history's columns of metrics
+TINY = 1e-9  # the relative difference below which two positions are the same
 LARGEST = 1e50  # the number from which values count as infinite: fourth powers of larger ones overflow
 CLOCK = "speed/seconds"  # the column of a history with the seconds that all rounds so far took
 
@@ -27,6 +28,7 @@ class Record:
     command: the shell command that started it. reason: why it failed or was stopped.
     rows: the history, log rows and evaluation rows, each with its `round`.
     samples: round -> a grid of samples of the same latents. trial: the number of its trial in a sweep.
+    notes: what of the run couldn't be read.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Record:
     rows: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[int, Path] = field(default_factory=dict)
     trial: int | None = None
+    notes: list[str] = field(default_factory=list)
 
     def series(self, name: str, axis: str) -> tuple[list[float], list[float]]:
         """Return x and y of one scalar ("metrics/fid") where y is finite."""
@@ -76,6 +79,11 @@ class Record:
     def warnings(self) -> list[str]:
         """ "exploded", "collapsed": what was wrong at the last entry of the log."""
         return warnings_of(reversed(self.rows))
+
+    def warnings_at(self, axis: str, position: float) -> list[str]:
+        """Return what was wrong at the last entry of the log up to a position."""
+        places = ((row, self.x_of(row, axis)) for row in reversed(self.rows))
+        return warnings_of(row for row, x in places if x is not None and x <= position * (1 + TINY))
 
     @cached_property
     def facts(self) -> dict[str, Any]:

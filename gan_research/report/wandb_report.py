@@ -49,9 +49,10 @@ def make_report(layout: Layout) -> Any:
     if len(layout.title) > LONGEST_TITLE:
         raise UserError(f"the title has {len(layout.title)} characters: W&B allows {LONGEST_TITLE}")
     text = (
-        f"Lines are means over runs of the same {variant}, bands show {BANDS[layout.band]}. Numbers are comparable if "
-        f"the run comparer below shows no difference in protocol. gan report overwrites this report: use another title "
-        f"for one of your own."
+        f"Lines are means over runs of the same {variant}, bands show {BANDS[layout.band]}, not 95 % intervals. "
+        f"Numbers are comparable if the run comparer below shows no difference in protocol. gan compare "
+        f"wandb:ENTITY/PROJECT tests which {variant} is better than seed noise, at equal budget. "
+        f"gan report overwrites this report: use another title for one of your own."
     )
     panels = {"Metrics": _metrics, "Training dynamics": _dynamics, "Samples": _samples, "Hyperparameters": _settings}
     blocks = [wr.P(text)]

@@ -10,17 +10,18 @@ from gan_research.config.upgrade import upgraded, upgraded_choices
 from gan_research.report.records import METRICS, Record, State, is_number, last_round
 from gan_research.utils.errors import UserError
 from gan_research.utils.renamed import renamed_metric, renamed_targets
+from gan_research.utils.run_folder import MEASURED
 
 PREFIX = "wandb:"
 OFFLINE = "or give the runs' folders, which needs no account"
 STATES: dict[str, State] = {"running": "running", "pending": "running", "crashed": "failed", "failed": "failed"}
 """W&B's state -> state of an unfinished run; stopped for any other."""
-ADDED = ("protocol", "better", "choices", "composed")  # keys that our logger adds to a run's config
+ADDED = (*MEASURED, "choices", "composed")  # keys that our logger adds to a run's config
 NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # numbers that W&B's JSON contains as texts
 
 
-def read_project(path: str, api: Any = None) -> tuple[list[Record], list[str]]:
-    """Return the runs of "wandb:[ENTITY/]PROJECT", and notes.
+def read_project(path: str, api: Any = None) -> list[Record]:
+    """Return the runs of "wandb:[ENTITY/]PROJECT".
 
     Raises a UserError if there is no key, no server, no such project, or no run in it.
     """
@@ -31,8 +32,7 @@ def read_project(path: str, api: Any = None) -> tuple[list[Record], list[str]]:
 
     try:
         runs = list((api or wandb.Api()).runs(project))
-        notes: list[str] = []
-        records = [read_run(run, notes) for run in runs]
+        records = [read_run(run) for run in runs]
     except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
         raise UserError(f"{path}: {first_line(error)}: log in with `wandb login`, {OFFLINE}") from error
     except (wandb.errors.Error, ValueError, OSError) as error:
@@ -41,19 +41,17 @@ def read_project(path: str, api: Any = None) -> tuple[list[Record], list[str]]:
         raise UserError(f"{problem}, {advice}, {OFFLINE}") from error
     if not records:
         raise UserError(f"{path} has no runs")
-    return records, notes
+    return records
 
 
 def first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
 
 
-def read_run(run: Any, notes: list[str]) -> Record:
+def read_run(run: Any) -> Record:
     config = {key: value for key, value in run.config.items() if key not in ADDED and not key.startswith("_")}
     config |= run.config.get("composed", {})  # components whose names the sweep's own parameters took
     rows = read_rows(run.scan_history(), run.config)
-    if not rows:
-        notes.append(f"{run.url} has no history yet")
     wanted, seed, choices = config.get("rounds"), config.get("seed"), run.config.get("choices")
     finished = isinstance(wanted, int) and last_round(rows) >= wanted
     state = "finished" if finished else STATES.get(run.state, "stopped")
@@ -68,13 +66,14 @@ def read_run(run: Any, notes: list[str]) -> Record:
         state=state,
         reason=f"its state in W&B is {run.state}" if state == "failed" else None,
         rows=rows,
+        notes=[] if rows else [f"{run.url} has no history yet"],
     )
 
 
 def read_rows(entries: Iterable[dict[str, Any]], config: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of our history; of rows that were logged again after a resume, the last."""
     rows: list[dict[str, Any]] = []
-    measured = renamed_targets({key: config[key] for key in ("protocol", "better") if key in config})
+    measured = renamed_targets({key: config[key] for key in MEASURED if key in config})
     for entry in entries:
         row = {k: NUMBERS.get(v, v) if isinstance(v, str) else v for k, v in entry.items() if not k.startswith("_")}
         row = {renamed_metric(key): value for key, value in row.items() if is_number(value)}

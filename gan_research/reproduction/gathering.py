@@ -28,7 +28,7 @@ def seed_result(trial: Trial | None, seed: int, tracked: Collection[str] = ()) -
         return SeedResult(seed, "open")
     if (folder := trial.runs[0].run_folder()) is None:
         return SeedResult(seed, "failed" if trial.reason else "open", trial.reason)
-    run, end = read_run(folder, []), trial.runs[0].outcome()
+    run, end = read_run(folder), trial.runs[0].outcome()
     state: State = "diverged" if trial.diverged else run.state
     measured = [row for row in run.rows if isinstance(row.get("protocol"), dict)]
     last = measured[-1] if measured and measured[-1]["round"] == run.rows[-1]["round"] else {}

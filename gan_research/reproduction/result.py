@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gan_research._version import __version__
+from gan_research.report.columns import known_range
 from gan_research.report.page import figures
 from gan_research.report.statistics import Interval, mean_interval
 from gan_research.reproduction.published import Published
@@ -113,8 +114,8 @@ class Result:
         return [seed.values[column] for seed in self.finished if column in seed.values]
 
     def interval(self, column: str) -> Interval | None:
-        """Return the 95 % interval of the mean over seeds; None for fewer than 2."""
-        return mean_interval(self.values(column))
+        """Return the 95 % interval of the mean over seeds, within the metric's range; None for fewer than 3."""
+        return mean_interval(self.values(column), known_range(column))
 
     @property
     def file(self) -> str:

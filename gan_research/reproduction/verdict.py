@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from gan_research.report.protocols import OWN
-from gan_research.report.statistics import welch_interval
+from gan_research.report.statistics import LEVEL, compare_means
 from gan_research.reproduction.origin import comparison_notes, origin_notes
 from gan_research.reproduction.published import (
     Rule,
@@ -25,12 +25,12 @@ RULE = (
     "A number is judged by its mean over training seeds. It is **not comparable** unless all seeds trained the "
     "unchanged recipe for its whole budget and were measured by the source's protocol. It is **reproduced** if the "
     "mean is within the tolerance of the published value, or beyond it on the good side by no more than seed noise; "
-    "**better** if the whole 95 % interval is beyond the tolerance on the good side (for one seed: the mean); **not "
-    "reproduced** otherwise, and if a seed diverged. A rule about the history of evaluations (such as: no evaluation "
-    "finds more than 6 modes) is judged for each seed separately, and reproduced if every seed satisfies it. A claim "
-    "that one recipe is better than another, by the same protocol, is reproduced if the 95 % interval of the "
-    "difference of their means excludes 0, or if all seeds of the other diverge, but not all of its own; a published "
-    "failure, if all seeds diverge."
+    "**better** if the whole 95 % interval is beyond the tolerance on the good side (for one or two seeds: all of "
+    "them); **not reproduced** otherwise, and if a seed diverged. A rule about the history of evaluations (such as: "
+    "no evaluation finds more than 6 modes) is judged for each seed separately, and reproduced if every seed "
+    "satisfies it. A claim that one recipe is better than another, by the same protocol, is reproduced if the 95 % "
+    "interval of the difference of their means, from three seeds on, excludes 0, or if all seeds of the other "
+    "diverge, but not all of its own; a published failure, if all seeds diverge."
 )
 
 
@@ -93,7 +93,8 @@ def judge_number(result: Result, column: str) -> tuple[Word, str]:
         return "reproduced", ""
     if gain < 0:
         return "not reproduced", f"off by {-gain:.3g}, more than {number['tolerance']:g}"
-    if min(sign * (end - number["value"]) for end in result.interval(column) or (mean,)) > number["tolerance"]:
+    ends = result.interval(column) or result.values(column)
+    if min(sign * (end - number["value"]) for end in ends) > number["tolerance"]:
         return "better", f"by {gain:.3g}"
     return "reproduced", f"better by {gain:.3g}, within seed noise"
 
@@ -119,15 +120,16 @@ def judge_order(result: Result, column: str, name: str, other: Result | None) ->
     a, b = result.values(column), other.values(column)
     sign = 1 if result.better.get(column) == "max" else -1
     gain = sign * (float(np.mean(a)) - float(np.mean(b))) if a and b else 0.0
-    low, high = sorted(sign * end for end in welch_interval(a, b) or (-np.inf, np.inf))
-    ours = f"ahead by {gain:.3g} [{low:.3g}, {high:.3g}]"
+    ends, p = compare_means(a, b)
+    differs = p is not None and p < 1 - LEVEL
+    ours = f"ahead by {gain:.3g}" + (" [{:.3g}, {:.3g}]".format(*sorted(sign * end for end in ends)) if ends else "")
     if not a or not b:
         ours = f"{diverged(result)} diverged, of the other {diverged(other)}"
     reason = game_changes(result) or unfinished(result) or unfinished(other)
     reason = reason or mixed_protocols(result) or mixed_protocols(other) or protocol_difference(result, other)
-    is_better = low > 0 if a and b else bool(a)
+    is_better = differs and gain > 0 if a and b else bool(a)
     word: Word = "not comparable" if reason else "reproduced" if is_better else "not reproduced"
-    if word == "not reproduced" and a and b and high > 0:
+    if word == "not reproduced" and a and b and not differs:
         reason = "within seed noise"
     return Verdict(what, published, ours, word, reason, tuple(comparison_notes(result, other)))
 

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from gan_research.metrics.protocol import fingerprint
 from gan_research.runs.run import Run
 from gan_research.utils.files import write_atomically
-from gan_research.utils.run_folder import HISTORY, PROTOCOLS, read_protocols, read_rows
+from gan_research.utils.run_folder import HISTORY, MEASURED, PROTOCOLS, read_protocols, read_rows
 
 
 class FileLogger(Logger):
@@ -41,7 +41,7 @@ class History(FileLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        how = {key: metrics[key] for key in ("protocol", "better") if key in metrics}
+        how = {key: metrics[key] for key in MEASURED if key in metrics}
         if how:
             mark = fingerprint(how)
             metrics = {key: value for key, value in metrics.items() if key not in how} | {"protocol": mark}

@@ -21,7 +21,7 @@ from gan_research.runs.history import FileLogger
 from gan_research.runs.run import Run
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.lightning_compat import check_mlflow_names
-from gan_research.utils.run_folder import HISTORY, leaves, read_history
+from gan_research.utils.run_folder import HISTORY, MEASURED, leaves, read_history
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        if how := {key: metrics[key] for key in ("protocol", "better") if key in metrics}:
+        if how := {key: metrics[key] for key in MEASURED if key in metrics}:
             self.experiment.config.update(how, allow_val_change=True)
         self.experiment.log(numbers(metrics))  # no step=: rows on another axis would be dropped
 

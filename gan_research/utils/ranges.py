@@ -1,4 +1,4 @@
-"""Ranges of numbers, as annotations of arguments: configs are checked against them before anything is built."""
+"""Ranges of numbers: of arguments, as annotations against which configs are checked, and of metrics."""
 
 from typing import Annotated
 
@@ -6,3 +6,10 @@ from pydantic import Field
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 """A float in [0, 1)."""
+
+Range = tuple[float | None, float | None]
+"""The least and the largest value that a metric can have; None: unbounded."""
+
+UNBOUNDED: Range = (None, None)
+NON_NEGATIVE: Range = (0, None)
+SHARE: Range = (0, 1)

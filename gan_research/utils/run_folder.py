@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, NonNegativeInt, PositiveInt
 from typing_extensions import TypedDict
 
 from gan_research.utils.errors import UserError
+from gan_research.utils.ranges import Range
 from gan_research.utils.reading import read_json, read_yaml, reading, shaped
 from gan_research.utils.renamed import renamed_targets
 
@@ -26,8 +27,9 @@ RUN, CONFIG = "run.json", "config.yaml"  # the start of the run (time, command, 
 HISTORY, PROTOCOLS = "history.jsonl", "protocols.json"
 """The record of the run, rows with `round` and `kimg`; and the protocols of its metrics.
 
-A row names its run by `run`. A row of metrics names its protocol by a fingerprint; PROTOCOLS maps it to `protocol` and
-`better`, which metrics are better low or high. Rows of earlier versions contain both, and no `run`.
+A row names its run by `run`. A row of metrics names its protocol by a fingerprint; PROTOCOLS maps it to `protocol`,
+`better`, which metrics are better low or high, and `ranges`, their least and largest values. Rows of earlier versions
+contain the first two themselves, and no `run`.
 """
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
 """The folder of checkpoints, the last one, and the one before it."""
@@ -62,10 +64,14 @@ class Protocol(TypedDict, total=False):
 
 
 class Measured(TypedDict, total=False):
-    """The protocol of a row's metrics, and which of them are better low or high."""
+    """The protocol of a row's metrics, their better directions, and their ranges."""
 
     protocol: Protocol
     better: dict[str, Literal["min", "max"]]
+    ranges: dict[str, Range]
+
+
+MEASURED = tuple(Measured.__annotations__)
 
 
 class Row(TypedDict, total=False):
@@ -78,6 +84,7 @@ class Row(TypedDict, total=False):
     kimg: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     protocol: str | Protocol
     better: dict[str, Literal["min", "max"]]
+    ranges: dict[str, Range]
 
 
 class Player(TypedDict):
@@ -116,7 +123,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_history(path: Path) -> Iterator[dict[str, Any]]:
-    """Return the rows of a history, without `run`, with `protocol` and `better`."""
+    """Return the rows of a history, without `run`, with `protocol`, `better` and `ranges`."""
     known = read_protocols(path.parent)
     for row in read_rows(path):
         row.pop("run", None)

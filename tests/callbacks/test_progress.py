@@ -11,7 +11,7 @@ from gan_research.callbacks import Blackboard, Evaluate, Log, ProgressBar
 class Measured:
     """An evaluation whose FID is the round, and needs no features."""
 
-    is_prepared, seed, columns = True, 0, {"fid": "min"}
+    is_prepared, seed, columns, ranges = True, 0, {"fid": "min"}, {"fid": (0, None)}
 
     def __call__(self, source):
         return {"fid": 7.5}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from made import PROTOCOL, make_run
@@ -33,10 +34,9 @@ def test_runs_in_a_folder_are_compared_by_their_loss(gan, trained, here):
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
     groups = [row for row in rows if row[0] == "fid ↓"]
     assert [row[1:3] for row in groups] == [["hinge", "2"], ["least_squares", "2"]]
-    assert all("±" in row[3] for row in groups)
-    assert sum(row[3].endswith("*") for row in groups) == 1
+    assert all(re.fullmatch(r"[\d.]+ \([\d.]+, [\d.]+\) \*", row[3]) for row in groups)  # two seeds, and no test
     (pair,) = (row for row in rows if row[:3] == ["fid", "hinge", "least_squares"])
-    assert pair[4].endswith("paired")
+    assert (pair[5:], "[" in pair[4]) == (["-", "-"], False)
     assert result.output.endswith("written: compare.html\n")
     assert (here / "compare.html").read_text().startswith("<!")
     assert gan("compare", trained).output.endswith("written: compare-2.html\n")
@@ -74,7 +74,10 @@ def test_equal_time_is_an_axis_and_seeds_can_be_left_out(gan, trained, here):
     result = gan("compare", trained, "--axis", "seconds", "--where", "seed=0", "--no-html")
     assert result.status == 0, result.error
     assert " seconds, by loss" in result.output
-    assert "note: one seed: no interval can be given for hinge (fid, inception_score, rarest_class)" in result.output
+    assert (
+        "note: one seed: no interval or test can be given for hinge (fid, inception_score, rarest_class)"
+        in result.output
+    )
 
 
 def test_groups_of_several_settings(gan, trained, here):
@@ -95,6 +98,43 @@ def test_a_failed_run_is_counted_and_its_reason_printed(gan, here):
     lines = list(csv.DictReader((here / "all.csv").open()))
     assert [row["value"] for row in lines if row["kind"] == "run"] == ["", "6.0", "7.0"]
     assert [row["runs"] for row in lines if row["kind"] == "summary"] == ["2 of 3 (1 failed)"]
+    assert f"note: {here / 'run0'}" not in result.output
+
+
+def test_notes_are_of_the_runs_that_were_selected(gan, here):
+    for seed in range(3):
+        make_run(here / f"run{seed}", seed=seed)
+    for name, seed in (("cut", 3), ("other", 4)):
+        with (make_run(here / name, seed=seed) / "history.jsonl").open("a") as file:
+            file.write("{\n{}")
+    (make_run(here / "unknown", seed=5) / "config.yaml").write_text("[")
+    result = gan("compare", here, "--no-html", "--where", "seed=3")
+    assert f"note: {here / 'cut' / 'history.jsonl'}, line " in result.output
+    assert f"note: {here / 'unknown' / 'config.yaml'} can't be read" in result.output  # it may have that seed
+    assert str(here / "other") not in result.output
+
+
+def test_p_values_are_printed_and_written(gan, here):
+    for i in range(12):
+        run = make_run(here / str(i), seed=i % 3, fid=[80, 10, 5 + (i % 4) ** 2 + 0.1 * i], lr=0.1 + i % 4)
+        with (run / "history.jsonl").open("a") as file:
+            file.write(json.dumps({"round": 200, "health/collapse": float(i == 0)}) + "\n")
+    arguments = ("--by", "optimizer.generator.lr", "--no-html", "--json", "all.json", "--csv", "all.csv")
+    result = gan("compare", here, *arguments)
+    content = json.loads((here / "all.json").read_text())
+    lines = [row for row in csv.DictReader((here / "all.csv").open()) if row["metric"] == "fid"]
+    pairs = [row for row in lines if row["kind"] == "pair"]
+    assert len(pairs) == len(content["pairs"]) == 6
+    for row, pair in zip(pairs, content["pairs"], strict=True):
+        assert (row["group"], row["other"]) == (pair["a"], pair["b"])
+        numbers = [pair[key] for key in ("p_value", "p_holm", "difference", "probability")]
+        assert [float(row[key]) for key in ("p", "p_holm", "difference", "probability")] == numbers
+        assert [float(row["low"]), float(row["high"])] == pair["difference_interval"]
+        assert 0 < pair["p_value"] <= pair["p_holm"] <= 1
+    assert [row["warning"] for row in lines if row["kind"] == "run"].count("collapsed") == 1
+    assert content["ranges"] == {"fid": [0, None]}
+    assert "3, 1 collapsed" in result.output
+    assert "Student-t on the log scale" in result.output
 
 
 def test_names_are_text_wherever_they_go(gan, here):
@@ -113,6 +153,10 @@ def test_many_pairs_are_printed_for_the_best_group_only(gan, here):
         make_run(here / str(i), fid=[80, 10, 5 + i], lr=0.1 + i)
     result = gan("compare", here, "--by", "optimizer.generator.lr", "--no-html", "--json", "all.json")
     assert "10 more pairs are in --json" in result.output
+    assert "fid: P(a run of the row is better)" in result.output
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
+    assert ["1 0.1", "", *["1.00"] * 5] in rows
+    assert ["6 5.1", *["0.00"] * 5, ""] in rows
     assert len(json.loads((here / "all.json").read_text())["pairs"]) == 15
 
 

@@ -95,6 +95,7 @@ def test_wandb_holds_config_group_tags_and_every_number_on_the_axis_of_rounds(mi
     config = json.loads(inspect(folder, "--summary"))["config"]
     assert config.pop("protocol")["extractor"] == "classifier-digits"
     assert config.pop("better") == {"fid": "min", "inception_score": "max", "rarest_class": "max"}
+    assert config.pop("ranges") == {"fid": [0, None], "inception_score": [1, 10], "rarest_class": [0, 0.1]}
     assert config.pop("choices") == run["choices"]
     assert run["choices"]["loss"] == "non_saturating"
     assert config == yaml.safe_load((mirrored / "config.yaml").read_text())

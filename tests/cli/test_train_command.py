@@ -88,13 +88,14 @@ def test_the_history_has_every_term_on_one_axis(finished):
     evaluated = [row for row in rows if "metrics/fid" in row]
     assert [row["round"] for row in evaluated] == [0, 10, 20]
     for row in evaluated:
-        assert set(row) == {"round", "kimg", "protocol", "better"} | {
+        assert set(row) == {"round", "kimg", "protocol", "better", "ranges"} | {
             f"metrics/{name}" for name in ("fid", "inception_score", "inception_score_std", "rarest_class")
         }
         assert row["protocol"]["num_fake"] == 100
         assert row["protocol"]["num_real"] == 1597
         assert row["protocol"]["ema"] is True
         assert row["better"] == {"fid": "min", "inception_score": "max", "rarest_class": "max"}
+        assert row["ranges"] == {"fid": (0, None), "inception_score": (1, 10), "rarest_class": (0, 0.1)}
 
 
 def test_the_best_checkpoint_is_that_of_the_least_fid_of_the_run(finished, state, rows):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -275,6 +276,19 @@ def test_the_protocol_says_what_fakes_look_like(pixels, as_set):
 def test_columns_say_which_is_better(classifier):
     evaluation = Evaluation(classifier, ["inception_score", "fid", "precision_recall"], num_samples=100)
     assert evaluation.columns == {"inception_score": "max", "fid": "min", "precision": "max", "recall": "max"}
+    assert evaluation.ranges == {"inception_score": (1, 10), "fid": (0, None), "precision": (0, 1), "recall": (0, 1)}
+
+
+@pytest.mark.parametrize("fakes", ["digits", "noise", "one image"])
+def test_numbers_are_within_their_ranges(digits, classifier, score, fakes):
+    noise = torch.randint(0, 256, (200, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images = {"digits": digits[0][:200], "noise": noise, "one image": digits[0][:1].repeat(200, 1, 1, 1)}[fakes]
+    names = ["fid", "inception_score", "precision_recall", "density_coverage", "rarest_class", "modes", "reverse_kl"]
+    ranges = Evaluation(classifier, names, num_samples=200).ranges
+    found = score(classifier, names, images, real=digits[0])
+    assert len(ranges) == 9
+    for column, (low, high) in ranges.items():
+        assert low - 1e-9 <= found[column] <= (high or math.inf) + 1e-9, column
 
 
 def test_a_new_metric_is_one_class(pixels, score):

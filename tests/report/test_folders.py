@@ -15,7 +15,7 @@ from gan_research.utils.errors import UserError
 
 def only(path):
     (record,), notes = read([path])
-    return record, notes
+    return record, [*notes, *record.notes]
 
 
 def player(run, host=None, pid=None):

@@ -50,8 +50,8 @@ def as_wandb_has_it(folder, state="finished"):
 def test_a_run_is_what_its_folder_says(tmp_path):
     folder = make_run(tmp_path / "run", seed=2)
     (local,), _ = read([folder])
-    (record,), notes = read_project("wandb:me/project", Api(project=[as_wandb_has_it(folder)]))
-    assert notes == []
+    (record,) = read_project("wandb:me/project", Api(project=[as_wandb_has_it(folder)]))
+    assert record.notes == []
     assert record.rows == local.rows
     assert (record.id, record.name, record.seed, record.state) == (local.id, local.name, 2, "finished")
     assert (record.config, record.choices) == (local.config, local.choices)
@@ -64,7 +64,7 @@ def test_a_run_is_what_its_folder_says(tmp_path):
 )
 def test_the_state_of_what_wasnt_trained_for_all_rounds(tmp_path, theirs, ours):
     run = as_wandb_has_it(make_run(tmp_path / "run", rounds=900), theirs)
-    (record,), _ = read_project("wandb:project", Api(project=[run]))
+    (record,) = read_project("wandb:project", Api(project=[run]))
     assert record.state == ours
     assert record.reason == ("its state in W&B is crashed" if ours == "failed" else None)
 
@@ -73,7 +73,7 @@ def test_rows_that_were_logged_again_count_once(tmp_path):
     run = as_wandb_has_it(make_run(tmp_path / "run"))
     rows = [{"round": r, "metrics/fid": float(y)} for r, y in ((0, 80), (100, 10), (200, 9), (100, 8), (200, 7))]
     run.scan_history = lambda: iter([*rows, {"round": 300, "metrics/fid": "NaN"}, {"round": 300, "kimg": 2.0}])
-    (record,), _ = read_project("wandb:project", Api(project=[run]))
+    (record,) = read_project("wandb:project", Api(project=[run]))
     assert record.series("metrics/fid", "round") == ([0, 100, 200], [80, 8, 7])
     assert len(record.rows) == 4
     assert record.points("metrics/fid", "round")[-1][0] == 300

@@ -92,7 +92,7 @@ def test_the_page_shows_what_was_run_and_what_was_not(tmp_path):
     assert f"5 claims of 5 recipes, judged by runs of the whole budget: {head}" in page
     assert "| not reproduced | 1 | off (1) |" in page
     assert "| not run | 2 | 2 recipes, see below |" in page
-    assert "| ring | modes | 7 ± 0.25 | 7 [6.752, 7.248] | 3 | reproduced | 100 | 6 | 1.5 min | a CPU |" in page
+    assert "| ring | modes | 7 ± 0.25 | 7 [6.756, 7.253] | 3 | reproduced | 100 | 6 | 1.5 min | a CPU |" in page
     assert "| grid | modes | 7 ± 0.25 | 3 | 1 | not comparable: 10 of 100 rounds | 10 |" in page
     assert "| `grid` | seven modes are found | 100 | 5 | 2 h | a CPU |" in page
     assert "| `other` | seven modes are found | 100 |  | not estimated |  |" in page

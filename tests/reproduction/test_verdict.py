@@ -19,6 +19,8 @@ LOWER = {"numbers": {"reverse_kl": {"value": 7.0, "tolerance": 0.5}}}
         ((7.0, 7.1, 6.9), "reproduced"),
         ((7.5, 7.5), "reproduced"),  # at the edge of the tolerance
         ((6.0, 9.6), "reproduced: better by 0.8, within seed noise"),
+        ((8.0, 9.6), "better: by 1.8"),  # each of the two seeds
+        ((6.0, 9.6, 8.0), "reproduced: better by 0.867, within seed noise"),
         ((8.0, 8.1, 8.2), "better: by 1.1"),
         ((8.0,), "better: by 1"),
         ((6.4, 6.5), "not reproduced: off by 0.55, more than 0.5"),
@@ -68,6 +70,8 @@ ORDER = {"numbers": {}, "better_than": {"modes": ["plain"]}}
         ((8.0, 4.0, 6.0), (5.0, 6.0, 4.0), "not reproduced: within seed noise"),
         ((4.0, 4.1, 4.0), (6.0, 6.1, 6.0), "not reproduced"),
         ((8.0,), (6.0,), "not reproduced: within seed noise"),
+        ((8.0, 8.1), (6.0, 6.1), "not reproduced: within seed noise"),  # two seeds prove nothing
+        ((8.0, 8.0, 8.0), (1.0, 1.0, 1.0), "reproduced"),
         ((8.0, 8.1), (None, None), "reproduced"),
         ((None, None), (8.0, 8.1), "not reproduced"),
         ((None, None), (None, None), "not reproduced"),
@@ -82,8 +86,8 @@ def test_an_order_of_numbers_measured_differently_is_none():
     other = result(recipe="plain", seeds=others)
     (text,) = texts(result(8.0, 8.1, published=ORDER), plain=other)
     assert text == "not comparable: another protocol than that of plain: extractor is modes, not another"
-    own = [seed_result(i, 6.0, protocol=PROTOCOL | {"batch_statistics": False}) for i in range(2)]
-    assert texts(result(8.0, 8.1, published=ORDER), plain=result(recipe="plain", seeds=own)) == ["reproduced"]
+    own = [seed_result(i, 6.0, protocol=PROTOCOL | {"batch_statistics": False}) for i in range(3)]
+    assert texts(result(8.0, 8.1, 8.2, published=ORDER), plain=result(recipe="plain", seeds=own)) == ["reproduced"]
 
 
 def test_an_order_without_the_other_is_none():
@@ -98,5 +102,7 @@ def test_a_published_failure(modes, expected):
 
 
 def test_what_is_shown_of_a_number():
-    (found,) = verdicts(result(7.0, 7.2), {})
-    assert (found.what, found.published, found.ours) == ("modes", "7 ± 0.25", "7.1 [5.829, 8.371]")
+    (found,) = verdicts(result(7.0, 7.2, 7.1), {})
+    assert (found.what, found.published, found.ours) == ("modes", "7 ± 0.25", "7.1 [6.856, 7.353]")
+    (two,) = verdicts(result(7.0, 7.2), {})
+    assert two.ours == "7.1"

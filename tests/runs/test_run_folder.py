@@ -65,15 +65,15 @@ def test_the_history_is_cut_past_a_round_and_a_torn_row_is_left_out(run):
 
 
 def test_a_protocol_is_written_once_and_read_in_every_row(run):
-    history, better = History(run), {"fid": "min"}
+    history, about = History(run), {"better": {"fid": "min"}, "ranges": {"fid": (0, None)}}
     rows = [
-        {"round": r, "kimg": 1.0, "metrics/fid": 2.0, "protocol": {"num_fake": n}, "better": better}
+        {"round": r, "kimg": 1.0, "metrics/fid": 2.0, "protocol": {"num_fake": n}, **about}
         for r, n in ((0, 100), (5, 100), (10, 200))
     ]
     for row in rows:
         history.log_metrics(row, step=row["round"])
     assert list(read_history(history.path)) == rows
-    expected = [{"protocol": {"num_fake": n}, "better": better} for n in (100, 200)]
+    expected = [{"protocol": {"num_fake": n}, **about} for n in (100, 200)]
     assert list(read_protocols(run.folder).values()) == expected
     marks = [json.loads(line)["protocol"] for line in history.path.read_text().splitlines()]
     assert marks[0] == marks[1] != marks[2]

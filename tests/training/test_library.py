@@ -88,7 +88,7 @@ def test_losses_that_nobody_reads_are_not_kept(game, tmp_path):
 
 def test_lightnings_loggers_get_numbers(game, tmp_path):
     class Fid:
-        is_prepared, seed, columns = True, 0, {"fid": "min"}
+        is_prepared, seed, columns, ranges = True, 0, {"fid": "min"}, {"fid": (0, None)}
 
         def __call__(self, source):
             return {"fid": 7.5}
@@ -103,7 +103,7 @@ def test_lightnings_loggers_get_numbers(game, tmp_path):
     rows = list(csv.DictReader(table.open()))
     assert [(row["step"], row["metrics/fid"]) for row in rows if row["metrics/fid"]] == [("0", "7.5"), ("4", "7.5")]
     assert [row["step"] for row in rows if row["loss/generator"]] == ["2", "4"]
-    assert not {"protocol", "better"} & set(rows[0])
+    assert not {"protocol", "better", "ranges"} & set(rows[0])
 
 
 def test_an_evaluation_without_reals_is_refused(game, tmp_path):
