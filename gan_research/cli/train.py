@@ -13,7 +13,7 @@ from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
 from gan_research.utils.run_folder import CONFIG
 
-USAGE = """usage: gan train [-m] [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow P]
+USAGE = """usage: gan train [-m] [--cfg] [--quiet] [--config-dir DIR] [--allow P] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
 Trains a GAN; without arguments, on handwritten digits, for about half a minute on a CPU.
 
@@ -24,6 +24,7 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
 
   --config-dir DIR   a folder with your own groups and choices, used in addition to the project's
   --cfg              print the resolved config and exit
+  --quiet            print only the run's folder, warnings and the results (progress_seconds=null)
   -m                 a sweep: KEY=A,B,C trains a run for each value; see sweep=..., pool.* and objective=
   resume=RUN         resume the run in that folder, or from one of its checkpoints; settings that don't change
                      what is trained may be changed: rounds, intervals, logger, metrics, trainer, launcher; and
@@ -35,11 +36,13 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
 
 
 SEVERAL_RUNS = ("-m", "--multirun")
+QUIET = "progress_seconds=null"
 
 
 def main(arguments: list[str]) -> int:
     """Run `gan train` with these arguments and return the exit status."""
-    given = parse(arguments, "gan train", options=("--cfg", *SEVERAL_RUNS), foreign=True)
+    given = parse(arguments, "gan train", options=("--cfg", "--quiet", *SEVERAL_RUNS), foreign=True)
+    given.overrides += [QUIET] if "--quiet" in given.options else []
     config_dir = given.config_dir
     if given.help:
         show_help(config_dir)

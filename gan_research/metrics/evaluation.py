@@ -52,6 +52,7 @@ class Evaluation:
         num_real: how many real samples a metric uses that needs all: always the same random ones; None: all.
         settings: of metrics, by name: {"kid": {"subset_size": 500}}.
         cache: whether to cache the statistics of real samples in the user's cache folder.
+        every: rounds between two evaluations in training; None: evaluate_every.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Evaluation:
         num_real: PositiveInt | None = None,
         settings: dict[str, dict[str, Any]] | None = None,
         cache: bool = True,
+        every: PositiveInt | None = None,
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -78,6 +80,7 @@ class Evaluation:
         for metric in self.metrics:
             metric.check(num_samples)
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
+        self.every = every
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -85,6 +88,11 @@ class Evaluation:
     def columns(self) -> dict[str, Direction]:
         """The columns that rank generators, the first metric's first, and the better direction of each."""
         return {column: better for metric in self.metrics for column, better in metric.columns.items()}
+
+    @property
+    def measured(self) -> list[str]:
+        """The main columns of all metrics, also of those that rank nothing."""
+        return [column for metric in self.metrics for column in metric.measured]
 
     def prepare(
         self,
