@@ -8,7 +8,8 @@ import yaml
 
 from gan_research.cli.arguments import parse, slow_imports
 from gan_research.cli.sweep_request import sweep_request
-from gan_research.config.compose import compose_train, conf_folder, groups
+from gan_research.cli.train_help import show_help
+from gan_research.config.compose import compose_train
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
 from gan_research.utils.run_folder import CONFIG
@@ -21,6 +22,7 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
   gan train experiment=mnist_dcgan data.root=/data
   gan train resume=runs/NAME rounds=4000
   gan train -m loss=hinge,wasserstein seed=0,1,2
+  gan train --help generator=resnet      the keys of a choice, with types and defaults; also --help KEY ...
 
   --config-dir DIR   a folder with your own groups and choices, used in addition to the project's
   --cfg              print the resolved config and exit
@@ -45,7 +47,7 @@ def main(arguments: list[str]) -> int:
     given.overrides += [QUIET] if "--quiet" in given.options else []
     config_dir = given.config_dir
     if given.help:
-        show_help(config_dir)
+        show_help(USAGE, given.overrides, config_dir)
         return 0
     if given.options & set(SEVERAL_RUNS):
         request = sweep_request(given)
@@ -97,16 +99,3 @@ def on_its_devices(trainer: dict[str, Any], arguments: list[str], train: Callabl
         return local_processes.start(count, ["train", *arguments])
     with process_group(local_processes.timeout_of(trainer), ["train", *arguments]):
         return train()
-
-
-def show_help(config_dir: Path | None) -> None:
-    """Print the usage, each group with its choices, and the top-level keys."""
-    print(USAGE)
-    for group, choices in sorted(groups(config_dir).items()):
-        width = max(map(len, choices))
-        print(f"{group}=")
-        print("\n".join(f"  {choice:<{width}}  {line}" for choice, line in choices.items()))
-    for title, file in (("keys", "train.yaml"), ("keys of a sweep", "multirun.yaml")):
-        text = (conf_folder() / file).read_text("utf-8")
-        lines = [line for line in text.splitlines() if ":" in line and " # " in line]
-        print(f"\n{title}, with their defaults:", *lines, sep="\n  ")
