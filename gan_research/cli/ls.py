@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
     if options.json:
         print(json_of(entries))
         return 0
-    print_entries(entries, f"{len(entries)} runs, {binary(sum(entry.size for entry in entries))}")
+    count = f"{len(entries)} run{'s' * (len(entries) != 1)}"
+    print_entries(entries, f"{count}, {binary(sum(entry.size for entry in entries))}")
     for note in notes:
         print(f"note: {note}")
     return 0

@@ -90,6 +90,7 @@ def show(title: str, settings: list[Setting]) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=WIDE)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
     for name, kind, default, text in settings:
         table.add_row(*map(Text, (f"  {name}", kind, value_text(default), text)))
     if title:

@@ -45,7 +45,7 @@ class Evaluation:
 
     Args:
         extractor: turns images, or points, into features and logits.
-        metrics: names in `METRICS`.
+        metrics: their names: fid, inception_score, kid, precision_recall, ... (docs/evaluation.md).
         num_samples: the number of generated samples.
         batch_size: of real and generated samples.
         seed: of the latents, which the caller draws.

@@ -2,7 +2,9 @@
 
 import io
 import re
+from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 
 from gan_research.callbacks import Blackboard, Evaluate, Log, ProgressBar
@@ -35,3 +37,16 @@ def test_values_of_an_earlier_round_are_followed_by_it(play):
         assert fid[2] == (None if measured == round else str(measured))
     assert round == 7
     assert (board.row_round, board.measured) == (7, {"fid": 7})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounds"), [(3.0, [2, 8, 14, 20]), (100.0, [2, 20]), (0.0, range(1, 21)), (None, [])]
+)
+def test_lines_are_printed_by_the_clock_the_first_soon(play, monkeypatch, seconds, rounds):
+    ticks = (0.5 * i for i in range(1000))  # each round takes half a second
+    monkeypatch.setattr("gan_research.callbacks.progress.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    shown = io.StringIO()
+    play(rounds=20, callbacks=[ProgressBar(Blackboard(), Console(file=shown), seconds)])
+    lines = shown.getvalue().splitlines()
+    left = {round: f"0:00:{(20 - round) // 2:02} left" for round in rounds}
+    assert lines == [f"round {round}/20  2.0 rounds/s  {text}" for round, text in left.items()]
