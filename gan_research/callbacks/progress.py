@@ -56,8 +56,8 @@ class ProgressBar(pl.Callback):
             self._bar.update(self._bar.task_ids[0], completed=round, status="  ".join([speed, *self._values(round)]))
             return
         self._due = now + self.seconds
-        left = timedelta(seconds=int((total - round) / rate))
-        line = "  ".join([f"round {round:,}/{total:,}", speed, f"{left} left", *self._values(round)])
+        left = [f"{timedelta(seconds=int((total - round) / rate))} left"] if round < total else []
+        line = "  ".join([f"round {round:,}/{total:,}", speed, *left, *self._values(round)])
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:

@@ -48,5 +48,5 @@ def test_lines_are_printed_by_the_clock_the_first_soon(play, monkeypatch, second
     shown = io.StringIO()
     play(rounds=20, callbacks=[ProgressBar(Blackboard(), Console(file=shown), seconds)])
     lines = shown.getvalue().splitlines()
-    left = {round: f"0:00:{(20 - round) // 2:02} left" for round in rounds}
-    assert lines == [f"round {round}/20  2.0 rounds/s  {text}" for round, text in left.items()]
+    left = {round: f"  0:00:{(20 - round) // 2:02} left" if round < 20 else "" for round in rounds}
+    assert lines == [f"round {round}/20  2.0 rounds/s{text}" for round, text in left.items()]
