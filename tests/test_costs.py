@@ -13,7 +13,7 @@ from gan_research.augmentations import InstanceNoise
 from gan_research.callbacks import SampleGrid
 from gan_research.config.compose import compose_train
 from gan_research.cost import estimate
-from gan_research.cost.estimate import PARTS
+from gan_research.cost.estimate import PARTS, in_all
 from gan_research.cost.intervals import how_often, on_line
 from gan_research.cost.operations import SavedBytes
 from gan_research.cost.rounds import kinds_of
@@ -207,6 +207,12 @@ def test_bytes_kept_for_backward_are_counted_once_and_let_go():
 def test_callbacks_act_before_the_first_round_and_after_the_last():
     assert how_often(10, 100) == 11
     assert how_often(30, 100) == 5
+
+
+def test_several_evaluations_add_up():
+    each = {"reference_seconds": 1.0, "samples": 100, "samples_measured": 50}
+    found = in_all([3, 1], [each | {"seconds_each": 2.0}, each | {"seconds_each": 6.0}])
+    assert found == {"count": 4, "seconds_each": 3.0, "reference_seconds": 2.0, "samples": 200, "samples_measured": 100}
 
 
 def test_evaluations_are_scaled_on_a_line():

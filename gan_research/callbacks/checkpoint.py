@@ -88,7 +88,7 @@ class Checkpoints(Periodic):
 
     def _best_so_far(self, gan: GAN) -> float | None:
         """Return this round's value of the metric if it is the best so far."""
-        if self.best is None or self.board.metrics_round != gan.round:
+        if self.best is None or self.board.measured.get(self.best) != gan.round:
             return None
         value = self.board.metrics[self.best]
         sign = 1 if self.board.better[self.best] == "min" else -1

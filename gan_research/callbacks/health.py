@@ -138,7 +138,7 @@ class Health(pl.Callback):
         self._stop_watching()
         if self.folder is not None and isinstance(exception, Exception):
             assert isinstance(pl_module, GAN)
-            metrics = {"round": self.board.metrics_round, **self.board.metrics} if self.board.metrics else None
+            metrics = {"round": self.board.metrics_round, **self.board.last_metrics} if self.board.metrics else None
             latest = {"log": self.board.row, "metrics": metrics, "warnings": self.board.warnings}
             self.crash = write_crash(self.folder, trainer, pl_module, exception, **latest)
 

@@ -1,6 +1,7 @@
 """A progress bar in rounds, or plain lines without a terminal."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,23 +12,26 @@ from gan_research.callbacks.blackboard import Blackboard
 
 
 class ProgressBar(pl.Callback):
-    """A bar with the round, its rate, losses, metrics, warnings and the time left.
+    """A bar with the round, its rate, losses, main metric, warnings and the time left.
 
     Values of an earlier round are followed by that round.
+
+    seconds: between two lines without a terminal; None: neither lines nor a bar.
     """
 
     REFRESH_SECONDS = 0.2
-    LINES = 10  # number of lines of a run without a terminal
+    FIRST_SECONDS = 1.0  # seconds to the first line, or fewer
 
-    def __init__(self, board: Blackboard, console: Console | None = None):
-        self.board, self.console = board, console or Console()
+    def __init__(self, board: Blackboard, console: Console | None = None, seconds: float | None = 10.0):
+        self.board, self.console, self.seconds = board, console or Console(), seconds
         self._bar: Progress | None = None
-        self._refreshed = 0.0
+        self._due = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or self.seconds is None:
             return
         self._started, self._first = time.monotonic(), pl_module.round
+        self._due = self._started + min(self.FIRST_SECONDS, self.seconds)
         if self.console.is_terminal:
             columns = (
                 TextColumn("round {task.completed:,.0f}/{task.total:,.0f}"),
@@ -40,17 +44,21 @@ class ProgressBar(pl.Callback):
             self._bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or self.seconds is None:
             return
-        round, total = pl_module.round, pl_module.rounds
-        if self._bar is None:
-            if round == total or round % max(1, total // self.LINES) == 0:
-                self.console.print(f"round {round:,}/{total:,}  {self._status(round)}", highlight=False, soft_wrap=True)
+        round, total, now = pl_module.round, pl_module.rounds, time.monotonic()
+        if now < self._due and round < total:
             return
-        now = time.monotonic()
-        if now - self._refreshed > self.REFRESH_SECONDS or round == total:
-            self._refreshed = now
-            self._bar.update(self._bar.task_ids[0], completed=round, status=self._status(round))
+        rate = (round - self._first) / max(now - self._started, 1e-9)
+        speed = f"{rate:,.1f} rounds/s" if rate >= 1 else f"{1 / max(rate, 1e-9):,.1f} s/round"
+        if self._bar is not None:
+            self._due = now + self.REFRESH_SECONDS
+            self._bar.update(self._bar.task_ids[0], completed=round, status="  ".join([speed, *self._values(round)]))
+            return
+        self._due = now + self.seconds
+        left = [f"{timedelta(seconds=int((total - round) / rate))} left"] if round < total else []
+        line = "  ".join([f"round {round:,}/{total:,}", speed, *left, *self._values(round)])
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self._stop()
@@ -63,14 +71,12 @@ class ProgressBar(pl.Callback):
             self._bar.stop()
             self._bar = None
 
-    def _status(self, round: int) -> str:
-        rate = (round - self._first) / max(time.monotonic() - self._started, 1e-9)
-        parts = [f"{rate:,.1f} rounds/s" if rate >= 1 else f"{1 / max(rate, 1e-9):,.1f} s/round"]
-        losses = [f"{name[5:]} {value:.3g}" for name, value in self.board.row.items() if name.startswith("loss/")]
-        metrics = [f"{name} {value:.4g}" for name, value in self.board.metrics.items() if name == "fid"]
-        for values, measured in ((losses, self.board.row_round), (metrics, self.board.metrics_round)):
+    def _values(self, round: int) -> list[str]:
+        """Return the losses, the main metric and the warnings, as texts."""
+        board, main = self.board, next(iter(self.board.better), "")
+        losses = [f"{name[5:]} {value:.3g}" for name, value in board.row.items() if name.startswith("loss/")]
+        metrics = [f"{main} {board.metrics[main]:.4g}"] if main in board.metrics else []
+        for values, measured in ((losses, board.row_round), (metrics, board.measured.get(main))):
             if values and measured not in (None, round):
                 values[-1] += f" (round {measured:,})"
-            parts += values
-        parts += [f"warning: {text}" for text in self.board.warnings.values()]
-        return "  ".join(parts)
+        return losses + metrics + [f"warning: {text}" for text in board.warnings.values()]

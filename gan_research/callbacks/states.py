@@ -21,9 +21,10 @@ class CheckpointsState(TypedDict):
 
 
 class EvaluateState(TypedDict):
-    """The state of `Evaluate`."""
+    """The state of `Evaluate`: columns, and the rounds of the latest; earlier versions have one `round` of all."""
 
-    round: NonNegativeInt | None
+    rounds: NotRequired[dict[str, NonNegativeInt]]
+    round: NotRequired[NonNegativeInt | None]
     latest: dict[str, float]
     first: dict[str, float]
 

@@ -15,6 +15,8 @@ from gan_research.utils.slurm import rank_variables
 COMMANDS = {
     "train": "train a GAN: gan train loss=hinge seed=3, or gan train --help",
     "sweep": "resume a sweep, show its progress, or run a W&B sweep file",
+    "ls": "list runs: state, round, main metric, age and size",
+    "clean": "delete chosen runs, or old checkpoints, after listing them",
     "compare": "compare variants over training seeds, in a table and an HTML page",
     "reproduce": "train recipes of papers and compare the results with the published ones",
     "watch": "serve the page of gan compare, updated as the runs are trained",

@@ -47,7 +47,7 @@ def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), for
 
     foreign: the command reads files that may be someone else's, and has the option --allow.
     """
-    parsed = Arguments()
+    parsed, asked = Arguments(), not {"-h", "--help"}.isdisjoint(arguments)
     rest = iter(arguments)
     for argument in rest:
         option = argument.partition("=")[0]
@@ -61,6 +61,8 @@ def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), for
             setting = setting_of(argument.lstrip("-").replace("-", "_"))
             advice = f"did you mean the setting {setting}?" if setting else f"see {command} --help"
             raise UserError(f"'{argument}' is no option of {command}: {advice}")
+        elif asked:  # GROUP=CHOICE or KEY, that the help is of
+            parsed.overrides.append(argument)
         elif "=" not in argument and not argument.startswith("~"):
             raise UserError(f"'{argument}' is neither KEY=VALUE nor an option of {command}: see {command} --help")
         else:

@@ -8,12 +8,13 @@ import yaml
 
 from gan_research.cli.arguments import parse, slow_imports
 from gan_research.cli.sweep_request import sweep_request
-from gan_research.config.compose import compose_train, conf_folder, groups
+from gan_research.cli.train_help import show_help
+from gan_research.config.compose import compose_train
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
 from gan_research.utils.run_folder import CONFIG
 
-USAGE = """usage: gan train [-m] [--config-dir DIR] [--cfg] [GROUP=CHOICE ...] [KEY=VALUE ...] [resume=RUN] [--allow P]
+USAGE = """usage: gan train [-m] [--cfg] [--quiet] [--config-dir DIR] [--allow P] [GROUP=CHOICE ...] [KEY=VALUE ...]
 
 Trains a GAN; without arguments, on handwritten digits, for about half a minute on a CPU.
 
@@ -21,9 +22,11 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
   gan train experiment=mnist_dcgan data.root=/data
   gan train resume=runs/NAME rounds=4000
   gan train -m loss=hinge,wasserstein seed=0,1,2
+  gan train --help generator=resnet      the keys of a choice, with types and defaults; also --help KEY ...
 
   --config-dir DIR   a folder with your own groups and choices, used in addition to the project's
   --cfg              print the resolved config and exit
+  --quiet            print only the run's folder, warnings and the results (progress_seconds=null)
   -m                 a sweep: KEY=A,B,C trains a run for each value; see sweep=..., pool.* and objective=
   resume=RUN         resume the run in that folder, or from one of its checkpoints; settings that don't change
                      what is trained may be changed: rounds, intervals, logger, metrics, trainer, launcher; and
@@ -35,14 +38,16 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
 
 
 SEVERAL_RUNS = ("-m", "--multirun")
+QUIET = "progress_seconds=null"
 
 
 def main(arguments: list[str]) -> int:
     """Run `gan train` with these arguments and return the exit status."""
-    given = parse(arguments, "gan train", options=("--cfg", *SEVERAL_RUNS), foreign=True)
+    given = parse(arguments, "gan train", options=("--cfg", "--quiet", *SEVERAL_RUNS), foreign=True)
+    given.overrides += [QUIET] if "--quiet" in given.options else []
     config_dir = given.config_dir
     if given.help:
-        show_help(config_dir)
+        show_help(USAGE, given.overrides, config_dir)
         return 0
     if given.options & set(SEVERAL_RUNS):
         request = sweep_request(given)
@@ -94,16 +99,3 @@ def on_its_devices(trainer: dict[str, Any], arguments: list[str], train: Callabl
         return local_processes.start(count, ["train", *arguments])
     with process_group(local_processes.timeout_of(trainer), ["train", *arguments]):
         return train()
-
-
-def show_help(config_dir: Path | None) -> None:
-    """Print the usage, each group with its choices, and the top-level keys."""
-    print(USAGE)
-    for group, choices in sorted(groups(config_dir).items()):
-        width = max(map(len, choices))
-        print(f"{group}=")
-        print("\n".join(f"  {choice:<{width}}  {line}" for choice, line in choices.items()))
-    for title, file in (("keys", "train.yaml"), ("keys of a sweep", "multirun.yaml")):
-        text = (conf_folder() / file).read_text("utf-8")
-        lines = [line for line in text.splitlines() if ":" in line and " # " in line]
-        print(f"\n{title}, with their defaults:", *lines, sep="\n  ")

@@ -23,7 +23,7 @@ from gan_research.data import Data
 from gan_research.data.layout import RoundLayout
 from gan_research.distributed import raise_on_all_ranks, rank_and_world_size
 from gan_research.distributed.strategies import averaging_strategy, refuse
-from gan_research.metrics import Evaluation
+from gan_research.metrics import Evaluation, Evaluations
 from gan_research.training.checks import check_trainer_precision, require_contract
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError, one_line
@@ -149,9 +149,11 @@ def require_images_of_classes(data: Data) -> None:
         )
 
 
-def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | None:
-    """Build the evaluation; if it is `optional` and has no weights, warn and return None."""
+def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | Evaluations | None:
+    """Build the evaluation, or several; if it is `optional` and has no weights, warn and return None."""
     node = config.get("metrics")
+    if node and "_target_" not in node:
+        return Evaluations({name: make(part) for name, part in node.items()})
     if not node or not optional:
         return make(node)
     try:

@@ -13,18 +13,20 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, InterpolationKeyError, OmegaConfBaseException
 
 from gan_research.checkpoints.allowlist import require_allowed
-from gan_research.config.keys import SEVERAL
+from gan_research.config import declarations
+from gan_research.config.keys import SEVERAL, parts
 from gan_research.config.other_tools import suggestion
 from gan_research.config.overrides import begins, concerns, merge_overrides, of_sweep, parsed, quoted
 from gan_research.config.schema import NODES, PAPER, check, check_multirun, missing_values, suited_metrics
 from gan_research.config.upgrade import MOVED, RENAMED_KEYS
 from gan_research.config.variants import chosen_variant
 from gan_research.utils.errors import UserError, did_you_mean, one_line
-from gan_research.utils.renamed import renamed_argument, renamed_targets
+from gan_research.utils.renamed import renamed, renamed_argument, renamed_targets
 from gan_research.utils.run_folder import leaves
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Composition:
 
     config: dict[str, Any]
     choices: dict[str, Any]
-    auto_metrics: bool  # the metrics were chosen by the data
+    auto_metrics: bool  # the metrics, a single choice, were chosen by the data
     published: dict[str, Any] | None = None  # the claim of a paper, as a config node
     given: list[str] = field(default_factory=list)  # the overrides, without those of a variant
     overrides: list[str] = field(default_factory=list)  # with those of the variant and of the budget
@@ -116,11 +118,8 @@ def compose_train(
             file = file_of(group, choices[group], config_dir)
             raise UserError(f"{group}={choices[group]} has no _target_: name the class that it configures in {file}")
     auto = choices["metrics"] == AUTO
-    if auto:
-        suited = suited_metrics(config["data"])
-        overrides = [*(o for o in overrides if not begins(o, "metrics=")), f"metrics={suited}"]
-    if auto or held_back:
-        config, choices = _compose(overrides, config_dir, allow)
+    if auto or held_back or isinstance(choices["metrics"], list):
+        config, choices = _with_metrics(overrides, config, choices, config_dir, allow)
     if missing := missing_values(config):
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     config = check(_selected(config, overrides))
@@ -129,6 +128,34 @@ def compose_train(
         config.pop(key, None)
     config |= {"variant": variant} if variant else {}
     return Composition(config, choices, auto, published, given, whole)
+
+
+def _with_metrics(
+    overrides: list[str],
+    config: dict[str, Any],
+    choices: dict[str, Any],
+    config_dir: Path | None,
+    allow: Sequence[str] | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the composition with its metrics: one choice, or several by name; auto is the one that suits the data."""
+    chosen = choices["metrics"]
+    names = chosen if isinstance(chosen, list) else [chosen]
+    suited = suited_metrics(config["data"]) if AUTO in names else AUTO
+    rest = [o for o in overrides if not begins(o, "metrics=")]
+    if not isinstance(chosen, list):
+        return _compose([*rest, f"metrics={suited}"] if chosen == AUTO else overrides, config_dir, allow)
+    names = list(dict.fromkeys(suited if name == AUTO else name for name in names))
+    held = [f"++{o.lstrip('+')}" if begins(o, "metrics.") else o for o in rest]  # their files aren't composed
+    config, choices = _compose([*held, "metrics=none"], config_dir, allow)
+    given = config["metrics"]
+    for key in given:
+        if not isinstance(given[key], dict) and any(o.startswith(f"++metrics.{key}=") for o in held):
+            raise UserError(f"metrics.{key} is set, and there are several metrics: set metrics.{names[0]}.{key}")
+    nodes = {name: merged(choice("metrics", name, config_dir, within=config), given.get(name, {})) for name in names}
+    if allow is not None:
+        require_allowed(nodes, allow)
+    others = {name: node for name, node in given.items() if name not in nodes}
+    return config | {"metrics": nodes | others}, choices | {"metrics": "+".join(names) or "none"}
 
 
 def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None) -> list[str]:
@@ -186,6 +213,13 @@ def choice(
         raise UserError(f"{group}={name} doesn't suit these data: {str(error).splitlines()[0]}") from error
     assert isinstance(node, dict)
     return {str(key): value for key, value in renamed_targets(node).items()}
+
+
+def merged(node: Any, changes: Any) -> Any:
+    """Return a config node with nested changes; new keys are added."""
+    if not isinstance(node, dict) or not isinstance(changes, dict):
+        return changes
+    return node | {key: merged(node.get(key), value) for key, value in changes.items()}
 
 
 def file_of(group: str, name: str, config_dir: Path | None = None) -> Path | None:
@@ -250,6 +284,7 @@ def _compose(
     overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None, primary: str = "train"
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return Hydra's composition as plain containers, and the choices; errors have one line."""
+    given = overrides
     if config_dir is not None:
         Plugins.instance().register(UsersFolder)
         overrides = [*overrides, f"hydra.searchpath=[{quoted(f'gan://{config_dir.resolve()}')}]"]
@@ -257,7 +292,9 @@ def _compose(
     try:
         with initialize_config_dir(str(conf_folder()), version_base="1.3"):
             composed = compose(primary, overrides=overrides, return_hydra_config=True)
-        choices = dict(composed.hydra.runtime.choices)
+            choices = dict(composed.hydra.runtime.choices)
+            if primary == "train" and "metrics" not in choices:
+                choices["metrics"] = _list_of_choices("metrics", overrides)
         OmegaConf.set_struct(composed, False)
         del composed["hydra"]
         config = OmegaConf.to_container(composed, resolve=True)
@@ -268,9 +305,11 @@ def _compose(
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         for cause in (error, error.__cause__):
             if isinstance(cause, ConfigKeyError | ConfigAttributeError):
+                if (added := _with_argument(cause, given)) is not None:
+                    return _compose(added, config_dir, allow, primary)
                 raise UserError(_unknown_key(cause, overrides)) from error
         for override in overrides:
-            if (given := parsed(override)) is not None and given.is_sweep_override():
+            if (sweep := parsed(override)) is not None and sweep.is_sweep_override():
                 key, _, value = override.partition("=")
                 one = f'or if it is one value, quote it: "{key}={quoted(value)}"'
                 raise UserError(f"{override} gives several values: add -m to train a run for each, {one}") from error
@@ -280,6 +319,30 @@ def _compose(
     if allow is not None:
         require_allowed(config, allow)
     return {str(key): value for key, value in config.items()}, choices
+
+
+def _list_of_choices(group: str, overrides: list[str]) -> list[str]:
+    """Return the choices of a group that an override or experiment gives as a list."""
+    defaults = GlobalHydra.instance().config_loader().compute_defaults_list("train", overrides, RunMode.RUN).defaults
+    paths = [default.config_path or "" for default in defaults]
+    return [path.removeprefix(f"{group}/") for path in paths if path.startswith(f"{group}/")]
+
+
+def _with_argument(error: ConfigKeyError | ConfigAttributeError, overrides: list[str]) -> list[str] | None:
+    """Return overrides that add an unknown setting, if its component takes it; None otherwise.
+
+    A file of the config tree doesn't repeat all arguments of its component.
+    """
+    full, node = str(error.full_key or error.key), error.parent_node
+    target = node.get("_target_") if node is not None and OmegaConf.is_dict(node) else None
+    try:
+        declared, _ = declarations.signature(renamed(str(target)))
+    except declarations.Unreadable:
+        return None
+    if full.rpartition(".")[2] not in declared:
+        return None
+    added = [f"+{o}" if o.partition("=")[0] == full else o for o in overrides]
+    return added if added != overrides else None
 
 
 def _unknown_choice(error: MissingConfigException, config_dir: Path | None) -> str:
@@ -308,14 +371,20 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError, overrides: list[s
 
 def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """Return `config` without the settings of components that aren't chosen (an experiment may have some)."""
-    for group in SEVERAL:
-        nodes = config.get(group) or {}
+    for group in (*SEVERAL, "metrics"):
+        nodes = parts(group, config.get(group))
+        if (single := nodes.get("")) is not None:  # an experiment may have settings of several
+            others = [name for name, value in single.items() if isinstance(value, dict) and "_target_" not in value]
+            others = others and [name for name in others if name in groups()[group]]
+            config[group] = {name: value for name, value in single.items() if name not in others}
+            continue
         chosen = {name: node for name, node in nodes.items() if isinstance(node, dict) and "_target_" in node}
         for name in set(nodes) - set(chosen):
             if any(begins(o, f"{group}.{name}") for o in overrides):
                 raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
         config[group] = chosen
-    for group in ("ema", "metrics", "head", "refinement"):  # groups that may be none
+    for group in ("ema", "head", "refinement"):  # groups that may be none
         if "_target_" not in (config.get(group) or {}):
             config[group] = None
+    config["metrics"] = config["metrics"] or None
     return config

@@ -8,6 +8,7 @@ import builtins
 import importlib
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -25,6 +26,9 @@ IMPORTED = {
     "gan_research.utils.ranges",
 }
 """Packages and modules that are quick to import."""
+
+
+Definition = ast.ClassDef | ast.FunctionDef
 
 
 class Unreadable(Exception):
@@ -118,6 +122,39 @@ def signature(target: str) -> tuple[dict[str, Any], bool]:
         return types, True
     options = evaluate(given.kwarg.annotation.slice, source)  # Unpack[Options]
     return types | get_type_hints(options), False
+
+
+def defaults(target: str) -> dict[str, Any]:
+    """Return the plain default values of a function's arguments, or a class's and its bases'."""
+    found: dict[str, Any] = {}
+    for definition in definitions(target):
+        methods = definition.body if isinstance(definition, ast.ClassDef) else [definition]
+        for method in methods:
+            if isinstance(method, ast.FunctionDef) and method.name in ("__init__", definition.name):
+                found = dict(_defaults(method.args)) | found
+    return found
+
+
+def _defaults(given: ast.arguments) -> Iterator[tuple[str, Any]]:
+    positional = [*given.posonlyargs, *given.args]
+    pairs = [*zip(positional[len(positional) - len(given.defaults) :], given.defaults, strict=True)]
+    for argument, default in [*pairs, *zip(given.kwonlyargs, given.kw_defaults, strict=True)]:
+        with suppress(ValueError, TypeError):
+            if default is not None:
+                yield argument.arg, ast.literal_eval(default)
+
+
+def definitions(target: str) -> Iterator[Definition]:
+    """Yield the definition of a function, or of a class and its bases.
+
+    It ends at the first base that can't be found.
+    """
+    with suppress(Unreadable):
+        source, definition = find(target)
+        if isinstance(definition, ast.FunctionDef):
+            yield definition
+        else:
+            yield from (base for _, base in _bases(source, definition))
 
 
 def bases(target: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The top-level keys of a config, and what each is for: every list of keys in the package is made from this table."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["game", "measurement", "bookkeeping", "place", "sweep"]
 """game: what is trained. measurement: how it is measured, for how long it is trained. bookkeeping: what is logged and
@@ -11,14 +11,16 @@ sweep: settings of several runs, apart from their own configs."""
 
 @dataclass(frozen=True)
 class Key:
-    """A top-level key. several: any number of choices. of_gan: an argument of `GAN`.
+    """A top-level key. several: any number of choices, by name. of_gan: an argument of `GAN`.
 
+    named: one choice, or several by name.
     base: the base class of its components. partial: they are factories. players: it has one for each player.
     """
 
     role: Role
     base: str | None = None
     several: bool = False
+    named: bool = False
     of_gan: bool = False
     partial: bool = False
     players: bool = False
@@ -49,7 +51,7 @@ KEYS: dict[str, Key] = {
     "sync_batch_norm": Key("game", of_gan=True),
     "seed": Key("game", of_gan=True),
     "rounds": Key("measurement", of_gan=True),  # more of them continue the same game
-    "metrics": Key("measurement", "gan_research.metrics.Evaluation"),
+    "metrics": Key("measurement", "gan_research.metrics.Evaluation", named=True),
     "cuda_graphs": Key("bookkeeping", of_gan=True),  # bit-equal to eager
     "log_every": Key("bookkeeping", of_gan=True),
     "sample_every": Key("bookkeeping"),
@@ -57,6 +59,7 @@ KEYS: dict[str, Key] = {
     "checkpoint_every": Key("bookkeeping"),
     "keep_every": Key("bookkeeping"),
     "best": Key("bookkeeping"),
+    "progress_seconds": Key("bookkeeping"),
     "analysis": Key("bookkeeping", "gan_research.theory.analysis.Analysis", several=True),
     "health": Key("bookkeeping", "gan_research.callbacks.Health"),
     "trainer": Key("bookkeeping", "pytorch_lightning.Trainer"),  # several devices train what one would
@@ -74,6 +77,25 @@ KEYS: dict[str, Key] = {
 def keys_of(*roles: Role) -> tuple[str, ...]:
     """Return the keys of these roles, in the order of the table."""
     return tuple(name for name, key in KEYS.items() if key.role in roles)
+
+
+def parts(key: str, value: Any) -> dict[str, Any]:
+    """Return the components of a key by their names; "" is the name of a single one."""
+    how = KEYS[key]
+    by_name = how.several or how.players or (how.named and "_target_" not in (value or {}))
+    return (value or {}) if by_name else {"": value}
+
+
+def is_interval(setting: str) -> bool:
+    """Return whether a setting is the interval of an evaluation: bookkeeping, among those of a measurement."""
+    return setting.startswith("metrics.") and setting.endswith(".every")
+
+
+def without_intervals(metrics: Any) -> Any:
+    """Return the node of `metrics` without the intervals of its evaluations."""
+    if not isinstance(metrics, dict):
+        return metrics
+    return {name: without_intervals(value) for name, value in metrics.items() if name != "every"}
 
 
 GAME = keys_of("game")  # the keys that may not differ when a run is resumed

@@ -45,6 +45,7 @@ NAMES = {
     "sample_every": "sample_interval sample_freq",
     "evaluate_every": "eval_every eval_interval eval_freq val_check_interval check_val_every_n_epoch",
     "checkpoint_every": "save_every save_interval save_freq snap",
+    "progress_seconds": "quiet verbose progress progress_bar print_every enable_progress_bar refresh_rate",
     "output": "outdir output_dir out_dir save_dir log_dir logdir results_dir work_dir default_root_dir",
     "name": "run_name exp_name experiment_name",
     "resume": "resume_from ckpt ckpt_path checkpoint resume_from_checkpoint",

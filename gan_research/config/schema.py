@@ -16,7 +16,7 @@ from pydantic.errors import PydanticUserError
 
 from gan_research.checkpoints.rebuild import SPEC, SPEC_FIELDS
 from gan_research.config import declarations
-from gan_research.config.keys import KEYS
+from gan_research.config.keys import KEYS, parts
 from gan_research.config.other_tools import OURS, suggestion
 from gan_research.utils.errors import UserError, import_problem
 from gan_research.utils.precisions import Precision
@@ -78,6 +78,7 @@ def train(  # the signature is the schema
     refinement: Node | None = None,
     cuda_graphs: bool = False,
     variant: str | None = None,
+    progress_seconds: PositiveFloat | None = 10.0,
     budget: str = PAPER,
     budgets: dict[str, list[str]] | None = None,
     published: Node | None = None,
@@ -126,10 +127,10 @@ def _check_keys(config: Node) -> Node:
     """Return the values of all keys after a check of their components' roles and arguments."""
     _check_numbers(config)
     for name, key in KEYS.items():
-        nodes = config.get(name) or {}
+        nodes = parts(name, config.get(name))
         if key.players and nodes and (odd := nodes.keys() ^ PLAYERS):
             raise UserError(f"{name}.{min(odd)}: {name} has settings of the {' and the '.join(PLAYERS)}, no others")
-        for inner, node in nodes.items() if key.several or key.players else [("", nodes)]:
+        for inner, node in nodes.items():
             if key.base and isinstance(node, dict) and node:
                 _check_role(node, f"{name}.{inner}".rstrip("."), {key.base}, key.partial)
     return {key: check_nodes(value, key) for key, value in config.items()}

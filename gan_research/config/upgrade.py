@@ -15,6 +15,7 @@ ADDED = {
     "augment": None,
     "reduction": {"_target_": "gan_research.training.reduction.Mean"},
     "refinement": None,
+    "progress_seconds": 10.0,
 }  # keys that older configs lack -> the value with the same meaning
 
 FILE_FIELDS = ("real_files", "fake_files")  # fields of a protocol that aren't compared: hashes identify the content

@@ -17,6 +17,7 @@ from torch import nn
 from gan_research.callbacks import Checkpoints, SampleGrid
 from gan_research.config.build import build_data, build_game, build_trainer, make
 from gan_research.config.compose import Composition
+from gan_research.config.keys import parts
 from gan_research.cost.intervals import evaluation_of, how_often, seconds_to_act, time_analysis, time_evaluation
 from gan_research.cost.operations import count_operations, memory_of
 from gan_research.cost.rounds import NEVER, kinds_of, time_rounds
@@ -94,13 +95,14 @@ class Measurement:
         self.composition, self.folder, self.seconds, self.rounds = composition, folder, seconds, rounds
         notes = list[str]()
         self.config = measurable(composition.config, notes) | {"output": str(folder)}
-        self.extractor, metrics = None, self.config["metrics"]
-        try:
-            self.extractor = make(metrics and metrics["extractor"])
-        except UserError as error:
-            notes.append(f"evaluation not measured: {error}")
-        if self.extractor is not None:
-            evaluation_of(metrics, self.extractor)
+        self.extractors = list[tuple[dict[str, Any], Any]]()  # of each evaluation, with its config
+        for node in filter(None, parts("metrics", self.config["metrics"]).values()):
+            try:
+                self.extractors.append((node, make(node["extractor"])))
+            except UserError as error:
+                notes.append(f"evaluation not measured: {error}")
+                continue
+            evaluation_of(*self.extractors[-1])
         self.start = time.perf_counter()
         self.data = build_data(self.config)
         self.cost: dict[str, Any] = {"name": names(composition)[0], "rounds": self.config["rounds"], "notes": notes}
@@ -166,9 +168,11 @@ class Measurement:
             analysis.folder = self.folder
             cost["seconds_of"]["analysis"] += time_analysis(analysis, trainer, gan, rounds)
         cost["evaluation"] = None
-        if self.extractor is not None:
-            evaluation = time_evaluation(config["metrics"], self.extractor, trainer, gan, self.seconds / 3)
-            cost["evaluation"] = {"count": how_often(config["evaluate_every"], rounds), **evaluation}
+        if self.extractors:
+            limit = self.seconds / 3 / len(self.extractors)
+            evaluated = [time_evaluation(node, extractor, trainer, gan, limit) for node, extractor in self.extractors]
+            counts = [how_often(node.get("every") or config["evaluate_every"], rounds) for node, _ in self.extractors]
+            cost["evaluation"] = in_all(counts, evaluated)
         self.end = time.perf_counter()
 
     def total(self) -> dict[str, Any]:
@@ -201,6 +205,13 @@ def disk_of(folder: Path, config: dict[str, Any]) -> dict[str, int]:
 def size_of(folder: Path) -> int:
     """Return the size of the largest file in a folder."""
     return max((path.stat().st_size for path in folder.rglob("*") if path.is_file()), default=0)
+
+
+def in_all(counts: list[int], times: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the number and times of one or several evaluations; `seconds_each` is the mean over all that are due."""
+    seconds = sum(count * one["seconds_each"] for count, one in zip(counts, times, strict=True))
+    summed = {key: sum(one[key] for one in times) for key in times[0]}
+    return {"count": sum(counts), **summed, "seconds_each": seconds / sum(counts)}
 
 
 def measurable(config: dict[str, Any], notes: list[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from gan_research.metrics.base import METRICS, Metric
 from gan_research.metrics.coverage import HighQuality, LargestMode, Modes, RarestClass, ReverseKL
 from gan_research.metrics.evaluation import Evaluation
+from gan_research.metrics.evaluations import Evaluations
 from gan_research.metrics.extractors.base import EXTRACTORS, Extractor, Features, ImageNetwork
 from gan_research.metrics.extractors.classifier import Classifier, StackedClassifier
 from gan_research.metrics.extractors.inception import Inception
@@ -21,7 +22,7 @@ from gan_research.metrics.sliced import SlicedWasserstein
 
 __all__ = [
     "CLIP", "EXTRACTORS", "FID", "KID", "LPIPS", "METRICS", "VGG16", "Classifier", "DINOv2", "DensityCoverage",
-    "Evaluation", "Extractor", "Features", "HighQuality", "ImageNetwork", "Inception", "InceptionScore",
+    "Evaluation", "Evaluations", "Extractor", "Features", "HighQuality", "ImageNetwork", "Inception", "InceptionScore",
     "InfiniteFID", "IntraClassFID", "LargestMode", "Metric", "MixtureModes", "Modes", "ModuleExtractor", "Parzen",
     "PathLength", "PrecisionRecall", "Protocol", "RarestClass", "ReverseKL", "SlicedWasserstein", "StackedClassifier",
     "Values",

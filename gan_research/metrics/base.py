@@ -66,6 +66,11 @@ class Metric(torchmetrics.Metric):
         return list(inspect.signature(cls.__init__).parameters)[2:]
 
     @property
+    def measured(self) -> list[str]:
+        """The columns that rank generators, or else the name of the metric."""
+        return [*self.columns] or [self.name]
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The values of its settings, for the protocol."""
         return {name: getattr(self, name) for name in self.setting_names()}

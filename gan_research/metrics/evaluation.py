@@ -46,13 +46,14 @@ class Evaluation:
 
     Args:
         extractor: turns images, or points, into features and logits.
-        metrics: names in `METRICS`.
+        metrics: their names: fid, inception_score, kid, precision_recall, ... (docs/evaluation.md).
         num_samples: the number of generated samples.
         batch_size: of real and generated samples.
         seed: of the latents, which the caller draws.
         num_real: how many real samples a metric uses that needs all: always the same random ones; None: all.
         settings: of metrics, by name: {"kid": {"subset_size": 500}}.
         cache: whether to cache the statistics of real samples in the user's cache folder.
+        every: rounds between two evaluations in training; None: evaluate_every.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Evaluation:
         num_real: PositiveInt | None = None,
         settings: dict[str, dict[str, Any]] | None = None,
         cache: bool = True,
+        every: PositiveInt | None = None,
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -79,6 +81,7 @@ class Evaluation:
         for metric in self.metrics:
             metric.check(num_samples)
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
+        self.every = every
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -91,6 +94,11 @@ class Evaluation:
     def ranges(self) -> dict[str, Range]:
         """The least and the largest value of each of them that is bounded."""
         return {column: range for metric in self.metrics for column, range in metric.ranges.items()}
+
+    @property
+    def measured(self) -> list[str]:
+        """The main columns of all metrics, also of those that rank nothing."""
+        return [column for metric in self.metrics for column in metric.measured]
 
     def prepare(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_research.config.keys import keys_of
+from gan_research.config.keys import is_interval, keys_of
 from gan_research.report.records import Record, is_number
 
 NOISE = {"seed", *keys_of("bookkeeping", "place")}  # settings in which runs of one group may differ
@@ -31,7 +31,7 @@ def game_settings(records: Sequence[Record]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for record in records:
         for key, value in record.facts.items():
-            if key.partition(".")[0] not in NOISE:
+            if key.partition(".")[0] not in NOISE and not is_interval(key):
                 table.setdefault(key, {})[record.id] = value
     top = {key: {r.id: r.facts.get(key) for r in records if r.facts} for key in NOISE} | table
     return {key: values for key, values in table.items() if not is_copy(key, values, top)}

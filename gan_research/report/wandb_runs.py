@@ -16,7 +16,7 @@ PREFIX = "wandb:"
 OFFLINE = "or give the runs' folders, which needs no account"
 STATES: dict[str, State] = {"running": "running", "pending": "running", "crashed": "failed", "failed": "failed"}
 """W&B's state -> state of an unfinished run; stopped for any other."""
-ADDED = (*MEASURED, "choices", "composed")  # keys that our logger adds to a run's config
+ADDED = (*MEASURED, "protocols", "choices", "composed")  # keys that our logger adds to a run's config
 NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # numbers that W&B's JSON contains as texts
 
 
@@ -73,7 +73,8 @@ def read_run(run: Any) -> Record:
 def read_rows(entries: Iterable[dict[str, Any]], config: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of our history; of rows that were logged again after a resume, the last."""
     rows: list[dict[str, Any]] = []
-    measured = renamed_targets({key: config[key] for key in MEASURED if key in config})
+    last = {key: config[key] for key in MEASURED if key in config}
+    evaluations = renamed_targets([*(config.get("protocols") or {}).values(), last])
     for entry in entries:
         row = {k: NUMBERS.get(v, v) if isinstance(v, str) else v for k, v in entry.items() if not k.startswith("_")}
         row = {renamed_metric(key): value for key, value in row.items() if is_number(value)}
@@ -82,8 +83,16 @@ def read_rows(entries: Iterable[dict[str, Any]], config: dict[str, Any]) -> list
         row["round"] = int(row["round"])
         if rows and row["round"] < rows[-1]["round"]:
             rows = [earlier for earlier in rows if earlier["round"] < row["round"]]
-        rows.append(row | (measured if any(key.startswith(METRICS) for key in row) else {}))
+        rows.append(row | measured_by(row, evaluations))
     return rows
+
+
+def measured_by(row: dict[str, Any], evaluations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return `protocol` and `better` of the evaluation that measured a row; {} if it has no metrics."""
+    if not any(key.startswith(METRICS) for key in row):
+        return {}
+    own = (one for one in evaluations if any(METRICS + column in row for column in one.get("better", {})))
+    return next(own, evaluations[-1])
 
 
 def command_of(run: Any) -> str:

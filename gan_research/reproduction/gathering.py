@@ -31,8 +31,8 @@ def seed_result(trial: Trial | None, seed: int, tracked: Collection[str] = ()) -
     run, end = read_run(folder), trial.runs[0].outcome()
     state: State = "diverged" if trial.diverged else run.state
     measured = [row for row in run.rows if isinstance(row.get("protocol"), dict)]
-    last = measured[-1] if measured and measured[-1]["round"] == run.rows[-1]["round"] else {}
-    columns = {key.removeprefix(METRICS): key for key in last if key.startswith(METRICS)}
+    last = [row for row in measured if row["round"] == run.rows[-1]["round"]]  # one of each evaluation
+    columns = {key.removeprefix(METRICS): row for row in last for key in row if key.startswith(METRICS)}
     segments = Run.open(folder).segments
     final, last_segment = run.rows[-1] if run.rows else {}, segments[-1] if segments else Segment()
     rounds = run.config["rounds"] if state == "finished" else final.get("round", 0)
@@ -47,11 +47,21 @@ def seed_result(trial: Trial | None, seed: int, tracked: Collection[str] = ()) -
         commit=last_segment.get("commit"),
         torch=last_segment.get("torch", ""),
         parts=training_parts(segments, rounds),
-        values={name: last[key] for name, key in columns.items()} if state == "finished" else {},
-        protocol=last.get("protocol", {}),
-        better=last.get("better", {}),
-        curves={name: curve(run, name, measured, name in tracked) for name in columns},
+        values={name: row[METRICS + name] for name, row in columns.items()} if state == "finished" else {},
+        protocol=last[0]["protocol"] if last else {},
+        better={name: way for row in last for name, way in row.get("better", {}).items()},
+        curves={name: curve(run, name, rows_of(name, measured, last), name in tracked) for name in columns},
+        protocols={name: row["protocol"] for name, row in columns.items() if row is not last[0]},
     )
+
+
+def rows_of(column: str, measured: Sequence[dict[str, Any]], last: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a history without those of evaluations of other columns.
+
+    last: the row of each evaluation after the last round.
+    """
+    others = {name for row in last if METRICS + column not in row for name in row.get("better", {})}
+    return [row for row in measured if not others & row.get("better", {}).keys()]
 
 
 def curve(run: Record, column: str, measured: Sequence[dict[str, Any]], whole: bool) -> list[list[float]]:

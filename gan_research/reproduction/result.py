@@ -42,9 +42,10 @@ class SeedResult:
     seconds: wall-clock time of the process; of a resumed run, of its rounds only.
     device, commit, torch: those of its last part.
     parts: all parts, in order; empty in older records.
-    values: column -> number after the last round, measured by `protocol`; empty unless the run finished.
+    values: column -> number after the last round; empty unless the run finished.
+    protocol: of all columns, or of those that aren't in `protocols`, where there are several evaluations.
     better: column -> "min" or "max".
-    curves: column -> [round, number], measured by `protocol`.
+    curves: column -> [round, number], measured by the column's protocol.
     """
 
     seed: int
@@ -61,6 +62,11 @@ class SeedResult:
     protocol: dict[str, Any] = field(default_factory=dict)
     better: dict[str, str] = field(default_factory=dict)
     curves: dict[str, list[list[int | float]]] = field(default_factory=dict)
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def protocol_of(self, column: str) -> dict[str, Any]:
+        """Return the protocol by which a column was measured."""
+        return self.protocols.get(column, self.protocol)
 
     @property
     def is_over(self) -> bool:

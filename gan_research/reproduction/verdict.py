@@ -126,7 +126,8 @@ def judge_order(result: Result, column: str, name: str, other: Result | None) ->
     if not a or not b:
         ours = f"{diverged(result)} diverged, of the other {diverged(other)}"
     reason = game_changes(result) or unfinished(result) or unfinished(other)
-    reason = reason or mixed_protocols(result) or mixed_protocols(other) or protocol_difference(result, other)
+    reason = reason or mixed_protocols(result, column) or mixed_protocols(other, column)
+    reason = reason or protocol_difference(result, other, column)
     is_better = differs and gain > 0 if a and b else bool(a)
     word: Word = "not comparable" if reason else "reproduced" if is_better else "not reproduced"
     if word == "not reproduced" and a and b and not differs:
@@ -140,8 +141,8 @@ def incomparable(result: Result, column: str) -> str:
         return reason
     if not result.values(column):
         return f"{column} isn't measured"
-    wrong = [m for seed in result.finished for m in mismatches(result.claim.evaluation, seed.protocol)]
-    return f"another protocol: {wrong[0]}" if wrong else mixed_protocols(result)
+    wrong = [m for seed in result.finished for m in mismatches(result.claim.evaluation, seed.protocol_of(column))]
+    return f"another protocol: {wrong[0]}" if wrong else mixed_protocols(result, column)
 
 
 def game_changes(result: Result) -> str:
@@ -157,19 +158,19 @@ def unfinished(result: Result) -> str:
     return f"{left} of {len(result.seeds)} seeds of {result.recipe} unfinished" if left else ""
 
 
-def mixed_protocols(result: Result) -> str:
-    """Return how the protocols of the seeds differ, or ""."""
+def mixed_protocols(result: Result, column: str) -> str:
+    """Return how the protocols of a column differ between seeds, or ""."""
     for seed in result.finished[1:]:
-        if wrong := mismatches(result.finished[0].protocol, seed.protocol):
+        if wrong := mismatches(result.finished[0].protocol_of(column), seed.protocol_of(column)):
             return f"seeds of {result.recipe} are measured by different protocols: of seed {seed.seed}, {wrong[0]}"
     return ""
 
 
-def protocol_difference(result: Result, other: Result) -> str:
+def protocol_difference(result: Result, other: Result, column: str) -> str:
     """Return the first difference of two recipes' protocols, or ""; the generator's own fields may differ."""
-    for ours, theirs in [(a.protocol, b.protocol) for a in result.finished[:1] for b in other.finished[:1]]:
-        required = {name: value for name, value in theirs.items() if name not in OWN}
-        if wrong := mismatches(required, ours):
+    for ours, theirs in [(a, b) for a in result.finished[:1] for b in other.finished[:1]]:
+        required = {name: value for name, value in theirs.protocol_of(column).items() if name not in OWN}
+        if wrong := mismatches(required, ours.protocol_of(column)):
             return f"another protocol than that of {other.recipe}: {wrong[0]}"
     return ""
 

@@ -19,10 +19,10 @@ from gan_research.config.upgrade import upgraded
 from gan_research.distributed import is_rank_zero, on_rank_zero
 from gan_research.runs.fit import begun, build, continue_run, fit, places_of, read_run_checkpoint
 from gan_research.runs.history import History
-from gan_research.runs.run import Run, job, was_started
+from gan_research.runs.run import Run, job
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.reading import has_shape, reading
-from gan_research.utils.run_folder import CONFIG, RUN, one_process_in, read_config
+from gan_research.utils.run_folder import CONFIG, RUN, one_process_in, read_config, was_started
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from gan_research.distributed import (
     rank_and_world_size,
     require_same,
 )
-from gan_research.metrics import Evaluation
+from gan_research.metrics import Evaluation, Evaluations
 from gan_research.runs.history import History
 from gan_research.runs.naming import names
 from gan_research.runs.roll_back import roll_back
@@ -56,6 +56,8 @@ from gan_research.utils.run_folder import (
     read_history,
     require_own,
 )
+
+AnyEvaluation = Evaluation | Evaluations | None
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a full disk, a used-up quota, a file at its limit
 
@@ -139,11 +141,11 @@ class Parts(NamedTuple):
     data: Data
     gan: GAN
     trainer: pl.Trainer
-    evaluation: Evaluation | None
+    evaluation: AnyEvaluation
     analyses: list[Any]
 
 
-def build(config: dict[str, Any], optional_metrics: bool, evaluation: Evaluation | None = None) -> Parts:
+def build(config: dict[str, Any], optional_metrics: bool, evaluation: AnyEvaluation = None) -> Parts:
     """Return the parts of a run; optional metrics are left out if they aren't available.
 
     evaluation: one that is already prepared.
@@ -168,7 +170,7 @@ def check_loggers(config: dict[str, Any]) -> None:
             check(config["tags"], **{key: value for key, value in node.items() if key not in INSTRUCTIONS})
 
 
-def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> Evaluation | None:
+def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> AnyEvaluation:
     """Return the evaluation with its statistics of real samples, after a check of `best`."""
     evaluation = build_evaluation(config, optional)
     if evaluation is None:
@@ -186,7 +188,7 @@ def checked_analyses(config: dict[str, Any], gan: GAN, data: Data) -> list[Any]:
     return analyses
 
 
-def best_metric(config: dict[str, Any], evaluation: Evaluation | None) -> str | None:
+def best_metric(config: dict[str, Any], evaluation: AnyEvaluation) -> str | None:
     """Return the metric whose best value chooses a checkpoint, if any."""
     best = config["best"]
     if evaluation is None or best is None:
@@ -269,7 +271,7 @@ def continue_run(run: Run, config: dict[str, Any], parts: "Parts", checkpoint: P
                     require_resumable(parts.gan, parts.trainer, content)
                     has_shape(content["callbacks"], States)
             run.begin(config, parts.trainer.strategy.root_device, round, same_data(run, parts.data))
-    return fit(run, config, parts, checkpoint)
+    return fit(run, config, parts, checkpoint, [f"resumes after round {round:,} of {config['rounds']:,}"])
 
 
 def fit(
@@ -277,12 +279,18 @@ def fit(
     config: dict[str, Any],
     parts: Parts,
     checkpoint: Path | None = None,
+    notes: Sequence[str] = (),
     console: Console | None = None,
 ) -> int:
-    """Train the rounds left, with roll-backs if allowed; return the exit status."""
+    """Train the rounds left, with roll-backs if allowed; return the exit status.
+
+    notes: lines that are printed at the start, unless the run is quiet.
+    """
     console = console or Console(quiet=not is_rank_zero())
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
-    console.print(f"data {parts.data.summary()}", highlight=False, soft_wrap=True, markup=False)
+    if config["progress_seconds"] is not None:
+        for line in (f"data {parts.data.summary()}", *notes):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
     status = train(run, config, parts, console, checkpoint)
     while status is None:
         parts = build(config, optional_metrics=True, evaluation=parts.evaluation)
@@ -306,7 +314,7 @@ def train(
     for analysis in analyses:
         analysis.folder = run.folder / "theory"
     health: Health = make(config["health"], board=board, folder=run.folder, rolled_back=rolled_back)
-    progress = ProgressBar(board, console)
+    progress = ProgressBar(board, console, config["progress_seconds"])
     callbacks = [Log(board), health, grid, evaluate, *analyses, progress, Preemption(board), checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     began = time.perf_counter()
@@ -349,7 +357,7 @@ def summary_table(run: Run, gan: GAN, board: Blackboard, checkpoints: Checkpoint
     for name, value in board.row.items():
         if name.startswith(("loss/", "probability/", "game/")):
             table.add_row(name, f"{value:.4f}")
-    for name, value in board.metrics.items():
+    for name, value in board.last_metrics.items():
         table.add_row(name, f"{value:.4g} (at the start {board.first_metrics[name]:.4g})")
     if board.warnings:
         table.add_row("warning", "; ".join(board.warnings.values()))

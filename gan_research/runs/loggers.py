@@ -75,6 +75,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         if os.environ.get("WANDB_SWEEP_ID"):
             self._wandb_init.update(id=None, project=None, entity=None)  # the agent's, in the environment
         self._timeout, self._folder = timeout, run.folder
+        self._evaluations: dict[str, dict[str, Any]] = {}  # the main column of each -> its protocol
 
     @staticmethod
     def check(tags: list[str], project: str = "gan_research", mode: str | None = None, **others: Any) -> None:
@@ -126,7 +127,9 @@ class WandbLogger(lightning_loggers.WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         if how := {key: metrics[key] for key in MEASURED if key in metrics}:
-            self.experiment.config.update(how, allow_val_change=True)
+            self._evaluations[next(iter(how.get("better", {})), "")] = how
+            several = {"protocols": self._evaluations} if len(self._evaluations) > 1 else {}
+            self.experiment.config.update(how | several, allow_val_change=True)
         self.experiment.log(numbers(metrics))  # no step=: rows on another axis would be dropped
 
     @rank_zero_only

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from gan_research.config.compose import Composition
-from gan_research.config.keys import DATA_PLACES, GROUPED, KEYS
+from gan_research.config.keys import DATA_PLACES, GROUPED, KEYS, without_intervals
 from gan_research.utils.texts import short_names
 
 CHOSEN = ("data", "generator", "discriminator", "loss", "regularizer", "augment")  # the choices in every name
@@ -23,6 +23,7 @@ def names(composition: Composition) -> tuple[str, str]:
     )
     grouped = {key: config[key] for key in GROUPED if key in config}
     grouped["data"] = {key: value for key, value in config["data"].items() if key != "seed"}
+    grouped["metrics"] = without_intervals(config["metrics"])
     digest = hashlib.blake2b(json.dumps(grouped, sort_keys=True).encode(), digest_size=3).hexdigest()
     return f"{stem}-s{config['seed']}", f"{stem}-{digest}"
 

@@ -190,11 +190,6 @@ def new_id() -> str:
     return agents or secrets.token_hex(4)
 
 
-def was_started(folder: Path) -> bool:
-    """Return whether a run was started in its folder; studies of the theory create one, too."""
-    return (folder / LOCK).is_file()
-
-
 SWEEPS_RUN = "GAN_SWEEPS_RUN"  # the environment variable with the trial and run of a sweep's process
 
 

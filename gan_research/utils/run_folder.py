@@ -34,6 +34,7 @@ contain the first two themselves, and no `run`.
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
 """The folder of checkpoints, the last one, and the one before it."""
 SAMPLES, CRASHES = "samples", "crash"  # the folders of sample grids and of crash reports, each named by its round
+REAL = "real.png"  # in the folder of sample grids: real samples, laid out as they are
 LOCK, PLAYER = ".lock", ".player.json"  # the lock of a run, trial or sweep, and the process that holds a run's
 TRIAL, END = "trial.json", "end.json"  # a trial's point in a sweep, and the outcome of each of its processes
 WARNINGS = {
@@ -42,6 +43,18 @@ WARNINGS = {
     "health/no_lipschitz": "no Lipschitz constraint",
 }  # a column of a history -> the meaning of 1
 CLOCKED = ("speed/", "memory/")  # prefixes of columns that differ between two runs of the same game
+
+
+OWN_FILES = (
+    RUN, CONFIG, HISTORY, PROTOCOLS, CHECKPOINTS, SAMPLES, CRASHES, LOCK, PLAYER, "stuck", "theory", ".*.partial",
+    "wandb", "tensorboard", "metrics.csv", "mlflow.db*", "mlruns",
+)  # fmt: skip
+"""Patterns of the names in a run's folder that a run writes: our files and those of the loggers."""
+
+
+def was_started(folder: Path) -> bool:
+    """Return whether a run was started in its folder; studies of the theory create one, too."""
+    return (folder / LOCK).is_file()
 
 
 def of_round(round: int, suffix: str) -> str:

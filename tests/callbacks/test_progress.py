@@ -2,7 +2,9 @@
 
 import io
 import re
+from types import SimpleNamespace
 
+import pytest
 from rich.console import Console
 
 from gan_research.callbacks import Blackboard, Evaluate, Log, ProgressBar
@@ -11,7 +13,7 @@ from gan_research.callbacks import Blackboard, Evaluate, Log, ProgressBar
 class Measured:
     """An evaluation whose FID is the round, and needs no features."""
 
-    is_prepared, seed, columns, ranges = True, 0, {"fid": "min"}, {"fid": (0, None)}
+    is_prepared, seed, columns, ranges, every = True, 0, {"fid": "min"}, {"fid": (0, None)}, None
 
     def __call__(self, source):
         return {"fid": 7.5}
@@ -22,7 +24,7 @@ class Measured:
 
 def test_values_of_an_earlier_round_are_followed_by_it(play):
     board, shown = Blackboard(), io.StringIO()
-    callbacks = [Log(board), Evaluate(Measured(), every=3, board=board), ProgressBar(board, Console(file=shown))]
+    callbacks = [Log(board), Evaluate(Measured(), every=3, board=board), ProgressBar(board, Console(file=shown), 0.0)]
     play(rounds=7, log_every=2, callbacks=callbacks)
     number = r"-?[\d.e+-]+"
     for round, line in enumerate(shown.getvalue().splitlines(), start=1):
@@ -34,4 +36,17 @@ def test_values_of_an_earlier_round_are_followed_by_it(play):
         assert losses is None or losses[2] == (None if row == round else str(row))
         assert fid[2] == (None if measured == round else str(measured))
     assert round == 7
-    assert (board.row_round, board.metrics_round) == (7, 7)
+    assert (board.row_round, board.measured) == (7, {"fid": 7})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rounds"), [(3.0, [2, 8, 14, 20]), (100.0, [2, 20]), (0.0, range(1, 21)), (None, [])]
+)
+def test_lines_are_printed_by_the_clock_the_first_soon(play, monkeypatch, seconds, rounds):
+    ticks = (0.5 * i for i in range(1000))  # each round takes half a second
+    monkeypatch.setattr("gan_research.callbacks.progress.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    shown = io.StringIO()
+    play(rounds=20, callbacks=[ProgressBar(Blackboard(), Console(file=shown), seconds)])
+    lines = shown.getvalue().splitlines()
+    left = {round: f"  0:00:{(20 - round) // 2:02} left" if round < 20 else "" for round in rounds}
+    assert lines == [f"round {round}/20  2.0 rounds/s{text}" for round, text in left.items()]

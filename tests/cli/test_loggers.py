@@ -87,7 +87,7 @@ def test_wandb_holds_config_group_tags_and_every_number_on_the_axis_of_rounds(mi
     for record in records:
         if record["type"] == "history":
             item = record["history"]["item"]
-            known = {k: v for k, v in item.items() if not k.startswith(("_", "samples."))}
+            known = {k: v for k, v in item.items() if not k.startswith(("_", "samples.", "real."))}
             table.setdefault(item["round"], {}).update(known)
     assert table == numbers(mirrored)
     assert sum("samples.path" in r["history"]["item"] for r in records if r["type"] == "history") == 3

@@ -22,6 +22,7 @@ def test_the_folder_holds_all_of_the_run(finished, contents):
         "history.jsonl",
         "protocols.json",
         "metrics.csv",
+        "samples/real.png",
         "samples/round_00000000.png",
         "samples/round_00000010.png",
         "samples/round_00000020.png",

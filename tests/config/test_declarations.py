@@ -143,7 +143,11 @@ def without_torch(status, *commands, folder):
 
 
 def test_a_config_is_composed_and_checked_without_importing_torch(tmp_path):
-    commands = [("train", "--cfg"), ("train", "--help"), ("train", "experiment=modes", "--cfg"), ("--help",)]
+    commands = [
+        ("train", "--cfg"), ("train", "--help"), ("train", "experiment=modes", "--cfg"), ("--help",),
+        ("train", "--help", "generator=resnet", "optimizer.generator", "rounds", "metrics"),
+        ("train", "--cfg", "metrics=[auto,parzen]"),
+    ]  # fmt: skip
     assert "_target_: gan_research.losses.NonSaturating" in without_torch(0, *commands, folder=tmp_path).stdout
 
 

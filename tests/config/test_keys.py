@@ -25,6 +25,7 @@ OTHERS = {
     "seed": "seed=1", "rounds": "rounds=7", "metrics": "metrics=none", "cuda_graphs": "cuda_graphs=true",
     "log_every": "log_every=10", "sample_every": "sample_every=250", "evaluate_every": "evaluate_every=250",
     "checkpoint_every": "checkpoint_every=250", "keep_every": "keep_every=500", "best": "best=null",
+    "progress_seconds": "progress_seconds=null",
     "analysis": "analysis=[phases]", "health": "health=roll_back", "trainer": "trainer=cpu",
     "launcher": "launcher=slurm",
     "logger": "logger=[csv]", "output": "output=elsewhere", "name": "name=mine", "tags": "tags=[a]",

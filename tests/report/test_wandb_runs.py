@@ -9,7 +9,8 @@ import yaml
 from made import make_run
 
 from gan_research.report.read import read
-from gan_research.report.wandb_runs import read_project
+from gan_research.report.wandb_runs import read_project, read_rows
+from gan_research.runs.loggers import WandbLogger
 from gan_research.utils.errors import UserError
 from gan_research.utils.run_folder import read_history
 
@@ -107,3 +108,31 @@ def test_no_server_is_one_line():
     with pytest.raises(UserError, match=r"can't be read from W&B: Failed to connect: check the spelling") as caught:
         read_project("wandb:project", Unreachable())
     assert "\n" not in str(caught.value)
+
+
+def test_each_of_several_evaluations_is_logged_and_read_with_its_protocol():
+    class Logger(WandbLogger):
+        def __init__(self):
+            self._evaluations, self.fake = {}, SimpleNamespace(config={}, rows=[])
+            self.fake.config, self.fake.log = Config(), self.fake.rows.append
+
+        experiment = property(lambda self: self.fake)
+
+    class Config(dict):
+        def update(self, values, allow_val_change):
+            super().update(json.loads(json.dumps(values)))
+
+    ours = {"fid": {"protocol": {"extractor": "a"}, "better": {"fid": "min"}}}
+    ours["parzen"] = {"protocol": {"extractor": "b"}, "better": {"parzen": "max"}}
+    logger = Logger()
+    for round, names in enumerate((["fid"], ["fid", "parzen"], ["parzen"])):
+        logger.log_metrics({"round": round, "loss/generator": 1.0})
+        for name in names:
+            logger.log_metrics({"round": round, f"metrics/{name}": 1.0, **ours[name]})
+        if round == 0:
+            assert "protocols" not in logger.fake.config  # of one evaluation, as ever
+    rows = read_rows(logger.fake.rows, logger.fake.config)
+    assert len(rows) == 7
+    for row in rows:
+        name = next((name for name in ours if f"metrics/{name}" in row), None)
+        assert {key: row[key] for key in ("protocol", "better") if key in row} == ours.get(name, {})

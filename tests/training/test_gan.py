@@ -548,7 +548,7 @@ def test_a_watched_game_is_the_same_game(generator, discriminator, play, evaluat
     watchers = [Log(), SampleGrid(tmp_path, 1, count=4), Evaluate(evaluation, 1)]
     watched = play(data=Digits(batch_size=8), callbacks=watchers, **arguments)
     assert equal(everything(quiet), everything(watched))
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5  # and the real samples
     assert watchers[0].board.row.keys() >= {"logits/heldout", "loss/generator", "game/value"}
 
 

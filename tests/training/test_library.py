@@ -88,7 +88,7 @@ def test_losses_that_nobody_reads_are_not_kept(game, tmp_path):
 
 def test_lightnings_loggers_get_numbers(game, tmp_path):
     class Fid:
-        is_prepared, seed, columns, ranges = True, 0, {"fid": "min"}, {"fid": (0, None)}
+        is_prepared, seed, columns, ranges, every = True, 0, {"fid": "min"}, {"fid": (0, None)}, None
 
         def __call__(self, source):
             return {"fid": 7.5}

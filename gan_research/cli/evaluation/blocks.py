@@ -9,7 +9,8 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_research.checkpoints.allowlist import require_allowed
-from gan_research.config.compose import choice, groups
+from gan_research.config.compose import choice, groups, merged
+from gan_research.config.keys import parts
 from gan_research.config.schema import check_nodes, missing_values
 from gan_research.metrics import EXTRACTORS, METRICS
 from gan_research.utils.errors import UserError, did_you_mean
@@ -43,7 +44,7 @@ def blocks(
         if "_target_" not in node:
             raise UserError("that measures nothing: choose metrics, such as --metrics digits, inception or modes")
         own = {} if extractor is None else {"extractor": _extractor(extractor)}
-        node = _merged(node | own | options, _settings(settings, name, found))
+        node = merged(node | own | options, _settings(settings, name, found))
         require_allowed(node, allow)  # before its schema, which imports the named classes
         if missing := missing_values(node, "metrics"):
             raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
@@ -53,9 +54,10 @@ def blocks(
 
 def _chosen(names: Sequence[str], choices: set[str], config: Node) -> dict[str, Node]:
     """Return the configs of the blocks from the config tree, or from the run's config."""
-    default = config["metrics"] if "metrics" in config else choice("metrics", "inception")
+    own = config["metrics"] if "metrics" in config else choice("metrics", "inception")
     if not names:
-        return {OWN: default or {}}
+        return {name or OWN: node or {} for name, node in parts("metrics", own).items()} or {OWN: {}}
+    default = next(iter(parts("metrics", own).values()), None)
     if unknown := [name for name in names if name not in choices and name not in METRICS]:
         raise UserError(f"there are no metrics '{unknown[0]}': {did_you_mean(unknown[0], {*choices, *METRICS})}")
     single = [name for name in dict.fromkeys(names) if name not in choices]
@@ -102,10 +104,3 @@ def _elsewhere(word: str, block: str, blocks: dict[str, Node]) -> bool:
     metric = rest.partition(".")[0]
     measuring = [name for name, node in blocks.items() if metric in (node.get("metrics") or ())]
     return group == "settings" and bool(measuring) and block not in measuring
-
-
-def _merged(node: Any, changes: Any) -> Any:
-    """Return `node` with nested changes; new keys are added."""
-    if not isinstance(node, dict) or not isinstance(changes, dict):
-        return changes
-    return node | {key: _merged(node.get(key), value) for key, value in changes.items()}
