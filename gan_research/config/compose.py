@@ -122,7 +122,7 @@ def compose_train(
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     config = check(_selected(config, overrides))
     published = config.pop("published", None)
-    for key in ("budget", "budgets"):
+    for key in ("budget", "budgets", *(["init"] if config["init"] is None else [])):
         config.pop(key, None)
     return Composition(config, choices, auto, published)
 

@@ -77,6 +77,7 @@ def train(  # the signature is the schema
     reduction: Node | None = None,
     refinement: Node | None = None,
     cuda_graphs: bool = False,
+    init: str | None = None,
     budget: str = PAPER,
     budgets: dict[str, list[str]] | None = None,
     published: Node | None = None,

@@ -10,6 +10,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from pytorch_lightning.loops import _TrainingEpochLoop
 
+import wandb
 from gan_research.utils import lightning_compat as compat
 
 PACKAGE = Path(compat.__file__).resolve().parents[1]
@@ -73,6 +74,10 @@ def test_trees():
 
 def test_sweep_command():
     assert all(map(callable, compat.sweep_command()))
+
+
+def test_a_new_artifact_of_wandb():
+    assert {"is_user_created", "use_after_commit"} <= set(inspect.signature(wandb.Run._log_artifact).parameters)
 
 
 def test_names_that_mlflow_refuses():
