@@ -132,7 +132,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
             if os.environ.get("WANDB_SWEEP_ID"):
                 self._keep_swept_parts(self._experiment.config)
             if not self._experiment.disabled:
-                self._later(self._use_inputs)
+                self._later("the data, or the model that the run starts from, isn't noted", self._use_inputs)
         return self._experiment
 
     def _keep_swept_parts(self, config: Any) -> None:
@@ -145,14 +145,12 @@ class WandbLogger(lightning_loggers.WandbLogger):
         """Return settings without a summary at the end of an offline run: `gan train` has its own."""
         return wandb.Settings(init_timeout=self._timeout, console="off", quiet=mode != "online")
 
-    def _later(self, upload: Callable[..., None], *arguments: Any) -> None:
-        """Call a function in the thread of uploads; its error is a warning."""
+    def _later(self, problem: str, upload: Callable[..., None], *arguments: Any) -> None:
+        """Call a function in the thread of uploads; its error is a warning that begins with the problem."""
 
         def call() -> None:
-            try:
+            with warning_of(problem):
                 upload(*arguments)
-            except Exception as error:  # any of W&B's library or server
-                log.warning("W&B: %s failed: %s", upload.__name__.strip("_").replace("_", " "), one_line(error))
 
         self._uploads = self._uploads or ThreadPoolExecutor(1, "uploads")
         self._uploads.submit(call)
@@ -171,15 +169,19 @@ class WandbLogger(lightning_loggers.WandbLogger):
 
         files: the checkpoints by alias.
         """
+        if self.experiment.disabled:
+            return
         if self.log_model == "best":
             self._at_end = files, sampler
         elif self.log_model == "all":
             self._upload_models({alias: path for alias, path in files.items() if path == files["last"]}, sampler)
 
     def _upload_models(self, files: Mapping[str, Path], sampler: Sampler) -> None:
-        for path in dict.fromkeys(files.values()):
-            aliases = [alias for alias in files if files[alias] == path]
-            self._later(self._upload_model, kept(path, self._files), sampler, aliases)
+        problem = "a checkpoint isn't uploaded"
+        with warning_of(problem):
+            for path in dict.fromkeys(files.values()):
+                aliases = [alias for alias in files if files[alias] == path]
+                self._later(problem, self._upload_model, kept(path, self._files), sampler, aliases)
 
     def _upload_model(self, checkpoint: Path, sampler: Sampler, aliases: list[str]) -> None:
         artifact, aliases = model_artifact(self._run, checkpoint, sampler, aliases)
@@ -196,8 +198,8 @@ class WandbLogger(lightning_loggers.WandbLogger):
     def _log_best(self, better: Mapping[str, str], row: Mapping[str, Any]) -> None:
         """Update the best values in the run's summary, where `metrics/NAME` is the last one.
 
-        They are of the whole run, which W&B's own `define_metric(summary="min")` isn't after a resume; and that makes
-        the last value a nested one, which sweeps and charts of `metrics/NAME` don't find.
+        They are of the whole run, while `define_metric(summary="min")` in a resumed offline run knows only the rows
+        since; and that would replace the number `metrics/NAME` in the summary by nested ones.
         """
         rows = [row] if self._best else [*read_history(self._folder / HISTORY), row]
         for name, direction in better.items():
@@ -240,6 +242,15 @@ class WandbLogger(lightning_loggers.WandbLogger):
         if not self._experiment.offline:  # else they are uploaded by `wandb sync`
             shutil.rmtree(self._files, ignore_errors=True)
         self._experiment = self._uploads = self._at_end = None
+
+
+@contextmanager
+def warning_of(problem: str) -> Iterator[None]:
+    """Turn any error, of W&B's library, its server or the disk, into a warning."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("W&B: %s: %s", problem, one_line(error))
 
 
 def shown(image: Tensor) -> wandb.Image:
