@@ -14,7 +14,7 @@ from gan_research.utils.images import to_uint8
 
 REALS = 10_000  # the number of training images among which the nearest one is searched, at most
 BYTES = 2**26  # the size of those images, at most
-BLOCK = 2**24  # the number of values that are compared at once
+BLOCK = 2**22  # the number of values that are compared at once
 
 
 class SampleTable(Periodic):
@@ -38,7 +38,7 @@ class SampleTable(Periodic):
         samples, labels = sampler.sample(count, seed=gan.seed), sampler.labels(count)
         logits = gan.objective.forward.probe(samples, None if labels is None else labels.to(samples.device))
         if trainer.is_global_zero:
-            images = to_uint8(samples, sampler.value_range).cpu()
+            images = to_uint8(samples if samples.is_cuda else samples.cpu(), sampler.value_range)  # MPS has no float64
             table = self._table(trainer.datamodule, images, labels, logits)  # type: ignore[attr-defined]
             for logger in loggers:
                 rows = {name: column[: logger.sample_rows] for name, column in table.items()}
@@ -48,16 +48,16 @@ class SampleTable(Periodic):
         """Return the columns by name; images are uint8 (N, C, H, W)."""
         if self._reals is None:
             one = images[0].numel()
-            self._reals = data.train.take(min(REALS, max(1, BYTES // one)))
-        found, apart = nearest(images, self._reals)
+            self._reals = data.train.take(min(REALS, max(1, BYTES // one))).to(images.device)
+        found, apart = (each.cpu() for each in nearest(images, self._reals))
 
         def classes(numbers: Tensor) -> list[Any]:
             return [data.classes[i] if i < len(data.classes) else i for i in numbers.tolist()]
 
-        table = {"sample": images, "logit of D": logits.repeat_interleave(len(images) // len(logits)).tolist()}
+        table = {"sample": images.cpu(), "logit of D": logits.repeat_interleave(len(images) // len(logits)).tolist()}
         if labels is not None:
             table["class"] = classes(labels)
-        table |= {"nearest real": self._reals[found], "distance": apart.tolist()}
+        table |= {"nearest real": self._reals[found].cpu(), "distance": apart.tolist()}
         if data.train.labels is not None:
             table["class of the nearest"] = classes(data.train.labels[found])
         return table
