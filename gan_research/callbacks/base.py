@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 
 from gan_research.callbacks.watchdog import heartbeat
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
+
+Level = Literal["WARN", "ERROR"]
 
 
 class Periodic(pl.Callback):
@@ -68,3 +70,10 @@ def log_picture(loggers: Iterable[Any], name: str, path: Path, round: int) -> No
     for logger in loggers:
         if hasattr(logger, "log_picture"):
             logger.log_picture(name, path, round)
+
+
+def log_alert(loggers: Iterable[Any], title: str, text: str, level: Level = "WARN") -> None:
+    """Send an alert through every logger that sends alerts."""
+    for logger in loggers:
+        if hasattr(logger, "log_alert"):
+            logger.log_alert(title, text, level)

@@ -69,6 +69,9 @@ class Checkpoints(Periodic):
         trainer.save_checkpoint(self.last, storage_options=self.folder / PREVIOUS)
         if trainer.is_global_zero:
             self._keep(gan)
+            for logger in trainer.loggers:
+                if hasattr(logger, "log_checkpoints"):
+                    logger.log_checkpoints(self._aliases(gan), gan.sampler())
 
     def _begin_with(self, checkpoint: Path) -> None:
         """Copy the resumed checkpoint over the last two, if it isn't the last."""
@@ -85,6 +88,11 @@ class Checkpoints(Periodic):
             link(self.last, self.folder / f"best_{self.best}.ckpt")
         if self.keep_every is not None and gan.round % self.keep_every == 0:
             link(self.last, self.folder / of_round(gan.round, ".ckpt"))
+
+    def _aliases(self, gan: GAN) -> dict[str, Path]:
+        """Return the best checkpoint so far, if any, and the last one, by alias."""
+        best = self.last if self.best_round == gan.round else self.folder / f"best_{self.best}.ckpt"
+        return {**({"best": best} if best.is_file() else {}), "last": self.last}
 
     def _best_so_far(self, gan: GAN) -> float | None:
         """Return this round's value of the metric if it is the best so far."""

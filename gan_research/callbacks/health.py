@@ -7,13 +7,14 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
-from gan_research.callbacks.base import log_metrics
+from gan_research.callbacks.base import Level, log_alert, log_metrics
 from gan_research.callbacks.blackboard import Blackboard
 from gan_research.callbacks.crash_report import write_crash
 from gan_research.callbacks.watchdog import Watchdog, heartbeat
 from gan_research.distributed import is_rank_zero
 from gan_research.losses.base import PLAYERS
 from gan_research.training.gan import GAN
+from gan_research.training.loss_log import Diverged
 from gan_research.utils.errors import UserError
 
 LARGE = 1e6  # the mean of a loss from which training has exploded
@@ -24,6 +25,13 @@ ADVICE = {
     "exploded": "lower the learning rates, or regularize D (regularizer=r1)",
     "d_saturated": "G may learn nothing from it: regularize D (regularizer=r1), or lower its learning rate",
     "alike": "G may have collapsed: regularize D (regularizer=r1), or resume an earlier checkpoint",
+}
+
+TITLES = {
+    "no_lipschitz": "No Lipschitz constraint",
+    "exploded": "Training exploded",
+    "d_saturated": "D is saturated",
+    "alike": "Samples collapsed",
 }
 
 log = logging.getLogger(__name__)
@@ -63,6 +71,7 @@ class Health(pl.Callback):
         self.board, self.folder, self.rolled_back = board or Blackboard(), folder, rolled_back
         self.crash: Path | None = None  # the path of the crash report
         self._saturated_since: int | None = None
+        self._alerts: list[tuple[str, str]] = []  # of the last row: (title, text)
         self._watchdog: Watchdog | None = None
         self.board.checks.append(self.health_check)
 
@@ -88,8 +97,11 @@ class Health(pl.Callback):
     def _warn(self, gan: GAN, warnings: dict[str, str]) -> dict[str, str]:
         """Log the warnings that are new, and return all."""
         for kind in warnings.keys() - self.board.warnings.keys():
+            text = f"round {gan.round}: {warnings[kind]}: {ADVICE[kind]}"
+            if kind in TITLES:
+                self._alerts.append((TITLES[kind], text))
             if is_rank_zero():
-                log.warning("round %d: %s: %s", gan.round, warnings[kind], ADVICE[kind])
+                log.warning("%s", text)
         self.board.warnings = warnings
         return warnings
 
@@ -129,6 +141,8 @@ class Health(pl.Callback):
             self._watchdog.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        while self._alerts:
+            log_alert(trainer.loggers, *self._alerts.pop(0))
         heartbeat(f"round {pl_module.round + 1}")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -136,8 +150,11 @@ class Health(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop_watching()
+        assert isinstance(pl_module, GAN)
+        if isinstance(exception, Diverged):
+            level: Level = "WARN" if self.may_roll_back(pl_module) else "ERROR"
+            log_alert(trainer.loggers, "Training diverged", str(exception), level)
         if self.folder is not None and isinstance(exception, Exception):
-            assert isinstance(pl_module, GAN)
             metrics = {"round": self.board.metrics_round, **self.board.last_metrics} if self.board.metrics else None
             latest = {"log": self.board.row, "metrics": metrics, "warnings": self.board.warnings}
             self.crash = write_crash(self.folder, trainer, pl_module, exception, **latest)

@@ -2,10 +2,9 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from gan_research.cli.arguments import slow_imports
-from gan_research.utils.paths import require_path
+from gan_research.utils.artifacts import local, require_checkpoint
 from gan_research.utils.reading import reading
 
 
@@ -17,20 +16,20 @@ def main(arguments: list[str]) -> int:
         "gan sample, gan evaluate and gan_research.load read it.",
     )
     add = parser.add_argument
-    add("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (its last checkpoint)")
+    add("checkpoint", help="a .ckpt file, the folder of a run (its last checkpoint), or wandb://... of W&B")
     add("-o", "--output", type=Path, required=True, metavar="FOLDER", help="a new folder, or an export to replace")
     add("--raw", action="store_true", help="the generator itself instead of its average")
     add("--discriminator", action="store_true", help="write discriminator.safetensors, too")
     add("--allow", action="append", default=[], metavar="PKG", help="a package whose generator may be built")
     options = parser.parse_args(arguments)
 
-    require_path(options.checkpoint)
+    require_checkpoint(options.checkpoint)
     with slow_imports():
         from gan_research.checkpoints.io import MARK, open_checkpoint, weights_of
-        from gan_research.sampling.export import make_sampler, require_export_folder, write_export
+        from gan_research.sampling.export import describe_export, make_sampler, require_export_folder, write_export
 
     require_export_folder(options.output)
-    path, checkpoint = open_checkpoint(options.checkpoint)
+    path, checkpoint = open_checkpoint(local(options.checkpoint, whole=True))
     game = checkpoint[MARK]
     averaged = bool(game["ema"]) and not options.raw
     networks = {"generator": weights_of(checkpoint, "generator_ema" if averaged else "generator")}
@@ -38,13 +37,6 @@ def main(arguments: list[str]) -> int:
         sampler = make_sampler(game, networks["generator"], options.allow)  # checks that it can be loaded
     if options.discriminator:
         networks["discriminator"] = weights_of(checkpoint, "discriminator")
-    keys = ("version", "generator", "discriminator", "prior", "round", "images_seen")
-    config: dict[str, Any] = {key: game[key] for key in keys} | {
-        "averaged": averaged,
-        "value_range": sampler.value_range,
-        "num_classes": sampler.num_classes,
-        "kimg": game["images_seen"] / 1000,
-    }
-    write_export(options.output, config, networks)
+    write_export(options.output, describe_export(game, averaged, sampler.num_classes, sampler.value_range), networks)
     print(f"{' and '.join(networks)} of round {game['round']:,} ({path}) in {options.output}")
     return 0

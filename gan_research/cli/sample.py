@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from gan_research.cli.arguments import slow_imports
+from gan_research.utils.artifacts import require_checkpoint
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.files import free_name, new_folder, require_new_folder, write_atomically, write_npz
 from gan_research.utils.memory import enough_memory
-from gan_research.utils.paths import require_path
 
 
 def main(arguments: list[str]) -> int:
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
         prog="gan sample", description="Draw samples from a checkpoint; neither the data nor the config is needed."
     )
     add = parser.add_argument
-    add("checkpoint", type=Path, help="a .ckpt file, or the folder of a run (its last checkpoint) or export")
+    add("checkpoint", help="a .ckpt file, the folder of a run (its last checkpoint) or export, or wandb://... of W&B")
     add("-n", "--num", type=int, default=64, help="number of samples (64)")
     add("--seed", type=int, default=0, help="sample i is a function of the seed and i (0)")
     add("--class", dest="label", type=int, help="one class for all; by default the classes in turn")
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     require(1, **{"-n": options.num})
 
-    require_path(options.checkpoint)
+    require_checkpoint(options.checkpoint)
     output = options.output or free_name(Path("samples.png"))
     if output.suffix == "":
         require_new_folder(output)

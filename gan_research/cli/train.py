@@ -10,6 +10,8 @@ from gan_research.cli.arguments import parse, slow_imports
 from gan_research.cli.sweep_request import sweep_request
 from gan_research.cli.train_help import show_help
 from gan_research.config.compose import compose_train
+from gan_research.config.overrides import concerns
+from gan_research.utils.artifacts import is_address, place_run, require_checkpoint
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
 from gan_research.utils.run_folder import CONFIG
@@ -21,6 +23,7 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
   gan train loss=hinge generator.width=128 rounds=5000 seed=3
   gan train experiment=mnist_dcgan data.root=/data
   gan train resume=runs/NAME rounds=4000
+  gan train init=runs/NAME data=folder data.path=photos
   gan train -m loss=hinge,wasserstein seed=0,1,2
   gan train --help generator=resnet      the keys of a choice, with types and defaults; also --help KEY ...
 
@@ -28,7 +31,8 @@ Trains a GAN; without arguments, on handwritten digits, for about half a minute 
   --cfg              print the resolved config and exit
   --quiet            print only the run's folder, warnings and the results (progress_seconds=null)
   -m                 a sweep: KEY=A,B,C trains a run for each value; see sweep=..., pool.* and objective=
-  resume=RUN         resume the run in that folder, or from one of its checkpoints; settings that don't change
+  resume=RUN         resume the run in that folder, or from one of its checkpoints, or wandb://...: a model in W&B, in a
+                     new folder in output=; settings that don't change
                      what is trained may be changed: rounds, intervals, logger, metrics, trainer, launcher; and
                      data.root or data.path if the data moved
   resume=auto        resume the unfinished run in output= with the same config (a requeued job resumes its own
@@ -58,6 +62,10 @@ def main(arguments: list[str]) -> int:
     resumed = [o for o in given.overrides if o.startswith("resume=")]
     overrides = [o for o in given.overrides if o not in resumed]
     auto = bool(resumed) and resumed[-1] == "resume=auto"
+    if resumed and is_address(address := resumed[-1].removeprefix("resume=")):
+        outputs = [o.partition("=")[2].strip("'") for o in overrides if concerns(o, "output")]
+        folder = place_run(address, Path((outputs or ["runs"])[-1]))
+        return main([f"resume={folder}" if argument == resumed[-1] else argument for argument in arguments])
     if resumed and not auto:
         path = Path(resumed[-1].removeprefix("resume="))
         if "--cfg" in given.options:
@@ -72,6 +80,8 @@ def main(arguments: list[str]) -> int:
         trainer = fit.trainer_of(path, overrides, config_dir, given.allow)
         return on_its_devices(trainer, arguments, lambda: fit.resume(path, overrides, config_dir, given.allow))
     composition = compose_train(overrides, config_dir)
+    if init := composition.config.get("init"):
+        require_checkpoint(init)
     if "--cfg" in given.options:
         print(yaml.safe_dump(composition.config, sort_keys=False), end="")
         return 0

@@ -124,7 +124,7 @@ def compose_train(
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     config = check(_selected(config, overrides))
     published = config.pop("published", None)
-    for key in ("budget", "budgets", "variant"):
+    for key in ("budget", "budgets", "variant", *(["init"] if config["init"] is None else [])):
         config.pop(key, None)
     config |= {"variant": variant} if variant else {}
     return Composition(config, choices, auto, published, given, whole)

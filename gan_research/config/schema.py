@@ -79,6 +79,7 @@ def train(  # the signature is the schema
     cuda_graphs: bool = False,
     variant: str | None = None,
     progress_seconds: PositiveFloat | None = 10.0,
+    init: str | None = None,
     budget: str = PAPER,
     budgets: dict[str, list[str]] | None = None,
     published: Node | None = None,

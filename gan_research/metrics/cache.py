@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +14,6 @@ from gan_research.utils.files import write_atomically
 log = logging.getLogger(__name__)
 
 PATIENCE = 300  # seconds to wait for a lock; less than the timeout of process groups
-
-
-def cache_folder() -> Path:
-    """Return $GAN_RESEARCH_CACHE, or gan_research in the user's cache folder."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("GAN_RESEARCH_CACHE") or Path(user) / "gan_research")
 
 
 class Cache:

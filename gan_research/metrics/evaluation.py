@@ -12,7 +12,7 @@ from torch import Tensor
 from gan_research.data.sets import SampleSet
 from gan_research.distributed import broadcast_object, is_rank_zero, raise_on_all_ranks
 from gan_research.metrics.base import METRICS, Direction, Metric, Split, Statistics
-from gan_research.metrics.cache import Cache, cache_folder
+from gan_research.metrics.cache import Cache
 from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.feature_pass import FeaturePass, Progress
@@ -21,6 +21,7 @@ from gan_research.metrics.samples import Batch, Draw, drawn_indices, files_of, l
 from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
 from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.paths import cache_folder
 from gan_research.utils.ranges import Range
 from gan_research.utils.renamed import renamed_argument
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from gan_research.config.upgrade import upgraded, upgraded_choices
 from gan_research.report.records import METRICS, Record, State, is_number, last_round
+from gan_research.utils.artifacts import asking_wandb
 from gan_research.utils.errors import UserError
 from gan_research.utils.renamed import renamed_metric, renamed_targets
 from gan_research.utils.run_folder import MEASURED
 
 PREFIX = "wandb:"
-OFFLINE = "or give the runs' folders, which needs no account"
+OFFLINE = "give the runs' folders, which needs no account"
 STATES: dict[str, State] = {"running": "running", "pending": "running", "crashed": "failed", "failed": "failed"}
 """W&B's state -> state of an unfinished run; stopped for any other."""
 ADDED = (*MEASURED, "protocols", "choices", "composed")  # keys that our logger adds to a run's config
@@ -28,24 +29,15 @@ def read_project(path: str, api: Any = None) -> list[Record]:
     project = path.removeprefix(PREFIX).strip("/")
     if not project or project.count("/") > 1:
         raise UserError(f"{path}: give {PREFIX}PROJECT or {PREFIX}ENTITY/PROJECT")
-    import wandb
+    form = f"{PREFIX}ENTITY/PROJECT"
+    advice = f"check the spelling, {form}, and log in to an account that can read it (`wandb login`), or {OFFLINE}"
+    with asking_wandb(path, advice, OFFLINE):
+        import wandb
 
-    try:
-        runs = list((api or wandb.Api()).runs(project))
-        records = [read_run(run) for run in runs]
-    except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
-        raise UserError(f"{path}: {first_line(error)}: log in with `wandb login`, {OFFLINE}") from error
-    except (wandb.errors.Error, ValueError, OSError) as error:
-        advice = "and log in to an account that can read it (`wandb login`)"
-        problem = f"{path} can't be read from W&B: {first_line(error)}: check the spelling, {PREFIX}ENTITY/PROJECT"
-        raise UserError(f"{problem}, {advice}, {OFFLINE}") from error
+        records = [read_run(run) for run in (api or wandb.Api()).runs(project)]
     if not records:
         raise UserError(f"{path} has no runs")
     return records
-
-
-def first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".:")
 
 
 def read_run(run: Any) -> Record:

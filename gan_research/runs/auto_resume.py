@@ -17,7 +17,7 @@ from gan_research.config.compose import Composition
 from gan_research.config.keys import DATA_PLACES, GAME
 from gan_research.config.upgrade import upgraded
 from gan_research.distributed import is_rank_zero, on_rank_zero
-from gan_research.runs.fit import begun, build, continue_run, fit, places_of, read_run_checkpoint
+from gan_research.runs.fit import begun, build, build_new, continue_run, fit, places_of, read_run_checkpoint
 from gan_research.runs.history import History
 from gan_research.runs.run import Run, job
 from gan_research.utils.errors import UserError, one_line
@@ -37,7 +37,7 @@ def resume_or_start(composition: Composition, overrides: list[str], config_dir: 
     if (run := own_of(found, config)) is not None:
         with run.lock():
             return continue_from_last(run, composition)
-    parts = build(config, optional_metrics=composition.auto_metrics)  # raises its errors before there is a folder
+    parts = build_new(config, optional_metrics=composition.auto_metrics)  # raises its errors before there is a folder
 
     def claim() -> tuple[Run, bool]:
         earlier = {run.folder for run in found}
@@ -60,7 +60,7 @@ def continue_from_last(run: Run, composition: Composition) -> int:
             if is_rank_zero():
                 print(f"{run.folder} is trained for all its {config['rounds']} rounds")
             return 0
-    parts = build(config, optional_metrics=composition.auto_metrics)
+    parts = (build if checkpoint else build_new)(config, optional_metrics=composition.auto_metrics)
     if checkpoint is None and is_rank_zero():  # killed before its first
         History(run).cut(-1)
     return continue_run(run, config, parts, checkpoint, round)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gan_research.callbacks import Blackboard, Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
+from gan_research.callbacks.sample_table import SampleTable
 from gan_research.callbacks.states import States
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import MARK, differences, open_checkpoint, read_checkpoint
@@ -37,7 +38,8 @@ from gan_research.metrics import Evaluation, Evaluations
 from gan_research.runs.history import History
 from gan_research.runs.naming import names
 from gan_research.runs.roll_back import roll_back
-from gan_research.runs.run import DataRecord, Run, source_digest
+from gan_research.runs.run import DataRecord, FirstWeights, Run, source_digest
+from gan_research.training.first_weights import load_first_weights
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.training.saved_state import require_resumable
@@ -66,7 +68,7 @@ def start(
     composition: Composition, overrides: list[str], config_dir: Path | None, console: Console | None = None
 ) -> tuple[int, Run]:
     """Train a new run, whose folder is created after all else; return the exit status, and the run."""
-    parts = build(composition.config, optional_metrics=composition.auto_metrics)
+    parts = build_new(composition.config, optional_metrics=composition.auto_metrics)
     run = on_rank_zero(lambda: begun(composition, overrides, config_dir, parts))
     with run.lock():
         return fit(run, composition.config, parts, console=console), run
@@ -78,7 +80,7 @@ def begun(composition: Composition, overrides: list[str], config_dir: Path | Non
     where = Path(config["output"])
     run = Run.create(where, *names(composition), config["tags"], overrides, config_dir, composition.chosen)
     try:
-        run.begin(config, parts.trainer.strategy.root_device, data=data_record(parts.data))
+        run.begin(config, parts.trainer.strategy.root_device, data=data_record(parts.data), init=parts.init)
     except BaseException:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
@@ -143,6 +145,7 @@ class Parts(NamedTuple):
     trainer: pl.Trainer
     evaluation: AnyEvaluation
     analyses: list[Any]
+    init: FirstWeights | None = None
 
 
 def build(config: dict[str, Any], optional_metrics: bool, evaluation: AnyEvaluation = None) -> Parts:
@@ -161,6 +164,16 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: AnyEvaluat
         make(config["health"])  # raises its errors before there is a folder
         evaluation = evaluation or prepared_evaluation(config, data, trainer, optional_metrics)
         return Parts(data, gan, trainer, evaluation, checked_analyses(config, gan, data))
+
+
+def build_new(config: dict[str, Any], optional_metrics: bool) -> Parts:
+    """Return the parts of a new run, with the first weights of `init`, if any."""
+    parts = build(config, optional_metrics)
+    if (source := config.get("init")) is None:
+        return parts
+    with raise_on_all_ranks():
+        name, round = load_first_weights(parts.gan, source)
+        return parts._replace(init=FirstWeights(source=name, round=round))
 
 
 def check_loggers(config: dict[str, Any]) -> None:
@@ -288,8 +301,9 @@ def fit(
     """
     console = console or Console(quiet=not is_rank_zero())
     console.print(f"run {run.folder}", highlight=False, soft_wrap=True)
+    start = [f"init {parts.init['source']}, round {parts.init['round']:,}"] if parts.init else []
     if config["progress_seconds"] is not None:
-        for line in (f"data {parts.data.summary()}", *notes):
+        for line in (f"data {parts.data.summary()}", *start, *notes):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     status = train(run, config, parts, console, checkpoint)
     while status is None:
@@ -302,7 +316,7 @@ def train(
     run: Run, config: dict[str, Any], parts: Parts, console: Console, checkpoint: Path | None, rolled_back: bool = False
 ) -> int | None:
     """Train the rounds that are left, and print the results; return the exit status, or None after a roll-back."""
-    data, gan, trainer, evaluation, analyses = parts
+    data, gan, trainer, evaluation, analyses, _ = parts
     board = Blackboard()
     evaluate = Evaluate(evaluation, config["evaluate_every"], board) if evaluation is not None else None
     folder, every, best = run.folder / CHECKPOINTS, config["checkpoint_every"], best_metric(config, evaluation)
@@ -315,7 +329,8 @@ def train(
         analysis.folder = run.folder / "theory"
     health: Health = make(config["health"], board=board, folder=run.folder, rolled_back=rolled_back)
     progress = ProgressBar(board, console, config["progress_seconds"])
-    callbacks = [Log(board), health, grid, evaluate, *analyses, progress, Preemption(board), checkpoints]
+    table = SampleTable(config["sample_every"])
+    callbacks = [Log(board), health, grid, table, evaluate, *analyses, progress, Preemption(board), checkpoints]
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     began = time.perf_counter()
     try:

@@ -39,6 +39,16 @@ class DataRecord(TypedDict):
     hash: str
 
 
+class FirstWeights(TypedDict):
+    """The source of a new run's first weights, and its round.
+
+    A model in W&B is named by its version.
+    """
+
+    source: str
+    round: NonNegativeInt
+
+
 class Segment(TypedDict, total=False):
     """A start or resume of a run, after `round`; fields that earlier versions didn't write are missing."""
 
@@ -54,6 +64,7 @@ class Segment(TypedDict, total=False):
     host: str
     device: str
     data: DataRecord
+    init: FirstWeights
 
 
 @dataclass
@@ -158,10 +169,12 @@ class Run:
         device: torch.device | None = None,
         round: int = 0,
         data: DataRecord | None = None,
+        init: FirstWeights | None = None,
     ) -> None:
         """Record in run.json and config.yaml that the run is started, or resumed after `round`.
 
-        data: the description of the training samples, and the hash of their content.
+        data: the description of the training samples, and the hash of their content. init: the source of the first
+        weights.
         """
         self.config = config
         self.segments.append(
@@ -176,6 +189,7 @@ class Run:
                 "host": platform.node(),
                 "device": device_name(device or torch.device("cpu")),
                 **({"data": data} if data else {}),
+                **({"init": init} if init else {}),
             }
         )
         fields = (read_json(self.folder / RUN, dict[str, Any]) if (self.folder / RUN).is_file() else {}) | asdict(self)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import torch
 from pydantic import Field, NonNegativeInt
@@ -51,6 +51,15 @@ def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str,
                 (target / f"{name}.safetensors").unlink(missing_ok=True)
 
 
+def describe_export(
+    game: Mapping[str, Any], averaged: bool, num_classes: int, value_range: tuple[float, float]
+) -> dict[str, Any]:
+    """Return the config of an export of a checkpoint's game; averaged: whether of the generator's average."""
+    keys = ("version", "generator", "discriminator", "prior", "round", "images_seen")
+    samples = {"value_range": value_range, "num_classes": num_classes}
+    return {key: game[key] for key in keys} | {"averaged": averaged, "kimg": game["images_seen"] / 1000, **samples}
+
+
 def require_export_folder(folder: Path) -> None:
     """Raise a UserError if anything but an export would be overwritten."""
     if folder.exists() and not folder.is_dir():
@@ -68,7 +77,7 @@ def is_export(path: str | Path) -> bool:
 
 
 class Export(TypedDict):
-    """The config.json of an export."""
+    """The config.json of an export; that of a model in W&B tells its run, config, numbers and their protocol, too."""
 
     gan_research_export: NonNegativeInt
     version: str
@@ -82,6 +91,8 @@ class Export(TypedDict):
     images_seen: NonNegativeInt
     kimg: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     files: dict[str, str]
+    config: NotRequired[dict[str, Any]]
+    selected_by: NotRequired[str | None]
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 __all__ = [
     "TorchDispatchMode", "check_mlflow_names", "count_rounds", "count_step", "has_trainer", "lerp_",
     "skip_capture_check", "skip_prepare_data", "skip_signal_handlers", "skip_sigterm_broadcast", "sweep_command",
-    "tree_leaves",
+    "tree_leaves", "use_new_artifact",
 ]  # fmt: skip
 
 
@@ -67,6 +67,11 @@ def sweep_command() -> tuple[Callable[..., Any], Callable[..., Any]]:
     from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args  # takes seconds to import
 
     return create_sweep_command, create_sweep_command_args
+
+
+def use_new_artifact(run: Any, artifact: Any) -> None:
+    """Log an artifact as an input of a W&B run, offline too, without waiting: `use_artifact` refuses or waits."""
+    run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
 
 
 def check_mlflow_names(experiment: str, tags: list[str]) -> None:

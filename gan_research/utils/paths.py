@@ -1,5 +1,6 @@
-"""Paths in command lines and configs that have to exist: checked before torch is imported."""
+"""Paths in command lines and configs that have to exist, checked before torch is imported; the cache folder."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,12 @@ def require_path(path: str | Path) -> None:
         existing(str(path))
     except ValueError as error:
         raise UserError(str(error)) from None
+
+
+def cache_folder() -> Path:
+    """Return $GAN_RESEARCH_CACHE, or gan_research in the user's cache folder."""
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("GAN_RESEARCH_CACHE") or Path(user) / "gan_research")
 
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")

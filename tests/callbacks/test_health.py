@@ -213,6 +213,20 @@ def test_reals_that_do_not_differ_are_no_collapse_and_no_divergence(play, tmp_pa
     assert caplog.messages == []
 
 
+def test_a_warning_is_an_alert_when_it_is_new():
+    sent, health = [], Health(collapse_after=100)
+    trainer = SimpleNamespace(loggers=[SimpleNamespace(log_alert=lambda *alert: sent.append(alert)), SimpleNamespace()])
+    alike = {"health/accuracy": 1.0, "samples/spread": 0.001}
+    for n, row in enumerate([*sure(1), alike, alike, *sure(0.5), alike], 1):
+        warned(health, [row], start=50 * (n - 1))
+        health.on_train_batch_end(trainer, SimpleNamespace(round=50 * n))
+    assert [(title, level, text.partition(": ")[0]) for title, text, level in sent] == [
+        ("D is saturated", "WARN", "round 100"),
+        ("Samples collapsed", "WARN", "round 100"),
+        ("Samples collapsed", "WARN", "round 250"),
+    ]
+
+
 def test_collapse_is_not_looked_for_where_it_is_not_wanted(play):
     log = Log()
     rows = Rows(log)

@@ -87,10 +87,11 @@ def test_wandb_holds_config_group_tags_and_every_number_on_the_axis_of_rounds(mi
     for record in records:
         if record["type"] == "history":
             item = record["history"]["item"]
-            known = {k: v for k, v in item.items() if not k.startswith(("_", "samples.", "real."))}
+            known = {k: v for k, v in item.items() if not k.startswith(("_", "samples.", "real.", "sample_table."))}
             table.setdefault(item["round"], {}).update(known)
     assert table == numbers(mirrored)
-    assert sum("samples.path" in r["history"]["item"] for r in records if r["type"] == "history") == 3
+    for picture in ("samples.path", "sample_table.path"):
+        assert sum(picture in r["history"]["item"] for r in records if r["type"] == "history") == 3
 
     config = json.loads(inspect(folder, "--summary"))["config"]
     assert config.pop("protocol")["extractor"] == "classifier-digits"

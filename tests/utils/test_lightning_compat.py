@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+import wandb
 from mlflow.exceptions import MlflowException
 from pytorch_lightning.loops import _TrainingEpochLoop
 
@@ -73,6 +74,10 @@ def test_trees():
 
 def test_sweep_command():
     assert all(map(callable, compat.sweep_command()))
+
+
+def test_a_new_artifact_of_wandb():
+    assert {"is_user_created", "use_after_commit"} <= set(inspect.signature(wandb.Run._log_artifact).parameters)
 
 
 def test_names_that_mlflow_refuses():

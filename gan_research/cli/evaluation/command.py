@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from gan_research.metrics import Evaluation
 from gan_research.metrics.evaluation import Source
 from gan_research.metrics.oracle import refusal, verify
 from gan_research.metrics.statistics_files import LAYOUTS, StatisticsFile, write_statistics
+from gan_research.utils.artifacts import local
 from gan_research.utils.errors import UserError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def measure(options: argparse.Namespace) -> Report:
     """Run all evaluations. Finished measurements are shown and written even if an error follows."""
     measurements: list[Callable[[Evaluation, ProgressBar], tuple[Measurement, Source]]]
     device = device_of(options)
-    path = Path(options.samples).expanduser()
+    path = local(options.samples, whole=options.raw)
     if is_generator(path):
         generators = open_generators(path, options.raw, options.allow)
         generated, config = None, generators[-1].config

@@ -36,7 +36,8 @@ def open_generators(path: Path, raw: bool, allow: Sequence[str]) -> list[Generat
     """Return the generators of a checkpoint, an export or a run, one for each round."""
     if is_export(path):
         config = read_config(path)
-        return [Generator(path, config | {"ema": config["averaged"]}, None, raw, allow)]
+        run, selected_by = config.get("config"), config.get("selected_by")
+        return [Generator(path, config | {"ema": config["averaged"]}, run, raw, allow, selected_by)]
     found: dict[int, Generator] = {}
     for file, content in _contents(path):  # best_*, last, round_*: a later one replaces the same round
         round = content[MARK]["round"]

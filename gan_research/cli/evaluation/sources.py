@@ -5,12 +5,18 @@ from typing import Any
 
 from gan_research.config.compose import choice, compose_train, groups
 from gan_research.config.schema import missing_values
+from gan_research.utils.artifacts import is_address, require_checkpoint
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.paths import refuse_archive
 
 
 def require_source(name: str) -> None:
-    """Raise a UserError unless `name` is an existing path or a choice of `data`; archives are refused."""
+    """Raise a UserError unless `name` is a path, an address or a choice of `data`.
+
+    Archives are refused.
+    """
+    if is_address(name):
+        return require_checkpoint(name)
     refuse_archive(Path(name).expanduser(), "give the folder of images")
     if not Path(name).expanduser().exists() and name not in groups()["data"]:
         raise UserError(
