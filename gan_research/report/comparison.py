@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
+from scipy import stats
 
 from gan_research.report import statistics
 from gan_research.report.curves import Curve, curve
@@ -54,6 +55,18 @@ class Pair:
     difference: float
     difference_interval: Interval | None
     paired: bool
+    p_value: float | None = None
+    p_holm: float | None = None
+
+    @property
+    def distinguishable(self) -> bool:
+        """Return whether the difference is more than seed noise, of all pairs of the metric."""
+        return self.p_holm is not None and self.p_holm < 1 - statistics.LEVEL
+
+    def winner(self, better: str) -> str | None:
+        """Return the better group; None if they can't be distinguished."""
+        first = self.a if (self.difference < 0) == (better == "min") else self.b
+        return first if self.distinguishable else None
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,7 @@ class Comparison:
     command: str = ""
     title: str = ""
     references: dict[str, float] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def records(self) -> list[Record]:
@@ -98,26 +112,42 @@ class Comparison:
         return f"{metric}, {'lower' if self.metrics[metric] == 'min' else 'higher'} is better"
 
     def counted(self, metric: str, group: str) -> str:
-        """Return how many of a group's runs have a value: "5", or "4 of 5 (1 failed)"."""
-        summary = self.summaries.get(metric, {}).get(group)
-        values = summary.values if summary is not None else {}
+        """Return how many of a group's runs have a value, and their warnings: "4 of 5 (1 failed), 1 collapsed"."""
+        values = self.values(metric, group)
         missing = Counter(record.state for record in self.groups[group] if record.id not in values)
-        if not missing:
-            return str(len(values))
         reasons = [f"{count} {'without it' if state == 'finished' else state}" for state, count in missing.items()]
-        return f"{len(values)} of {len(self.groups[group])} ({', '.join(reasons)})"
+        counted = f"{len(values)} of {len(self.groups[group])} ({', '.join(reasons)})" if missing else str(len(values))
+        return ", ".join([counted, *(f"{count} {word}" for word, count in self.warned(metric, group).items())])
 
     def best(self, metric: str) -> str | None:
-        """Return the group with the best mean; None if it is the only group, or others are equal to it."""
+        """Return the group that is better than all others; None if it is the only one, or several are tied."""
+        leaders = self.leaders(metric)
+        return leaders[0] if len(leaders) == 1 and len(self.summaries[metric]) > 1 else None
+
+    def leaders(self, metric: str) -> list[str]:
+        """Return the groups than which no other is better by more than seed noise."""
+        pairs = [pair for pair in self.pairs if pair.metric == metric and pair.distinguishable]
+        losers = {pair.b if pair.winner(self.metrics[metric]) == pair.a else pair.a for pair in pairs}
+        return [group for group in self.summaries.get(metric, {}) if group not in losers]
+
+    def best_mean(self, metric: str) -> str | None:
+        """Return the group with the best mean, the first of equal ones; None if no group has a value."""
         means = {group: summary.mean for group, summary in self.summaries.get(metric, {}).items()}
-        best = (min if self.metrics.get(metric) == "min" else max)(means.values(), default=None)
-        found = [group for group, mean in means.items() if mean == best]
-        return found[0] if len(found) == 1 and len(means) > 1 else None
+        return (min if self.metrics.get(metric) == "min" else max)(means, key=means.__getitem__, default=None)
+
+    def values(self, metric: str, group: str) -> dict[str, float]:
+        """Return run -> its value, of a group's runs that are counted."""
+        summary = self.summaries.get(metric, {}).get(group)
+        return {} if summary is None else summary.values
+
+    def warned(self, metric: str, group: str) -> dict[str, int]:
+        """Return "collapsed", "exploded" -> the number of the group's counted runs with that warning."""
+        return dict(Counter(word for run in self.values(metric, group) for word in self.warnings.get(run, [])))
 
     def main_pairs(self, metric: str, limit: int) -> list[Pair]:
-        """Return a metric's pairs; those with the best group if there are more than `limit`."""
-        pairs, best = [pair for pair in self.pairs if pair.metric == metric], self.best(metric)
-        return pairs if len(pairs) <= limit else [p for p in pairs if best in (None, p.a, p.b)]
+        """Return a metric's pairs; those with the best mean if there are more than `limit`."""
+        pairs, best = [pair for pair in self.pairs if pair.metric == metric], self.best_mean(metric)
+        return pairs if len(pairs) <= limit else [pair for pair in pairs if best in (pair.a, pair.b)]
 
     def curves(self, scalar: str, axis: str) -> dict[str, Curve]:
         """Return group -> the curve of a scalar ("metrics/fid", "loss/generator"), for groups that have it."""
@@ -151,9 +181,7 @@ def compare(
     summaries = {metric: summarize_groups(groups, values[metric]) for metric in better}
     begun = {group: [record for record in records if record.rows] for group, records in groups.items()}
     varied = varied_settings([record for records in begun.values() for record in records])
-    pairs = [
-        compare_pair(m, better[m], a, b, groups, own) for m, own in summaries.items() for a, b in combinations(own, 2)
-    ]
+    pairs = [pair for m, own in summaries.items() for pair in compare_pairs(m, better[m], groups, own)]
     return Comparison(
         by=by,
         axis=axis,
@@ -169,6 +197,7 @@ def compare(
         failed=[record for record in records if record.state == "failed"],
         notes=[*notes, *group_notes, *budget_notes, *value_notes, *seed_notes(groups, summaries)],
         command=command,
+        warnings={record.id: record.warnings for record in members},
     )
 
 
@@ -178,13 +207,32 @@ def summarize_groups(groups: Groups, values: Mapping[str, float]) -> dict[str, S
     for group, records in groups.items():
         if own := {record.id: values[record.id] for record in records if record.id in values}:
             numbers = list(own.values())
-            several = len(numbers) > 1
-            std = float(np.std(numbers, ddof=1)) if several else None
+            several = len(numbers) > 2
+            std = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None
             method: Method = "Student-t" if len(numbers) < statistics.ENOUGH else "bootstrap"
-            interval = statistics.mean_interval(numbers)
+            interval = statistics.mean_interval(numbers) if several else None
             mean, median = float(np.mean(numbers)), float(np.median(numbers))
             found[group] = Summary(own, mean, median, std, interval, method if several else None)
     return found
+
+
+def compare_pairs(metric: str, better: str, groups: Groups, summaries: Mapping[str, Summary]) -> list[Pair]:
+    """Compare all pairs of groups in one metric, with Holm's correction of p (Holm 1979)."""
+    pairs = [compare_pair(metric, better, a, b, groups, summaries) for a, b in combinations(summaries, 2)]
+    tested = sorted((p, n) for n, pair in enumerate(pairs) if (p := pair.p_value) is not None)
+    steps = np.maximum.accumulate([min(1.0, p * (len(tested) - k)) for k, (p, _) in enumerate(tested)] or [1.0])
+    holm = {n: float(p) for (_, n), p in zip(tested, steps, strict=False)}
+    return [replace(pair, p_holm=holm.get(n)) for n, pair in enumerate(pairs)]
+
+
+def p_value(xs: Sequence[float], ys: Sequence[float], paired: bool) -> float | None:
+    """Return p of the t-test that the means are equal; None for fewer than 3 values."""
+    if min(len(xs), len(ys)) < 3:
+        return None
+    differences = np.subtract(xs, ys) if paired else np.concatenate([np.subtract(xs, xs[0]), np.subtract(ys, ys[0])])
+    if np.ptp(differences) == 0:
+        return float(np.mean(xs) == np.mean(ys))
+    return float((stats.ttest_rel(xs, ys) if paired else stats.ttest_ind(xs, ys, equal_var=False)).pvalue)
 
 
 def compare_pair(metric: str, better: str, a: str, b: str, groups: Groups, summaries: Mapping[str, Summary]) -> Pair:
@@ -199,7 +247,9 @@ def compare_pair(metric: str, better: str, a: str, b: str, groups: Groups, summa
     interval = statistics.mean_interval(differences) if paired else statistics.welch_interval(xs, ys)
     probability = statistics.probability_of_improvement(xs, ys, better)
     improvement = statistics.improvement_interval(xs, ys, better)
-    return Pair(metric, a, b, probability, improvement, difference, interval, paired)
+    one, other = ([seeds[seed] for seed in shared] for seeds in (seeds_a, seeds_b)) if paired else (xs, ys)
+    p = p_value(one, other, paired)
+    return Pair(metric, a, b, probability, improvement, difference, interval, paired, p)
 
 
 def best_of(groups: Groups, values: Mapping[str, float], better: str) -> dict[str, list[float]]:
