@@ -94,10 +94,10 @@ def read_run(folder: Path, notes: list[str]) -> Record:
         command=command_of(fields),
         state=state,
         reason=reason,
+        origin=origin_of(fields),
         rows=rows,
         samples=by_round(folder / SAMPLES, ".png"),
         trial=whole(trial_of(folder.parent, notes).get("number")),
-        origin=origin_of(fields),
     )
 
 

@@ -25,9 +25,9 @@ class Record:
 
     source: the run's folder, or its web address. choices: group -> choice; several are joined by +.
     command: the shell command that started it. reason: why it failed or was stopped.
+    origin: "device", "commit", "torch", "data" -> what trained it, of all its parts.
     rows: the history, log rows and evaluation rows, each with its `round`.
     samples: round -> a grid of samples of the same latents. trial: the number of its trial in a sweep.
-    origin: "device", "commit", "torch", "data" -> what trained it, of all its parts.
     """
 
     id: str
@@ -39,10 +39,10 @@ class Record:
     command: str = ""
     state: State = "stopped"
     reason: str | None = None
+    origin: dict[str, str] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[int, Path] = field(default_factory=dict)
     trial: int | None = None
-    origin: dict[str, str] = field(default_factory=dict)
 
     def series(self, name: str, axis: str) -> tuple[list[float], list[float]]:
         """Return x and y of one scalar ("metrics/fid") where y is finite."""

@@ -24,6 +24,7 @@ from gan_research.report.page.parallel import ABSENT, coordinate
 from gan_research.report.page.setup import on_one_line, setup
 from gan_research.report.page.text import label, number, shortened, spread
 from gan_research.report.records import Record, format_x
+from gan_research.report.rounding import rounded
 from gan_research.utils.images import grid, png
 
 
@@ -139,7 +140,9 @@ def test_the_table_says_what_the_summaries_say(comparison, content):
         {"text": "inception_score, higher is better", "heading": True},
     ]
     hinge, alone = rows["fid", "hinge"], rows["fid", HOSTILE]
-    assert [text(cell) for cell in hinge] == ["hinge", "3 of 4 (1 failed)", "4.0", "1.5 to 6.5", "4.0", "1"]
+    ends = comparison.summaries["fid"]["hinge"].interval
+    middle = rounded(4.0, ends)
+    assert [text(cell) for cell in hinge] == ["hinge", "3 of 4 (1 failed)", middle, spread(ends), middle, "1"]
     assert [text(cell) for cell in alone] == [HOSTILE, "1", "5", "none: 1 run", "5", "–"]  # noqa: RUF001
     assert {key[1]: row[2]["mark"] for key, row in rows.items() if key[0] == "fid"} == {
         "hinge": "tied", "minimax": "", HOSTILE: "tied",
