@@ -40,7 +40,7 @@ def test_published_and_ours_are_a_table_with_verdicts_and_nothing_is_a_note(runs
     (table,) = section.blocks
     cells = [[cell if isinstance(cell, str) else cell["text"] for cell in row] for row in table["rows"]]
     assert [row[:3] for row in cells] == [
-        ["modes", "7 ± 0.25", "7 [6.752, 7.248]"],
+        ["modes", "7 ± 0.25", "7 [{:.4g}, {:.4g}]".format(*judged.interval("modes"))],
         ["modes, max", "at most 2", "6.9, 7, 7.1"],
         ["modes, against grid", "better", "–"],  # noqa: RUF001
     ]
