@@ -67,10 +67,12 @@ def draw_curves(comparison: Comparison, curves: Curves, panel: Panel) -> Figure:
         known = [n for n, low in enumerate(curve.low) if low is not None]
         ends = ([end[n] for n in known] for end in (curve.low, curve.high))
         axes.fill_between([curve.x[n] for n in known], *ends, color=colour, alpha=0.18, linewidth=0)
+        for record in comparison.groups[group] if not known else ():  # too few runs for a band
+            axes.plot(*record.series(panel.scalar, comparison.axis), color=colour, alpha=0.4, linewidth=0.6)
     if panel.reference is not None:
         y, text = panel.reference
         axes.axhline(y, color=BOUND, linestyle=":", linewidth=1.2)
-        axes.annotate(text, (1, y), (0, 2), ("axes fraction", "data"), "offset points", ha="right", fontsize=8)
+        axes.annotate(text, (0, y), (2, 2), ("axes fraction", "data"), "offset points", fontsize=8)
     if panel.logarithmic and wide(curves, panel.scalar, comparison.axis):
         label_decades(axes)
     else:

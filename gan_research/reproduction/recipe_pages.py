@@ -15,6 +15,8 @@ from gan_research.reproduction.verdict import verdicts
 from gan_research.utils.errors import UserError
 from gan_research.utils.run_folder import RUN
 
+OURS = "Ours is the mean with its 95 % interval over seeds"
+
 
 def write_pages(results: list[Result], folder: Path) -> list[Path]:
     """Write RECIPE.html for each recipe that was measured in the folder; return the paths."""
@@ -53,7 +55,7 @@ def verdict_section(result: Result, results: list[Result]) -> Section:
         [{"text": v.what, "code": True}, v.published, v.ours or NONE, {"text": v.reason, "mark": v.word, "words": True}]
         for v in judged
     ]
-    lead = f"{claim.claim[0].upper()}{claim.claim[1:]}. Source: {claim.cited}. Our seeds: {format_seeds(result)}."
+    lead = f"{claim.claim[0].upper()}{claim.claim[1:]}. Source: {claim.cited}. {OURS} ({format_seeds(result)})."
     notes = " ".join(f"{note}." for note in dict.fromkeys(note for v in judged for note in v.notes))
-    columns = ["claim", "published", "ours: mean, 95 % interval over seeds", "verdict"]
+    columns = ["claim", "published", "ours", "verdict"]
     return Section("verdicts", "Published and ours", lead, table(columns, rows, notes, numeric=(1, 2)))

@@ -183,7 +183,7 @@ def test_a_published_number_is_a_line_through_the_curves(comparison):
         ends = [x for curve in comparison.curves("metrics/fid", axis).values() for x in curve.x]
         assert arrays[line["x"][axis]] == pytest.approx([min(ends), max(ends)], rel=1e-6)
         assert arrays[line["y"][axis]] == [1234.5, 1234.5]
-    assert line["text"] == ["", "published: 1234.5"]
+    assert line["text"] == ["published: 1234.5", ""]
 
 
 def test_a_group_of_one_run_has_no_band_and_no_interval(comparison, content):

@@ -108,7 +108,7 @@ def with_images(document: dict[str, Any], images: Block | None) -> dict[str, Any
             cut = " Some rounds and seeds are left out to keep the page small." if images["cut"] else ""
             part = {
                 **part,
-                "lead": f"From the same latents, at the same round; click one to see all of it.{cut}",
+                "lead": f"From the same latents, at the same round; click an image to enlarge it.{cut}",
                 "blocks": [images],
             }
         if part["blocks"]:

@@ -119,8 +119,8 @@ def curve_figure(arrays: Arrays, comparison: Comparison, curves: Curves, panel: 
         font = {"color": "@ink", "size": 12}
         labelled: dict[str, Any] = {
             "mode": "lines+text",
-            "text": ["", text],
-            "textposition": "top left",
+            "text": [text, ""],
+            "textposition": "top right",
             "textfont": font,
         }
         lines.append(line(text, "@muted", 1.6, "dot", **labelled) | arrays.add_points(flat))
