@@ -95,11 +95,21 @@ def read_run(folder: Path) -> Record:
         command=command_of(fields),
         state=state,
         reason=reason,
+        origin=origin_of(fields),
         rows=rows,
         samples=by_round(folder / SAMPLES, ".png"),
         trial=whole(trial_of(folder.parent, notes).get("number")),
         notes=notes,
     )
+
+
+def origin_of(fields: dict[str, Any]) -> dict[str, str]:
+    """Return the recorded device, commit, version of torch and data of a run."""
+    recorded = fields.get("segments")
+    segments = [s for s in recorded if isinstance(s, dict)] if isinstance(recorded, list) else []
+    data = [s["data"]["summary"] for s in segments if isinstance(s.get("data"), dict) and "summary" in s["data"]]
+    values = {key: [s[key] for s in segments if s.get(key)] for key in ("device", "commit", "torch")} | {"data": data}
+    return {key: " and ".join(dict.fromkeys(map(str, of))) for key, of in values.items() if of}
 
 
 def noted(read: Callable[[], T], notes: list[str], effect: str = "") -> T | None:

@@ -26,6 +26,7 @@ class Record:
 
     source: the run's folder, or its web address. choices: group -> choice; several are joined by +.
     command: the shell command that started it. reason: why it failed or was stopped.
+    origin: "device", "commit", "torch", "data" -> what trained it, of all its parts.
     rows: the history, log rows and evaluation rows, each with its `round`.
     samples: round -> a grid of samples of the same latents. trial: the number of its trial in a sweep.
     notes: what of the run couldn't be read.
@@ -40,6 +41,7 @@ class Record:
     command: str = ""
     state: State = "stopped"
     reason: str | None = None
+    origin: dict[str, str] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     samples: dict[int, Path] = field(default_factory=dict)
     trial: int | None = None

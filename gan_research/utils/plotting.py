@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import torch
@@ -30,6 +30,7 @@ STYLE: Any = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "svg.hashsalt": "gan_research",  # the same figure is the same file
+    "pdf.fonttype": 42,  # TrueType, which journals require
 }
 PIXELS_PER_INCH = 110
 
@@ -81,11 +82,17 @@ def png(figure: Figure) -> bytes:
 
 
 @styled
+def vector(figure: Figure, format: Literal["svg", "pdf"]) -> bytes:
+    """Return the content of an SVG or PDF file of the figure, without its date."""
+    file = BytesIO()
+    figure.savefig(file, format=format, metadata={"Date" if format == "svg" else "CreationDate": None})
+    return file.getvalue()
+
+
+@styled
 def write_figure(figure: Figure, stem: Path) -> Path:
     """Write `stem`.png and `stem`.svg; return the path of the first."""
-    svg = BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None})
-    write_atomically(stem.with_suffix(".svg"), svg.getvalue())
+    write_atomically(stem.with_suffix(".svg"), vector(figure, "svg"))
     write_atomically(stem.with_suffix(".png"), png(figure))
     return stem.with_suffix(".png")
 

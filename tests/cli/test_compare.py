@@ -2,10 +2,17 @@
 
 import csv
 import json
+import os
 import re
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from made import PROTOCOL, make_run
+
+from gan_research.cli.compare import page_path
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +34,8 @@ def here(tmp_path, monkeypatch):
 
 
 def test_runs_in_a_folder_are_compared_by_their_loss(gan, trained, here):
-    result = gan("compare", trained)
+    shutil.copytree(trained, "runs", ignore=shutil.ignore_patterns("checkpoints"))
+    result = gan("compare", "runs")
     assert result.status == 0, result.error
     assert result.error == ""
     assert "at round 20, by loss" in result.output
@@ -37,10 +45,10 @@ def test_runs_in_a_folder_are_compared_by_their_loss(gan, trained, here):
     assert all(re.fullmatch(r"[\d.]+ \([\d.]+, [\d.]+\) \*", row[3]) for row in groups)  # two seeds, and no test
     (pair,) = (row for row in rows if row[:3] == ["fid", "hinge", "least_squares"])
     assert (pair[5:], "[" in pair[4]) == (["-", "-"], False)
-    assert result.output.endswith("written: compare.html\n")
-    assert (here / "compare.html").read_text().startswith("<!")
-    assert gan("compare", trained).output.endswith("written: compare-2.html\n")
-    assert gan("compare", trained, "--html", "compare.html").output.endswith("replaced: compare.html\n")
+    assert result.output.endswith("written: runs/compare.html\n")
+    assert (here / "runs" / "compare.html").read_text().startswith("<!")
+    assert gan("compare", "runs").output.endswith("written: runs/compare-2.html\n")
+    assert gan("compare", "runs", "--html", "runs/compare.html").output.endswith("replaced: runs/compare.html\n")
 
 
 def test_numbers_are_those_of_the_histories(gan, trained, here, rows):
@@ -143,9 +151,47 @@ def test_names_are_text_wherever_they_go(gan, here):
     result = gan("compare", "run", "--json", "all.json", "--by", "name")
     assert result.status == 0, result.error
     assert "[red]<script>" in result.output
-    assert "<script>alert(1)</script>" not in (here / "compare.html").read_text()
+    assert "<script>alert(1)</script>" not in (here / "run" / "compare.html").read_text()
     (run,) = json.loads((here / "all.json").read_text())["runs"].values()
     assert run["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("paths", "page"),
+    [
+        (["runs/a"], "runs/a/compare.html"),
+        (["runs"], "runs/compare.html"),
+        (["."], "compare.html"),
+        (["runs/a", "runs/b"], "runs/compare.html"),
+        (["runs/a", "other/c"], "compare.html"),
+        (["wandb:project"], "compare.html"),
+        (["wandb:project", "runs/a"], "runs/a/compare.html"),
+        (["/"], "compare.html"),
+        (["/usr", "/etc"], "compare.html"),
+    ],
+)
+def test_the_page_is_written_into_the_folder_of_the_runs(here, paths, page):
+    for folder in ("runs/a", "runs/b", "other/c"):
+        (here / folder).mkdir(parents=True)
+    assert page_path(paths) == Path(page)
+
+
+def test_a_folder_that_is_not_writable_gets_no_page(here, monkeypatch):
+    (here / "runs").mkdir()
+    monkeypatch.setattr(os, "access", lambda folder, mode: folder != Path("runs"))
+    assert page_path(["runs"]) == Path("compare.html")
+
+
+def test_figures_and_a_table_are_written_for_a_paper(gan, here, monkeypatch):
+    module = SimpleNamespace(latex_table=lambda comparison: f"table by {comparison.by}")
+    monkeypatch.setitem(sys.modules, "gan_research.report.latex", module)
+    make_run(here / "run")
+    result = gan("compare", "run", "--no-html", "--figures", "paper", "--metric", "fid")
+    assert result.status == 0, result.error
+    figures = "curves_fid, distribution_fid"
+    assert result.output.endswith(f"written: paper: table.tex, and as SVG and PDF: {figures}\n")
+    assert len(list((here / "paper").iterdir())) == 5
+    assert (here / "paper" / "table.tex").read_text() == "table by loss"
 
 
 def test_many_pairs_are_printed_for_the_best_group_only(gan, here):
@@ -172,6 +218,7 @@ def test_many_pairs_are_printed_for_the_best_group_only(gan, here):
         (["run", "--at", "999"], ["--at 999: give a position from 0 to round 200"]),
         (["run", "--where", "loss=wasserstein"], ["no run has loss=wasserstein"]),
         (["run", "--csv", "empty"], ["empty: Is a directory"]),
+        (["run", "--figures", "run/run.json"], ["--figures run/run.json is a file", "give a folder"]),
         (["run", "other"], ["run and other differ in num_fake: 100 and 7", "--where KEY=VALUE"]),
         (["wandb:a/b/c"], ["give wandb:PROJECT or wandb:ENTITY/PROJECT"]),
         (["wandb:project"], ["log in with `wandb login`, or give the runs' folders"]),

@@ -9,18 +9,23 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from pages import HOSTILE, comparison_of, make_runs, noise, sample_grid
+import torch
+from pages import HOSTILE, comparison_of, make_runs, many_groups, noise, records_of, sample_grid
+from PIL import Image
 
 from gan_research.report.comparison import Pair, compare
 from gan_research.report.curves import Curve
 from gan_research.report.page import write_page
-from gan_research.report.page.content import conclusion
+from gan_research.report.page.content import commands, conclusion, turned
 from gan_research.report.page.figures import POINTS, Arrays, band, outline, style_of, thinned
-from gan_research.report.page.images import data_url, encoded, halving
+from gan_research.report.page.images import cells_across, data_url, encoded, halving
 from gan_research.report.page.page import LIMIT, as_json, content_of, render
 from gan_research.report.page.parallel import ABSENT, coordinate
-from gan_research.report.page.text import interval, label, number, shortened
+from gan_research.report.page.setup import on_one_line, setup
+from gan_research.report.page.text import label, number, shortened, spread
 from gan_research.report.records import Record, format_x
+from gan_research.report.rounding import rounded
+from gan_research.utils.images import grid, png
 
 
 class Parts(HTMLParser):
@@ -61,6 +66,12 @@ def page(comparison, tmp_path_factory):
 @pytest.fixture(scope="module")
 def content(comparison):
     return content_of(comparison)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """The content of a page of seven groups."""
+    return content_of(many_groups(tmp_path_factory.mktemp("many")))
 
 
 def block(content, section, kind):
@@ -130,14 +141,12 @@ def test_the_table_says_what_the_summaries_say(comparison, content):
     ]
     hinge, alone = rows["fid", "hinge"], rows["fid", HOSTILE]
     ends = comparison.summaries["fid"]["hinge"].interval
-    assert [text(cell) for cell in hinge] == [
-        "hinge", "3 of 4 (1 failed)", "4.000", interval(ends), "4.000", "1.000",
-    ]  # fmt: skip
-    assert [text(cell) for cell in alone] == [HOSTILE, "1", "5.000", "none: one run", "5.000", "–"]  # noqa: RUF001
-    assert {key: row[2].get("mark") for key, row in rows.items() if key[0] == "fid"} == {
-        ("fid", "hinge"): None, ("fid", "minimax"): None, ("fid", HOSTILE): None,  # of one run: it may be as good
+    middle = rounded(4.0, ends)
+    assert [text(cell) for cell in hinge] == ["hinge", "3 of 4 (1 failed)", middle, spread(ends), middle, "1"]
+    assert [text(cell) for cell in alone] == [HOSTILE, "1", "5", "none: 1 run", "5", "–"]  # noqa: RUF001
+    assert {key[1]: row[2]["mark"] for key, row in rows.items() if key[0] == "fid"} == {
+        "hinge": "tied", "minimax": "", HOSTILE: "tied",
     }  # fmt: skip
-    assert comparison.leaders("fid") == [HOSTILE, "hinge"]
     assert block(content, "numbers", "command")["text"] == comparison.command
 
 
@@ -174,6 +183,7 @@ def test_a_published_number_is_a_line_through_the_curves(comparison):
         ends = [x for curve in comparison.curves("metrics/fid", axis).values() for x in curve.x]
         assert arrays[line["x"][axis]] == pytest.approx([min(ends), max(ends)], rel=1e-6)
         assert arrays[line["y"][axis]] == [1234.5, 1234.5]
+    assert line["text"] == ["published: 1234.5", ""]
 
 
 def test_a_group_of_one_run_has_no_band_and_no_interval(comparison, content):
@@ -216,18 +226,108 @@ def test_groups_look_different_without_colour_too():
 
 
 @pytest.mark.parametrize(
-    ("ends", "difference", "best", "words"),
+    ("ends", "difference", "p", "best", "words"),
     [
-        ((-3.0, -1.0), -2.0, "min", "a is better, beyond seed noise"),
-        ((-3.0, -1.0), -2.0, "max", "b is better, beyond seed noise"),
-        ((1.0, 3.0), 2.0, "min", "b is better, beyond seed noise"),
-        ((-1.0, 3.0), 1.0, "min", "within seed noise"),
-        ((0.0, 3.0), 1.0, "min", "within seed noise"),
-        (None, 2.0, "min", "one run: no interval can be given"),
+        ((-3.0, -1.0), -2.0, 0.04, "min", "a is better, beyond seed noise"),
+        ((-3.0, -1.0), -2.0, 0.04, "max", "b is better, beyond seed noise"),
+        ((1.0, 3.0), 2.0, 0.04, "min", "b is better, beyond seed noise"),
+        ((1.0, 3.0), 2.0, 0.06, "min", "within seed noise, among so many pairs"),
+        ((-1.0, 3.0), 1.0, 0.5, "min", "within seed noise"),
+        ((0.0, 3.0), 1.0, 0.06, "min", "within seed noise"),
+        (None, 2.0, None, "min", "too few runs for a test"),
     ],
 )
-def test_more_than_seed_noise_is_said_where_the_interval_excludes_0(ends, difference, best, words):
-    assert conclusion(Pair("fid", "a", "b", 0.9, (0.6, 1.0), difference, ends, False), best) == words
+def test_more_than_seed_noise_is_said_where_the_corrected_test_says_so(ends, difference, p, best, words):
+    assert conclusion(Pair("fid", "a", "b", 0.9, (0.6, 1.0), difference, ends, False, p, p), best) == words
+
+
+def test_a_pair_is_turned_around():
+    pair = Pair("fid", "a", "b", 0.75, (0.5, 0.875), -2.0, (-3.0, -1.0), True, 0.01, 0.02)
+    assert turned(pair) == Pair("fid", "b", "a", 0.25, (0.125, 0.5), 2.0, (1.0, 3.0), True, 0.01, 0.02)
+    assert turned(turned(pair)) == pair
+
+
+@pytest.mark.parametrize(("fids", "marks"), [((1, 50, 90), ["best", "", ""]), ((1, 1.5, 90), ["tied", "tied", ""])])
+def test_the_best_is_marked_or_those_that_are_tied(fids, marks):
+    values = {"a": [fids[0], fids[0] + 1, fids[0] + 2], "b": [fids[1] + 2, fids[1] + 1, fids[1]], "c": [fids[2]] * 3}
+    shown = block(content_of(compare(records_of(values))), "numbers", "table")
+    assert [row[2]["mark"] for row in shown["rows"][1:]] == marks
+
+
+def test_many_groups_are_a_matrix_and_their_pairs_with_the_best_mean(many):
+    (heat,) = figure(many, "matrix-fid")["data"]
+    groups = [name.partition(" over ")[0] for name in (row[0] for row in heat["customdata"])]
+    assert groups == ["loss_6", "loss_5", "loss_4", "loss_3", "loss_2", "loss_1", "loss_0"]
+    assert [row[i] for i, row in enumerate(heat["z"])] == [None] * 7
+    assert heat["z"][0][1:] == [1] * 6
+    assert heat["text"][0][6].startswith("1.00")
+    assert [row[0] for row in heat["z"][1:]] == [0] * 6
+    rows = [row for row in block(many, "pairs", "table")["rows"] if len(row) > 1]
+    assert [(row[0]["text"], row[1]["text"]) for row in rows] == [(f"loss_{i}", "loss_6") for i in range(6)]
+    assert block(many, "pairs", "table")["caption"].startswith("15 pairs without the best mean")
+    assert "improvement-fid" not in [f["id"] for f in block(many, "pairs", "figures")["figures"]]
+
+
+def test_a_collapsed_run_is_marked_wherever_it_is_counted(many):
+    row = next(row for row in block(many, "numbers", "table")["rows"] if row[0]["text"] == "loss_3")
+    assert row[1] == {"text": "3, 1 collapsed", "warned": True}
+    runs, *_ = (trace for trace in figure(many, "final-fid")["data"] if trace["group"] == 3)
+    assert [symbol == "x-thin" for symbol in runs["marker"]["symbol"]] == [False, True, False]
+    assert runs["text"][1] == "loss_3-s1, collapsed"
+    assert block(many, "samples", "images")["columns"][3]["runs"] == ["seed 0", "seed 1, collapsed", "seed 2"]
+
+
+def test_the_setup_is_what_all_runs_share(comparison, content):
+    facts = {fact["label"]: fact for fact in block(content, "setup", "facts")["facts"]}
+    assert facts["regularizer"] == {"label": "regularizer", "text": "r1", "below": "r1.weight 0.1"}
+    assert facts["rounds"]["text"] == "300"
+    assert facts["optimizer"] == {"label": "optimizer", "text": "adam", "below": ""}  # the rates vary
+    assert facts["protocol"]["text"] == "classifier-digits, 100 generated against 1,597 real"
+    assert facts["varied"] == {"label": "varied", "text": ", ".join(comparison.varied), "below": "seeds 0, 1, 2, 7"}
+    assert "loss" not in facts
+
+
+def test_runs_of_other_devices_are_marked():
+    records = records_of({"a": [1.0, 2.0], "b": [3.0]})
+    origins = [{"device": "a CPU", "commit": "0123456789abcdef"}, {"device": "a GPU", "commit": "0123456789abcdef"}, {}]
+    records = [replace(record, origin=origin) for record, origin in zip(records, origins, strict=True)]
+    facts = {fact["label"]: fact for fact in setup(compare(records))}
+    assert facts["device"]["text"] == "a CPU: 1 run; a GPU: 1 run; not recorded: 1 run"
+    assert (facts["device"]["mark"], facts["commit"]["mark"]) == ("differs", "differs")
+    facts = {fact["label"]: fact["text"] for fact in setup(compare(records[:2]))}
+    assert (facts["commit"], "torch" in facts) == ("0123456789ab", False)
+
+
+def test_settings_that_both_players_share_are_listed_once():
+    values = {
+        "generator.lr": 1e-3,
+        "generator.width": 64,
+        "discriminator.lr": 1e-3,
+        "discriminator.width": 32,
+        "a": None,
+    }
+    assert on_one_line(values) == "lr 0.001 · generator.width 64 · discriminator.width 32"
+
+
+def test_the_page_gives_the_command_of_its_figures():
+    assert [block["text"] for block in commands("gan compare runs")] == [
+        "gan compare runs", "gan compare runs --no-html --figures figures",
+    ]  # fmt: skip
+    assert [block["text"] for block in commands("gan reproduce ring")] == ["gan reproduce ring"]
+
+
+@pytest.mark.parametrize(("count", "cells"), [(64, 8), (9, 3), (6, 2)])
+def test_the_cells_of_a_grid_are_counted(tmp_path, count, cells):
+    images = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8)
+    (tmp_path / "grid.png").write_bytes(png(grid(images)))
+    assert cells_across(tmp_path / "grid.png") == cells
+
+
+def test_other_images_have_no_cells(tmp_path):
+    Image.new("RGB", (64, 64), (128, 128, 128)).save(tmp_path / "grey.png")
+    (tmp_path / "text.png").write_text("none")
+    assert cells_across(noise(tmp_path / "noise.png", 64)) == cells_across(tmp_path / "grey.png") == 0
+    assert cells_across(tmp_path / "text.png") == cells_across(tmp_path / "missing.png") == 0
 
 
 def test_parallel_coordinates_have_numbers_by_size_or_logarithm_and_texts_by_name():
@@ -239,14 +339,14 @@ def test_parallel_coordinates_have_numbers_by_size_or_logarithm_and_texts_by_nam
     assert coordinate("k", [3, 3]).heights == [0.5, 0.5]
 
 
-def test_settings_are_shown_where_more_varies_than_the_groups(comparison, content):
+def test_settings_are_shown_where_more_varies_than_the_groups(content, many):
     lines = figure(content, "parallel-fid")["data"]
     assert len(lines) == 7
     best = lines[-1]  # drawn last, on top
     assert best["text"].startswith("hinge-s0<br>")
     assert best["line"]["color"] == "rgb(224,123,0)"
-    alike = replace(comparison, varied=["loss"])
-    assert "settings" not in [part["id"] for part in content_of(alike).document["sections"]]
+    sections = [part["id"] for part in many.document["sections"]]  # groups differ in two settings, their runs in seeds
+    assert ("settings" in sections, "differences" in sections) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -258,8 +358,8 @@ def test_numbers_have_four_digits(value, shown):
 
 
 def test_texts():
-    assert (number(None), interval(None)) == ("–", "–")  # noqa: RUF001
-    assert interval((1, 2)) == "1.000 to 2.000"
+    assert number(None) == "–"  # noqa: RUF001
+    assert spread((1.04, 2.0)) == "1.04 to 2.00"
     assert (format_x(5000, "round"), format_x(12.8, "kimg")) == ("round 5,000", "12.8 kimg")
     assert shortened("a  b\nc" + "d" * 9, 8) == "a b cdd…"
 

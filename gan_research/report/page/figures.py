@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 from gan_research.report.comparison import Comparison, Pair, Summary
 from gan_research.report.curves import Curve
 from gan_research.report.page.text import label, number
-from gan_research.report.records import AXES
+from gan_research.report.records import AXES, METRICS
 from gan_research.report.statistics import Interval
 
 COLOURS = 8  # the number of groups with a colour of their own; with dashes and markers, 56 groups look different
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "8px,2px,2px,2px,2px,2px")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "star")
 POINTS = 250  # the maximum number of points of a curve
+EACH_PAIR = "for each pair of groups, with its interval; the line is"
 RUNS = 200  # the maximum number of single runs in a panel: the first of each group
 Figure = dict[str, Any]
 Trace = dict[str, Any]
@@ -92,7 +93,7 @@ class Panel(NamedTuple):
     title: str
     runs: bool = False  # draw single runs, too
     logarithmic: bool = False  # allow a logarithmic scale
-    reference: float | None = None  # y of a horizontal line
+    reference: tuple[float, str] | None = None  # y of a horizontal line, and its label
 
 
 def curve_figure(arrays: Arrays, comparison: Comparison, curves: Curves, panel: Panel) -> Figure | None:
@@ -113,8 +114,16 @@ def curve_figure(arrays: Arrays, comparison: Comparison, curves: Curves, panel: 
         return None
     if panel.reference is not None:  # as a trace, it is always inside the panel
         ends = {axis: [x for curve in of.values() for x in curve.x] or [0.0] for axis, of in drawn.items()}
-        flat = {axis: ([min(x), max(x)], [panel.reference] * 2) for axis, x in ends.items()}
-        lines.append(line("reference", "@muted", 1.2, "dot") | arrays.add_points(flat))
+        y, text = panel.reference
+        flat = {axis: ([min(x), max(x)], [y] * 2) for axis, x in ends.items()}
+        font = {"color": "@ink", "size": 12}
+        labelled: dict[str, Any] = {
+            "mode": "lines+text",
+            "text": [text, ""],
+            "textposition": "top right",
+            "textfont": font,
+        }
+        lines.append(line(text, "@muted", 1.6, "dot", **labelled) | arrays.add_points(flat))
     alt = f"{panel.scalar} over training: one line for each group, the mean of its runs"
     scale = {"over": True, "logarithmic": panel.logarithmic}
     return new_figure(f"curve-{panel.scalar}", panel.title, alt, below + lines, layout_of(panel.scalar), **scale)
@@ -159,7 +168,12 @@ def new_figure(id: str, title: str, alt: str, data: list[Trace], layout: dict[st
 
 
 def layout_of(y: str, **x: Any) -> dict[str, Any]:
-    return {"height": 300, "hovermode": "closest", "xaxis": x, "yaxis": {"title": {"text": label(y)}}}
+    return {
+        "height": 300,
+        "hovermode": "closest",
+        "xaxis": x,
+        "yaxis": {"title": {"text": label(y.removeprefix(METRICS))}},
+    }
 
 
 def rows_layout(names: list[str], title: str, across: float | None = None) -> dict[str, Any]:
@@ -203,21 +217,24 @@ def distribution_figure(comparison: Comparison, metric: str) -> Figure | None:
     if not groups:
         return None
     names = {record.id: record.name for record in comparison.records}
-    data = [t for row, (i, group) in enumerate(groups) for t in row_of_runs(row, i, summaries[group], names)]
+    warned = {run: ", ".join(words) for run, words in comparison.warnings.items() if words}
+    data = [t for row, (i, group) in enumerate(groups) for t in row_of_runs(row, i, summaries[group], names, warned)]
     alt = f"{metric} of each run, by group, with mean, interval and median"
     layout = rows_layout([label(group, 22) for _, group in groups], metric)
     return new_figure(f"final-{metric}", comparison.heading(metric), alt, data, layout)
 
 
-def row_of_runs(row: int, i: int, summary: Summary, names: dict[str, str]) -> list[Trace]:
-    """Return a row of runs, their mean above and their median between."""
+def row_of_runs(row: int, i: int, summary: Summary, names: dict[str, str], warned: dict[str, str]) -> list[Trace]:
+    """Return a row of runs with their mean and median; runs with a warning are crosses."""
     style, values = style_of(i), list(summary.values.values())
-    run_style = {"symbol": style["marker"], "size": 8, "color": f"{style['colour']}/0.75"}
+    symbols = ["x-thin" if run in warned else style["marker"] for run in summary.values]
+    outline = {"color": style["colour"], "width": [2.4 if run in warned else 0 for run in summary.values]}
+    run_style = {"symbol": symbols, "size": 9, "color": f"{style['colour']}/0.75", "line": outline}
     mean_style = {"symbol": "diamond", "size": 9, "color": "@ink"}
     median_style = {"symbol": "line-ns", "size": 18, "line": {"color": "@ink", "width": 2.4}}
     below = [0.02 + 0.3 * (n * 0.618034 % 1) for n in range(len(values))] if len(values) > 1 else [0.0]
     ends = [] if summary.interval is None else [summary.interval]
-    texts = [label(names.get(run, run), 40) for run in summary.values]
+    texts = [label(", ".join(filter(None, (names.get(run, run), warned.get(run)))), 40) for run in summary.values]
     return [
         markers(values, [row + y for y in below], run_style, [], "%{text}: ", text=texts, group=i),
         markers([summary.mean], [row - 0.27], mean_style, ends, "mean ", group=i),
@@ -225,21 +242,75 @@ def row_of_runs(row: int, i: int, summary: Summary, names: dict[str, str]) -> li
     ]
 
 
-def pair_figures(comparison: Comparison, metric: str, pairs: list[Pair]) -> list[Figure]:
-    """Return the probabilities of improvement and the differences of means, with their intervals."""
-    names = [(label(pair.a, 16), label(pair.b, 16)) for pair in pairs]
-    left = rows_layout([f"{a}<br>over {b}" for a, b in names], "probability of improvement", 0.5)
-    left["xaxis"]["range"] = [-0.03, 1.03]
-    right = rows_layout([f"{a}<br>minus {b}" for a, b in names], "difference of means", 0.0)
-    probability = dots([pair.probability for pair in pairs], [pair.interval for pair in pairs])
-    difference = dots([pair.difference for pair in pairs], [pair.difference_interval for pair in pairs])
-    improvement = f"{metric}: probability that a run of the first is better"
-    minus = f"{comparison.heading(metric)}: difference of means"
-    alt = "for each pair of groups, with its interval; the line is"
-    return [
-        new_figure(f"improvement-{metric}", improvement, f"{improvement}, {alt} 1/2", probability, left),
-        new_figure(f"difference-{metric}", minus, f"{minus}, {alt} 0", difference, right),
-    ]
+def improvement_figure(metric: str, pairs: list[Pair]) -> Figure:
+    """Return the probability of improvement of each pair, with its interval."""
+    layout = rows_layout([over(pair, "over") for pair in pairs], "probability of improvement", 0.5)
+    layout["xaxis"]["range"] = [-0.03, 1.03]
+    title = f"{metric}: probability that a run of the first is better"
+    data = dots([pair.probability for pair in pairs], [pair.interval for pair in pairs])
+    return new_figure(f"improvement-{metric}", title, f"{title}, {EACH_PAIR} 1/2", data, layout)
+
+
+def difference_figure(comparison: Comparison, metric: str, pairs: list[Pair]) -> Figure:
+    """Return the difference of means of each pair, with its interval."""
+    layout = rows_layout([over(pair, "minus") for pair in pairs], "difference of means", 0.0)
+    title = f"{comparison.heading(metric)}: difference of means"
+    data = dots([pair.difference for pair in pairs], [pair.difference_interval for pair in pairs])
+    return new_figure(f"difference-{metric}", title, f"{title}, {EACH_PAIR} 0", data, layout)
+
+
+def over(pair: Pair, word: str) -> str:
+    return f"{label(pair.a, 16)}<br>{word} {label(pair.b, 16)}"
+
+
+def matrix_of(comparison: Comparison, metric: str) -> tuple[list[str], list[list[float | None]], list[list[str]]]:
+    """Return the groups, the best mean first, P(row better than column), and its texts.
+
+    A star marks a difference beyond seed noise.
+    """
+    means = {group: summary.mean for group, summary in comparison.summaries[metric].items()}
+    groups = sorted(means, key=means.__getitem__, reverse=comparison.metrics[metric] == "max")
+    values: list[list[float | None]] = [[None] * len(groups) for _ in groups]
+    texts = [[""] * len(groups) for _ in groups]
+    for pair in (pair for pair in comparison.pairs if pair.metric == metric):
+        a, b = groups.index(pair.a), groups.index(pair.b)
+        for row, column, value in ((a, b, pair.probability), (b, a, 1 - pair.probability)):
+            values[row][column], texts[row][column] = rounded_to(value), f"{value:.2f}{'*' * pair.distinguishable}"
+    return groups, values, texts
+
+
+def matrix_figure(comparison: Comparison, metric: str) -> Figure:
+    """Return the probabilities of improvement of all pairs as a heat map; with their numbers for up to 14 groups."""
+    groups, values, texts = matrix_of(comparison, metric)
+    names, places = [label(group, 16) for group in groups], list(range(len(groups)))
+    ticks = {"tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False, "ticks": ""}
+    heat = {
+        "type": "heatmap",
+        "x": places,
+        "y": places,
+        "z": values,
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": [[0, "@worse"], [0.5, "@panel"], [1, "@better"]],
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "text": texts,
+        "texttemplate": "%{text}" if len(groups) <= 14 else "",
+        "textfont": {"color": "@ink", "size": 11},
+        "customdata": [[f"{row} over {column}" for column in names] for row in names],
+        "hovertemplate": "%{customdata}: %{text}<extra></extra>",
+        "hoverongaps": False,
+    }
+    layout = {
+        "height": 110 + 30 * len(groups),
+        "hovermode": "closest",
+        "margin": {"r": 70, "b": 8},
+        "xaxis": {**ticks, "side": "top", "tickangle": -40, "ticklabeloverflow": "allow"},
+        "yaxis": {**ticks, "autorange": "reversed", "automargin": True},
+    }
+    title = f"{metric}: probability that a run of the row is better than one of the column"
+    return new_figure(f"matrix-{metric}", title, title, [heat], layout, least=190 + 44 * len(groups))
 
 
 def dots(centres: list[float], ends: list[Interval | None]) -> list[Trace]:

@@ -16,6 +16,7 @@ SEEDS = 5
 MAX_IMAGES = 400  # the maximum number of images of a page: encoding them takes time
 PIXELS = 640  # the maximum length of a side
 QUALITY = 82
+GREY = 128  # the value of the lines between a grid's cells, as `utils.images.grid` draws them
 
 
 def sample_images(comparison: Comparison, space: int) -> tuple[dict[str, Any] | None, dict[str, str]]:
@@ -44,10 +45,16 @@ def sample_images(comparison: Comparison, space: int) -> tuple[dict[str, Any] | 
     columns = []
     for column, (i, name, runs) in enumerate(groups):
         listed = [run for n, run in enumerate(runs) if f"{column}/{n}" in present]
-        labels = [run.name if run.seed is None else f"seed {run.seed}" for run in listed]
-        columns.append({"group": i, "name": name, "runs": labels})
+        labels = [run_label(run, comparison) for run in listed]
+        last = next((run.samples[round] for run in listed for round in rounds[::-1] if round in run.samples), None)
+        columns.append({"group": i, "name": name, "runs": labels, "cells": cells_across(last) if last else 0})
     rounds = [round for round in rounds if str(round) in present]
     return {"kind": "images", "rounds": rounds, "columns": columns, "cut": cut}, urls
+
+
+def run_label(run: Record, comparison: Comparison) -> str:
+    """Return a run's seed, or else its name, and its warnings."""
+    return ", ".join([run.name if run.seed is None else f"seed {run.seed}", *comparison.warnings.get(run.id, [])])
 
 
 def chosen_rounds(columns: list[list[Record]]) -> list[int]:
@@ -77,6 +84,22 @@ def data_url(path: Path) -> str | None:
         return encoded(path, status.st_mtime_ns, status.st_size)
     except Exception:  # deleted, incomplete, too large, or no image
         return None
+
+
+def cells_across(path: Path) -> int:
+    """Return the number of cells in a row of a grid of images; 0 for other images, such as plots of points."""
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            pixels = np.asarray(opened.convert("RGB"))
+    except Exception:  # deleted, incomplete, or no image
+        return 0
+    lines = np.pad((pixels == GREY).all(axis=(0, 2)), 1).astype(int)  # whole columns of pixels between cells
+    starts = np.flatnonzero(np.diff(lines) == 1)
+    widths = np.diff(starts)
+    return len(widths) if len(widths) and starts[0] == 0 and (widths == widths[0]).all() else 0
 
 
 @lru_cache(maxsize=2000)

@@ -45,8 +45,8 @@
     if (node === null || typeof node !== "object") return node;
     const copy = {};
     for (const [key, value] of Object.entries(node)) {
-      const named = COLOURED.has(key) && typeof value === "string";
-      copy[key] = named ? colour(value) : coloured(value);
+      if (key === "colorscale") copy[key] = value.map(([at, name]) => [at, colour(name)]);
+      else copy[key] = COLOURED.has(key) && typeof value === "string" ? colour(value) : coloured(value);
     }
     return copy;
   }
@@ -100,7 +100,7 @@
       autosize: true,
       uirevision: `${axisOf()} ${isLogarithmic(figure)}`, // the zoom is kept until these change
       showlegend: false,
-      margin: { l: 54, r: 16, t: 12, b: 44 },
+      margin: { l: 54, r: 16, t: 12, b: 44, ...own.margin },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: getComputedStyle(root).fontFamily, size: 12, color: ink },
@@ -116,9 +116,8 @@
       }
     }
     const [low, high] = ends(data.filter((trace) => trace.fill !== "toself"));
-    if (isLogarithmic(figure)) {
-      const decades = Math.log10(high / low);
-      all.yaxis = { ...all.yaxis, type: "log", dtick: decades > 3 ? 1 : decades > 0.8 ? "D2" : undefined };
+    if (isLogarithmic(figure)) { // few ticks, so that Plotly labels 1, 2 and 5, or powers of ten; each with its whole number
+      all.yaxis = { ...all.yaxis, type: "log", nticks: high / low > 8 ? 3 : 6, tickformat: ",~r", minor: { ticks: "outside", dtick: "D1" } };
     } else if (figure.over && low < high) { // bands of two seeds are so wide that the lines would look flat
       const room = 0.6 * (high - low);
       all.yaxis.autorangeoptions = { clipmin: low - room, clipmax: high + room };
@@ -128,8 +127,20 @@
 
   async function draw(figure) {
     const data = traces(figure);
-    const settings = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+    const settings = { responsive: true, displayModeBar: false }; // its bar would cover the data
     await Plotly.react(plots.get(figure.id), data, layout(figure, data), settings);
+  }
+
+  // Saves a figure as SVG: on white, with a legend of its lines.
+  async function save(figure, width) {
+    const theme = root.style.colorScheme;
+    root.style.colorScheme = "light";
+    const data = traces(figure).map((trace) => ({ ...trace, showlegend: trace.mode === "lines+markers" }));
+    const own = layout(figure, data);
+    root.style.colorScheme = theme;
+    const all = { ...own, showlegend: data.some((trace) => trace.showlegend), paper_bgcolor: "#fff", font: { ...own.font, family: "Helvetica, Arial, sans-serif" } };
+    const url = await Plotly.toImage({ data, layout: all }, { format: "svg", width: Math.max(width, 480), height: figure.layout.height });
+    el("a", { href: url, download: `${figure.id.replace(/[^\w.-]+/g, "_")}.svg` }).click();
   }
 
   const allFigures = () => page.sections.flatMap((s) => s.blocks.filter((b) => b.kind === "figures").flatMap((b) => b.figures));
@@ -237,7 +248,7 @@
     }
     if (cell.group !== undefined) return [el("span", { class: "of" }, swatch(cell.group), el("span", {}, cell.text))];
     return [
-      cell.mark ? el("span", { class: "tag" }, cell.mark) : null,
+      cell.mark ? el("span", { class: `tag ${cell.mark.replaceAll(" ", "-")}` }, cell.mark) : null,
       cell.code ? el("code", {}, cell.text) : cell.text,
       cell.below ? el("span", { class: "below" }, cell.below) : null,
     ];
@@ -249,7 +260,7 @@
       if (row[0].heading) return el("tr", {}, el("th", { scope: "rowgroup", colspan: block.columns.length }, row[0].text));
       return el("tr", {}, ...row.map((cell, i) => (i === 0
         ? el("th", { scope: "row" }, ...inside(cell))
-        : el("td", { class: [number(i), cell.mark, cell.words && "words"].filter(Boolean).join(" ") || null }, ...inside(cell)))));
+        : el("td", { class: [number(i), cell.mark === "best" && "best", cell.warned && "warned", cell.words && "words"].filter(Boolean).join(" ") || null }, ...inside(cell)))));
     });
     const caption = block.caption ? el("caption", {}, block.caption) : null;
     const all = el("table", {}, caption, el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows));
@@ -265,7 +276,29 @@
     plots.set(figure.id, plot);
     plot.style.minWidth = figure.least ? `${figure.least}px` : "";
     const around = figure.least ? el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": figure.title }, plot) : plot;
-    return el("figure", {}, el("h3", {}, figure.title), around);
+    const button = el("button", {
+      type: "button",
+      class: "save",
+      "aria-label": `save as SVG: ${figure.title}`,
+      onclick: () => save(allFigures().find(({ id }) => id === figure.id), plot.clientWidth),
+    }, "SVG");
+    return el("figure", {}, el("div", { class: "heading" }, el("h3", {}, figure.title), button), around);
+  }
+
+  const CELLS = 4; // the number of a grid's cells that are shown in a row; all are shown when it is enlarged
+  const sharpen = ({ target }) => target.classList.toggle("small", target.naturalWidth < 2 * target.width);
+  function enlarge(address, alt, caption) {
+    const dialog = el("dialog", { "aria-label": alt, onclick: () => dialog.close(), onclose: () => dialog.remove() },
+      el("figure", {},
+        el("figcaption", {}, caption, el("button", { type: "button" }, "close")),
+        el("img", { alt, src: address, onload: sharpen })));
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+  function facts(block) {
+    return el("dl", { class: "facts" }, ...block.facts.map(({ label, text, below, mark }) => el("div", {},
+      el("dt", {}, label),
+      el("dd", {}, mark ? el("span", { class: `tag ${mark}` }, mark) : null, text, below ? el("span", { class: "below" }, below) : null))));
   }
 
   function samples(block) {
@@ -284,8 +317,14 @@
       const chosen = Math.min(state.runs[column.name] ?? 0, column.runs.length - 1);
       const address = images[`${i}/${chosen}/${round}`];
       const alt = `samples of ${column.name}, ${column.runs[chosen]}, at round ${round}`;
+      const caption = `${column.name}, ${column.runs[chosen]}, round ${round.toLocaleString("en")}`;
       const grid = address
-        ? el("img", { alt, src: address, onload: ({ target }) => target.classList.toggle("small", target.naturalWidth < 2 * target.width) })
+        ? el("button", { type: "button", class: "cells", "aria-label": `enlarge ${alt}`, onclick: () => enlarge(address, alt, caption) }, el("img", {
+          alt,
+          src: address,
+          style: column.cells > CELLS ? `width: ${(100 * column.cells) / CELLS}%; height: auto` : null, // the first cells only
+          onload: sharpen,
+        }))
         : el("div", { class: "none" }, `no samples at round ${round.toLocaleString("en")}`);
       const options = column.runs.map((name, n) => el("option", { value: n, selected: n === chosen }, name));
       const choose = (event) => { state.runs[column.name] = Number(event.target.value); show(); by(`run-${i}`)?.focus(); };
@@ -306,6 +345,7 @@
 
   const BLOCKS = {
     table,
+    facts,
     figures: (block) => el("div", { class: "figures", style: `--columns: ${block.columns}` }, ...block.figures.map(panel)),
     command: (block) => el("div", { class: "card command" }, el("span", { class: "label" }, block.label), ...command(block.text)),
     images: samples,
@@ -364,6 +404,9 @@
     }
   }
 
+  // The height of the controls, below which a heading is shown after a jump.
+  new ResizeObserver(() => root.style.setProperty("--controls", `${by("controls").offsetHeight}px`)).observe(by("controls"));
+
   async function begin() {
     let kept = null;
     try { kept = localStorage.getItem("gan-theme"); } catch { /* nothing stored */ }
@@ -378,6 +421,7 @@
     images = JSON.parse(by("images").textContent);
     page = JSON.parse(await unpacked(JSON.parse(by("document").textContent)));
     await render();
+    if (location.hash) by(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
     if (root.dataset.live) await follow(root.dataset.live);
   }
   begin();

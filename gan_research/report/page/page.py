@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import html
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 from gan_research._version import __version__
 from gan_research.report.comparison import Comparison
-from gan_research.report.page.content import contents, with_images
+from gan_research.report.page.content import Section, contents, with_images
 from gan_research.report.page.images import sample_images
 from gan_research.utils.files import write_atomically
 
@@ -32,12 +33,13 @@ class Content(NamedTuple):
         return hashlib.sha256(f"{as_json(self.document)} {as_json(self.images)}".encode(errors="replace")).hexdigest()
 
 
-def write_page(comparison: Comparison, path: str | Path) -> None:
-    write_atomically(path, render(content_of(comparison)).encode(errors="replace"))
+def write_page(comparison: Comparison, path: str | Path, first: Sequence[Section] = ()) -> None:
+    """Write the page of a comparison. first: sections before all others."""
+    write_atomically(path, render(content_of(comparison, first)).encode(errors="replace"))
 
 
-def content_of(comparison: Comparison) -> Content:
-    document = contents(comparison)
+def content_of(comparison: Comparison, first: Sequence[Section] = ()) -> Content:
+    document = contents(comparison, first)
     block, images = sample_images(comparison, LIMIT - MARGIN - len(compressed(as_json(document))) - empty_size())
     return Content(with_images(document, block), images)
 

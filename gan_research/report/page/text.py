@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from gan_research.report.rounding import rounded
+from gan_research.report.statistics import Interval
+
 NONE = "–"  # noqa: RUF001
 """The text of a missing number."""
 
@@ -15,8 +18,9 @@ def number(value: float | None) -> str:
     return f"{value:#.4g}".removesuffix(".")
 
 
-def interval(ends: tuple[float, float] | None) -> str:
-    return NONE if ends is None else f"{number(ends[0])} to {number(ends[1])}"
+def spread(ends: Interval) -> str:
+    """Return an interval, rounded to its width: "3.1 to 4.2"."""
+    return f"{rounded(ends[0], ends)} to {rounded(ends[1], ends)}"
 
 
 def count(n: int, noun: str) -> str:
