@@ -145,31 +145,17 @@ def test_p_values_are_corrected_for_the_pairs_of_their_metric(runs):
 
 
 @pytest.mark.long
-def test_a_best_group_is_named_wrongly_in_at_most_5_percent():
-    """Of 400 simulations of five groups of four runs, the first two of which are equal and the best.
-
-    A wrong "best" would be more than seed noise by chance: at most 5 %, standard error 1.1 %.
-    """
-    generator, wrong, left_out = np.random.default_rng(0), 0, 0
-    names = ["a", "b", "c", "d", "e"]
-    for _ in range(400):
-        finals = generator.normal([[5.0], [5.0], [5.5], [6.0], [9.0]], 1, (5, 4))
+def test_a_group_is_called_worse_by_chance_in_at_most_5_percent():
+    """Of 400 simulations of five equal groups of four runs; standard error 1.1 %."""
+    generator, left_out = np.random.default_rng(0), 0
+    for finals in generator.normal(5, 1, (400, 5, 4)):
         records = [
-            Record(f"{g}{s}", f"{g}{s}", f"{g}{s}", choices={"loss": g}, seed=s, state="finished",
+            Record(f"{g} {s}", "", "", choices={"loss": f"g{g}"}, seed=s, state="finished",
                    rows=[{"round": 1, "metrics/fid": float(x), "better": {"fid": "min"}, "ranges": {}}])
-            for g, of in zip(names, finals, strict=True) for s, x in enumerate(of)
+            for g, of in enumerate(finals) for s, x in enumerate(of)
         ]  # fmt: skip
-        leaders = compare(records).leaders("fid")
-        left_out += not {"a", "b"} <= set(leaders)
-        wrong += len(leaders) == 1
-    assert wrong <= 20
-    assert left_out <= 0.085 * 400  # 5 % and three standard errors
-
-
-def test_from_20_seeds_on_intervals_are_by_the_bootstrap(runs):
-    fids = np.random.default_rng(0).lognormal(2, 0.3, 20).tolist()
-    summary = compare(runs(hinge=fids)).summaries["fid"]["hinge"]
-    assert (summary.method, summary.interval) == ("bootstrap", mean_interval(list(summary.values.values())))
+        left_out += len(compare(records).leaders("fid")) < 5
+    assert 0.005 < left_out / 400 < 0.083
 
 
 # The position
