@@ -132,6 +132,8 @@ def _check_keys(config: Node) -> Node:
         if key.players and nodes and (odd := nodes.keys() ^ PLAYERS):
             raise UserError(f"{name}.{min(odd)}: {name} has settings of the {' and the '.join(PLAYERS)}, no others")
         for inner, node in nodes.items():
+            if key.named and not (isinstance(node, dict) and node):
+                raise UserError(f"{name} has no _target_: name the class that it configures")
             if key.base and isinstance(node, dict) and node:
                 _check_role(node, f"{name}.{inner}".rstrip("."), {key.base}, key.partial)
     return {key: check_nodes(value, key) for key, value in config.items()}

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from gan_research.config.compose import compose_train
+from gan_research.config.schema import check
 from gan_research.utils.errors import UserError
 from gan_research.utils.run_folder import read_history
 
@@ -128,6 +129,12 @@ def test_what_does_not_fit_is_told(overrides, parts):
         compose_train(overrides)
     for part in parts:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize("damaged", [{"digits": 3}, {"digits": {}}, {"digits": {"num_samples": 100}}])
+def test_a_damaged_config_is_one_line(damaged):
+    with pytest.raises(UserError, match="_target_"):
+        check(compose_train(["metrics=none"]).config | {"metrics": damaged})
 
 
 def test_columns_that_clash_are_told_before_there_is_a_folder(tmp_path, train, gan, one_line):
