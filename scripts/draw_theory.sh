@@ -20,6 +20,7 @@ draw lagging phases optimizer.discriminator.lr=1e-4 rounds=1000
 draw far_modes phases "data=mixture_1d" "data.density.means=[-3.0,3.0]"
 draw losses losses
 draw optimum optimum
+cp "$runs"/optimum/*/theory/optimum.gif "$figures/optimum.gif"
 draw convergence convergence
 draw saturation saturation
 draw inner_steps inner-steps

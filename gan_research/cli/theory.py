@@ -9,7 +9,10 @@ from gan_research.utils.errors import UserError, did_you_mean
 STUDIES = {
     "phases": ("phases", "Goodfellow 2014, figure 1, during training on a 1-D density: p_data, p_g, D, D*, z to x"),
     "losses": ("phases", "divergence, optimal value and descent of G for each loss, by its declared theory"),
-    "optimum": ("phases", "proposition 1: the optimal D, the value of the game, and E over z equal to E over p_g"),
+    "optimum": (
+        "optimum",
+        "proposition 1: the optimal D, the value as a surface and as a saddle, E over z and p_g",
+    ),
     "convergence": ("phases", "proposition 2 on finite states, and D's regret in training"),
     "saturation": ("saturation", "the generator's gradient against D(G(z)), for every loss, and measured in training"),
     "inner-steps": ("inner_steps", "k = 1, 2, 5, 20 discriminator steps: regret of D, and JSD of p_g and p_data"),

@@ -16,7 +16,7 @@ from gan_research.utils.errors import UserError
 STARTS = ((0.8, 0.6), (0.1, -0.05))
 """Starting states (theta, psi), far from and near the equilibrium: local and global convergence may differ."""
 
-Verdict = Literal["converges", "converges sublinearly", "orbits", "does not settle", "diverges", "refused"]
+Verdict = Literal["converges", "converges sublinearly", "cycles", "diverges", "refused"]
 
 
 class Dynamics(Protocol):
@@ -108,11 +108,10 @@ def verdict(radii: Tensor, rate: float | None, far: float = 30.0, tolerance: flo
     diverges: a start went beyond `far`; or, where there is a rate, `late` exceeds every starting distance and, by more
         than the tolerance, `earlier`.
     converges: all came to within the tolerance times their starting distance; or the rate is negative and none grew.
-    does not settle: there is no rate (the field isn't differentiable), or it is positive, yet all stay bounded; or
-        some grew, though to less than the largest starting distance.
     converges sublinearly: the rate is 0, and the distance still falls by more than the tolerance from `earlier` to
         `late`, for all starts.
-    orbits: the rate is 0, and some distance stays as it is.
+    cycles: the rest, which stay bounded and don't settle: on an orbit through the start where the rate is 0; on a limit
+        cycle where it is positive, or where there is no rate (the field isn't differentiable at the equilibrium).
     """
     radii = radii.nan_to_num(nan=math.inf)
     quarter = len(radii) // 4
@@ -122,6 +121,5 @@ def verdict(radii: Tensor, rate: float | None, far: float = 30.0, tolerance: flo
         return "diverges"
     if (radii[-1] < tolerance * radii[0]).all() or (rate is not None and rate < -1e-6 and not grew.any()):
         return "converges"
-    if rate is None or rate > 1e-6 or grew.any():
-        return "does not settle"
-    return "converges sublinearly" if (late < (1 - tolerance) * earlier).all() else "orbits"
+    still = rate is not None and abs(rate) <= 1e-6
+    return "converges sublinearly" if still and (late < (1 - tolerance) * earlier).all() else "cycles"

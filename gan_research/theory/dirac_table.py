@@ -15,6 +15,16 @@ from gan_research.utils.errors import UserError
 
 Pair = tuple[str, str]  # the names of a loss and of a regularizer
 
+WAYS = ("flow", "simultaneous", "alternating")  # the dynamics that are judged: the flow, and both kinds of steps
+
+CODES: dict[Verdict, str] = {
+    "converges": "c",
+    "converges sublinearly": "s",
+    "cycles": "o",
+    "diverges": "d",
+    "refused": "-",
+}  # the letter of each verdict
+
 STIFF = 25.0  # the stiffness above which games of a table are integrated separately
 
 
@@ -115,3 +125,17 @@ def rows_of(games: Mapping[Pair, DiracGAN], starts: Tensor, time: float, lr: flo
         finals = (last[0], last[1], last[2])
         rows[pair] = Row(*pair, game.eigenvalues, flowing, simultaneous, alternating, finals, tuple(game.notes()))
     return rows
+
+
+def matrix(rows: Sequence[Row]) -> str:
+    """Return the verdicts as text: a loss a line, a regularizer a column, named by steps above it.
+
+    A cell has the letters of flow, simultaneous and alternating steps.
+    """
+    cells = {(row.loss, row.regularizer): "".join(CODES[getattr(row, way)] for way in WAYS) for row in rows}
+    losses, regularizers = (list(dict.fromkeys(names)) for names in zip(*cells, strict=True))
+    indent = " " * (max(map(len, losses)) + 2)
+    lines = [indent + "|   " * column + name for column, name in enumerate(regularizers)]
+    lines += [f"{loss:<{len(indent)}}" + " ".join(cells[loss, name] for name in regularizers) for loss in losses]
+    letters = ", ".join(f"{code} {verdict}" for verdict, code in CODES.items())
+    return "\n".join([*lines, "", f"Each cell: {', '.join(WAYS)}.", f"Letters: {letters}."])

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
 from pydantic import PositiveInt
 from torch import Tensor
 
@@ -15,12 +18,14 @@ from gan_research.losses.divergences import jsd
 from gan_research.metrics import Evaluation, MixtureModes
 from gan_research.theory.analysis import Analysis, Moment
 from gan_research.theory.generator_density import data_masses_2d, expected_jsd, histogram_2d, mixture_masses_2d
+from gan_research.theory.plots.labels import legend_above
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
-from gan_research.utils.plotting import BOUND, SERIES, finite, mosaic, styled
+from gan_research.utils.plotting import DATA, GENERATOR, finite, mosaic, styled
 
 SHOWN = 1000  # the number of samples drawn in a panel
 COUNTED, BINS = 20_000, 40  # the number of samples, and of bins each way, in the histogram for the JSD
+RING = 3  # the standard deviations within which a sample is of high quality
 SHARES = (0.0, 0.1, 0.3, 1.0)  # the shares of training after which samples are drawn side by side
 
 
@@ -46,7 +51,12 @@ class Modes(Analysis[Frame]):
     name = "modes"
     frame_type = Frame
     METRICS = ("modes", "high_quality", "reverse_kl")
-    NUMBERS = (*METRICS, "jsd")
+    NAMES: ClassVar = {
+        "modes": "covered modes",
+        "high_quality": "high-quality share",
+        "reverse_kl": "reverse KL (nats)",
+        "jsd": "JSD (nats)",
+    }
 
     def __init__(
         self, folder: Path | None = None, frames: int = 60, num_samples: PositiveInt = 2500, film: bool = True
@@ -88,24 +98,33 @@ class Modes(Analysis[Frame]):
         last = len(self.frames) - 1
         moments = [self.frames[round(share * last)] for share in SHARES]
         names = [f"samples{i}" for i in range(len(moments))]
-        scores = [name for name in self.NUMBERS if name in self.frames[0].numbers]
+        scores = [name for name in self.NAMES if name in self.frames[0].numbers]
         figure, axes = mosaic([names, scores * (4 // len(scores))], heights=[3.0, 2.2], width=3.0)
         for name, frame in zip(names, moments, strict=True):
-            draw_points(axes[name], frame.samples, self.density)
+            self._draw_samples(axes[name], frame)
             axes[name].set_title(f"round {frame.round:,}")
-        for name, color in zip(scores, SERIES, strict=False):
-            axes[name].plot([f.round for f in self.frames], [f.numbers[name] for f in self.frames], color=color)
-            axes[name].axhline(self.frames[0].numbers[f"{name}_perfect"], ls=":", color=BOUND, label="perfect sampler")
-            axes[name].set(xlabel="round", title=name.replace("_", " "), ylim=(0, None))
-            axes[name].legend(loc="best")
-        figure.suptitle(self.title)
+        for name in scores:
+            axes[name].plot([f.round for f in self.frames], [f.numbers[name] for f in self.frames], color=GENERATOR)
+            axes[name].axhline(self.frames[0].numbers[f"{name}_perfect"], ls=":", color=DATA, label="perfect sampler")
+            axes[name].set(xlabel="round", ylabel=self.NAMES[name], ylim=(0, None))
+            legend_above(axes[name], axes[name].get_lines()[1:])
+        rings = f", circles of {RING} standard deviations" if isinstance(self.density, GaussianMixture) else ""
+        figure.suptitle(f"{self.title}{rings}")
         return figure
+
+    def _draw_samples(self, axes: Axes, frame: Frame) -> None:
+        """Draw samples on the density; those in a circle around a mode are of high quality."""
+        draw_points(axes, frame.samples, self.density)
+        if isinstance(self.density, GaussianMixture):
+            sizes = 2 * RING * self.density.stds
+            for mean, (width, height) in zip(self.density.means.tolist(), sizes.tolist(), strict=True):
+                axes.add_patch(Ellipse(mean, width, height, fill=False, color=DATA, lw=0.8))
 
     def film(self) -> Iterator[Figure]:
         """Draw the samples of each frame."""
         for frame in self.frames:
             figure, axes = mosaic([["samples"]], heights=[4.2], width=4.0, film=True)
-            draw_points(axes["samples"], frame.samples, self.density)
+            self._draw_samples(axes["samples"], frame)
             covered = f"  modes {frame.numbers['modes']:.0f}" if "modes" in frame.numbers else ""
             axes["samples"].set_title(f"round {frame.round:,}{covered}")
             yield figure

@@ -44,14 +44,26 @@ def pointwise_optimum(loss: AdversarialLoss, p: Tensor, q: Tensor) -> Tensor:
 
     Returns logits (S,); if they aren't unique, one of the optima.
     """
-    kind = loss.theory().kind
-    if kind != "pointwise" or not isinstance(loss, Separable):
-        raise UserError(
-            f"{type(loss).__name__} has no pointwise optimal logit, as its theory is of kind {kind}: "
-            "choose a loss of kind pointwise, or use gan theory convergence"
-        )
-    p, q = p.double(), q.double()
+    loss, p, q = pointwise(loss), p.double(), q.double()
     return minimizer(lambda logits: p * loss.real_term(logits) + q * loss.fake_term(logits), len(p))
+
+
+def value_at_optimum(loss: AdversarialLoss, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `-(p real_term + q fake_term)` at D*, and its logits, for positive densities or masses."""
+    loss = pointwise(loss)
+    logits = loss.theory().optimal_logit(p, q)
+    return -(p * loss.real_term(logits) + q * loss.fake_term(logits)), logits
+
+
+def pointwise(loss: AdversarialLoss) -> Separable:
+    """Return the loss if its D* is pointwise; raise a UserError otherwise."""
+    kind = loss.theory().kind
+    if kind == "pointwise" and isinstance(loss, Separable):
+        return loss
+    raise UserError(
+        f"{type(loss).__name__} has no pointwise optimal logit, as its theory is of kind {kind}: "
+        "choose a loss of kind pointwise, or use gan theory convergence"
+    )
 
 
 def minimizer(curve: Callable[[Tensor], Tensor], count: int, largest: float = 1e7, steps: int = 60) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from gan_research.data import Data, Density, Points
@@ -17,6 +18,7 @@ from gan_research.losses.divergences import jsd
 from gan_research.sampling.sampler import eval_mode
 from gan_research.theory.analysis import Analysis, Moment
 from gan_research.theory.generator_density import TAIL, bin_masses, data_masses
+from gan_research.theory.plots.labels import legend_above
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
 from gan_research.utils.plotting import (
@@ -33,7 +35,7 @@ from gan_research.utils.plotting import (
 
 ARROWS = 25  # the number of latents, even in probability, whose mapping to G(z) is drawn
 
-PHASES = (1.0, 0.5, 0.1)  # the JSDs of the phases that are drawn, as shares of the initial JSD
+PHASES = (1.0, 0.5, 0.1)  # the remaining shares of JSD's fall to its end, of the phases drawn before the last
 
 
 @dataclass(frozen=True)
@@ -100,38 +102,55 @@ class Phases(Analysis[Frame]):
         return self.prior.quantile((torch.arange(ARROWS, dtype=torch.float64) + 0.5) / ARROWS)
 
     def phases(self) -> list[Frame]:
-        """Return the first frame of each of the `PHASES`, and the last one."""
-        first, last = self.frames[0].numbers["jsd"], self.frames[-1]
-        reached = [next((f for f in self.frames if f.numbers["jsd"] <= share * first), last) for share in PHASES]
-        return [*reached, last]
+        """Return different frames in order: the first to come so near to the last JSD as each of `PHASES`; the last."""
+        jsds = [frame.numbers["jsd"] for frame in self.frames]
+        last, chosen = len(jsds) - 1, [-1]
+        for left, share in zip(range(len(PHASES), 0, -1), PHASES, strict=True):
+            near = jsds[-1] + share * (jsds[0] - jsds[-1])
+            reached = next(i for i, jsd in enumerate(jsds) if jsd <= near or i == last)
+            chosen.append(max(chosen[-1] + 1, min(reached, last - left)))
+        return [self.frames[i] for i in sorted({*chosen[1:], last}) if i <= last]
 
+    @styled
     def figure(self) -> Figure:
         """Draw densities and mappings of four phases, and the values over rounds."""
-        rows = [[f"{part}{i}" for i in range(4)] for part in ("density", "mapping")]
+        phases = self.phases()
+        blank = ["."] * (len(PHASES) + 1 - len(phases))
+        rows = [[*(f"{part}{i}" for i in range(len(phases))), *blank] for part in ("density", "mapping")]
         rows.append(["value", "value", "probability", "probability"])
-        figure, axes = mosaic(rows, heights=[3, 1.2, 2.6], width=3.1)
-        for i, frame in enumerate(self.phases()):
-            self._draw_frame(axes[f"density{i}"], axes[f"mapping{i}"], frame, legend=i == 0)
+        figure, axes = mosaic(rows, heights=[3, 1.2, 2.8], width=3.1)
+        for i, frame in enumerate(phases):
+            axes[f"density{i}"].set_title(f"round {frame.round:,}")
+            named = {"left": i == 0, "right": i == len(phases) - 1}
+            lines = self._draw_frame(axes[f"density{i}"], axes[f"mapping{i}"], frame, **named)
         self._draw_course(axes["value"], axes["probability"])
-        figure.suptitle(self.title)
+        figure.suptitle(self.title, x=0.01, ha="left")
+        figure.legend(handles=lines, loc="outside upper right", ncols=len(lines))
         return figure
 
     def film(self) -> Iterator[Figure]:
         """Draw one frame after another."""
-        for i, frame in enumerate(self.frames):
-            rows = [["density", "value"], ["mapping", "probability"]]
-            figure, axes = mosaic(rows, heights=[2.6, 2.0], width=4.2, film=True)
-            self._draw_frame(axes["density"], axes["mapping"], frame, legend=True)
-            self._draw_course(axes["value"], axes["probability"], until=i)
-            yield figure
+        return map(self._film_frame, range(len(self.frames)))
 
     @styled
-    def _draw_frame(self, density: Axes, mapping: Axes, frame: Frame, legend: bool) -> None:
+    def _film_frame(self, i: int) -> Figure:
+        rows = [["density", "value"], ["mapping", "probability"]]
+        figure, axes = mosaic(rows, heights=[2.6, 2.0], width=4.2, film=True)
+        legend_above(axes["density"], self._draw_frame(axes["density"], axes["mapping"], self.frames[i], right=False))
+        axes["mapping"].set_title(f"round {self.frames[i].round:,}")
+        self._draw_course(axes["value"], axes["probability"], until=i)
+        return figure
+
+    @styled
+    def _draw_frame(
+        self, density: Axes, mapping: Axes, frame: Frame, left: bool = True, right: bool = True
+    ) -> list[Line2D]:
+        """Draw a frame, naming its left and right axes; return the lines that a legend names."""
         x, width = self.points, (self.edges[1] - self.edges[0]).item()
         density.plot(x, self.real / width, ":", color=DATA, label="$p_{data}$")
         density.plot(x, frame.fake / width, color=GENERATOR, label="$p_g$")
         top = 1.6 * (self.real / width).max().item()
-        density.set(ylim=(0, top), xlim=self.edges[[0, -1]].tolist(), title=f"round {frame.round:,}", yticks=[])
+        density.set(ylim=(0, top), xlim=self.edges[[0, -1]].tolist(), yticks=[], ylabel="density" if left else "")
         judge = density.twinx()
         optimum = optimal_logit(self.loss, self.real, frame.fake)
         seen = (self.real + frame.fake) / 2 > 1e-6  # D* only where there are samples
@@ -139,20 +158,20 @@ class Phases(Analysis[Frame]):
             judge.plot(x, frame.logits.sigmoid(), "--", color=DISCRIMINATOR, label="D")
             judge.set(ylim=(-0.02, 1.02), yticks=[0, 0.5, 1])
         else:
-            judge.plot(x, frame.logits, "--", color=DISCRIMINATOR, label="logit of D")
+            judge.plot(x, frame.logits, "--", color=DISCRIMINATOR, label="D")
             judge.margins(y=0.1)
         if optimum is not None:
             best = optimum.sigmoid() if self.loss.logits_are_log_odds else optimum
-            judge.plot(x, best.where(seen, math.nan), color=OPTIMUM, alpha=0.8, label="D* of the loss")
-        if legend:
-            lines = [*density.get_lines(), *judge.get_lines()]
-            density.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", fontsize=7)
+            judge.plot(x, best.where(seen, math.nan), color=OPTIMUM, alpha=0.8, label="D*")
+        judge.set_ylabel(("D" if self.loss.logits_are_log_odds else "logit") if right else "")
         middle, half = (self.edges[0] + self.edges[-1]) / 2, (self.edges[-1] - self.edges[0]) / 2
         starts = middle + 0.8 * half * self.latents / self.latents.abs().max()  # latents, scaled to the x axis
         ends = [[(z, 1), (x, 0)] for z, x in zip(starts.tolist(), frame.mapped.tolist(), strict=True)]
         mapping.add_collection(LineCollection(ends, colors=BOUND, linewidths=0.6))
         mapping.plot(frame.mapped, torch.zeros(ARROWS), "v", color=BOUND, ms=3)
         mapping.set(xlim=self.edges[[0, -1]].tolist(), ylim=(-0.05, 1.05), yticks=[0, 1], yticklabels=["x", "z"])
+        mapping.set(xlabel="x", ylabel="G" if left else "")
+        return [*density.get_lines(), *judge.get_lines()]
 
     @styled
     def _draw_course(self, value: Axes, probability: Axes, until: int | None = None) -> None:
@@ -165,17 +184,17 @@ class Phases(Analysis[Frame]):
         if self.loss.logits_are_log_odds:
             bound = [2 * f.numbers["jsd"] - math.log(4) for f in frames]
             value.plot(rounds, bound, ":", color=DATA, label="2 JSD - log 4")
-            value.axhline(-math.log(4), color=BOUND, lw=0.8)
-        over_rounds(value, self.frames[-1].round)
-        value.legend(loc="best")
+            value.axhline(-math.log(4), color=BOUND, lw=0.8, label="-log 4")
+        over_rounds(value, self.frames[-1].round, ylabel="value (nats)" if self.loss.logits_are_log_odds else "value")
+        legend_above(value)
         names = {"real": ("on reals", DATA), "fake": ("on fakes", GENERATOR)}
         for name, (label, color) in names.items():
             probability.plot(rounds, [f.numbers[name] for f in frames], color=color, label=label)
         if self.loss.logits_are_log_odds:
-            probability.axhline(0.5, color=BOUND, lw=0.8)
+            probability.axhline(0.5, color=BOUND, lw=0.8, label="1/2")
         label = "mean D" if self.loss.logits_are_log_odds else "mean logit"
         over_rounds(probability, self.frames[-1].round, ylabel=label)
-        probability.legend(loc="best")
+        legend_above(probability)
 
 
 def require_line(data: Data) -> Density:

@@ -44,17 +44,20 @@ def panels(rows: int = 1, columns: int = 1, width: float = 3.2, height: float = 
 
 
 @styled
-def mosaic(rows: Any, heights: list[float], width: float = 3.2, film: bool = False) -> tuple[Figure, dict[str, Axes]]:
+def mosaic(
+    rows: Any, heights: list[float], width: float = 3.2, film: bool = False, solid: tuple[str, ...] = ()
+) -> tuple[Figure, dict[str, Any]]:
     """Return (figure, axes by name) of rows of panels of `heights` inches, in columns of `width`.
 
-    In a film margins are fixed: equal in all frames, and fast.
+    In a film margins are fixed: equal in all frames, and fast. The axes in `solid` have three dimensions.
     """
     size = (width * len(rows[0]), sum(heights))
     figure = Figure(figsize=size, dpi=PIXELS_PER_INCH, layout=None if film else "constrained")
     if film:
         figure.subplots_adjust(left=0.6 / size[0], right=1 - 0.5 / size[0], bottom=0.5 / size[1], top=1 - 0.4 / size[1])
         figure.subplots_adjust(wspace=0.3, hspace=0.4)
-    return figure, figure.subplot_mosaic(rows, height_ratios=heights)
+    projections: Any = {solid: {"projection": "3d", "computed_zorder": False}} if solid else None
+    return figure, figure.subplot_mosaic(rows, height_ratios=heights, per_subplot_kw=projections)
 
 
 def finite(**values: Any) -> None:
@@ -106,6 +109,6 @@ def write_film(frames: Iterable[Figure], path: Path, seconds: float = 8.0) -> Pa
 def over_rounds(axes: Axes, rounds: int, **labels: Any) -> None:
     """Set an axis of rounds on a square-root scale, which shows more of the beginning."""
     axes.set_xscale("function", functions=(lambda x: x.clip(0) ** 0.5, lambda x: x**2))
-    axes.set(xlim=(0, max(rounds, 1)), xlabel="round", **labels)
+    axes.set(xlim=(0, max(rounds, 1)), xlabel="round (square-root scale)", **labels)
     unit = 10 ** max(0, int(math.log10(max(rounds, 1))) - 1)
     axes.set_xticks(sorted({int(rounds * share) // unit * unit for share in (0, 0.05, 0.2, 0.5, 1)}))

@@ -10,13 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from layout import faults
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gan_research.callbacks import SampleGrid
+from gan_research.cli.studies import dynamics, games, values
 from gan_research.cli.theory import STUDIES
 from gan_research.config.compose import groups
-from gan_research.theory import analysis, phases, plots
+from gan_research.theory import analysis, phases
 from gan_research.utils.run_folder import read_history
 
 NETWORKS = ("generator.width=8", "discriminator.width=8", "batch_size=16", "log_every=5", "sample_every=1000")
@@ -26,8 +28,9 @@ SMALL = {
     "convergence": (*NETWORKS, "rounds=20", "analysis.phases.frames=4", "analysis.phases.bins=100"),
     "inner-steps": (*NETWORKS, "rounds=6", "analysis.phases.bins=100"),
     "dirac": ("rounds=200",),
+    "optimum": ("rounds=60",),
 }
-FILMED = {"phases", "modes", "convergence", "dirac"}
+FILMED = {"phases", "modes", "convergence", "dirac", "optimum"}
 
 
 FAST = {"dirac": ("rounds=20",)}
@@ -39,8 +42,8 @@ ALL_LOGGERS = "[csv,tensorboard,wandb]"
 def little_drawing():
     """Films of few frames, and no pictures of the samples: drawing is most of what a small study does."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("film_convergence", "film_dirac"):
-            patch.setattr(plots, name, partial(getattr(plots, name), frames=3))
+        for module, name in ((games, "film_convergence"), (dynamics, "film_dirac"), (values, "film_saddle")):
+            patch.setattr(module, name, partial(getattr(module, name), frames=3))
         patch.setattr(SampleGrid, "act", lambda *_: None)
         yield patch
 
@@ -79,11 +82,16 @@ def study(gan, the_run, tmp_path_factory):
             with little_drawing() if drawn else no_drawing(), pytest.MonkeyPatch.context() as patch:
                 if name != "phases":
                     patch.setattr(phases.Phases, "publish", publish_part)
+                figures = []
+                write = analysis.write_figure
+                patch.setattr(
+                    analysis, "write_figure", lambda figure, stem: figures.append(figure) or write(figure, stem)
+                )
                 result = gan("theory", name, f"output={output}", f"logger={logger}", *SMALL.get(name, ()), *overrides)
             assert result.status == 0, (key, result.error)
             folder = the_run(output)
             numbers = json.loads((folder / "theory" / f"{name}.json").read_text())
-            known[key] = SimpleNamespace(**result._asdict(), folder=folder, numbers=numbers)
+            known[key] = SimpleNamespace(**result._asdict(), folder=folder, numbers=numbers, figure=figures[-1])
         return known[key]
 
     return run
@@ -144,6 +152,11 @@ def test_a_study_leaves_its_numbers_its_picture_and_its_film_in_the_folder_of_a_
     assert f"experiment={STUDIES[name][0]}" in record["overrides"]
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_text_of_a_figure_is_cut_off_or_over_another_and_no_legend_over_data(name, study):
+    assert faults(study(name).figure) == []
+
+
 def test_phases(study):
     numbers = study("phases").numbers
     assert numbers.keys() == {"title", "round", "final", *numbers["final"]}
@@ -179,11 +192,20 @@ def test_optimum_gives_the_published_values(study):
     assert entropy["V"] == pytest.approx(entropy["-2 mean cross-entropy"], abs=1e-12)
     assert over["E_z cos G(z)"] == pytest.approx(over["E_x cos x"], abs=1e-4)
     assert 0 <= numbers["best_logit"]["largest error"] < 1e-5
+    saddle, curvatures, end = (numbers[key] for key in ("saddle", "curvatures_at_the_saddle", "end_of_training"))
+    assert (saddle["theta"], saddle["phi"], saddle["slope"]) == pytest.approx((0, 0, 0), abs=1e-9)
+    assert saddle["V"] == pytest.approx(-math.log(4), abs=1e-9)
+    assert (curvatures["least"], curvatures["largest"]) == pytest.approx((-0.809017, 0.309017), abs=1e-6)
+    assert end["round"] == 60
+    assert math.hypot(end["theta"], end["phi"]) < 0.9 * math.hypot(2, 1)
 
 
 def test_optimum_takes_a_loss_whose_best_logit_is_not_log_odds_and_one_with_a_set_of_them(study):
     assert study("optimum", "loss=least_squares", drawn=False).numbers["best_logit"]["largest error"] < 1e-5
-    assert "best_logit" not in study("optimum", "loss=hinge", drawn=False).numbers
+    assert study("optimum", "loss=f_pearson", drawn=False).numbers["end_of_training"]["round"] < 60  # it diverges
+    hinge = study("optimum", "loss=hinge", drawn=False)
+    assert not {"best_logit", "saddle"} & hinge.numbers.keys()
+    assert faults(hinge.figure) == []
 
 
 def test_convergence(study):
@@ -227,9 +249,11 @@ def test_inner_steps_compares_at_as_many_generator_updates_and_at_as_many_in_all
     numbers = study("inner-steps").numbers
     each, both = (next(runs for budget, runs in numbers.items() if text in budget) for text in ("generator", "both"))
     assert each.keys() == both.keys() == {"1", "2", "5", "20"}
-    assert {k: run["round"][-1] for k, run in each.items()} == dict.fromkeys(each, 6)
-    assert {k: run["round"][-1] for k, run in both.items()} == {"1": 6, "2": 4, "5": 2, "20": 1}
-    assert all(run["final"]["regret"] >= 0 for runs in (each, both) for run in runs.values())
+    assert {k: seeds[0]["round"][-1] for k, seeds in each.items()} == dict.fromkeys(each, 6)
+    assert {k: seeds[0]["round"][-1] for k, seeds in both.items()} == {"1": 6, "2": 4, "5": 2, "20": 1}
+    assert all(run["final"]["regret"] >= 0 for runs in (each, both) for seeds in runs.values() for run in seeds)
+    assert all(len({run["final"]["jsd"] for run in seeds}) == 3 for seeds in each.values())  # three seeds
+    assert each["1"] == both["1"]
 
 
 EIGENVALUES = {
@@ -250,10 +274,10 @@ def test_dirac_has_the_eigenvalues_of_the_closed_form(weight, study):
     assert numbers["verdicts"]["flow"] == "converges"
 
 
-def test_dirac_without_a_regularizer_orbits(study):
+def test_dirac_without_a_regularizer_cycles(study):
     numbers = study("dirac").numbers
     assert sorted(numbers["eigenvalues"]) == [pytest.approx([0, -0.5]), pytest.approx([0, 0.5])]
-    assert numbers["verdicts"] == {"flow": "orbits", "simultaneous": "diverges", "alternating": "orbits"}
+    assert numbers["verdicts"] == {"flow": "cycles", "simultaneous": "diverges", "alternating": "cycles"}
     assert numbers["trajectories"].keys() == numbers["verdicts"].keys()
 
 
@@ -266,7 +290,10 @@ def test_dirac_of_all_pairs(gan, the_run, tmp_path):
     rows = json.loads((folder / "dirac-all.json").read_text())["rows"]
     pairs = {(row["loss"], row["regularizer"]): row for row in rows}
     assert set(pairs) == set(itertools.product(groups()["loss"], groups()["regularizer"]))
-    assert pairs["minimax", "none"]["flow"] == "orbits"
+    assert pairs["minimax", "none"]["flow"] == "cycles"
+    printed = next(line for line in result.output.splitlines() if line.startswith("minimax "))
+    assert len(printed.split()) == 1 + len(groups()["regularizer"]) - 1  # auxiliary_classifier supports no loss
+    assert "odo" in printed
     assert pairs["minimax", "none"]["simultaneous"] == "diverges"
     assert pairs["non_saturating", "r1"]["flow"] == "converges"
     assert pairs["hinge", "label_smoothing"]["flow"] == "refused"

@@ -24,7 +24,7 @@ from gan_research.regularizers import (
 )
 from gan_research.theory.dirac import DiracGAN, Quadrature, eigenvalues
 from gan_research.theory.dirac_dynamics import STARTS, flow, gradient_steps, verdict
-from gan_research.theory.dirac_table import Tabulated, table
+from gan_research.theory.dirac_table import Tabulated, matrix, table
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 
@@ -123,8 +123,8 @@ def test_eigenvalues_under_instance_noise(std):
 
 def test_eigenvalues_of_a_matrix():
     torch.manual_seed(0)
-    for matrix in torch.randn(20, 2, 2, dtype=torch.float64):
-        close(eigenvalues(matrix), torch.linalg.eigvals(matrix).tolist(), 1e-12)
+    for square in torch.randn(20, 2, 2, dtype=torch.float64):
+        close(eigenvalues(square), torch.linalg.eigvals(square).tolist(), 1e-12)
     assert eigenvalues(torch.tensor([[1.0, 1.0], [0.0, 1.0]])) == (1, 1)
 
 
@@ -265,11 +265,11 @@ t = torch.linspace(0, 50, 501, dtype=torch.float64)[:, None] * torch.ones(2, dty
         (torch.exp(-t), None, "converges"),
         (torch.exp(-t / 500), -0.002, "converges"),
         ((1 + t / 8) ** -0.5, 0.0, "converges sublinearly"),
-        (1 + 0.05 * torch.sin(3 * t), 0.0, "orbits"),
+        (1 + 0.05 * torch.sin(3 * t), 0.0, "cycles"),
         (torch.exp(t / 100), 0.01, "diverges"),
         (torch.exp(t), None, "diverges"),
-        (1 + 0.05 * torch.sin(3 * t), 0.01, "does not settle"),
-        (1 + t / 10, None, "does not settle"),
+        (1 + 0.05 * torch.sin(3 * t), 0.01, "cycles"),
+        (1 + t / 10, None, "cycles"),
         (torch.where(t < 20, t, math.nan), 0.0, "diverges"),
     ],
 )
@@ -277,19 +277,80 @@ def test_verdicts(radii, rate, expected):
     assert verdict(radii, rate) == expected
 
 
+class Stacked:
+    """Games of closed fields, stepped together: states (games, starts, 2)."""
+
+    stiffness = 1.0
+
+    def __init__(self, *names):
+        self.names = names
+
+    def field(self, states):
+        theta, psi = states.unbind(-1)
+        push = (theta * psi).sigmoid()
+        fields = {
+            "minimax": (psi * push, -theta * push),
+            "non_saturating": (psi * (1 - push), -theta * push),
+            "wasserstein": (psi, -theta),
+            "r1": (psi * push, -theta * push - psi),
+            "gradient_penalty": (psi, -theta - 2 * (psi - psi.sign())),
+        }
+        return torch.stack([torch.stack(fields[name], -1)[number] for number, name in enumerate(self.names)])
+
+    def after_step(self, player, states):
+        return states
+
+
+def rate_of_steps(eigenvalue, updates, lr=0.1):
+    """Growth a unit of time by the eigenvalue of the flow, for pure rotation: |1 + i w h| or 1."""
+    if eigenvalue is None or eigenvalue.real:
+        return None if eigenvalue is None else eigenvalue.real
+    return math.log(abs(1 + lr * eigenvalue)) / lr if updates == "simultaneous" else 0.0
+
+
+LONG = {  # eigenvalue, and the verdicts on simultaneous and on alternating steps
+    "minimax": (0.5j, "diverges", "cycles"),
+    "non_saturating": (0.5j, "cycles", "converges sublinearly"),
+    "wasserstein": (1j, "diverges", "cycles"),
+    "r1": (-0.5 + 0j, "converges", "converges"),
+    "gradient_penalty": (None, "cycles", "cycles"),
+}
+
+
+@pytest.mark.parametrize(("place", "updates"), [(1, "simultaneous"), (2, "alternating")])
+def test_a_verdict_holds_for_four_times_as_long(place, updates):
+    """What 500 steps are judged to do, 2,000 do: they end at 0, stay between two radii, or grow on and on."""
+    starts = torch.tensor(STARTS, dtype=torch.float64).expand(len(LONG), -1, -1)
+    path = gradient_steps(Stacked(*LONG), starts, 2000, Schedule(updates=updates))
+    for (name, known), radii in zip(LONG.items(), path.norm(dim=-1).unbind(1), strict=True):
+        assert verdict(radii[:501], rate_of_steps(known[0], updates)) == known[place], name
+        early, late = radii[250:501], radii[1500:]
+        if known[place] == "converges":
+            assert late.max() < 1e-6
+        elif known[place] == "converges sublinearly":
+            assert (late.amax(0) < 0.99 * early.amin(0)).all()
+            assert late.min() > 0.02  # slower than any exponential
+        elif known[place] == "cycles":
+            assert late.min() > 0.05
+            assert late.max() < 1.01 * radii[:501].max()
+        else:
+            assert (radii.diff(dim=0) >= -1e-12).all()  # r^2 grows by lr^2 |v|^2 each step, as v is orthogonal
+            assert (late.amax(0) > 1.3 * early.amax(0)).all()
+
+
 KNOWN = {  # flow, simultaneous and alternating steps
-    ("minimax", "none"): ("orbits", "diverges", "orbits"),
-    ("non_saturating", "none"): ("converges sublinearly", "does not settle", "converges sublinearly"),
-    ("wasserstein", "none"): ("orbits", "diverges", "orbits"),
+    ("minimax", "none"): ("cycles", "diverges", "cycles"),
+    ("non_saturating", "none"): ("converges sublinearly", "cycles", "converges sublinearly"),
+    ("wasserstein", "none"): ("cycles", "diverges", "cycles"),
     **{(loss, name): ("converges",) * 3 for loss in BARE for name in ("r1", "r2", "consensus")},
-    **{(loss, name): ("does not settle",) * 3 for loss in BARE for name in ("wgan_gp", "dragan")},
+    **{(loss, name): ("cycles",) * 3 for loss in BARE for name in ("wgan_gp", "dragan")},
     ("minimax", "noise"): ("converges",) * 3,
     ("non_saturating", "noise"): ("converges",) * 3,
-    ("wasserstein", "noise"): ("orbits", "diverges", "orbits"),
-    **{(loss, "clipping"): ("orbits", "does not settle", "orbits") for loss in ("minimax", "wasserstein")},
-    ("non_saturating", "clipping"): ("converges sublinearly", "does not settle", "converges sublinearly"),
-    ("minimax", "smoothing"): ("orbits", "diverges", "orbits"),
-    ("non_saturating", "smoothing"): ("converges sublinearly", "does not settle", "converges sublinearly"),
+    ("wasserstein", "noise"): ("cycles", "diverges", "cycles"),
+    **{(loss, "clipping"): ("cycles",) * 3 for loss in ("minimax", "wasserstein")},
+    ("non_saturating", "clipping"): ("converges sublinearly", "cycles", "converges sublinearly"),
+    ("minimax", "smoothing"): ("cycles", "diverges", "cycles"),
+    ("non_saturating", "smoothing"): ("converges sublinearly", "cycles", "converges sublinearly"),
     ("wasserstein", "smoothing"): ("refused",) * 3,
 }
 
@@ -314,6 +375,10 @@ def test_the_table():
     for row in rows:
         assert (row.radii is None) == (row.flow == "refused")
         assert row.radii is None or all(0 <= r <= 30 for r in row.radii)
+    lines = matrix(rows).splitlines()
+    assert lines[:3] == ["                none", "                |   r1", "                |   |   r2"]
+    assert "minimax         odo ccc ccc ccc ooo ooo ccc ooo odo" in lines
+    assert "wasserstein     odo ccc ccc ccc ooo ooo odo ooo ---" in lines
     wasserstein = next(row for row in rows if (row.loss, row.regularizer) == ("wasserstein", "none"))
     assert wasserstein.radii == pytest.approx((1, 1.01**250, 1), rel=0.03)
 

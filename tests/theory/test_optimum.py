@@ -13,6 +13,7 @@ from gan_research.theory.optimum import (
     proposition_1,
     unconscious_statistician,
     value,
+    value_at_optimum,
     value_from_cross_entropy,
     value_of_densities,
 )
@@ -61,6 +62,20 @@ def test_best_logit_is_the_one_of_the_theory(name):
     loss = POINTWISE[name]
     p, q = torch.tensor([[1e-3, 0.1, 0.3, 0.5, 0.999], [0.999, 0.3, 0.3, 0.1, 1e-3]], dtype=torch.float64)
     torch.testing.assert_close(pointwise_optimum(loss, p, q), loss.theory().optimal_logit(p, q), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [*POINTWISE, *SETS])
+def test_the_value_over_the_densities_is_the_highest_of_any_discriminator(name):
+    """The surface: for one x, no numerical optimum is above it, and it is proportional along each ray of equal D*."""
+    loss = (POINTWISE | SETS)[name]
+    p, q = torch.meshgrid(*(torch.tensor([0.1, 0.35, 0.8], dtype=torch.float64),) * 2, indexing="ij")
+    values, logits = value_at_optimum(loss, p, q)
+    found = pointwise_optimum(loss, p.flatten(), q.flatten()).view(3, 3)
+    highest = -(p * loss.real_term(found) + q * loss.fake_term(found))
+    torch.testing.assert_close(values, highest, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(value_at_optimum(loss, 0.5 * p, 0.5 * q), (0.5 * values, logits))
+    if name == "minimax":
+        torch.testing.assert_close(logits.sigmoid(), p / (p + q))
 
 
 @pytest.mark.parametrize("name", SETS)

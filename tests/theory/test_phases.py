@@ -307,13 +307,15 @@ def frame_of(round, jsd):
 @pytest.mark.parametrize(
     ("jsds", "picked"),
     [
-        ([0.6, 0.5, 0.31, 0.3, 0.1, 0.06, 0.04, 0.05], [0, 3, 5, 7]),
-        ([0.6, 0.01, 0.4, 0.02], [0, 1, 1, 3]),
-        ([0.6, 0.5, 0.4], [0, 2, 2, 2]),  # where it never gets there: the end
-        ([0.6], [0, 0, 0, 0]),
+        ([0.6, 0.5, 0.31, 0.3, 0.1, 0.06, 0.04, 0.05], [0, 3, 4, 7]),  # below 0.6, 0.325, 0.105; the last
+        ([0.6, 0.01, 0.4, 0.02], [0, 1, 2, 3]),
+        ([0.6, 0.6, 0.6, 0.6, 0.6, 0.1], [0, 3, 4, 5]),  # never the same one twice
+        ([0.1, 0.2, 0.3, 0.6], [0, 1, 2, 3]),
+        ([0.6, 0.4], [0, 1]),
+        ([0.6], [0]),
     ],
 )
-def test_phases_are_the_first_moments_of_each_share_of_the_first_jsd(jsds, picked):
+def test_phases_are_different_frames_by_shares_of_the_fall_of_the_jsd(jsds, picked):
     phases = Phases(".")
     phases.frames = [frame_of(i, jsd) for i, jsd in enumerate(jsds)]
     assert [frame.round for frame in phases.phases()] == picked

@@ -109,7 +109,7 @@ def test_the_axis_of_rounds_gives_the_beginning_more_room():
     over_rounds(axes[0, 0], 400, ylabel="D")
     axis = axes[0, 0]
     assert axis.get_xlim() == (0, 400)
-    assert (axis.get_xlabel(), axis.get_ylabel()) == ("round", "D")
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("round (square-root scale)", "D")
     places = axis.transData.transform([(0, 0), (100, 0), (400, 0)])[:, 0]
     assert (places[1] - places[0]) / (places[2] - places[0]) == pytest.approx(0.5, abs=1e-6)
 

@@ -11,8 +11,8 @@ from gan_research.config.build import make
 from gan_research.config.compose import Composition
 from gan_research.theory.dirac import DiracGAN
 from gan_research.theory.dirac_dynamics import STARTS, flow, gradient_steps, verdict
-from gan_research.theory.dirac_table import table
-from gan_research.theory.plots import draw_dirac, draw_dirac_table, film_dirac, sampled_field
+from gan_research.theory.dirac_table import matrix, table
+from gan_research.theory.plots.dirac import draw_dirac, draw_dirac_table, film_dirac, sampled_field
 from gan_research.utils.errors import UserError
 
 
@@ -53,7 +53,7 @@ def dirac(arguments: Arguments, composition: Composition) -> int:
     rows = [("eigenvalues", eigenvalues), *verdicts.items(), *(("note", note) for note in notes)]
     title = " + ".join([f"Dirac-GAN: {composition.choices['loss']}", *components])
     arrows = sampled_field(game.field, extent=1.1 * paths["flow"].abs().max().clamp(1.3, 2.7).item())
-    figure = draw_dirac(f"{title} (eigenvalues {eigenvalues})", arrows, paths, rounds * lr)
+    figure = draw_dirac(f"{title} (eigenvalues {eigenvalues})", arrows, paths, verdicts, rounds * lr)
     film = film_dirac(title, arrows, {name: thinned(path, rounds) for name, path in paths.items()})
     return publish(arguments, composition, "dirac", numbers, figure, rows, film)
 
@@ -61,7 +61,7 @@ def dirac(arguments: Arguments, composition: Composition) -> int:
 def dirac_table(arguments: Arguments, composition: Composition) -> int:
     """Study all losses with all regularizers (of weight 1) and augmentations.
 
-    Those that support no loss in the Dirac-GAN are left out.
+    Those that support no loss in the Dirac-GAN are left out. The numbers of each pair are in the JSON file.
     """
     components: dict[str, dict[str, Any]] = {}
     for name, node in {**all_choices(arguments, "regularizer"), **all_choices(arguments, "augment")}.items():
@@ -72,13 +72,7 @@ def dirac_table(arguments: Arguments, composition: Composition) -> int:
     studied = {row.regularizer for row in rows if row.flow != "refused"}
     rows = [row for row in rows if row.regularizer in studied]
     numbers = {"rows": [{**vars(row), "eigenvalues": complex_pairs(row.eigenvalues)} for row in rows]}
-    ways = ("flow", "simultaneous", "alternating")
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for row in rows:
-        alike.setdefault((row.regularizer, *(getattr(row, way) for way in ways)), []).append(row.loss)
-    found = [(*key, " ".join(names)) for key, names in sorted(alike.items())]
-    header = ("regularizer", *ways, "losses")
-    return publish(arguments, composition, "dirac-all", numbers, draw_dirac_table(rows), found, None, header)
+    return publish(arguments, composition, "dirac-all", numbers, draw_dirac_table(rows), matrix(rows))
 
 
 def plain_descent(optimizer: dict[str, Any]) -> bool:

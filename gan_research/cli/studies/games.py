@@ -1,8 +1,11 @@
 """The studies of runs: networks while they are trained."""
 
 import json
+import math
+from collections.abc import Iterable
 from functools import cache, partial
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import torch
@@ -17,8 +20,11 @@ from gan_research.runs import fit
 from gan_research.runs.run import Run
 from gan_research.theory.convergence import convexity, descend, envelope
 from gan_research.theory.phases import require_line
-from gan_research.theory.plots import draw_convergence, draw_inner_steps, film_convergence
+from gan_research.theory.plots.games import draw_convergence, draw_inner_steps, film_convergence
 from gan_research.utils.errors import UserError
+
+SEEDS = 3  # the number of seeds of each k of inner-steps
+KEPT = ("regret", "jsd")
 
 
 def analyzed(arguments: Arguments, composition: Composition, name: str) -> int:
@@ -46,17 +52,28 @@ def inner_steps(arguments: Arguments, composition: Composition) -> int:
         }
 
         @cache
-        def run(k: int, rounds: int) -> dict[str, Any]:
-            settings = (f"schedule.discriminator_steps={k}", f"rounds={rounds}", "analysis.phases.frames=40")
-            return trained(arguments, study.run, f"k{k}-{rounds}", *settings)
+        def run(k: int, rounds: int, seed: int) -> dict[str, Any]:
+            settings = (f"schedule.discriminator_steps={k}", f"rounds={rounds}", f"seed={seed}")
+            return trained(arguments, study.run, f"k{k}-{rounds}-s{seed}", *settings, "analysis.phases.frames=40")
 
-        runs = {budget: {k: run(k, rounds_of(k)) for k in (1, 2, 5, 20)} for budget, rounds_of in budgets.items()}
+        seeds = range(composition.config["seed"], composition.config["seed"] + SEEDS)
+        runs = {
+            budget: {k: [run(k, rounds_of(k), seed) for seed in seeds] for k in (1, 2, 5, 20)}
+            for budget, rounds_of in budgets.items()
+        }
         rows = [
-            (f"{budget}, k = {k}", *(format_value(numbers["final"].get(name)) for name in ("regret", "jsd")))
+            (f"{budget}, k = {k}", *(median_and_range(run["final"].get(name) for run in by_seed) for name in KEPT))
             for budget, by_k in runs.items()
-            for k, numbers in by_k.items()
+            for k, by_seed in by_k.items()
         ]
-        return study.publish(runs, draw_inner_steps(runs), rows, header=("", "regret at the end", "JSD at the end"))
+        header = (f"median of {SEEDS} seeds (least to most)", "regret at the end", "JSD at the end")
+        return study.publish(runs, draw_inner_steps(runs), rows, header=header)
+
+
+def median_and_range(values: Iterable[float | None]) -> str:
+    """Format the median and the range of the numbers of some seeds; None is unknown or infinite."""
+    ordered = sorted(math.inf if value is None else value for value in values)
+    return f"{median(ordered):.2g} ({ordered[0]:.2g} to {ordered[-1]:.2g})" if ordered[0] < math.inf else "-"
 
 
 def convergence(arguments: Arguments, composition: Composition) -> int:

@@ -38,7 +38,7 @@ class StudyRun:
         self,
         numbers: dict[Any, Any],
         figure: Any,
-        rows: list[tuple[str, ...]],
+        rows: list[tuple[str, ...]] | str,
         film: Iterable[Any] | None = None,
         header: tuple[str, ...] = (),
     ) -> int:
@@ -59,14 +59,17 @@ def publish(arguments: Arguments, composition: Composition, name: str, *result: 
         return study.publish(*result)
 
 
-def report(name: str, rows: Iterable[tuple[str, ...]], folder: Path, header: tuple[str, ...] = ()) -> None:
-    """Print the numbers as a table, and the paths of the files."""
+def report(name: str, rows: Iterable[tuple[str, ...]] | str, folder: Path, header: tuple[str, ...] = ()) -> None:
+    """Print the numbers, as a table or as text, and the paths of files."""
     console = Console()
-    columns = [Column(heading, overflow="fold") for heading in header]
-    table = Table(*columns, title=f"theory: {name}", show_header=bool(header), title_justify="left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    if isinstance(rows, str):
+        console.print(f"theory: {name}", rows, sep="\n\n", highlight=False, markup=False, soft_wrap=True)
+    else:
+        columns = [Column(heading, overflow="fold") for heading in header]
+        table = Table(*columns, title=f"theory: {name}", show_header=bool(header), title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     for path in sorted(folder.iterdir()):
         console.print(str(path), highlight=False, soft_wrap=True)
 

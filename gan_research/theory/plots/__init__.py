@@ -1,0 +1,1 @@
+"""The figures and films of the studies."""
