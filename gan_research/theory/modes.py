@@ -113,7 +113,7 @@ class Modes(Analysis[Frame]):
         return figure
 
     def _draw_samples(self, axes: Axes, frame: Frame) -> None:
-        """Draw samples on the density, with a circle around each mode, in which samples are of high quality."""
+        """Draw samples on the density; those in a circle around a mode are of high quality."""
         draw_points(axes, frame.samples, self.density)
         if isinstance(self.density, GaussianMixture):
             sizes = 2 * RING * self.density.stds

@@ -49,7 +49,7 @@ def pointwise_optimum(loss: AdversarialLoss, p: Tensor, q: Tensor) -> Tensor:
 
 
 def value_at_optimum(loss: AdversarialLoss, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `-(p real_term + q fake_term)` at D*, and its logits, for densities or masses of one shape above 0."""
+    """Return `-(p real_term + q fake_term)` at D*, and its logits, for positive densities or masses."""
     loss = pointwise(loss)
     logits = loss.theory().optimal_logit(p, q)
     return -(p * loss.real_term(logits) + q * loss.fake_term(logits)), logits

@@ -44,7 +44,7 @@ class Location:
         return -terms @ self.weights
 
     def field(self, states: Tensor) -> Tensor:
-        """Return the negative gradients of both players' losses at states (..., 2), each in its own parameter."""
+        """Return each player's negative gradient in its own parameter at states (..., 2)."""
         theta, phi = (part.detach().requires_grad_() for part in states.unbind(-1))
         real = self.density(torch.zeros_like(theta))
         logits = self.optimal_logit(real, self.density(phi))

@@ -90,7 +90,7 @@ def test_equal_time_is_an_axis_and_seeds_can_be_left_out(gan, trained, here):
 
 def test_groups_of_several_settings(gan, trained, here):
     result = gan("compare", trained, "--by", "loss,seed", "--no-html", "--metric", "fid,inception_score")
-    assert "hinge, 0" in result.output
+    assert "hinge, seed=0" in result.output
     assert "rarest_class" not in result.output
 
 
@@ -201,7 +201,7 @@ def test_many_pairs_are_printed_for_the_best_group_only(gan, here):
     assert "10 more pairs are in --json" in result.output
     assert "fid: P(a run of the row is better)" in result.output
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
-    assert ["1 0.1", "", *["1.00"] * 5] in rows
+    assert ["1 lr=0.1", "", *["1.00"] * 5] in rows
     assert ["6 5.1", *["0.00"] * 5, ""] in rows
     assert len(json.loads((here / "all.json").read_text())["pairs"]) == 15
 

@@ -196,11 +196,13 @@ def test_optimum_gives_the_published_values(study):
     assert (saddle["theta"], saddle["phi"], saddle["slope"]) == pytest.approx((0, 0, 0), abs=1e-9)
     assert saddle["V"] == pytest.approx(-math.log(4), abs=1e-9)
     assert (curvatures["least"], curvatures["largest"]) == pytest.approx((-0.809017, 0.309017), abs=1e-6)
+    assert end["round"] == 60
     assert math.hypot(end["theta"], end["phi"]) < 0.9 * math.hypot(2, 1)
 
 
 def test_optimum_takes_a_loss_whose_best_logit_is_not_log_odds_and_one_with_a_set_of_them(study):
     assert study("optimum", "loss=least_squares", drawn=False).numbers["best_logit"]["largest error"] < 1e-5
+    assert study("optimum", "loss=f_pearson", drawn=False).numbers["end_of_training"]["round"] < 60  # it diverges
     hinge = study("optimum", "loss=hinge", drawn=False)
     assert not {"best_logit", "saddle"} & hinge.numbers.keys()
     assert faults(hinge.figure) == []

@@ -338,7 +338,7 @@ def test_groups_are_made_by_any_setting_in_the_order_of_its_values(runs, tmp_pat
     for lr in (0.01, 0.002, 1e-5):
         runs(folder=str(lr), hinge=[5.0], lr=lr)
     records = runs(folder="last", minimax=[5.0], lr=0.01)
-    assert list(compare(records, by="optimizer.generator.lr").groups) == ["1e-05", "0.002", "0.01"]
+    assert list(compare(records, by="optimizer.generator.lr").groups) == ["lr=1e-05", "lr=0.002", "lr=0.01"]
     comparison = compare(records, by="loss,optimizer.generator.lr")
     assert list(comparison.groups) == ["hinge, 1e-05", "hinge, 0.002", "hinge, 0.01", "minimax, 0.01"]
     assert [len(group) for group in comparison.groups.values()] == [1, 1, 1, 1]
@@ -356,7 +356,7 @@ def test_a_setting_that_no_run_has_is_an_error_that_names_the_nearest(runs):
 def test_runs_without_the_setting_are_a_group_of_their_own(runs, tmp_path):
     runs(hinge=[5.0], folder="with", loss__margin=2.0)
     records = runs(minimax=[6.0])
-    assert list(compare(records, by="loss.margin").groups) == ["2.0", "none"]
+    assert list(compare(records, by="loss.margin").groups) == ["margin=2.0", "margin=none"]
 
 
 def test_runs_of_unknown_settings_are_left_out(runs, tmp_path):

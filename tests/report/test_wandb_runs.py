@@ -110,10 +110,12 @@ def test_no_server_is_one_line():
     assert "\n" not in str(caught.value)
 
 
-def test_each_of_several_evaluations_is_logged_and_read_with_its_protocol():
+def test_each_of_several_evaluations_is_logged_and_read_with_its_protocol(tmp_path):
     class Logger(WandbLogger):
         def __init__(self):
             self._evaluations, self.fake = {}, SimpleNamespace(config={}, rows=[])
+            self.fake.summary, self._best, self._folder = {}, {}, tmp_path
+            (tmp_path / "history.jsonl").touch()
             self.fake.config, self.fake.log = Config(), self.fake.rows.append
 
         experiment = property(lambda self: self.fake)

@@ -60,7 +60,7 @@ def publish(arguments: Arguments, composition: Composition, name: str, *result: 
 
 
 def report(name: str, rows: Iterable[tuple[str, ...]] | str, folder: Path, header: tuple[str, ...] = ()) -> None:
-    """Print the numbers, as a table unless they are text, and the paths of the files."""
+    """Print the numbers, as a table or as text, and the paths of files."""
     console = Console()
     if isinstance(rows, str):
         console.print(f"theory: {name}", rows, sep="\n\n", highlight=False, markup=False, soft_wrap=True)

@@ -16,12 +16,11 @@ from gan_research.theory import saturation as pulling
 from gan_research.theory.dirac_dynamics import gradient_steps
 from gan_research.theory.generator_density import data_masses, trace
 from gan_research.theory.phases import optimal_logit, require_line
-from gan_research.theory.plots.saddle import SaddleView, Surface, film_saddle, view
+from gan_research.theory.plots.saddle import EXTENT, SaddleView, Surface, film_saddle, view
 from gan_research.theory.plots.values import Densities, draw_divergences, draw_optimum, draw_saturation
 from gan_research.theory.saddle import Location, find_saddle
 from gan_research.training.gan import GAN
 from gan_research.utils.errors import UserError
-from gan_research.utils.plotting import finite
 
 UNIT = Gaussian(0.0, 1.0)
 START = torch.tensor([2.0, -1.0], dtype=torch.float64)  # (theta, phi): G is off to one side, D expects it on the other
@@ -80,7 +79,7 @@ def optimum(arguments: Arguments, composition: Composition) -> int:
 
 
 def surface_at_optimum(loss: AdversarialLoss) -> Surface:
-    """Evaluate the value at D* at one x, for densities p_data(x) and p_g(x) up to 1."""
+    """Evaluate the value at D* at one x, for densities up to 1 there."""
     ticks = torch.linspace(0.02, 1, 50, dtype=torch.float64)
     p, q = torch.meshgrid(ticks, ticks, indexing="ij")
     values, logits = best.value_at_optimum(loss, p, q)
@@ -90,21 +89,26 @@ def surface_at_optimum(loss: AdversarialLoss) -> Surface:
 
 
 def saddle_of_training(config: dict[str, Any], game: GAN) -> tuple[SaddleView, dict[str, dict[str, float]]]:
-    """Train the two Gaussians of `theory.saddle` by the schedule and optimizers of a config, from START.
+    """Train the Gaussians of `theory.saddle` by a config's schedule and optimizers, from START.
 
-    The learning rates are constant.
+    The learning rates are constant. The path ends before it leaves the drawn surface, where training diverges.
     """
     location = Location(game.loss)
     saddle = find_saddle(location)
     optimizers = {f"{player}_optimizer": make(node) for player, node in config["optimizer"].items()}
     path = gradient_steps(location, START, config["rounds"], make(config["schedule"]), **optimizers)
-    finite(training=path)
+    path = path[: (path.abs() <= EXTENT).all(1).cumprod(0).sum()]
     low, high = saddle.curvatures
     (theta, phi), (last_theta, last_phi) = saddle.state.tolist(), path[-1].tolist()
     numbers = {
         "saddle": {"theta": theta, "phi": phi, "V": saddle.value, "slope": saddle.slope},
         "curvatures_at_the_saddle": {"least": low, "largest": high},
-        "end_of_training": {"theta": last_theta, "phi": last_phi, "V": location.value(path[-1]).item()},
+        "end_of_training": {
+            "round": float(len(path) - 1),
+            "theta": last_theta,
+            "phi": last_phi,
+            "V": location.value(path[-1]).item(),
+        },
     }
     return view(location, saddle, path), numbers
 

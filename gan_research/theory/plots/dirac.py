@@ -44,7 +44,7 @@ def sampled_field(field: Callable[[Tensor], Tensor], extent: float = 1.5, points
 def draw_dirac(
     title: str, arrows: Arrows, paths: Mapping[str, Tensor], verdicts: Mapping[str, str], time: float
 ) -> Figure:
-    """Draw the field with each path (T, starts, 2) and its verdict, and the distances from the equilibrium."""
+    """Draw the field, each path (T, starts, 2) with its verdict, and distances from the equilibrium."""
     figure, axes = panels(1, len(paths) + 1, width=3.1, height=3.5)
     *fields, radius = axes[0]
     for axis, (way, path) in zip(fields, paths.items(), strict=True):
@@ -65,7 +65,7 @@ def draw_dirac(
 
 
 def draw_path(axes: Axes, arrows: Arrows, path: Tensor, color: str) -> None:
-    """Draw a field, darker where it is stronger, and a path (T, starts, 2) from circle to dot."""
+    """Draw a path (T, starts, 2) from circle to dot, on a field, darker where strong."""
     u, length = arrows.directions, arrows.lengths.log1p()
     axes.quiver(arrows.theta, arrows.psi, u[..., 0], u[..., 1], length, cmap="Greys", clim=(-0.5, 1.5), width=0.005)
     for start, line in enumerate(STARTS.values()):

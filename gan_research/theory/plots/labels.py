@@ -1,4 +1,4 @@
-"""Names of curves beside them, and the curves that are alike."""
+"""Names of curves at their ends, and the curves that are alike."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ LABEL_SIZE = 7.5  # points
 
 
 def label_ends(axes: Axes, lines: Iterable[Line2D] | None = None) -> None:
-    """Write each line's label right of the axes, at the height of its end, in its color.
+    """Write each line's label right of the axes, at the height of its end.
 
     Labels that would overlap are moved apart by the least squares that keep their order. Limits and scales must be set.
     """
@@ -74,7 +74,7 @@ def distinct(curves: Mapping[str, Tensor]) -> dict[tuple[str, ...], Tensor]:
 
 
 def plain_log_ticks(axes: Axes) -> None:
-    """Label a logarithmic y axis with plain numbers, at 1, 2, 5 where it spans less than two decades."""
+    """Write plain numbers on a logarithmic y axis; at 1, 2, 5 below two decades."""
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,4 +1,4 @@
-"""The value of a game as a surface: over the densities at a point, and as a saddle with the path of training."""
+"""The value as a surface over the densities at a point, and as a saddle."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ FINE = {"rcount": POINTS, "ccount": POINTS, "zorder": 1}  # all points of a surf
 
 
 class Surface(NamedTuple):
-    """The value at D* and D* itself, on a grid of densities p_data and p_g at one point, (n, n) each."""
+    """The value at D*, and D*, on a grid (n, n) of p_data and p_g."""
 
     real: Tensor
     fake: Tensor
@@ -28,7 +28,7 @@ class Surface(NamedTuple):
 
 
 class SaddleView(NamedTuple):
-    """A game's value on a grid (n, n) of theta and phi, its saddle, and the path of training with its heights."""
+    """A game's value on a grid (n, n), its saddle, and the path of training."""
 
     theta: Tensor
     phi: Tensor
@@ -50,7 +50,7 @@ def view(game: Location, saddle: Saddle, path: Tensor) -> SaddleView:
 
 
 def draw_surface(axes: Any, surface: Surface) -> None:
-    """Draw V(D*) over (p_data, p_g) at one point, colored by D*, with the rays of equal D*."""
+    """Draw V(D*) over p_data and p_g at one point, with rays of equal D*."""
     low, high = surface.optimum.min().item(), surface.optimum.max().item()
     colors = colormaps["viridis"]((surface.optimum - low) / max(high - low, 1e-12))
     grid = (surface.real, surface.fake, surface.values)
@@ -68,7 +68,7 @@ def draw_surface(axes: Any, surface: Surface) -> None:
 
 
 def draw_saddle(axes: Any, view: SaddleView, until: int | None = None) -> None:
-    """Draw V(D, G) as a surface, with D* of each G on it, and the path of the first `until` rounds."""
+    """Draw V(D, G) as a surface, with D* on it, and the first rounds' path."""
     stop = None if until is None else until + 1
     axes.plot_surface(view.theta, view.phi, view.values, cmap="Greys", alpha=0.55, rasterized=True, **FINE)
     ticks, path = view.theta[:, 0], view.path[:stop]
@@ -81,7 +81,7 @@ def draw_saddle(axes: Any, view: SaddleView, until: int | None = None) -> None:
 
 
 def draw_saddle_from_above(axes: Axes, view: SaddleView, until: int | None = None) -> None:
-    """Draw the contours of V(D, G), with D* of each G, the saddle, and the path of training."""
+    """Draw contours of V(D, G), with D*, the saddle, and the path of training."""
     stop = None if until is None else until + 1
     axes.contourf(view.theta, view.phi, view.values, levels=16, cmap="Greys", alpha=0.6)
     ticks = view.theta[:, 0]

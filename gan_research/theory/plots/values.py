@@ -30,7 +30,7 @@ LINES = ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)))  # the lines of curves o
 
 
 class Densities(NamedTuple):
-    """A pair of densities (S,) at `points`, and D's optimal logits there: found numerically, and predicted if unique."""
+    """A pair of densities (S,) at `points`, and D's optimal logits: found numerically, and predicted if unique."""
 
     points: Tensor
     real: Tensor
@@ -90,7 +90,7 @@ GROWTHS = {
 
 
 def growth(means: Tensor, curve: Tensor) -> tuple[bool, bool]:
-    """Return whether a divergence (n,) of N(0, 1) and N(mean, 1) is quadratic at its start, and flat at its end."""
+    """Return whether a divergence (n,) is quadratic at its start, and flat at its end."""
     start, end = ((curve[[i, j]].log().diff() / means[[i, j]].log().diff()).item() for i, j in ((0, 1), (-2, -1)))
     return start > 1.5, end < 0.5
 
@@ -130,7 +130,7 @@ SHAPES = {
 
 
 def shape_of(pull: Pull) -> str:
-    """Return the shape of a gradient, by its sizes at the lowest logit, half of that, and the highest."""
+    """Return the shape of a gradient, by its size at three logits."""
     low, half, high = pull.gradients[[0, len(pull.gradients) // 4, -1]].abs().tolist()
     if low > 1.5 * half:
         return "grows where D rejects"
@@ -141,7 +141,7 @@ def shape_of(pull: Pull) -> str:
 
 @styled
 def draw_saturation(pulls: Mapping[str, Pull], measured: Sequence[TrainedDiscriminator]) -> Figure:
-    """Draw the generator's gradient in the logit for each loss, by shape, against D(G(z)), and measured in training."""
+    """Draw the generator's gradient: against D(G(z)), measured, and in the logit by shape."""
     head = ["probability", "probability", "measured", "measured"]
     figure, axes = mosaic([head, list(SHAPES)], heights=[3.6, 3.0], width=3.6)
     shapes = {name: shape_of(pull) for name, pull in pulls.items()}
