@@ -289,10 +289,10 @@ def test_dirac_of_all_pairs(gan, the_run, tmp_path):
     assert {path.name for path in folder.iterdir()} == {f"dirac-all.{kind}" for kind in ("json", "png", "svg")}
     rows = json.loads((folder / "dirac-all.json").read_text())["rows"]
     pairs = {(row["loss"], row["regularizer"]): row for row in rows}
-    assert set(pairs) == set(itertools.product(groups()["loss"], groups()["regularizer"]))
+    assert set(pairs) == set(itertools.product(LOSSES, REGULARIZERS))
     assert pairs["minimax", "none"]["flow"] == "cycles"
     printed = next(line for line in result.output.splitlines() if line.startswith("minimax "))
-    assert len(printed.split()) == 1 + len(groups()["regularizer"]) - 1  # auxiliary_classifier supports no loss
+    assert len(printed.split()) == 1 + len(REGULARIZERS)
     assert "odo" in printed
     assert pairs["minimax", "none"]["simultaneous"] == "diverges"
     assert pairs["non_saturating", "r1"]["flow"] == "converges"

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from torch import Tensor
 
+from gan_research.theory.dirac_dynamics import Verdict
 from gan_research.theory.dirac_table import CODES, WAYS, Row
 from gan_research.theory.plots.labels import plain_log_ticks
 from gan_research.utils.plotting import BOUND, DATA, SERIES, mosaic, panels, styled
@@ -94,7 +95,7 @@ def film_dirac(title: str, arrows: Arrows, paths: Mapping[str, Tensor], frames: 
     return map(frame, sorted({round(last * k / (frames - 1)) for k in range(frames)}))
 
 
-VERDICTS = {
+VERDICTS: dict[Verdict, str] = {
     "converges": "#009E73",
     "converges sublinearly": "#56B4E9",
     "cycles": "#F0E442",

@@ -10,6 +10,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
+from gan_research.utils.plotting import PIXELS_PER_INCH
+
 LABEL_SIZE = 7.5  # points
 
 
@@ -25,7 +27,7 @@ def label_ends(axes: Axes, lines: Iterable[Line2D] | None = None) -> None:
     heights = [axes.transAxes.inverted().transform(axes.transData.transform(end[1:]))[1] for end in ends]
     texts = [str(line.get_label()) for line, *_ in ends]
     lines_of = torch.tensor([float(text.count("\n") + 1) for text in texts], dtype=torch.float64)
-    step = 1.3 * LABEL_SIZE / 72 * axes.get_figure().dpi / (0.75 * axes.bbox.height)  # the layout leaves that share
+    step = 1.3 * LABEL_SIZE / 72 * PIXELS_PER_INCH / (0.75 * axes.bbox.height)  # the layout leaves that share
     gaps = torch.cat([torch.zeros(1), step * (lines_of[1:] + lines_of[:-1]) / 2]).cumsum(0).numpy()
     places = isotonic_regression(torch.tensor(heights).numpy() - gaps).x + gaps
     for (line, x, y), text, place in zip(ends, texts, places, strict=True):
