@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gan_research.config.compose import compose_multirun, compose_train, groups, of_sweep
-from gan_research.sweeps.points import examples, split
-from gan_research.sweeps.search import merge_axes
+from gan_research.cli.arguments import parse
+from gan_research.cli.sweep_request import sweep_request
+from gan_research.config.compose import compose_train, groups
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 COMMANDS = [line.split("#")[0][2:].strip() for line in README.splitlines() if line.startswith("$ gan train")]
@@ -20,13 +20,10 @@ TABLE = [line.strip("|").split("|") for line in README.splitlines() if line.star
 def test_every_training_command_composes(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
-    words = [word for word in shlex.split(command)[2:] if word != "--cfg"]
-    fixed, axes = split(word for word in words if word != "-m" and not of_sweep(word))
-    if "-m" in words:
-        space = compose_multirun([word for word in words if of_sweep(word)])["sweep"]["space"]
-        assert merge_axes(space, axes)
-    for point in examples(axes):
-        assert compose_train([*fixed, *point]).config["rounds"] >= 1
+    words = shlex.split(command)[2:]
+    given = parse(words, "gan train", options=("--cfg", "-m"))
+    compositions = sweep_request(given).compositions if "-m" in words else [compose_train(given.overrides)]
+    assert all(composition.config["rounds"] >= 1 for composition in compositions)
 
 
 @pytest.mark.parametrize(("names", "choices"), [row[:2] for row in TABLE], ids=[row[0].strip() for row in TABLE])

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
     require_checkpoint(options.checkpoint)
     output = options.output or free_name(Path("samples.png"))
-    if output.suffix == "":
+    if ending(output) == "":
         require_new_folder(output)
     with slow_imports():
         from gan_research.sampling.load import load
@@ -54,11 +54,16 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def ending(output: Path) -> str:
+    """Return the suffix of a file's name; "" for a folder, whose name may have dots: runs/lr=0.001."""
+    return "" if output.is_dir() else output.suffix
+
+
 def write_points(points: Any, labels: Any, output: Path) -> None:
     """Write float points (N, dim) as a plot or an .npz, by the suffix of `output`."""
-    if output.suffix == ".npz":
+    if ending(output) == ".npz":
         write_archive({"points": points.cpu().numpy()}, labels, output)
-    elif output.suffix == ".png":
+    elif ending(output) == ".png":
         from gan_research.data.density_plots import points_png
 
         write_atomically(output, points_png(points.cpu()))
@@ -75,13 +80,13 @@ def write_images(images: Any, labels: Any, output: Path) -> None:
     """Write uint8 images (N, C, H, W) as a grid, an .npz or a folder of PNGs."""
     from gan_research.utils.images import grid, png
 
-    if output.suffix == ".npz":
+    if ending(output) == ".npz":
         write_archive({"images": images.permute(0, 2, 3, 1).cpu().numpy()}, labels, output)
-    elif output.suffix not in ("", ".png"):
+    elif ending(output) not in ("", ".png"):
         raise UserError(f"--output {output}: give a name that ends in .png or .npz, or a folder")
     elif images.shape[1] not in (1, 3):
         raise UserError(f"images of {images.shape[1]} channels can't be PNGs: give an output that ends in .npz")
-    elif output.suffix == ".png":
+    elif ending(output) == ".png":
         write_atomically(output, png(grid(images)))
     else:
         with new_folder(output) as folder:

@@ -191,7 +191,7 @@ def renamed_keys(overrides: list[str]) -> list[str]:
 
 
 def compose_multirun(overrides: list[str], config_dir: Path | None = None) -> dict[str, Any]:
-    """Return the config of a sweep, without those of its runs; the `variants` of its search are a key beside it."""
+    """Return the config of a sweep, without those of its runs; the `variants` of its search become a key."""
     config = _compose(renamed_keys(overrides), config_dir, None, "multirun")[0]
     variants = config["sweep"].pop("variants", None)
     return check_multirun(config) | {"variants": variants}

@@ -12,7 +12,17 @@ from gan_research.sampling.export import describe_export, write_export
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.artifacts import EXPORT, OF_RUN
 from gan_research.utils.files import as_json, free_name, link, write_atomically
-from gan_research.utils.run_folder import CONFIG, HISTORY, LAST, PROTOCOLS, RUN, config_text, read_history, read_rows
+from gan_research.utils.run_folder import (
+    CONFIG,
+    HISTORY,
+    LAST,
+    MEASURED,
+    PROTOCOLS,
+    RUN,
+    config_text,
+    read_history,
+    read_rows,
+)
 
 
 def model_artifact(
@@ -50,12 +60,12 @@ def model_artifact(
 
 
 def measured_at(run: Path, round: int) -> dict[str, Any]:
-    """Return the metrics of a run after a round, and their protocol and better directions."""
+    """Return the metrics of a run after a round, and how they were measured."""
     found: dict[str, Any] = {}
     for row in read_history(run / HISTORY):
         if row["round"] == round and "better" in row:
             metrics = {name.removeprefix("metrics/"): row[name] for name in row if name.startswith("metrics/")}
-            found = {"metrics": metrics, "protocol": row["protocol"], "better": row["better"]}
+            found = {"metrics": metrics, **{key: row[key] for key in MEASURED if key in row}}
     return found
 
 

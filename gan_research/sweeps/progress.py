@@ -32,6 +32,7 @@ def seconds_left(trials: Sequence[TrialSnapshot], total: int | None, rounds: int
     differ.
     """
     whole, running, waiting = list[float](), list[float](), 0  # seconds of runs: in all, so far
+    at_once = sum(trial.state == "running" for trial in trials)
     for trial in trials:
         for run in trial.trial.runs:
             outcome = run.outcome()
@@ -45,11 +46,11 @@ def seconds_left(trials: Sequence[TrialSnapshot], total: int | None, rounds: int
                     whole.append(seconds * rounds / round)
             elif trial.trial.ended is None:
                 waiting += 1
-    if not whole or not running or total is None:
+    if not whole or not at_once or total is None:
         return None
     each, runs_of_trial = mean(whole), mean(len(trial.trial.runs) for trial in trials)
     to_come = waiting + max(0, total - len(trials)) * runs_of_trial
-    return (to_come * each + sum(max(0.0, each - seconds) for seconds in running)) / len(running)
+    return (to_come * each + sum(max(0.0, each - seconds) for seconds in running)) / max(at_once, len(running))
 
 
 def progress_of(trial: TrialSnapshot, rounds: int | None) -> str:

@@ -37,7 +37,7 @@ def warned(health, rows, every=50, start=0):
     """round -> (health/collapse, the warnings), as these rows are judged one after the other."""
     found = {}
     for n, row in enumerate(rows, start // every + 1):
-        gan = SimpleNamespace(round=n * every, loss_log=SimpleNamespace(every=every))
+        gan = SimpleNamespace(round=n * every, loss_log=SimpleNamespace(every=every), loss=Hinge())
         collapse = health.health_check(gan, row)
         found[n * every] = (collapse["health/collapse"], list(health.board.warnings.values()))
     return found
@@ -98,7 +98,7 @@ def test_a_resumed_run_warns_in_the_same_round(cut, caplog):
 )
 def test_huge_losses_of_a_player_are_an_explosion(collapse_after, losses, text, caplog):
     health = Health(collapse_after=collapse_after)
-    gan = SimpleNamespace(round=50, loss_log=SimpleNamespace(every=50))
+    gan = SimpleNamespace(round=50, loss_log=SimpleNamespace(every=50), loss=Hinge())
     terms = [health.health_check(gan, losses) for _ in range(2)]
     assert [term.pop("health/explosion") for term in terms] == [float(text is not None)] * 2
     assert terms == [{} if collapse_after is None else {"health/collapse": 0.0}] * 2

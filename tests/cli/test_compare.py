@@ -202,7 +202,7 @@ def test_many_pairs_are_printed_for_the_best_group_only(gan, here):
     assert "fid: P(a run of the row is better)" in result.output
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
     assert ["1 lr=0.1", "", *["1.00"] * 5] in rows
-    assert ["6 5.1", *["0.00"] * 5, ""] in rows
+    assert ["6 lr=5.1", *["0.00"] * 5, ""] in rows
     assert len(json.loads((here / "all.json").read_text())["pairs"]) == 15
 
 

@@ -27,7 +27,7 @@ CONF = conf_folder()
 CHOICES = sorted(
     (group, path.stem)
     for path in CONF.rglob("*.yaml")
-    if (group := path.parent.relative_to(CONF).as_posix()) not in (".", "experiment")
+    if (group := path.parent.relative_to(CONF).as_posix()) not in (".", "experiment", "variants")
     if group.partition("/")[0] != "sweep"
 )
 SWEEPS = sorted(path.stem for path in (CONF / "sweep").glob("*.yaml"))

@@ -80,8 +80,8 @@ def in_evaluation(monkeypatch, number, at):
     measure = Evaluation.__call__
 
     def measuring(self, *args, **more):
-        self.measured = getattr(self, "measured", 0) + 1
-        if self.measured == at:
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls == at:
             signal.raise_signal(number)
         return measure(self, *args, **more)
 

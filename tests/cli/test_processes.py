@@ -328,7 +328,7 @@ def under_way(server, tmp_path):
     """under_way(): a run on two processes, in its 8th round or a later one; a round takes a tenth of a second."""
 
     def start():
-        started = server.start("train", f"output={tmp_path}", *GAME, *TWO, patch=SLOW)
+        started = server.start("train", f"output={tmp_path}", *GAME, *TWO, "progress_seconds=0.05", patch=SLOW)
         started.until(lambda: re.search(r"^round ([89]|1\d)/24", started.output, re.MULTILINE))
         return started
 

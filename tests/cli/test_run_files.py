@@ -190,7 +190,7 @@ def test_a_run_that_is_read_only_is_named(run, gan, one_line, tmp_path):
 
 def test_one_command_begun_at_once_is_one_run(train, gan, tmp_path, monkeypatch, the_run, one_line):
     """While one prepares its run, another begins and ends; then one begins and is still training."""
-    build, began = auto_resume.build, []
+    build, began = auto_resume.build_new, []
 
     def slow(*args, **kwargs):
         parts = build(*args, **kwargs)
@@ -200,7 +200,7 @@ def test_one_command_begun_at_once_is_one_run(train, gan, tmp_path, monkeypatch,
         return parts
 
     words = ("resume=auto", "metrics=none", "rounds=3")
-    monkeypatch.setattr(auto_resume, "build", slow)
+    monkeypatch.setattr(auto_resume, "build_new", slow)
     result = train(tmp_path, *words)
     assert result.status == 0
     assert "is trained for all its 3 rounds" in result.output

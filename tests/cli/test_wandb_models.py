@@ -79,7 +79,7 @@ def check_models(found, run):
         row = rows[metadata["round"]]
         assert f"round-{metadata['round']}" in aliases
         assert metadata["metrics"] == {name[8:]: row[name] for name in row if name.startswith("metrics/")}
-        assert {key: metadata[key] for key in ("protocol", "better")} == protocols[row["protocol"]]
+        assert {key: metadata[key] for key in ("protocol", "better", "ranges")} == protocols[row["protocol"]]
         assert metadata["selected_by"] == ("fid" if "best" in aliases else None)
 
 

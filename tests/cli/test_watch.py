@@ -42,7 +42,7 @@ def test_a_folder_without_runs_fills_itself_and_ctrl_c_ends_it(server, tmp_path)
     second = json.loads(started.until(lambda: ask(address, path)[1]))
     assert second["document"]["summary"] == "1 run · 1 group · 1 seed · fid"
     assert [group["name"] for group in second["document"]["groups"]] == ["wasserstein"]
-    (command,) = (b for s in second["document"]["sections"] for b in s["blocks"] if b["kind"] == "command")
+    command = next(b for s in second["document"]["sections"] for b in s["blocks"] if b["kind"] == "command")
     assert command["text"] == f"gan compare {tmp_path} --axis round"
     socket.create_connection(address).close()  # somebody who goes away at once harms nothing
     os.kill(started.pid, signal.SIGINT)

@@ -42,6 +42,7 @@ class Counting:
 
     def __init__(self, column, every=None):
         self.columns, self.measured, self.every, self.count = {column: "min"}, [column], every, 0
+        self.ranges = {}
 
     def __call__(self, source):
         self.count += 1

@@ -340,7 +340,7 @@ def test_groups_are_made_by_any_setting_in_the_order_of_its_values(runs, tmp_pat
     records = runs(folder="last", minimax=[5.0], lr=0.01)
     assert list(compare(records, by="optimizer.generator.lr").groups) == ["lr=1e-05", "lr=0.002", "lr=0.01"]
     comparison = compare(records, by="loss,optimizer.generator.lr")
-    assert list(comparison.groups) == ["hinge, 1e-05", "hinge, 0.002", "hinge, 0.01", "minimax, 0.01"]
+    assert list(comparison.groups) == ["hinge, lr=1e-05", "hinge, lr=0.002", "hinge, lr=0.01", "minimax, lr=0.01"]
     assert [len(group) for group in comparison.groups.values()] == [1, 1, 1, 1]
 
 
