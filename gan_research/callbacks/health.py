@@ -96,7 +96,7 @@ class Health(pl.Callback):
 
     def _warn(self, gan: GAN, warnings: dict[str, str]) -> dict[str, str]:
         """Log the warnings that are new, and return all."""
-        for kind in warnings.keys() - self.board.warnings.keys():
+        for kind in [kind for kind in warnings if kind not in self.board.warnings]:
             text = f"round {gan.round}: {warnings[kind]}: {ADVICE[kind]}"
             if kind in TITLES:
                 self._alerts.append((TITLES[kind], text))

@@ -27,6 +27,8 @@ from gan_research.utils.errors import RESUME, UserError, did_you_mean
 from gan_research.utils.files import write_atomically
 from gan_research.utils.renamed import renamed_metric
 
+WIDTH = 120  # the width of tables that don't go to a terminal
+
 
 def start(request: SweepRequest, given: Arguments, arguments: list[str]) -> int:
     """Start a sweep of what the command line varies; return the exit status."""
@@ -127,6 +129,7 @@ def objective(composition: Composition, wanted: str) -> tuple[str | None, str | 
 def train(sweep: Sweep) -> int:
     """Take part in a sweep, then print its results; return the exit status."""
     console = Console()
+    console = console if console.is_terminal else Console(width=WIDTH)
     console.print(f"sweep {sweep.folder}", highlight=False, soft_wrap=True)
     return report(sweep, *take_part(sweep, console), console)
 

@@ -21,7 +21,10 @@ from gan_research.losses import Hinge, LeastSquares, NonSaturating, Wasserstein
 from gan_research.losses.base import AdversarialLoss
 from gan_research.losses.f_gan import KL, Alpha, ReverseKL, TotalVariation
 from gan_research.losses.relativistic import Relativistic
-from gan_research.regularizers import R1, Regularizer
+from gan_research.networks import MLPDiscriminator, MLPGenerator, SampleSpec
+from gan_research.regularizers import R1, GradientPenalty, Regularizer, WeightClipping
+from gan_research.sampling.priors import GaussianPrior
+from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
@@ -433,3 +436,33 @@ def test_values_as_json_has_them():
 def test_the_round_of_a_divergence_survives_the_way_between_processes():
     error = pickle.loads(pickle.dumps(told_of(Diverged("round 7: ...", 7))))
     assert (str(error), error.round, error.common) == ("round 7: ...", 7, True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "regularizers", "norm", "warned"),
+    [
+        (Wasserstein(), {}, "none", True),
+        (Wasserstein(), {"r1": R1(1.0)}, "none", True),
+        (Wasserstein(), {"clip": WeightClipping()}, "none", False),
+        (Wasserstein(), {"gp": GradientPenalty()}, "none", False),
+        (Wasserstein(), {}, "spectral", False),
+        (Hinge(), {}, "none", None),
+    ],
+)
+def test_a_wasserstein_loss_wants_a_lipschitz_discriminator(loss, regularizers, norm, warned, caplog):
+    samples, adam = SampleSpec(resolution=8, channels=1), partial(torch.optim.Adam, lr=1e-3)
+    generator = MLPGenerator(latent_dim=2, samples=samples, width=4)
+    discriminator = MLPDiscriminator(samples=samples, width=4, norm=norm)
+    gan = GAN(generator, discriminator, loss, GaussianPrior(2), adam, adam, regularizers)
+    health = Health()
+    health.on_train_start(None, gan)
+    row = health.health_check(gan, {})
+    assert row.get("health/no_lipschitz") == (None if warned is None else float(warned))
+    assert [record.message for record in caplog.records].count("round 0: " + NO_LIPSCHITZ) == bool(warned)
+    assert row["health/collapse"] == 0.0
+
+
+NO_LIPSCHITZ = (
+    "Wasserstein is trained without a Lipschitz constraint on D: add regularizer=[gradient_penalty] or "
+    "[weight_clipping], or spectral norm in D"
+)

@@ -73,7 +73,8 @@ def test_wandb_holds_config_group_tags_and_every_number_on_the_axis_of_rounds(mi
     records = [json.loads(line) for line in inspect(folder).splitlines()]
     (begun,) = (record["run"] for record in records if record["type"] == "run")
     assert begun["run_id"] == run["id"]
-    assert begun["display_name"] == run["name"] == "digits-mlp-non_saturating+r1-s3"
+    stem = "digits-mlp-non_saturating+r1-generator.width=16-discriminator.width=16"
+    assert begun["display_name"] == run["name"] == f"{stem}-s3"
     assert begun["run_group"] == run["group"]
     assert begun["job_type"] == "train"
     assert begun["tags"] == ["one", "two"]
