@@ -18,6 +18,9 @@ ADDED = {
     "progress_seconds": 10.0,
 }  # keys that older configs lack -> the value with the same meaning
 
+ADDED_TO = {"gan_research.networks.mlp.MLPDiscriminator": {"norm": "none"}}
+"""Component -> arguments that its older configs lack, with the value of the same meaning."""
+
 FILE_FIELDS = ("real_files", "fake_files")  # fields of a protocol that aren't compared: hashes identify the content
 
 
@@ -28,6 +31,9 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
         if old_name in (nodes := config.get(old_group) or {}):
             config[group] = (config[group] or {}) | {name: nodes[old_name]}
             config[old_group] = {key: node for key, node in nodes.items() if key != old_name}
+    for key, node in config.items():
+        if isinstance(node, dict) and (added := ADDED_TO.get(str(node.get("_target_")))):
+            config[key] = added | node
     return config
 
 
