@@ -27,12 +27,7 @@ ADVICE = {
     "alike": "G may have collapsed: regularize D (regularizer=r1), or resume an earlier checkpoint",
 }
 
-TITLES = {
-    "no_lipschitz": "No Lipschitz constraint",
-    "exploded": "Training exploded",
-    "d_saturated": "D is saturated",
-    "alike": "Samples collapsed",
-}
+TITLES = {"exploded": "Training exploded", "d_saturated": "D is saturated", "alike": "Samples collapsed"}  # of alerts
 
 log = logging.getLogger(__name__)
 

@@ -28,13 +28,13 @@ def main(arguments: list[str]) -> int:
 
     entries, _ = list_runs(options.folders or [Path("runs")])
     entries = [entry for entry in entries if entry.age >= options.older * 86_400]
-    states_of = {entry.folder: entry for entry in entries}
+    entry_at = {entry.folder: entry for entry in entries}
     total = 0
     for target in targets(entries, states, options.empty, options.checkpoints):
         if isinstance(target, str):
             print(f"note: {target}")
             continue
-        entry = states_of[target.run]
+        entry = entry_at[target.run]
         what = f"{target.run}" if target.files is None else f"{len(target.files)} checkpoints of {target.run}"
         deleted = options.yes and target.delete()
         word = "deleted" if deleted else "is being trained now, kept" if options.yes else "would delete"

@@ -1,7 +1,9 @@
 """`gan train -m ... --cfg`: the runs of a sweep, what they differ in, their time and disk; nothing is started."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from statistics import mean
 from typing import Any
 
@@ -14,6 +16,7 @@ from gan_research.cli.sweep_request import SweepRequest
 from gan_research.config.build import build_data, build_game, build_trainer, make
 from gan_research.config.compose import Composition
 from gan_research.cost import estimate
+from gan_research.data import Data
 from gan_research.report.records import Record
 from gan_research.report.settings import ABSENT, differing_settings
 from gan_research.sweeps.search import Search
@@ -35,9 +38,10 @@ def dry_run(sweep: Sweep, request: SweepRequest, search: Search) -> int:
     table = Table(title=f"points of {sweep.name}, and what they differ in", title_justify="left")
     for column in ("point", "differs in", "warning"):
         table.add_column(column, overflow="fold")
+    data = cache(lambda node: build_data({"data": json.loads(node)}))  # points share their data
     differences = differences_of(compositions, [axis.name for axis in request.axes])
     for point, composition in compositions.items():
-        warning = check_game(point, composition)
+        warning = check_game(point, composition, data(json.dumps(composition.config["data"])))
         if table.row_count < LISTED:
             table.add_row(*map(Text, (point, differences[point], warning)))
     if (more := len(compositions) - LISTED) > 0:
@@ -70,10 +74,10 @@ def differences_of(compositions: dict[str, Composition], axes: list[str]) -> dic
     return {point: " ".join(settings) or "-" for point, settings in found.items()}
 
 
-def check_game(point: str, composition: Composition) -> str:
+def check_game(point: str, composition: Composition, data: Data) -> str:
     """Build the networks and losses of a run; return what it lacks."""
     try:
-        return "; ".join(unconstrained(build_game(composition.config, build_data(composition.config))).values())
+        return "; ".join(unconstrained(build_game(composition.config, data)).values())
     except UserError as error:
         raise UserError(f"{point}: {error}") from error
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gan_research.utils.consoles import of_width
 from gan_research.utils.texts import bytes_text, duration
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def sort_key(entry: "Entry", by: str) -> Any:
 
 def print_entries(entries: Sequence["Entry"], caption: str) -> None:
     """Print a table of runs."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDE)
+    console = of_width(WIDE)
     table = Table(box=None, padding=(0, 2, 0, 0), caption=caption, caption_justify="left")
     for name in ("state", "round", "metric", "age", "size", "run"):
         table.add_column(name, justify="right" if name in ("round", "age", "size") else "left", overflow="fold")

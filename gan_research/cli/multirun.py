@@ -1,7 +1,6 @@
 """`gan train -m`: creates a sweep, in which this process and any number of others take part."""
 
 import os
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,9 @@ from gan_research.sweeps.sweep import Sweep, new_folder
 from gan_research.sweeps.table import SweepTable
 from gan_research.sweeps.trials import TrialRun, TrialSnapshot
 from gan_research.sweeps.worker import Worker
+from gan_research.utils.consoles import of_width
 from gan_research.utils.errors import RESUME, UserError, did_you_mean
-from gan_research.utils.files import write_atomically
+from gan_research.utils.files import file_name, write_atomically
 from gan_research.utils.renamed import renamed_metric
 
 WIDTH = 120  # the width of tables that don't go to a terminal
@@ -81,7 +81,7 @@ def new_sweep(
     options = [f"--config-dir={config_dir.resolve()}"] if config_dir is not None else []
     name = first["name"] or name
     return Sweep(
-        folder=new_folder(Path(first["output"]), re.sub(r"[^\w.+=-]+", "_", name)),
+        folder=new_folder(Path(first["output"]), file_name(name)),
         name=name,
         command="",
         base=[*options, *(o for o in fixed if not any(concerns(o, key) for key in ("output", "launcher", "name")))],
@@ -128,8 +128,7 @@ def objective(composition: Composition, wanted: str) -> tuple[str | None, str | 
 
 def train(sweep: Sweep) -> int:
     """Take part in a sweep, then print its results; return the exit status."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDTH)
+    console = of_width(WIDTH)
     console.print(f"sweep {sweep.folder}", highlight=False, soft_wrap=True)
     return report(sweep, *take_part(sweep, console), console)
 

@@ -26,6 +26,7 @@ from gan_research.config.compose import (
 )
 from gan_research.config.keys import GAME, OF_SWEEPS, PLACES
 from gan_research.config.schema import check_nodes
+from gan_research.utils.consoles import of_width
 from gan_research.utils.errors import RESUME, UserError, did_you_mean
 
 PAGE = "README.md"  # the page of all records, in the folder of --keep
@@ -260,9 +261,7 @@ def show(results: list["Result"], folder: Path, options: argparse.Namespace) -> 
     from gan_research.reproduction.verdict import RULE
     from gan_research.utils.files import as_json, write_atomically
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)
+    console = of_width(150)
     console.print(terminal_table(results))
     lines = rows(results)
     content = [asdict(one) | {"verdicts": [asdict(v) for result, v in lines if result is one]} for one in results]

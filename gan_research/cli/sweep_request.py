@@ -7,7 +7,7 @@ from typing import Any
 
 from gan_research.cli.arguments import Arguments
 from gan_research.config.compose import Composition, choice, compose_multirun, compose_train
-from gan_research.config.overrides import concerns, of_sweep
+from gan_research.config.overrides import concerns, key_of, of_sweep, value_of
 from gan_research.config.variants import Variants, as_override, split_variants
 from gan_research.sweeps.points import Axis, examples, split
 from gan_research.sweeps.search import merge_axes
@@ -53,9 +53,9 @@ def sweep_request(given: Arguments) -> SweepRequest:
 
 def composed(fixed: list[str], point: list[str], variants: Variants, config_dir: Path | None) -> Composition:
     """Return the composition of a point; an error of its variant names it."""
-    name = next((o.partition("=")[2] for o in [*fixed, *point] if concerns(o, "variant")), None)
-    varied = {override.partition("=")[0].lstrip("+") for override in point}
-    for key in (override.partition("=")[0].lstrip("+~") for override in variants.get(name or "", [])):
+    name = next((value_of(o) for o in [*fixed, *point] if concerns(o, "variant")), None)
+    varied = set(map(key_of, point))
+    for key in map(key_of, variants.get(name or "", [])):
         if key in varied:
             raise UserError(f"variant {name} sets {key}, which the sweep varies: leave one of them out")
     try:

@@ -10,7 +10,7 @@ from gan_research.cli.arguments import parse, slow_imports
 from gan_research.cli.sweep_request import sweep_request
 from gan_research.cli.train_help import show_help
 from gan_research.config.compose import compose_train
-from gan_research.config.overrides import concerns
+from gan_research.config.overrides import concerns, value_of
 from gan_research.utils.artifacts import is_address, place_run, require_checkpoint
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     overrides = [o for o in given.overrides if o not in resumed]
     auto = bool(resumed) and resumed[-1] == "resume=auto"
     if resumed and is_address(address := resumed[-1].removeprefix("resume=")):
-        outputs = [o.partition("=")[2].strip("'") for o in overrides if concerns(o, "output")]
+        outputs = [value_of(o) for o in overrides if concerns(o, "output")]
         folder = place_run(address, Path((outputs or ["runs"])[-1]))
         return main([f"resume={folder}" if argument == resumed[-1] else argument for argument in arguments])
     if resumed and not auto:

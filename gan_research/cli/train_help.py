@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gan_research.config.keys import KEYS, OF_SWEEPS
 from gan_research.config.other_tools import suggestion
 from gan_research.config.reference import Reference, Setting, value_text
+from gan_research.utils.consoles import of_width
 from gan_research.utils.errors import UserError
 
 WIDE = 500  # characters in a line without a terminal, so that lines aren't wrapped
@@ -87,8 +87,7 @@ def of_group(reference: Reference, key: str) -> Iterator[tuple[str, list[Setting
 
 def show(title: str, settings: list[Setting]) -> None:
     """Print a table of settings under a title."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDE)
+    console = of_width(WIDE)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     for name, kind, default, text in settings:

@@ -21,7 +21,7 @@ from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.config import declarations
 from gan_research.config.keys import SEVERAL, parts
 from gan_research.config.other_tools import suggestion
-from gan_research.config.overrides import begins, concerns, merge_overrides, of_sweep, parsed, quoted
+from gan_research.config.overrides import begins, concerns, merge_overrides, of_sweep, parsed, quoted, value_of
 from gan_research.config.schema import NODES, PAPER, check, check_multirun, missing_values, suited_metrics
 from gan_research.config.upgrade import MOVED, RENAMED_KEYS
 from gan_research.config.variants import chosen_variant
@@ -161,7 +161,7 @@ def _with_metrics(
 def _within_budget(overrides: list[str], config_dir: Path | None, allow: Sequence[str] | None) -> list[str]:
     """Return overrides preceded by those of the budget that they name; given ones take precedence."""
     chosen = [o for o in overrides if concerns(o, "budget")]
-    name = chosen[-1].partition("=")[2].strip("'\"") if chosen else PAPER
+    name = value_of(chosen[-1]) if chosen else PAPER
     if name == PAPER:
         return overrides
     experiments = [o for o in overrides if concerns(o, "experiment")]

@@ -13,8 +13,8 @@ from gan_research.utils.errors import UserError
 
 def merge_overrides(old: list[str], new: list[str]) -> list[str]:
     """Return new overrides, preceded by the old ones of other keys."""
-    keys = {override.partition("=")[0].lstrip("+~") for override in new}
-    kept = [o for o in old if not any(f"{o.partition('=')[0].lstrip('+~')}.".startswith(f"{key}.") for key in keys)]
+    keys = set(map(key_of, new))
+    kept = [o for o in old if not any(f"{key_of(o)}.".startswith(f"{key}.") for key in keys)]
     return kept + new
 
 
@@ -26,6 +26,18 @@ def of_sweep(override: str) -> bool:
 def concerns(override: str, key: str) -> bool:
     """Return whether an override sets a key, or a key inside it."""
     return any(begins(override, f"{key}{end}") for end in "=./")
+
+
+def key_of(override: str) -> str:
+    """Return the key that an override sets or deletes."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def value_of(override: str) -> str:
+    """Return the value of an override as text, without the quotes around it."""
+    given = parsed(override)
+    value = given.value() if given is not None and not given.is_sweep_override() else None
+    return value if isinstance(value, str) else override.partition("=")[2]
 
 
 def quoted(text: str | Path) -> str:

@@ -10,7 +10,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_research.config.overrides import concerns, literal, parsed, quoted
+from gan_research.config.overrides import concerns, literal, parsed, quoted, value_of
 from gan_research.utils.errors import UserError, did_you_mean, one_line
 
 NAME = re.compile(r"\w[\w.+-]*")
@@ -31,8 +31,7 @@ def chosen_variant(
         if variants:
             raise UserError(f"add variant=NAME for one of {', '.join(variants)}; or -m, which trains all of them")
         return None, [], given
-    override = parsed(names[-1])
-    name = str(override and override.value())
+    name = value_of(names[-1])
     if not variants:
         raise UserError(f"variant={name}: add variants=..., the list that has it")
     if name not in variants:
@@ -48,14 +47,7 @@ def split_variants(overrides: list[str], load: Callable[[str], dict[str, Any]]) 
             raise UserError(f"{o}: give variants=NAME, or variants={{NAME: KEY=VALUE ..., ...}}")
         if (read := parsed(o)) is not None and read.is_sweep_override():
             raise UserError(f"{o}: for several lists give variants=[{o.partition('=')[2]}]")
-    return read_variants(text_of(own[-1]), load) if own else {}, [o for o in overrides if o not in own]
-
-
-def text_of(override: str) -> str:
-    """Return the value of an override, without the quotes around it."""
-    given = parsed(override)
-    value = given.value() if given is not None and not given.is_sweep_override() else None
-    return value if isinstance(value, str) else override.partition("=")[2]
+    return read_variants(value_of(own[-1]), load) if own else {}, [o for o in overrides if o not in own]
 
 
 def as_override(value: Any) -> str:

@@ -166,6 +166,11 @@ class Comparison:
         pairs, best = [pair for pair in self.pairs if pair.metric == metric], self.best_mean(metric)
         return pairs if len(pairs) <= limit else [pair for pair in pairs if best in (pair.a, pair.b)]
 
+    def distinguished(self, metric: str) -> set[tuple[str, str]]:
+        """Return the pairs of groups, in both orders, whose means differ by more than seed noise."""
+        pairs = [(pair.a, pair.b) for pair in self.pairs if pair.metric == metric and pair.distinguishable]
+        return {*pairs, *((b, a) for a, b in pairs)}
+
     def probabilities(self, metric: str) -> dict[str, dict[str, float]]:
         """Return a -> b -> P(a run of a is better than one of b)."""
         found: dict[str, dict[str, float]] = {group: {} for group in self.summaries.get(metric, {})}

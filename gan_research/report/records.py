@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeGuard, get_args
 
 import numpy as np
 
-from gan_research.utils.run_folder import leaves, warnings_of
+from gan_research.utils.run_folder import CLOCK, leaves, warnings_of
 
 Axis = Literal["round", "kimg", "seconds"]
 AXES: tuple[str, ...] = get_args(Axis)
@@ -17,7 +17,6 @@ State = Literal["finished", "running", "stopped", "failed"]
 METRICS = "metrics/"  # the prefix of a history's columns of metrics
 TINY = 1e-9  # the relative difference below which two positions are the same
 LARGEST = 1e50  # the number from which values count as infinite: fourth powers of larger ones overflow
-CLOCK = "speed/seconds"  # the column of a history with the seconds that all rounds so far took
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,17 @@ from gan_research.report.comparison import RULE, Comparison, Pair, Summary
 from gan_research.report.records import format_x
 from gan_research.report.rounding import rounded
 from gan_research.report.statistics import Interval
+from gan_research.utils.consoles import of_width
 
 ARROWS = {"min": "↓", "max": "↑"}
 MAX_PAIRS = 10  # the number of a metric's pairs up to which all are printed; of more, those with the best mean
-MATRIX = 6  # the number of groups from which P(A better) is printed as a matrix
+MATRIX = 6  # the number of groups from which P(A better) is a matrix
 WIDTH = 120  # the width of output that doesn't go to a terminal
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Print the tables of a comparison, the failed runs, and the notes."""
-    console = console or Console()
-    if not console.is_terminal:
-        console = Console(file=console.file, width=WIDTH)
+    console = of_width(WIDTH, console)
     if comparison.metrics:
         console.print(numbers_table(comparison), Text(numbers_caption(comparison)), soft_wrap=True)
     for metric in comparison.metrics:
@@ -109,10 +108,7 @@ def brackets(ends: Interval | None) -> str:
 
 def matrix_table(comparison: Comparison, metric: str) -> Table:
     """Return the probabilities that a run of the row beats one of the column."""
-    found = comparison.probabilities(metric)
-    marked = {
-        pair for p in comparison.pairs if p.metric == metric and p.distinguishable for pair in ((p.a, p.b), (p.b, p.a))
-    }
+    found, marked = comparison.probabilities(metric), comparison.distinguished(metric)
     numbers = {group: str(number) for number, group in enumerate(found, 1)}
     table = new_table(f"{metric}: P(a run of the row is better)", ("A",), tuple(f"than {n}" for n in numbers.values()))
     for a, row in found.items():

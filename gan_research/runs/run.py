@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import platform
-import re
 import secrets
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 from gan_research._version import __version__
 from gan_research.distributed import is_rank_zero, raise_on_all_ranks
 from gan_research.utils.errors import UserError
-from gan_research.utils.files import write_atomically
+from gan_research.utils.files import file_name, write_atomically
 from gan_research.utils.reading import has_shape, read_json, reading
 from gan_research.utils.run_folder import CONFIG, LOCK, PLAYER, RUN, Player, config_text
 
@@ -99,7 +98,7 @@ class Run:
         choices: dict[str, str] | None = None,
     ) -> "Run":
         """Create the folder root/name-time, or root/name-time-N if it exists."""
-        stem = re.sub(r"[^\w.+=-]+", "_", f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
+        stem = file_name(f"{name}-{time.strftime('%Y%m%d-%H%M%S')}")
         for attempt in range(1, 1000):
             folder = root / (stem if attempt == 1 else f"{stem}-{attempt}")
             try:

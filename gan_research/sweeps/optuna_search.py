@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import optuna
@@ -15,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import PositiveInt
 
-from gan_research.sweeps.points import Axis, as_overrides, combinations
+from gan_research.sweeps.points import Axis, as_overrides
 from gan_research.sweeps.search import Proposal, Search, SearchSpec, by_config_key, merge_axes
 from gan_research.sweeps.trials import TrialSnapshot
 from gan_research.utils.errors import UserError
@@ -131,11 +132,14 @@ class OptunaSearch(Search):
 
     def _untried(self, tried: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a point of a finite space that no trial has, at random."""
-        values: dict[str, tuple[Any, ...]] = {
-            axis.key: axis.choices or tuple(range(int(axis.low), int(axis.high) + 1)) for axis in self.space
-        }
-        left = [point for point in combinations(values) if by_config_key(point) not in tried]
-        return left[sampler_seed(self.seed, len(tried)) % len(left)]
+        random = Random(sampler_seed(self.seed, len(tried)))
+        while True:
+            point = {
+                axis.key: random.choice(axis.choices) if axis.choices else random.randint(int(axis.low), int(axis.high))
+                for axis in self.space
+            }
+            if by_config_key(point) not in tried:
+                return point
 
     def should_prune(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> bool:
         if self._frozen(trial).state is not TrialState.RUNNING:  # a retry, which ends as a trial of its own

@@ -8,10 +8,8 @@ from statistics import mean
 from typing import Any
 
 from gan_research.sweeps.trials import STATES, TrialRun, TrialSnapshot
-from gan_research.utils.run_folder import HISTORY
+from gan_research.utils.run_folder import CLOCK, HISTORY
 from gan_research.utils.texts import duration
-
-CLOCK = "speed/seconds"  # the column of a history with the seconds that all rounds so far took
 
 
 def progress(trials: Sequence[TrialSnapshot], total: int | None, rounds: int | None) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_research.utils.errors import UserError
-from gan_research.utils.files import new_folder
+from gan_research.utils.files import file_name, new_folder
 from gan_research.utils.paths import cache_folder, require_path
 from gan_research.utils.reading import read_json
 from gan_research.utils.run_folder import CHECKPOINTS, CONFIG, HISTORY, LAST, PROTOCOLS, RUN, one_process_in
@@ -83,7 +83,7 @@ def place_run(address: str, output: Path) -> Path:
     if not (source / RUN).is_file():
         raise UserError(f"{address} has no {LAST}: it is an export, and init={address} starts a new run from it")
     run = read_json(source / RUN, dict[str, Any])
-    folder = output / re.sub(r"[^\w.+=-]+", "_", f"{run.get('name')}-{run.get('id')}")
+    folder = output / file_name(f"{run.get('name')}-{run.get('id')}")
     last = f"{CHECKPOINTS}/{LAST}"
     if not folder.exists():
         with new_folder(folder) as partial:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -38,6 +39,11 @@ def write_atomically(path: str | Path, content: bytes | memoryview, previous: Pa
         for left in filter(None, (partial, kept)):
             with suppress(OSError):
                 left.unlink()
+
+
+def file_name(text: str) -> str:
+    """Return a text as the name of a file or folder."""
+    return re.sub(r"[^\w.+=-]+", "_", text)
 
 
 def partial_of(path: Path) -> Path:

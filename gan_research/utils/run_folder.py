@@ -42,6 +42,7 @@ WARNINGS = {
     "health/collapse": "collapsed",
     "health/no_lipschitz": "no Lipschitz constraint",
 }  # a column of a history -> the meaning of 1
+CLOCK = "speed/seconds"  # the column of a history with the seconds that all rounds so far took
 CLOCKED = ("speed/", "memory/")  # prefixes of columns that differ between two runs of the same game
 
 

@@ -13,7 +13,7 @@ import yaml
 from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gan_research.runs.loggers import logged_in
+from gan_research.runs.loggers.wandb_logger import logged_in
 from gan_research.utils.run_folder import read_history
 
 

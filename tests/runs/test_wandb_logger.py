@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gan_research.runs import loggers
-from gan_research.runs.loggers import WandbLogger
+from gan_research.runs.loggers import WandbLogger, wandb_logger
 from gan_research.runs.run import Run
 
 
@@ -48,7 +47,7 @@ def test_an_upload_that_hangs_doesnt_delay_training_and_an_error_is_a_warning(ru
     def model_artifact(run, checkpoint, sampler, aliases):
         return checkpoint.read_text(), aliases
 
-    monkeypatch.setattr(loggers, "model_artifact", model_artifact)
+    monkeypatch.setattr(wandb_logger, "model_artifact", model_artifact)
     logger = logger_of(run, session(log_artifact=log_artifact), log_model="all")
     logger.log_checkpoints(checkpoints, None)
     (new := run.folder / "new.ckpt").write_text("the next one")
@@ -64,7 +63,7 @@ def test_an_upload_that_hangs_doesnt_delay_training_and_an_error_is_a_warning(ru
 @pytest.mark.parametrize(("log_model", "count"), [("best", 2), (False, 0)])
 def test_the_best_and_the_last_are_uploaded_at_the_end(run, checkpoints, monkeypatch, log_model, count):
     sent = []
-    monkeypatch.setattr(loggers, "model_artifact", lambda run, path, sampler, aliases: (path.read_text(), aliases))
+    monkeypatch.setattr(wandb_logger, "model_artifact", lambda run, path, sampler, aliases: (path.read_text(), aliases))
     logger = logger_of(run, session(log_artifact=lambda content, aliases: sent.append((content, aliases))))
     logger.log_model = log_model
     for _ in range(3):

@@ -97,13 +97,14 @@ def test_the_best_point_has_the_best_mean_over_seeds(goal, loss, mean, tmp_path)
     [
         ([Axis("loss", ("a", "b", "c"))], 3),
         ([Axis("loss", ("a", "b")), Axis("k", None, 1, 3, integer=True)], 6),
+        ([Axis(f"generator.x{i}", tuple("abcdefghij")) for i in range(9)], 10**9),
         ([Axis("x", None, 0.0, 1.0)], None),
     ],
 )  # fmt: skip
 def test_a_finite_space_is_searched_without_repeats(axes, points, tmp_path):
     spec = SearchSpec([*axes, Axis("seed", ("0", "1"))], tmp_path, "study", "fid", "min")
     search = OptunaSearch(spec, lambda seed: optuna.samplers.RandomSampler(seed), optuna.pruners.NopPruner(), trials=8)
-    assert (search.total, search.runs_per_trial) == (points or 8, 2)
+    assert (search.total, search.runs_per_trial) == (min(points or 8, 8), 2)
     trials = []
     while (proposal := search.ask(trials)) is not None:
         made = Trial.create(tmp_path / f"{len(trials):03d}", number=len(trials), metric="fid", **vars(proposal))
@@ -123,3 +124,13 @@ def test_a_sweep_of_an_earlier_version_is_read(tmp_path):
     del record["total"]
     (tmp_path / "s/sweep.json").write_text(json.dumps(record))
     assert Sweep.open(tmp_path / "s").total is None
+
+
+def test_an_untried_point_of_a_huge_space_is_drawn_and_not_listed(tmp_path):
+    axes = [Axis(f"generator.x{i}", tuple("abcdefghij")) for i in range(9)]
+    spec = SearchSpec(axes, tmp_path, "study", "fid", "min")
+    search = OptunaSearch(spec, lambda seed: optuna.samplers.RandomSampler(seed), optuna.pruners.NopPruner())
+    first = search._untried([])
+    assert search._untried([]) == first
+    assert search._untried([first]) != first
+    assert all(first[axis.key] in axis.choices for axis in axes)

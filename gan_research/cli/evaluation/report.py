@@ -4,13 +4,13 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from gan_research.cli.evaluation.generators import BEST
 from gan_research.cli.evaluation.measurement import Measurement
 from gan_research.cli.evaluation.samples import Samples
 from gan_research.metrics.oracle import Check
+from gan_research.utils.consoles import of_width
 from gan_research.utils.files import write_atomically
 
 WIDE = 500  # characters in a line without a terminal, so that tables aren't wrapped
@@ -59,8 +59,7 @@ class Report:
 
     def show(self) -> None:
         """Print the numbers and the protocol of each block, and torch-fidelity's numbers if verified."""
-        console = Console()
-        console = console if console.is_terminal else Console(width=WIDE)
+        console = of_width(WIDE)
         reference = f", against {self.reference.name}" if self.reference else ""
         for measurements in self.blocks.values():
             first = measurements[0]

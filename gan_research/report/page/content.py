@@ -14,8 +14,8 @@ from gan_research.report.page.text import NONE, count, shortened, spread
 from gan_research.report.records import AXES, METRICS, Record, format_x
 from gan_research.report.rounding import rounded
 from gan_research.report.settings import varied_settings
+from gan_research.report.table import MATRIX
 
-MATRIX = 6  # the number of groups from which pairs are a matrix, and only those with the best mean are listed
 FIGURES = 4  # the maximum number of metrics with parallel coordinates and importance
 
 Block = dict[str, Any]

@@ -270,12 +270,9 @@ def matrix_of(comparison: Comparison, metric: str) -> tuple[list[str], list[list
     """
     means = {group: summary.mean for group, summary in comparison.summaries[metric].items()}
     groups = sorted(means, key=means.__getitem__, reverse=comparison.metrics[metric] == "max")
-    values: list[list[float | None]] = [[None] * len(groups) for _ in groups]
-    texts = [[""] * len(groups) for _ in groups]
-    for pair in (pair for pair in comparison.pairs if pair.metric == metric):
-        a, b = groups.index(pair.a), groups.index(pair.b)
-        for row, column, value in ((a, b, pair.probability), (b, a, 1 - pair.probability)):
-            values[row][column], texts[row][column] = rounded_to(value), f"{value:.2f}{'*' * pair.distinguishable}"
+    found, marked = comparison.probabilities(metric), comparison.distinguished(metric)
+    values = [[None if a == b else rounded_to(found[a][b]) for b in groups] for a in groups]
+    texts = [["" if a == b else f"{found[a][b]:.2f}{'*' * ((a, b) in marked)}" for b in groups] for a in groups]
     return groups, values, texts
 
 
