@@ -167,7 +167,7 @@ class Comparison:
         return pairs if len(pairs) <= limit else [pair for pair in pairs if best in (pair.a, pair.b)]
 
     def distinguished(self, metric: str) -> set[tuple[str, str]]:
-        """Return the pairs of groups, in both orders, whose means differ by more than seed noise."""
+        """Return the pairs, in both orders, whose means differ by more than seed noise."""
         pairs = [(pair.a, pair.b) for pair in self.pairs if pair.metric == metric and pair.distinguishable]
         return {*pairs, *((b, a) for a, b in pairs)}
 

@@ -271,8 +271,8 @@ def matrix_of(comparison: Comparison, metric: str) -> tuple[list[str], list[list
     means = {group: summary.mean for group, summary in comparison.summaries[metric].items()}
     groups = sorted(means, key=means.__getitem__, reverse=comparison.metrics[metric] == "max")
     found, marked = comparison.probabilities(metric), comparison.distinguished(metric)
-    values = [[None if a == b else rounded_to(found[a][b]) for b in groups] for a in groups]
-    texts = [["" if a == b else f"{found[a][b]:.2f}{'*' * ((a, b) in marked)}" for b in groups] for a in groups]
+    values = [[rounded_to(found[a][b]) if b in found[a] else None for b in groups] for a in groups]
+    texts = [[f"{found[a][b]:.2f}{'*' * ((a, b) in marked)}" if b in found[a] else "" for b in groups] for a in groups]
     return groups, values, texts
 
 
