@@ -1,6 +1,7 @@
 """The contract of an augmentation."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -13,13 +14,31 @@ class AugmentationInput(NamedTuple):
     """The context of one forward pass of D.
 
     noise: random numbers of this micro-batch. call: the number of D's forward pass in it, from 0, so that each has its
-    own noise. fakes: (N, C, H, W), without a graph. progress: the progress of training.
+    own noise. fakes: (N, C, H, W), without a graph. progress: the progress of training. condition: that of the images,
+    such as labels (N,), or None; fake_condition: that of the fakes.
     """
 
     noise: Noise
     call: int
     fakes: Tensor
     progress: Progress
+    condition: Any = None
+    fake_condition: Any = None
+
+    def purpose(self, name: str, side: SideName, synced: bool = False) -> str:
+        """Return the name of the random numbers for one forward pass.
+
+        synced: the reals and the fakes of an update have the same ones, row by row.
+        """
+        return f"{name} pair" if synced and side in ("real", "fake") else f"{name} {self.call}"
+
+
+class Augmented(NamedTuple):
+    """The images (N, C, H, W) that D gets, with their condition, and further arguments of D by name, each (N, ...)."""
+
+    images: Tensor
+    condition: Any
+    info: Mapping[str, Tensor] = {}
 
 
 class Augmentation(nn.Module):
@@ -29,8 +48,13 @@ class Augmentation(nn.Module):
     Its state is kept in buffers that are changed in place.
     """
 
-    def forward(self, images: Tensor, side: SideName, context: AugmentationInput) -> Tensor:
+    provides: ClassVar[tuple[str, ...]] = ()
+    """The names in `Augmented.info`; the discriminator must accept them (`Discriminator.accepts`)."""
+
+    def forward(self, images: Tensor, side: SideName, context: AugmentationInput) -> Tensor | Augmented:
         """Return images of the same shape (N, C, H, W), differentiable in `images`.
+
+        Return `Augmented` if the condition changes, or to give D further arguments.
 
         side: the source of the images: "real", "fake", "mixed" (between both) or "view" (a regularizer's own).
         """

@@ -131,9 +131,9 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
     )
     layout.check(config["batch_size"], gan.discriminator.packing)
     with enough_memory("a round of real samples", "lower batch_size, or schedule.discriminator_steps"):
-        steps = gan.schedule.discriminator_steps
-        torch.empty(steps, config["batch_size"] // layout.parts, math.prod(samples.shape) + prior.latent_dim)
-    gan.player_optimizers.check(gan.objective.networks)
+        minibatches = gan.schedule.minibatches
+        torch.empty(minibatches, config["batch_size"] // layout.parts, math.prod(samples.shape) + prior.latent_dim)
+    gan.player_optimizers.check(gan.objective.parameters)
     return gan
 
 

@@ -168,6 +168,14 @@ def _check_numbers(config: Node) -> None:
                 raise UserError(f"{name}={value}: give an integer of less than 64 bits")
 
 
+def first_of_ramps(value: Any) -> Any:
+    """Return a value, or a list, with the first number of each node of a `Ramp`."""
+    if isinstance(value, list):
+        return [first_of_ramps(item) for item in value]
+    is_ramp = isinstance(value, dict) and str(value.get("_target_")).endswith(".Ramp")
+    return float(value.get("base", 0)) if is_ramp else value
+
+
 def missing_values(config: Any, name: str = "") -> list[str]:
     """Return the full names of the values that are still '???'."""
     if isinstance(config, dict):
@@ -271,7 +279,13 @@ def _check_arguments(
 
 
 def _coerce(value: Any, annotation: Any, name: str) -> Any:
-    """Return `value` in the type of the annotation: an int becomes a float, nothing else is converted."""
+    """Return `value` in the type of the annotation: an int becomes a float, nothing else is converted.
+
+    In the settings of an optimizer, which is torch's, a `Ramp` may replace any number.
+    """
+    if name.startswith("optimizer.") and (first := first_of_ramps(value)) != value:
+        _coerce(first, annotation, name)
+        return value
     if isinstance(value, dict) and "_target_" in value:  # a component: checked against its own constructor
         kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
         kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]

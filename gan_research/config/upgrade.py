@@ -18,7 +18,10 @@ ADDED = {
     "progress_seconds": 10.0,
 }  # keys that older configs lack -> the value with the same meaning
 
-ADDED_TO = {"gan_research.networks.mlp.MLPDiscriminator": {"norm": "none"}}
+ADDED_TO = {
+    "gan_research.networks.mlp.MLPDiscriminator": {"norm": "none"},
+    "gan_research.training.schedule.Schedule": {"fake_labels": "paired", "generator_reals": "same"},
+}
 """Component -> arguments that its older configs lack, with the value of the same meaning."""
 
 FILE_FIELDS = ("real_files", "fake_files")  # fields of a protocol that aren't compared: hashes identify the content

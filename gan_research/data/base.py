@@ -80,10 +80,10 @@ class Data(pl.LightningDataModule):
         return SampleSpec(self.resolution, self.channels, self.num_classes, self.value_range)
 
     def rounds(
-        self, discriminator_steps: int = 1, start: int = 0, rank: int = 0, world_size: int = 1, accumulation: int = 1
+        self, minibatches: int = 1, start: int = 0, rank: int = 0, world_size: int = 1, accumulation: int = 1
     ) -> Rounds:
         """Return the endless rounds of one rank, from round `start` on; samples are as stored."""
-        layout = RoundLayout(discriminator_steps, accumulation, rank, world_size)
+        layout = RoundLayout(minibatches, accumulation, rank, world_size)
         return self.make_rounds(self.seed, self.batch_size, layout, start)
 
     def train_dataloader(self) -> Rounds:

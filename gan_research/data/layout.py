@@ -9,12 +9,12 @@ from gan_research.utils.errors import UserError
 
 @dataclass(frozen=True)
 class RoundLayout:
-    """The place of one rank in a round of `discriminator_steps` minibatches, each of `accumulation` micro-batches.
+    """The place of one rank in a round of `minibatches`, each of `accumulation` micro-batches.
 
     A rank holds one block of each micro-batch, so that several ranks train on the same micro-batches as one.
     """
 
-    discriminator_steps: int = 1
+    minibatches: int = 1
     accumulation: int = 1
     rank: int = 0
     world_size: int = 1
@@ -46,5 +46,5 @@ class RoundLayout:
         """Return this rank's blocks of a whole round: (k * batch_size, ...) -> (k * batch_size / world_size, ...)."""
         if self.world_size == 1:
             return values
-        micro_batches = self.discriminator_steps * self.accumulation
+        micro_batches = self.minibatches * self.accumulation
         return values.unflatten(0, (micro_batches, self.world_size, -1))[:, self.rank].flatten(0, 1)

@@ -56,7 +56,7 @@ class Rounds(Iterable[Batch]):
 class ImageRounds(Rounds):
     """The rounds of a set of images in its endless random order.
 
-    The minibatch of update u = round * k + i has the positions [u*B, (u+1)*B) of that order.
+    The minibatch with number u = round * k + i, of k in a round, has the positions [u*B, (u+1)*B) of that order.
     """
 
     def __init__(self, images: SampleSet, *args: Any, num_workers: int = 0, **options: Any) -> None:
@@ -72,7 +72,7 @@ class ImageRounds(Rounds):
     def indices(self, start: int, device: torch.device) -> Iterator[Tensor]:
         """Yield the indices of this rank's samples for each round."""
         order = Order(len(self.images), self.seed, device)
-        size = self.layout.discriminator_steps * self.batch_size
+        size = self.layout.minibatches * self.batch_size
         for round in count(start):
             yield self.layout.shard(order.indices(round * size, (round + 1) * size))
 

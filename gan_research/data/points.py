@@ -51,7 +51,7 @@ class PointRounds(Rounds):
         self.density = density
 
     def iterate(self, start: int) -> Iterator[Batch]:
-        size = self.layout.discriminator_steps * self.batch_size
+        size = self.layout.minibatches * self.batch_size
         for round in count(start):
             points = self.density.sample(size, generator_for(self.seed, "points", round, self.device))
             yield Batch(self.layout.shard(points), None, round)

@@ -1,6 +1,6 @@
 """The contract of an adversarial loss."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class AdversarialLoss:
     logits_are_log_odds = False  # true if the logits are log-odds of being real: sigmoid(logits) is D(x)
     couples_batch = False  # true if a sample's loss depends on its minibatch, the global one over all ranks
     wants_lipschitz = False  # true if its theory holds for a Lipschitz discriminator only
+    needs_extras: tuple[str, ...] = ()  # names in `DOutput.extras` that it reads; D's head must provide them
     relativistic_base = False
     """True if `real_term` is convex, bounded below and falling at 0, as relativistic losses require."""
 
@@ -31,6 +32,14 @@ class AdversarialLoss:
     def generator(self, fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         """Return the generator's loss."""
         raise NotImplementedError
+
+    def of_discriminator(self, real: Any, fake: Any) -> Tensor:
+        """Return the discriminator's loss for both `Side`s; override it if the loss needs more than logits."""
+        return self.discriminator(real.out.logits, fake.out.logits)
+
+    def of_generator(self, fake: Any, real: Any | None = None) -> Tensor:
+        """Return the generator's loss for the fake `Side`, and for the real one if it `needs_real`."""
+        return self.generator(fake.out.logits, real.out.logits if real is not None and self.needs_real else None)
 
     def theory(self) -> Theory:
         """Return what is known about the game at the optimal discriminator."""

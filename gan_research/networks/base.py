@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -16,8 +16,8 @@ from gan_research.utils.sample_spec import SampleSpec
 class DOutput(NamedTuple):
     """The output of a discriminator for images (N, C, H, W), or points (N, dim).
 
-    logits: (N,), or (N/m,) for packs of m. features: (N, F), the head's input. extras: the head's other outputs by
-    name, each (N, ...), such as "class_logits".
+    logits: (N,), or (N/m,) for packs of m; (N, K) for K logits of a sample. features: (N, F), the head's input.
+    extras: the head's other outputs by name, each (N, ...), such as "class_logits".
     """
 
     logits: Tensor
@@ -80,10 +80,11 @@ class Discriminator(Network):
 
     A conditional one takes labels (N,) int64. With `packing` = m, m consecutive samples are concatenated as channels
     and get one logit: (N / m,) (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
-    `packed_channels`, and sets `head`.
+    `packed_channels`, and sets `head`. `accepts` names further arguments of `features`, which augmentations provide.
     """
 
     head: Head
+    accepts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, samples: SampleSpec, packing: PositiveInt = 1) -> None:
         super().__init__(samples)
@@ -93,14 +94,14 @@ class Discriminator(Network):
         self.packing = packing
         self.packed_channels = packing * samples.channels
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> DOutput:
+    def forward(self, images: Tensor, labels: Tensor | None = None, **info: Tensor) -> DOutput:
         self.check_labels(labels)
-        features = self.features(self.pack(images))
+        features = self.features(self.pack(images), **info)  # only those it accepts
         logits, extras = self.head(features, labels), self.head.extras(features, labels)
-        if logits.shape != features.shape[:1]:
+        if logits.shape[:1] != features.shape[:1]:
             raise UserError(
                 f"{type(self.head).__name__} returned logits of shape {tuple(logits.shape)} for features of shape "
-                f"{tuple(features.shape)}: return one logit for each, ({len(features)},)"
+                f"{tuple(features.shape)}: return one logit for each, ({len(features)},), or ({len(features)}, K)"
             )
         if missing := [name for name in self.head.provides if name not in extras]:
             raise UserError(

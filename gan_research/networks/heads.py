@@ -13,10 +13,12 @@ class Head(nn.Module, ABC):
     """Maps features (N, num_features), and labels (N,) int64 or None, to logits (N,).
 
     A subclass implements `forward`. One with further outputs names them in `provides` and returns them from `extras`; a
-    regularizer that `needs_extras` of that name turns them into a loss.
+    regularizer, or a loss, that `needs_extras` of that name turns them into a loss. Logits may be (N, K): the losses of
+    a sample's logits are averaged.
     """
 
     provides: tuple[str, ...] = ()  # the keys of `extras`
+    trained_by_generator: tuple[str, ...] = ()  # submodules whose parameters the generator's optimizer updates
     needs_classes: ClassVar[bool] = False
 
     def __init__(self, num_features: int, num_classes: int = 0, bias: bool = True) -> None:

@@ -2,12 +2,13 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gan_research.losses.base import Player
 from gan_research.regularizers.step import Step
 from gan_research.utils.errors import UserError
+from gan_research.utils.ramps import NonNegative, bounds
 
 
 class Regularizer(nn.Module):
@@ -17,7 +18,7 @@ class Regularizer(nn.Module):
     `update` and applies them in `after_step`. The state is kept in buffers that are changed in place, so that training
     resumes bit for bit and CUDA graphs replay it.
 
-    weight: factor of the penalty's mean.
+    weight: factor of the penalty's mean; a number, or a `Ramp`.
     every: interval in updates of the penalized player (lazy regularization, Karras et al. 2020, section 3.1), by which
         the weight is multiplied.
     """
@@ -26,6 +27,8 @@ class Regularizer(nn.Module):
     """The players to whose losses the penalty is added; () if it only acts after steps."""
     needs_input_grad: tuple[Literal["real", "fake"], ...] = ()
     """The sides whose `step.input_gradient` a discriminator penalty takes from the loss's forward pass."""
+    needs_real_output: ClassVar[bool] = False
+    """True if a generator penalty reads `step.real.out`, which is computed without a gradient."""
     needs_extras: tuple[str, ...] = ()
     """The names in `DOutput.extras` that the penalty reads; the discriminator's head must provide them."""
     full_precision: ClassVar[bool] = True
@@ -37,10 +40,12 @@ class Regularizer(nn.Module):
     crosses_players: bool = False
     """True if the penalty takes gradients in both players' parameters, which are then not frozen."""
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, every: PositiveInt = 1):
+    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1):
         super().__init__()
         if every < 1:
             raise UserError(f"{type(self).__name__}: every={every}: set an interval of at least 1 update")
+        if bounds(weight)[0] < 0:
+            raise UserError(f"{type(self).__name__}: weight={weight}: set it to at least 0")
         self.weight, self.every = weight, every
 
     def due(self, update: int) -> bool:

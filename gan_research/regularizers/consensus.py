@@ -1,13 +1,14 @@
 """Consensus optimization: both players also minimize the norm of their gradients."""
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 
 from gan_research.distributed import all_reduce_mean
 from gan_research.losses.base import Player
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
+from gan_research.utils.ramps import NonNegative
 
 
 class Consensus(Regularizer):
@@ -22,7 +23,7 @@ class Consensus(Regularizer):
     couples_batch = True
     crosses_players = True
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1):
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
         super().__init__(weight, every)
 
     def penalty(self, step: Step) -> Tensor:

@@ -9,6 +9,7 @@ from gan_research.distributed import all_reduce_mean, rank_and_world_size
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
 from gan_research.utils.errors import UserError
+from gan_research.utils.ramps import NonNegative
 
 
 class R1(Regularizer):
@@ -16,7 +17,7 @@ class R1(Regularizer):
 
     needs_input_grad: tuple[Literal["real", "fake"], ...] = ("real",)
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1):
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
         super().__init__(weight, every)
 
     def penalty(self, step: Step) -> Tensor:
@@ -37,7 +38,7 @@ class GradientPenalty(Regularizer):
 
     keeps_lipschitz = True
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, sided: Literal["two", "one"] = "two"):
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, sided: Literal["two", "one"] = "two"):
         super().__init__(weight, every)
         if sided not in ("two", "one"):
             raise UserError(f"gradient_penalty: sided={sided}: set it to two or one")
@@ -53,7 +54,7 @@ class ZeroCentered(Regularizer):
 
     keeps_lipschitz = True
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1):
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
         super().__init__(weight, every)
 
     def penalty(self, step: Step) -> Tensor:
@@ -69,7 +70,7 @@ class DRAGAN(Regularizer):
 
     couples_batch = True
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, every: PositiveInt = 1, spread: NonNegativeFloat = 0.5):
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, spread: NonNegativeFloat = 0.5):
         super().__init__(weight, every)
         self.spread = spread
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -12,6 +12,7 @@ from gan_research.losses.base import Player
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
 from gan_research.utils.errors import UserError
+from gan_research.utils.ramps import NonNegative
 from gan_research.utils.ranges import Fraction
 
 
@@ -51,7 +52,7 @@ class LeCam(Regularizer):
     sums: Tensor  # the sums of mean logits on reals and on fakes since the last step
     count: Tensor
 
-    def __init__(self, weight: NonNegativeFloat = 0.3, decay: Fraction = 0.99):
+    def __init__(self, weight: NonNegative = 0.3, decay: Fraction = 0.99):
         super().__init__(weight)
         if not 0 <= decay < 1:
             raise UserError(f"lecam: decay={decay}: set it to at least 0 and less than 1")
@@ -96,7 +97,7 @@ class AuxiliaryClassifier(Regularizer):
     players = ("discriminator", "generator")
     needs_extras = ("class_logits",)
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, every: PositiveInt = 1, fakes: bool = True):
+    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1, fakes: bool = True):
         super().__init__(weight, every)
         self.fakes = fakes
 

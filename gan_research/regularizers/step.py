@@ -19,8 +19,8 @@ SideName = Literal["real", "fake", "mixed", "view"]
 class Side(NamedTuple):
     """The real or the fake samples of an update.
 
-    images: (N, C, H, W), or points (N, dim). condition: labels (N,) int64, another condition of a task, or None.
-    out: D's output for them; None if it wasn't computed.
+    images: (N, C, H, W), or points (N, dim), before augmentation. condition: that of D's input: labels (N,) int64,
+    another condition of a task, or None. out: D's output for them; None if it wasn't computed.
     """
 
     images: Tensor
@@ -53,10 +53,12 @@ class Progress(NamedTuple):
 class Step:
     """A micro-batch of one player's update.
 
-    real, fake: both sides. In the generator's update `real.out` is None unless the loss needs D(real).
+    real, fake: both sides. In the generator's update `real.out` is None unless the loss or a regularizer that is due
+    needs D(real).
     latents: (N, latent_dim), those of the fakes.
     G: (latents, condition) -> images; without a condition, that of the fakes.
-    D: (images, condition, side) -> `DOutput`, augmented as in the loss; without a condition, that of the reals.
+    D: (images, condition, side) -> `DOutput`, augmented as in the loss; without a condition, that of the fakes for
+    side "fake", else that of the reals.
     networks: both networks, for their parameters.
     noise: random numbers, a function of (seed, update, purpose).
     log: (name, tensor) -> None; logs the mean over the logging interval.
@@ -86,7 +88,7 @@ class Step:
         return len(self.fake.images) // len(self.fake.out.logits)
 
     def input_gradient(self, side: Literal["real", "fake"]) -> Tensor:
-        """Return d logits / d images at the real or fake images: a row for each logit, differentiable.
+        """Return the gradient of D's logits at the real or fake images: a row for each logit, differentiable.
 
         Reuses the loss's forward pass if its images require a gradient (`Regularizer.needs_input_grad`).
         """
@@ -96,7 +98,7 @@ class Step:
         return self.gradient_at(images, side)
 
     def gradient_at(self, points: Tensor, side: SideName = "mixed") -> Tensor:
-        """Return d logits / d points by another forward pass: a row for each logit, differentiable."""
+        """Return the gradient of D's logits at points by another forward pass: a row for each, differentiable."""
         points = points.detach().requires_grad_()
         return gradient(self.D(points, side=side).logits, points)
 
@@ -106,7 +108,15 @@ class Step:
         return weights if self.packing == 1 else weights[:: self.packing].repeat_interleave(self.packing, 0)
 
 
+def mean_logits(logits: Tensor) -> Tensor:
+    """Return the mean logit, or loss, of each sample: (N, ...) -> (N,)."""
+    return logits if logits.dim() == 1 else logits.flatten(1).mean(1)
+
+
 def gradient(logits: Tensor, images: Tensor) -> Tensor:
-    """Return each logit's gradient, with a graph: (N, C, H, W), or for packs of m (N/m, m * C, H, W)."""
-    slope = torch.autograd.grad(logits.sum(), images, create_graph=True)[0]
+    """Return each logit's gradient, with a graph: (N, C, H, W), or for packs of m (N/m, m * C, H, W).
+
+    Of logits (N, K) it is the gradient of each sample's mean.
+    """
+    slope = torch.autograd.grad(mean_logits(logits).sum(), images, create_graph=True)[0]
     return slope if len(logits) == len(images) else slope.reshape(len(logits), -1, *images.shape[2:])

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gan_research.losses.base import PLAYERS, Player
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
 from gan_research.utils.errors import UserError
+from gan_research.utils.ramps import NonNegative
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
@@ -27,7 +28,7 @@ class Orthogonal(Regularizer):
 
     def __init__(
         self,
-        weight: NonNegativeFloat = 1e-4,
+        weight: NonNegative = 1e-4,
         every: PositiveInt = 1,
         players: tuple[Player, ...] = ("discriminator", "generator"),
     ):

@@ -84,7 +84,7 @@ class DiracObjective(Objective):
     def generate(self, latents: Tensor, condition: Any) -> Tensor:
         return self.networks["generator"](latents)
 
-    def discriminate(self, images: Tensor, condition: Any) -> DOutput:
+    def discriminate(self, images: Tensor, condition: Any, **info: Tensor) -> DOutput:
         return DOutput(self.networks["discriminator"](images).flatten(), images)
 
     def collect(self, step: Step, due: Penalties) -> None:

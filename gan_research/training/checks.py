@@ -1,5 +1,6 @@
 """Checks of a game's components before training."""
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from gan_research.utils.errors import UserError
 
 if TYPE_CHECKING:
     from gan_research.training.objective import Objective
+
+log = logging.getLogger(__name__)
 
 CONTRACTS: dict[str, tuple[type, str]] = {
     "generator": (Generator, "implement generate(latents, labels) -> images"),
@@ -60,7 +63,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     if arguments["cuda_graphs"]:
         check_cuda_graphs(arguments["precision"], arguments["compile"], accumulation)
     g, d, prior = arguments["generator"], arguments["discriminator"], arguments["prior"]
-    if (g.samples.shape, g.num_classes) != (d.samples.shape, d.num_classes):
+    if g.samples.shape != d.samples.shape or d.num_classes not in (0, g.num_classes):
         raise UserError(
             f"the networks don't fit: the generator makes samples of shape {g.samples.shape} in {g.num_classes} "
             f"classes, the discriminator takes {d.samples.shape} in {d.num_classes}"
@@ -84,26 +87,50 @@ def check_objective(objective: "Objective", fakes_per_real: int, accumulation: i
                 f"{coupling[0]} needs the whole minibatch, which accumulation={accumulation} splits: set "
                 "accumulation=1, on more devices if necessary"
             )
-    check_extras(objective.networks["discriminator"], objective.regularizers)
+    if (source := objective.fake_labels.source) != "paired":
+        if not objective.fake_labels.num_classes:
+            raise UserError(f"schedule.fake_labels={source} needs classes: set conditional=true, or fake_labels=paired")
+        if loss.needs_real:
+            log.warning(
+                "schedule.fake_labels=%s: %s compares each fake with a real of another class: set fake_labels=paired",
+                source,
+                type(loss).__name__,
+            )
+    check_extras(objective.networks["discriminator"], {"loss": loss, **objective.regularizers})
+    check_info(objective.networks["discriminator"], objective.augmentations)
     for regularizer in objective.regularizers.values():
         regularizer.check(objective)
 
 
-def check_extras(discriminator: nn.Module, regularizers: Mapping[str, Regularizer]) -> None:
-    """Raise a UserError if an extra of D's head is unused or missing."""
+def check_info(discriminator: nn.Module, augmentations: Mapping[str, Augmentation]) -> None:
+    """Raise a UserError if an augmentation provides D with an argument that it doesn't accept."""
+    accepted = getattr(discriminator, "accepts", ())
+    for name, augmentation in augmentations.items():
+        if unknown := [info for info in augmentation.provides if info not in accepted]:
+            raise UserError(
+                f"augment {name} ({type(augmentation).__name__}) gives the discriminator '{unknown[0]}', and "
+                f"{type(discriminator).__name__} accepts {', '.join(accepted) or 'nothing'}: choose another"
+            )
+
+
+def check_extras(discriminator: nn.Module, components: Mapping[str, Regularizer | AdversarialLoss]) -> None:
+    """Raise a UserError if an extra of D's head is unused or missing.
+
+    components: the loss, and regularizers by name.
+    """
     head = getattr(discriminator, "head", None)
     provided = getattr(head, "provides", ())
-    for name, regularizer in regularizers.items():
-        if missing := [extra for extra in regularizer.needs_extras if extra not in provided]:
+    for name, component in components.items():
+        if missing := [extra for extra in component.needs_extras if extra not in provided]:
             raise UserError(
-                f"regularizer {name} ({type(regularizer).__name__}) needs a discriminator whose head provides "
+                f"{name} ({type(component).__name__}) needs a discriminator whose head provides "
                 f"'{missing[0]}', and {type(head or discriminator).__name__} provides "
                 f"{', '.join(provided) or 'no extras'}: choose head="
             )
-    used = {extra for r in regularizers.values() for extra in r.needs_extras}
+    used = {extra for component in components.values() for extra in component.needs_extras}
     if unused := [extra for extra in provided if extra not in used]:
         raise UserError(
-            f"{type(head).__name__} provides '{unused[0]}', and no regularizer uses it: add one with it in "
+            f"{type(head).__name__} provides '{unused[0]}', and no regularizer or loss uses it: add one with it in "
             "needs_extras, or choose another head="
         )
 

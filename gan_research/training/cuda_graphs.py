@@ -165,6 +165,5 @@ class CapturedUpdates:
             reason = str(error.__context__ or error).partition("\n")[0]  # the error of ending a failed capture hides it
             update_of = f"the update of {' and '.join(players)}"
             raise UserError(f"{update_of} can't be captured: set cuda_graphs=false ({reason})") from error
-        networks = [self._objective.networks[player] for player in players]
-        update.gradients = [(p, p.grad) for network in networks for p in network.parameters()]
+        update.gradients = [(p, p.grad) for player in players for p in self._objective.parameters[player]]
         return replay

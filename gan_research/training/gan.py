@@ -24,6 +24,7 @@ from gan_research.sampling.sampler import Sampler
 from gan_research.training.checks import check_arguments, check_objective, check_trainer_precision
 from gan_research.training.cuda_graphs import CapturedUpdates
 from gan_research.training.ema import EMA, tensors
+from gan_research.training.fake_labels import FakeLabels
 from gan_research.training.fast_loop import install_fast_loop
 from gan_research.training.loss_log import LossLog
 from gan_research.training.minibatch import Minibatch, batch_of, minibatches_of
@@ -115,8 +116,9 @@ class GAN(pl.LightningModule):
         if precision == "64":
             self.double()
         networks: dict[Player, nn.Module] = {"discriminator": discriminator, "generator": generator}
-        components = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement, self.loss_log
-        self.objective = Objective(self._forward_passes(), networks, *components)
+        components = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement
+        labels = FakeLabels(self.schedule.fake_labels, generator.num_classes)
+        self.objective = Objective(self._forward_passes(), networks, *components, labels, self.loss_log)
         self._set_up()
         check_objective(self.objective, self.schedule.generator_batch_multiple, accumulation)
 
@@ -131,10 +133,10 @@ class GAN(pl.LightningModule):
         conditional, dtype = self.generator.num_classes > 0, self.objective.forward.dtype
         minibatches = minibatches_of(batch, self.layout, dtype, conditional)
         for players in self.schedule.plan(self.round):
-            if "discriminator" in players:
+            if self.schedule.takes_reals(players):
                 minibatch = minibatches.pop(0)
             self._update(players, minibatch)
-        self._end_round(batch.images.shape[0])
+        self._end_round(len(batch.images) // self.schedule.minibatches * self.schedule.discriminator_steps)
 
     def _update(self, players: Update, minibatch: list[Minibatch]) -> None:
         """Take one optimizer step for each of `players`; all gradients are computed before the first step."""
@@ -145,7 +147,7 @@ class GAN(pl.LightningModule):
             micro_batch = micro_batch.repeated(multiple, self.discriminator.packing)
             self._compute_gradients(players, micro_batch, self._noise(players[0], part, len(micro_batch.images)))
         for player in players:
-            norm = self.player_optimizers[player].step(return_norm=self.loss_log.measuring)
+            norm = self.player_optimizers[player].step(self.loss_log.measuring, self.images_seen)
             if norm is not None and self.loss_log.measuring:
                 self.loss_log.add(f"gradient_norm/{player}", norm)
             self.updates[player] += 1
@@ -202,12 +204,14 @@ class GAN(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         strategy = averaging_strategy(self.trainer.strategy) if has_trainer(self) else None
-        return self.player_optimizers.configure(self.objective.networks, strategy)
+        return self.player_optimizers.configure(self.objective.parameters, strategy)
 
     def setup(self, stage: str) -> None:
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, Data):
             data.layout, data.completed_rounds = self._layout(), lambda: self.round
+            if self.schedule.fake_labels == "data" and data.train.labels is not None:
+                self.objective.fake_labels.counts = data.train.labels.bincount(minlength=self.generator.num_classes)
 
     def on_train_start(self) -> None:
         check_trainer_precision(self.trainer.precision)
@@ -241,7 +245,7 @@ class GAN(pl.LightningModule):
             self._averaged = tensors(self.generator_ema), tensors(self.generator)
 
     def _layout(self) -> RoundLayout:
-        return RoundLayout(self.schedule.discriminator_steps, self.accumulation, *rank_and_world_size())
+        return RoundLayout(self.schedule.minibatches, self.accumulation, *rank_and_world_size())
 
     def _forward_passes(self) -> Forward:
         networks = self.generator, self.discriminator, self.generator_ema

@@ -52,11 +52,11 @@ def batch_of(loaded: Any, samples: SampleSpec, layout: RoundLayout, round: int) 
     if not fits or (round == 0 and not (low <= images.min() and images.max() <= high)):
         found = f"{images.dtype} {tuple(images.shape)} from {images.min():g} to {images.max():g}"
         raise UserError(f"the loader's images are {found}: give floats (N, {shape}) from {low:g} to {high:g}")
-    parts_of_round = layout.discriminator_steps * layout.accumulation
+    parts_of_round = layout.minibatches * layout.accumulation
     if len(images) % parts_of_round:
         raise UserError(
             f"the loader's batch has {len(images)} images: a batch is a round, so give a multiple of "
-            f"discriminator_steps x accumulation = {parts_of_round}, and drop_last=True"
+            f"real minibatches x accumulation = {parts_of_round}, and drop_last=True"
         )
     if labels is not None and labels.shape != (len(images),):
         raise UserError(f"the loader's labels have the shape {tuple(labels.shape)}: give one class for each image")
@@ -64,11 +64,11 @@ def batch_of(loaded: Any, samples: SampleSpec, layout: RoundLayout, round: int) 
 
 
 def minibatches_of(batch: Batch, layout: RoundLayout, dtype: torch.dtype, conditional: bool) -> list[list[Minibatch]]:
-    """Return the micro-batches of each discriminator update from this rank's shard of a round.
+    """Return the micro-batches of each minibatch from this rank's shard of a round.
 
     All have the same size. conditional: whether the networks need labels.
     """
-    updates, parts = layout.discriminator_steps, layout.accumulation
+    updates, parts = layout.minibatches, layout.accumulation
     images = batch.images.to(dtype).split(batch.images.shape[0] // (updates * parts))
     labels: Sequence[Tensor | None] = [None] * len(images)
     if conditional:

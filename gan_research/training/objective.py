@@ -8,23 +8,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_research.augmentations import Augmentation, AugmentationInput
+from gan_research.augmentations import Augmentation, AugmentationInput, Augmented
 from gan_research.losses import AdversarialLoss
 from gan_research.losses.base import OPPONENT, PLAYERS, Player
 from gan_research.networks.base import DOutput
 from gan_research.networks.layers import is_spectral
 from gan_research.regularizers import Progress, Regularizer, Side, Step
-from gan_research.regularizers.step import SideName
+from gan_research.regularizers.step import SideName, mean_logits
 from gan_research.sampling.priors import Prior
+from gan_research.training.fake_labels import FakeLabels
 from gan_research.training.loss_log import LossLog, relative_spread
 from gan_research.training.minibatch import Minibatch
 from gan_research.training.precision import Forward, frozen
 from gan_research.training.reduction import LatentRefinement, Mean, Reduction
 from gan_research.training.schedule import Update
 from gan_research.utils.errors import UserError
+from gan_research.utils.ramps import value_at
 from gan_research.utils.rng import Noise
 
 Penalties = list[tuple[str, Regularizer]]
+
+OF_SIDE: Any = object()
+"""The condition of the images' own side."""
+
+
+def parameters_of(networks: Mapping[Player, nn.Module]) -> dict[Player, list[nn.Parameter]]:
+    """Return the parameters of each player: its network's, where parts of D's head may be trained by the generator."""
+    head = getattr(networks["discriminator"], "head", None)
+    shared = [p for name in getattr(head, "trained_by_generator", ()) for p in getattr(head, name).parameters()]
+    ids = {id(p) for p in shared}
+    return {
+        "discriminator": [p for p in networks["discriminator"].parameters() if id(p) not in ids],
+        "generator": [*networks["generator"].parameters(), *shared],
+    }
 
 
 class Objective:
@@ -37,6 +53,7 @@ class Objective:
     regularizers, augmentations: by name; the names appear in the log. Augmentations are applied in their order.
     reduction: losses of a micro-batch (N,) -> scalar, the mean by default.
     refinement: changes latents before the generator gets them.
+    fake_labels: gives fakes their classes, those of the reals by default.
     log: the log of loss terms, if any.
     """
 
@@ -50,11 +67,13 @@ class Objective:
         augmentations: Mapping[str, Augmentation] | None = None,
         reduction: Reduction | None = None,
         refinement: LatentRefinement | None = None,
+        fake_labels: FakeLabels | None = None,
         log: LossLog | None = None,
     ):
         self.forward, self.networks, self.loss, self.prior = forward, networks, loss, prior
         self.regularizers, self.augmentations = dict(regularizers), dict(augmentations or {})
         self.reduction, self.refinement, self.log = reduction or Mean(), refinement, log
+        self.fake_labels = fake_labels or FakeLabels()
         self.penalties: dict[Player, Penalties] = {
             p: [(f"{n}/{p}" if len(r.players) > 1 else n, r) for n, r in self.regularizers.items() if p in r.players]
             for p in PLAYERS
@@ -64,8 +83,10 @@ class Objective:
         constrained = [r for r in self.regularizers.values() if r.keeps_lipschitz]
         self.is_lipschitz = bool(constrained) or is_spectral(networks["discriminator"])
         """True if a regularizer, or spectral norm, bounds the discriminator's slope."""
+        self.parameters = parameters_of(networks)
+        """The parameters that each player's optimizer updates."""
         self._frozen: dict[Player, list[nn.Parameter]] = {
-            p: [] if self.crosses_players[p] else list(networks[OPPONENT[p]].parameters()) for p in PLAYERS
+            p: [] if self.crosses_players[p] else self.parameters[OPPONENT[p]] for p in PLAYERS
         }  # the parameters without gradient while a player's loss is computed and differentiated
         self._calls = 0
 
@@ -73,9 +94,12 @@ class Objective:
         """Return fakes (N, C, H, W), or points (N, dim), from latents (N, latent_dim)."""
         return self.forward.generate(latents, condition)
 
-    def discriminate(self, images: Tensor, condition: Any) -> DOutput:
-        """Return the discriminator's output for images (N, C, H, W), or points (N, dim)."""
-        return self.forward.discriminate(images, condition)
+    def discriminate(self, images: Tensor, condition: Any, **info: Tensor) -> DOutput:
+        """Return the discriminator's output for images (N, C, H, W), or points (N, dim).
+
+        info: further arguments of the discriminator, from augmentations.
+        """
+        return self.forward.discriminate(images, condition, **info)
 
     def losses(
         self, players: Update, minibatch: Minibatch, noise: Noise, updates: Mapping[Player, int], progress: Progress
@@ -88,7 +112,7 @@ class Objective:
         updates: optimizer steps of each player so far, which determine the penalties that are due.
         """
         self._calls = 0
-        condition = minibatch.labels
+        condition = self.fake_labels(minibatch.labels, noise)
         latents = noise.sample("latents", self.prior.sample)
         if self.refinement is not None:
             score = lambda z: self.discriminate(self.generate(z, condition), condition).logits  # noqa: E731
@@ -98,7 +122,7 @@ class Objective:
         for player in players:
             with frozen(self._frozen[player]):
                 due = self.due(player, updates[player])
-                step = self._step(player, due, minibatch, fakes, latents, noise, progress)
+                step = self._step(player, due, minibatch, Side(fakes, condition, None), latents, noise, progress)
                 loss = self._loss(step, due)
                 self.collect(step, due)
                 yield player, loss
@@ -119,37 +143,48 @@ class Objective:
         player: Player,
         due: Penalties,
         minibatch: Minibatch,
-        fakes: Tensor,
+        fake: Side,
         latents: Tensor,
         noise: Noise,
         progress: Progress,
     ) -> Step:
         """Run the discriminator on both sides, and return the components' view of the update."""
-        condition, reals = minibatch.labels, minibatch.images.detach()
-        context = partial(AugmentationInput, noise, fakes=fakes.detach(), progress=progress)
+        reals, (fakes, fake_condition, _) = minibatch.images.detach(), fake
+        context = partial(
+            AugmentationInput, noise, fakes=fakes.detach(), progress=progress, fake_condition=fake_condition
+        )
 
-        def D(images: Tensor, condition: Any = condition, side: SideName = "view") -> DOutput:
-            return self.discriminate(self._augment(images, side, context), condition)
+        def judged(images: Tensor, condition: Any, side: SideName) -> Side:
+            shown, condition, info = self._augment(images, condition, side, context)
+            return Side(images, condition, self.discriminate(shown, condition, **info))
 
-        on_reals: DOutput | None
+        def D(images: Tensor, condition: Any = OF_SIDE, side: SideName = "view") -> DOutput:
+            if condition is OF_SIDE:
+                condition = fake_condition if side == "fake" else minibatch.labels
+            out = judged(images, condition, side).out
+            assert out is not None
+            return out
+
+        real = Side(reals, minibatch.labels, None)
         if player == "discriminator":
             differentiated = {s for _, r in due for s in r.needs_input_grad if not self.forward.reduced_precision}
             reals = reals.requires_grad_("real" in differentiated)
             fakes = fakes.detach().requires_grad_("fake" in differentiated)
             with self.forward.double_backward("real" in differentiated):
-                on_reals = D(reals, side="real")
+                real = judged(reals, minibatch.labels, "real")
             with self.forward.double_backward("fake" in differentiated):
-                on_fakes = D(fakes, side="fake")
+                fake = judged(fakes, fake_condition, "fake")
         else:
-            with torch.no_grad():
-                on_reals = D(reals, side="real") if self.loss.needs_real else None
-            on_fakes = D(fakes, side="fake")
+            if self.loss.needs_real or any(r.needs_real_output for _, r in due):
+                with torch.no_grad():
+                    real = judged(reals, minibatch.labels, "real")
+            fake = judged(fakes, fake_condition, "fake")
         return Step(
             player=player,
-            real=Side(reals, condition, on_reals),
-            fake=Side(fakes, condition, on_fakes),
+            real=real,
+            fake=fake,
             latents=latents,
-            G=lambda latents, condition=condition: self.generate(latents, condition),
+            G=lambda latents, condition=fake_condition: self.generate(latents, condition),
             D=D,
             networks=self.networks,
             loss=self.loss,
@@ -167,15 +202,15 @@ class Objective:
             self._log("logits/fake", fake_logits)
             if self.log is not None and self.log.measuring and len(step.fake.images) > 1:
                 self._log("samples/spread", relative_spread(step.fake.images.detach(), step.real.images.detach()))
-            losses = self.loss.discriminator(reals.logits, fake_logits)
+            losses = self.loss.of_discriminator(step.real, step.fake)
         else:
-            losses = self.loss.generator(fake_logits, None if reals is None else reals.logits)
+            losses = self.loss.of_generator(step.fake, step.real)
         if losses.shape != fake_logits.shape:
             raise UserError(
                 f"{type(self.loss).__name__}.{step.player} returned a loss of shape {tuple(losses.shape)} for logits "
                 f"of shape {tuple(fake_logits.shape)}: return one loss for each logit, unreduced"
             )
-        loss = self.reduction(losses, step)
+        loss = self.reduction(mean_logits(losses), step)
         if loss.dim():
             returned = f"{type(self.reduction).__name__} returned losses of shape {tuple(loss.shape)}"
             raise UserError(f"{returned}: a reduction returns a scalar")
@@ -184,7 +219,11 @@ class Objective:
             with self.forward.full_precision() if regularizer.full_precision else nullcontext():
                 penalty = regularizer.penalty(step).mean()
             self._log(f"loss/{name}", penalty)
-            loss = loss + regularizer.weight * regularizer.every * penalty  # a lazy one replaces those it skips
+            weight = value_at(regularizer.weight, step.progress.images_seen)
+            if isinstance(weight, Tensor):
+                self._log(f"weight/{name}", weight)
+                weight = weight.to(penalty.dtype)
+            loss = loss + weight * regularizer.every * penalty  # a lazy one replaces those it skips
         return loss
 
     def collect(self, step: Step, due: Penalties) -> None:
@@ -195,17 +234,20 @@ class Objective:
             for augmentation in self.augmentations.values():
                 augmentation.update(step)
 
-    def _augment(self, images: Tensor, side: SideName, context: Any) -> Tensor:
+    def _augment(self, images: Tensor, condition: Any, side: SideName, context: Any) -> Augmented:
+        info: dict[str, Tensor] = {}
         for augmentation in self.augmentations.values():
-            augmented = augmentation(images, side, context(self._calls))
-            if augmented.shape != images.shape:
+            returned = augmentation(images, side, context(self._calls, condition=condition))
+            augmented = returned if isinstance(returned, Augmented) else Augmented(returned, condition)
+            if augmented.images.shape != images.shape:
                 raise UserError(
                     f"{type(augmentation).__name__} turned images of shape {tuple(images.shape)} into "
-                    f"{tuple(augmented.shape)}: an augmentation returns as many images of the same shape"
+                    f"{tuple(augmented.images.shape)}: an augmentation returns as many images of the same shape"
                 )
-            images = augmented
+            images, condition = augmented.images, augmented.condition
+            info |= augmented.info
         self._calls += 1
-        return images
+        return Augmented(images, condition, info)
 
     def _log(self, name: str, value: Tensor) -> None:
         if self.log is not None:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,11 @@ from gan_research.losses.base import PLAYERS, Player
 from gan_research.training.objective import Objective
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.lightning_compat import skip_capture_check
+from gan_research.utils.ramps import contains_ramp, resolved
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 SchedulerFactory = Callable[[Optimizer], LRScheduler]
+Parameters = Mapping[Player, Sequence[nn.Parameter]]
 
 
 @dataclass
@@ -32,6 +34,7 @@ class PlayerOptimizer:
     max_norm: gradients with a larger L2 norm over all parameters are scaled down to it (Pascanu et al. 2013).
     scaler: scales losses up in float16, so that gradients don't underflow; a step whose gradients overflow is skipped.
         Each player has its own, as their losses differ in scale.
+    ramps: settings of the optimizer that change with the images seen, such as lr or betas.
     """
 
     optimizer: Optimizer
@@ -40,6 +43,7 @@ class PlayerOptimizer:
     differentiate: Callable[..., None] = Tensor.backward
     max_norm: float | None = None
     scaler: torch.amp.GradScaler | None = None
+    ramps: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if all(p.device.type == "cpu" for p in self.parameters):
@@ -50,11 +54,14 @@ class PlayerOptimizer:
         inputs = [p for p in self.parameters if p.requires_grad] if only_own else None
         self.differentiate(loss if self.scaler is None else self.scaler.scale(loss), inputs=inputs)
 
-    def step(self, return_norm: bool = False) -> Tensor | None:
-        """Take an optimizer step.
+    def step(self, return_norm: bool = False, images_seen: int = 0) -> Tensor | None:
+        """Take an optimizer step, with the settings that ramps have after `images_seen` images.
 
         Returns the gradients' L2 norm before clipping, on their device, if `return_norm` or if they are clipped.
         """
+        for name, value in self.ramps.items():
+            for group in self.optimizer.param_groups:
+                group[name] = resolved(value, images_seen)
         if self.average is not None:
             self.average()
         if self.scaler is not None:
@@ -71,6 +78,15 @@ class PlayerOptimizer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm if norm is None else norm.nan_to_num(posinf=0.0)  # infinite where the step is skipped
+
+
+def without_ramps(make: OptimizerFactory) -> tuple[OptimizerFactory, dict[str, Any]]:
+    """Return a factory with the first value of each ramp among its arguments, and those arguments by name."""
+    if not isinstance(make, partial):
+        return make, {}
+    ramps = {name: value for name, value in make.keywords.items() if contains_ramp(value)}
+    first = {name: resolved(value, 0) for name, value in ramps.items()}
+    return partial(make.func, *make.args, **make.keywords | first) if ramps else make, ramps
 
 
 @contextmanager
@@ -100,28 +116,31 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
         self._loaded: Mapping[Player, dict[str, Any]] = {}
 
     def configure(
-        self, networks: Mapping[Player, nn.Module], strategy: PlayerDDPStrategy | None
+        self, parameters: Parameters, strategy: PlayerDDPStrategy | None
     ) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Return the players' optimizers and learning rate schedulers."""
-        made = [self._make(player, networks[player], strategy) for player in PLAYERS]
+        made = [self._make(player, parameters[player], strategy) for player in PLAYERS]
         return [optimizer for optimizer, _ in made], [scheduler for _, scheduler in made if scheduler is not None]
 
-    def check(self, networks: Mapping[Player, nn.Module]) -> None:
+    def check(self, parameters: Parameters) -> None:
         """Raise a UserError for a setting that an optimizer or scheduler, or its step, refuses."""
         for player in reversed(PLAYERS):  # by default, the discriminator's settings are the generator's
-            _, scheduler = self._make(player, networks[player], None)
+            _, scheduler = self._make(player, parameters[player], None)
             with accepted_by_torch(f"lr_schedule.{player}"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that the optimizer takes no step
                 if scheduler is not None:
                     scheduler.step()
 
     def _make(
-        self, player: Player, network: nn.Module, strategy: PlayerDDPStrategy | None
+        self, player: Player, parameters: Sequence[nn.Parameter], strategy: PlayerDDPStrategy | None
     ) -> tuple[Optimizer, LRScheduler | None]:
         make_optimizer, make_scheduler = self.factories[player]
+        make_optimizer, ramps = without_ramps(make_optimizer)
+        if "lr" in ramps and make_scheduler is not None:
+            raise UserError(f"optimizer.{player}.lr is a ramp: set lr_schedule.{player}=null, or a number")
         make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
         with accepted_by_torch(f"optimizer.{player}"):
-            optimizer = make(network.parameters())
+            optimizer = make(parameters)
         with accepted_by_torch(f"lr_schedule.{player}"):
             return optimizer, make_scheduler(optimizer) if make_scheduler is not None else None
 
@@ -136,7 +155,7 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
             scaler = torch.amp.GradScaler(module.device.type) if self.scaled else None
             if scaler and (state := self._loaded.get(player)):
                 scaler.load_state_dict(state)
-            parameters = list(objective.networks[player].parameters())
+            parameters = objective.parameters[player]
             self[player] = PlayerOptimizer(
                 optimizer,  # torch's own: Lightning's wrapper costs a sixth of a small round and only counts
                 parameters,
@@ -144,6 +163,7 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
                 differentiate=module.manual_backward if wrapped else Tensor.backward,
                 max_norm=self.max_norm,
                 scaler=scaler,
+                ramps=without_ramps(self.factories[player][0])[1],
             )
 
     def learning_rates(self) -> dict[Player, float]:

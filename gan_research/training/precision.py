@@ -61,13 +61,17 @@ class Forward:
         with self.autocast():
             return self._run_generator(latents, labels).to(self.dtype)
 
-    def discriminate(self, images: Tensor, labels: Tensor | None) -> DOutput:
-        """Return D's output for images, with logits and extras in the dtype of the losses."""
+    def discriminate(self, images: Tensor, labels: Tensor | None, **info: Tensor) -> DOutput:
+        """Return D's output for images, with logits and extras in the dtype of the losses.
+
+        A discriminator without classes gets no labels. info: its further arguments.
+        """
+        labels = labels if self._discriminator.num_classes else None
         if self._is_full:
-            return self._discriminator(images, labels)
+            return self._discriminator(images, labels, **info)
         network = self._discriminator if self._is_differentiated_twice else self._run_discriminator
         with self.autocast():
-            out: DOutput = network(images, labels)
+            out: DOutput = network(images, labels, **info)
         if self.precision not in AUTOCAST:
             return out
         extras = {name: extra.to(self.dtype) for name, extra in out.extras.items()}
@@ -78,7 +82,7 @@ class Forward:
         """Return D's logits of images in training mode, without changing its buffers."""
         buffers = {name: buffer.clone() for name, buffer in self._discriminator.named_buffers()}
         with self.autocast():
-            inputs = images.to(self.dtype), labels
+            inputs = images.to(self.dtype), labels if self._discriminator.num_classes else None
             return torch.func.functional_call(self._discriminator, buffers, inputs).logits.float()
 
     def autocast(self) -> AbstractContextManager[Any]:

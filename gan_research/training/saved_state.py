@@ -13,7 +13,7 @@ from gan_research._version import __version__
 from gan_research.checkpoints.io import FORMAT, MARK, differences, saved_game
 from gan_research.checkpoints.rebuild import describe, with_defaults
 from gan_research.losses.base import PLAYERS
-from gan_research.training.optimization import OptimizerFactory
+from gan_research.training.optimization import OptimizerFactory, without_ramps
 from gan_research.utils.errors import UserError
 from gan_research.utils.reading import has_shape
 
@@ -103,7 +103,7 @@ def require_state(optimizer: Optimizer, make: OptimizerFactory, name: str) -> No
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     parameters = [p for p in parameters if optimizer.state.get(p)] or parameters[:1]
     copies = [nn.Parameter(torch.zeros_like(p)) for p in parameters]
-    fresh = make(copies)
+    fresh = without_ramps(make)[0](copies)
     for copy in copies:
         copy.grad = torch.zeros_like(copy)
     fresh.step()

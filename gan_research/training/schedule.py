@@ -1,12 +1,13 @@
 """The order of updates in a round: Algorithm 1 of Goodfellow et al. 2014 and variants."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import PositiveInt
 
 from gan_research.losses.base import Player
 from gan_research.utils.errors import UserError
 
+FakeLabelSource = Literal["paired", "uniform", "data"]
 Update = tuple[Player, ...]  # the players that step together; all their gradients are computed before the first step
 
 
@@ -18,6 +19,10 @@ class Schedule:
     parameters and on the same fakes, then both step.
     generator_batch_multiple: minibatches of fakes in a generator update, in one pass (2 in the code of Gulrajani et al.
     2017, GEN_BS_MULTIPLE).
+    fake_labels: the classes of fakes. paired: those of the update's reals, one for one (as R3GAN needs, whose loss
+    compares both); uniform: drawn uniformly (BigGAN); data: drawn with the frequencies of the data.
+    generator_reals: the reals of a generator update, where a loss or regularizer needs them. same: those of the last
+    discriminator update; fresh: a minibatch of its own (R3GAN), which isn't counted in the images seen.
     """
 
     def __init__(
@@ -26,13 +31,25 @@ class Schedule:
         generator_steps: PositiveInt = 1,
         updates: Literal["alternating", "simultaneous"] = "alternating",
         generator_batch_multiple: PositiveInt = 1,
+        fake_labels: FakeLabelSource = "paired",
+        generator_reals: Literal["same", "fresh"] = "same",
     ):
         counts = {"discriminator_steps": discriminator_steps, "generator_steps": generator_steps}
         for name, value in (counts | {"generator_batch_multiple": generator_batch_multiple}).items():
             if value < 1:
                 raise UserError(f"schedule.{name}={value}: give at least 1")
-        if updates not in ("alternating", "simultaneous"):
-            raise UserError(f"schedule.updates={updates}: give alternating or simultaneous")
+        for name, choice, choices in (
+            ("updates", updates, ("alternating", "simultaneous")),
+            ("fake_labels", fake_labels, get_args(FakeLabelSource)),
+            ("generator_reals", generator_reals, ("same", "fresh")),
+        ):
+            if choice not in choices:
+                raise UserError(f"schedule.{name}={choice}: give {' or '.join(choices)}")
+        if generator_reals == "fresh" and updates == "simultaneous":
+            raise UserError(
+                "schedule.generator_reals=fresh: in simultaneous updates both players use the same reals: set "
+                "updates=alternating, or generator_reals=same"
+            )
         if generator_batch_multiple > 1 and updates == "simultaneous":
             raise UserError(
                 f"schedule.generator_batch_multiple={generator_batch_multiple}: in simultaneous updates both players "
@@ -40,6 +57,10 @@ class Schedule:
             )
         self.discriminator_steps, self.generator_steps = discriminator_steps, generator_steps
         self.updates, self.generator_batch_multiple = updates, generator_batch_multiple
+        self.fake_labels: FakeLabelSource = fake_labels
+        self.generator_reals = generator_reals
+        self.minibatches = discriminator_steps + (generator_steps if generator_reals == "fresh" else 0)
+        """The number of real minibatches in a round."""
         d: Update = ("discriminator",)
         g: Update = ("generator",)
         last_d_first_g = (d + g,) if updates == "simultaneous" else (d, g)
@@ -48,6 +69,10 @@ class Schedule:
     def plan(self, round: int) -> tuple[Update, ...]:
         """Return the updates of `round`, in order."""
         return self._plan
+
+    def takes_reals(self, players: Update) -> bool:
+        """Return whether an update takes the next real minibatch of the round."""
+        return "discriminator" in players or self.generator_reals == "fresh"
 
     def steps(self, player: Player) -> int:
         """Return the optimizer steps of `player` in a round."""

@@ -61,7 +61,7 @@ def test_an_empty_range_and_no_images_are_refused():
 
 def test_batches_are_uint8_until_they_are_made_ready():
     data = Digits(batch_size=10)
-    batch = next(iter(data.rounds(discriminator_steps=2)))
+    batch = next(iter(data.rounds(minibatches=2)))
     assert batch.images.dtype == torch.uint8
     assert batch.images.shape == (20, 1, 8, 8)
     assert batch.labels.dtype == torch.int64
@@ -136,7 +136,7 @@ def test_streaming_yields_what_resident_does(folder, workers):
         data = ImageFolder(
             str(folder), 8, labels=True, heldout=0.2, resident=resident, num_workers=workers, batch_size=6, seed=2
         )
-        return list(islice(data.rounds(discriminator_steps=2, start=3, rank=1, world_size=2), 6))  # crosses passes
+        return list(islice(data.rounds(minibatches=2, start=3, rank=1, world_size=2), 6))  # crosses passes
 
     for streamed, resident in zip(rounds(False), rounds(True), strict=True):
         assert same(streamed, resident)
@@ -166,7 +166,7 @@ class Analysis(pl.LightningModule):
 
     def setup(self, stage):
         data = self.trainer.datamodule
-        data.layout, data.completed_rounds = RoundLayout(discriminator_steps=2), lambda: self.round
+        data.layout, data.completed_rounds = RoundLayout(minibatches=2), lambda: self.round
 
     def training_step(self, batch, batch_idx):
         self.seen.append(batch)

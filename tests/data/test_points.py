@@ -40,11 +40,11 @@ def test_what_points_are():
 
 def test_a_round_is_fresh_and_a_function_of_seed_and_round():
     data = Points(Ring(), batch_size=16, seed=3)
-    batches = list(islice(data.rounds(discriminator_steps=2), 4))
+    batches = list(islice(data.rounds(minibatches=2), 4))
     assert all(isinstance(b, Batch) and b.labels is None for b in batches)
     assert [b.round for b in batches] == [0, 1, 2, 3]
     assert torch.equal(batches[2].images, Ring().sample(32, generator_for(3, "points", 2)))
-    assert torch.equal(next(iter(data.rounds(discriminator_steps=2, start=3))).images, batches[3].images)
+    assert torch.equal(next(iter(data.rounds(minibatches=2, start=3))).images, batches[3].images)
     drawn = torch.cat([b.images for b in batches])
     assert drawn.dtype == torch.float32
     assert len(drawn.unique(dim=0)) == 128
@@ -173,8 +173,8 @@ def test_a_fixed_set_is_seen_once_an_epoch_and_is_a_function_of_the_seed():
 
 def test_ranks_share_the_rounds_of_a_fixed_set():
     data = Points(Ring(), batch_size=8, seed=1, train_size=20)
-    alone = list(islice(data.rounds(discriminator_steps=2), 6))  # over the end of a pass
-    ranks = [list(islice(data.rounds(discriminator_steps=2, rank=rank, world_size=2), 6)) for rank in range(2)]
+    alone = list(islice(data.rounds(minibatches=2), 6))  # over the end of a pass
+    ranks = [list(islice(data.rounds(minibatches=2, rank=rank, world_size=2), 6)) for rank in range(2)]
     for whole, parts in zip(alone, zip(*ranks, strict=True), strict=True):
         steps = [part.images.split(4) for part in parts]
         assert torch.equal(whole.images, torch.cat([steps[0][0], steps[1][0], steps[0][1], steps[1][1]]))

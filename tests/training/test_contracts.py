@@ -52,7 +52,7 @@ class FlatGenerator(MLPGenerator):
 
 class TwoLogits(LinearHead):
     def forward(self, features, labels=None):
-        return super().forward(features)[:, None]
+        return super().forward(features).repeat(2)
 
 
 class UnusedExtra(LinearHead):
@@ -111,10 +111,10 @@ WRONG = {
     ),
     "a scalar loss": ("ScalarLoss", "loss", "ScalarLoss.discriminator returned a loss of shape () for logits"),
     "no images": ("FlatGenerator", "generator", "FlatGenerator.generate returned samples of shape (64, 64) for"),
-    "logits (N, 1)": ("TwoLogits", "head", "TwoLogits returned logits of shape (8, 1) for features of shape"),
+    "logits (2N,)": ("TwoLogits", "head", "TwoLogits returned logits of shape (16,) for features of shape"),
     "an unused extra": ("UnusedExtra", "head", "UnusedExtra provides 'codes', and no regularizer uses it: add"),
     "an extra that isn't there": ("ForgetsExtra", "head", "ForgetsExtra provides 'class_logits', and its extras are"),
-    "an extra that no head has": ("NeedsExtra", "regularizer", "regularizer wrong (NeedsExtra) needs a discriminator"),
+    "an extra that no head has": ("NeedsExtra", "regularizer", "wrong (NeedsExtra) needs a discriminator"),
     "half a batch": ("Halves", "augment", "Halves turned images of shape (8, 1, 8, 8) into (4, 1, 8, 8): an augment"),
     "no scalar": ("NoReduction", "reduction", "NoReduction returned losses of shape (8,): a reduction returns a"),
 }
