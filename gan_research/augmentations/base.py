@@ -34,7 +34,10 @@ class AugmentationInput(NamedTuple):
 
 
 class Augmented(NamedTuple):
-    """The images (N, C, H, W) that D gets, with their condition, and further arguments of D by name, each (N, ...)."""
+    """The images (N, C, H, W) that D gets, and their condition.
+
+    info: further arguments of D by name, each (N, ...).
+    """
 
     images: Tensor
     condition: Any

@@ -46,17 +46,16 @@ def make(node: dict[str, Any] | None, **late: Any) -> Any:
     node = renamed_targets(node)
     if "_target_" not in node:
         raise UserError(f"a component with {', '.join(node)} has no _target_: name the class that it configures")
-    if node.get("_partial_"):
-        return instantiate(node, _convert_="all")
     if given := sorted(set(node) & set(late)):
         raise UserError(f"{node['_target_']} gets {', '.join(given)} from the other parts of the run: don't set it")
     try:
-        return instantiate(node, _partial_=True, _convert_="all")(**late)
+        made = instantiate(node | {"_partial_": True}, _convert_="all")
+        return made if node.get("_partial_") else made(**late)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
-        if isinstance(cause, ArithmeticError | ValueError):
+        if isinstance(cause, ArithmeticError | TypeError | ValueError):
             raise UserError(one_line(error)) from error
         raise
 

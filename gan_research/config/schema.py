@@ -169,7 +169,7 @@ def _check_numbers(config: Node) -> None:
 
 
 def first_of_ramps(value: Any) -> Any:
-    """Return a value, or a list, with the first number of each node of a `Ramp`."""
+    """Return a value or list with the first number of each `Ramp`."""
     if isinstance(value, list):
         return [first_of_ramps(item) for item in value]
     is_ramp = isinstance(value, dict) and str(value.get("_target_")).endswith(".Ramp")

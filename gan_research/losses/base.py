@@ -34,11 +34,14 @@ class AdversarialLoss:
         raise NotImplementedError
 
     def of_discriminator(self, real: Any, fake: Any) -> Tensor:
-        """Return the discriminator's loss for both `Side`s; override it if the loss needs more than logits."""
+        """Return the discriminator's loss for both `Side`s.
+
+        Override it if the loss needs more than logits.
+        """
         return self.discriminator(real.out.logits, fake.out.logits)
 
     def of_generator(self, fake: Any, real: Any | None = None) -> Tensor:
-        """Return the generator's loss for the fake `Side`, and for the real one if it `needs_real`."""
+        """Return the generator's loss for the fake `Side`; the real one's D(real) is there if it `needs_real`."""
         return self.generator(fake.out.logits, real.out.logits if real is not None and self.needs_real else None)
 
     def theory(self) -> Theory:

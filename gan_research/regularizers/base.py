@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gan_research.losses.base import Player
 from gan_research.regularizers.step import Step
 from gan_research.utils.errors import UserError
-from gan_research.utils.ramps import NonNegative, bounds
+from gan_research.utils.ramps import NonNegative, Ramp, bounds
 
 
 class Regularizer(nn.Module):
@@ -18,7 +18,7 @@ class Regularizer(nn.Module):
     `update` and applies them in `after_step`. The state is kept in buffers that are changed in place, so that training
     resumes bit for bit and CUDA graphs replay it.
 
-    weight: factor of the penalty's mean; a number, or a `Ramp`.
+    weight: factor of the penalty's mean. It may be a `Ramp`.
     every: interval in updates of the penalized player (lazy regularization, Karras et al. 2020, section 3.1), by which
         the weight is multiplied.
     """
@@ -44,7 +44,7 @@ class Regularizer(nn.Module):
         super().__init__()
         if every < 1:
             raise UserError(f"{type(self).__name__}: every={every}: set an interval of at least 1 update")
-        if bounds(weight)[0] < 0:
+        if isinstance(weight, Ramp) and bounds(weight)[0] < 0:
             raise UserError(f"{type(self).__name__}: weight={weight}: set it to at least 0")
         self.weight, self.every = weight, every
 

@@ -81,7 +81,7 @@ class PlayerOptimizer:
 
 
 def without_ramps(make: OptimizerFactory) -> tuple[OptimizerFactory, dict[str, Any]]:
-    """Return a factory with the first value of each ramp among its arguments, and those arguments by name."""
+    """Return a factory with the first values of its ramps, and the ramps by name."""
     if not isinstance(make, partial):
         return make, {}
     ramps = {name: value for name, value in make.keywords.items() if contains_ramp(value)}

@@ -51,7 +51,10 @@ Positive = PositiveFloat | Ramp
 
 
 def value_at(number: Number, images_seen: Tensor | float) -> Any:
-    """Return the number, or the value of a ramp after `images_seen` images: a float, or a float64 scalar."""
+    """Return the number, or a ramp's value after `images_seen` images.
+
+    It is a float, or a float64 scalar on the device of `images_seen`.
+    """
     return number.at(images_seen) if isinstance(number, Ramp) else number
 
 
@@ -69,7 +72,7 @@ def contains_ramp(value: Any) -> bool:
 
 
 def resolved(value: Any, images_seen: float) -> Any:
-    """Return a value, or a list or tuple, with each ramp replaced by its value as a float."""
+    """Return a value, list or tuple with each ramp replaced by its value."""
     if isinstance(value, list | tuple):
         return type(value)(resolved(item, images_seen) for item in value)
     return float(value.at(images_seen)) if isinstance(value, Ramp) else value

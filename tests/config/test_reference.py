@@ -76,7 +76,7 @@ def test_an_argument_that_its_file_leaves_out_is_a_setting_and_may_be_set():
 
 
 def test_texts_are_those_of_the_class_its_bases_and_the_config_file():
-    assert explanation("gan_research.regularizers.R1", "weight") == "factor of the penalty's mean."
+    assert explanation("gan_research.regularizers.R1", "weight") == "factor of the penalty's mean. It may be a `Ramp`."
     assert "m consecutive samples" in explanation("gan_research.networks.dcgan.DCGANDiscriminator", "packing")
     steps = explanation("gan_research.training.schedule.Schedule", "generator_batch_multiple")
     assert steps.endswith("2017, GEN_BS_MULTIPLE).")  # on the next line

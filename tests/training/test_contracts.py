@@ -112,7 +112,7 @@ WRONG = {
     "a scalar loss": ("ScalarLoss", "loss", "ScalarLoss.discriminator returned a loss of shape () for logits"),
     "no images": ("FlatGenerator", "generator", "FlatGenerator.generate returned samples of shape (64, 64) for"),
     "logits (2N,)": ("TwoLogits", "head", "TwoLogits returned logits of shape (16,) for features of shape"),
-    "an unused extra": ("UnusedExtra", "head", "UnusedExtra provides 'codes', and no regularizer uses it: add"),
+    "an unused extra": ("UnusedExtra", "head", "UnusedExtra provides 'codes', and no regularizer or loss uses it: add"),
     "an extra that isn't there": ("ForgetsExtra", "head", "ForgetsExtra provides 'class_logits', and its extras are"),
     "an extra that no head has": ("NeedsExtra", "regularizer", "wrong (NeedsExtra) needs a discriminator"),
     "half a batch": ("Halves", "augment", "Halves turned images of shape (8, 1, 8, 8) into (4, 1, 8, 8): an augment"),
