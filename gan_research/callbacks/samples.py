@@ -13,7 +13,7 @@ from gan_research.metrics.samples import drawn_indices
 from gan_research.training.gan import GAN
 from gan_research.utils.files import write_atomically
 from gan_research.utils.images import grid, png
-from gan_research.utils.run_folder import REAL, of_round
+from gan_research.utils.run_folder import CODES, REAL, of_round
 
 POINTS = 2000  # number of samples in a plot of points
 
@@ -22,7 +22,8 @@ class SampleGrid(Periodic):
     """Writes a PNG of samples of fixed latents every `every` rounds, and logs it; one of real samples at the start.
 
     It shows `count` images in a grid, or `POINTS` points over their density. If the generator is class-conditional,
-    images at the same place of both grids have the same class.
+    images at the same place of both grids have the same class. If the prior has codes, a second PNG shows samples in
+    which each code takes its values.
     """
 
     folder: Path
@@ -32,11 +33,16 @@ class SampleGrid(Periodic):
         self.folder, self.count = folder, count
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        image = self._png(trainer, gan)
+        images = {"samples": self._png(trainer, gan)}
+        if hasattr(gan.prior, "codes"):
+            from gan_research.sampling.code_figure import codes_png  # plots take time to import
+
+            images["codes"] = codes_png(gan.sampler(), gan.seed)
         if trainer.is_global_zero:
-            path = self.folder / of_round(gan.round, ".png")
-            write_atomically(path, image)
-            log_picture(trainer.loggers, "samples", path, gan.round)
+            for name, image in images.items():
+                path = self.folder / f"{CODES if name == 'codes' else ''}{of_round(gan.round, '.png')}"
+                write_atomically(path, image)
+                log_picture(trainer.loggers, name, path, gan.round)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)

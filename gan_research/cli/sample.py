@@ -18,40 +18,54 @@ def main(arguments: list[str]) -> int:
     )
     add = parser.add_argument
     add("checkpoint", help="a .ckpt file, the folder of a run (its last checkpoint) or export, or wandb://... of W&B")
-    add("-n", "--num", type=int, default=64, help="number of samples (64)")
+    add("-n", "--num", type=int, help="number of samples (64); with --codes of latents (10, or 500 points)")
     add("--seed", type=int, default=0, help="sample i is a function of the seed and i (0)")
     add("--class", dest="label", type=int, help="one class for all; by default the classes in turn")
+    add("--codes", action="store_true", help="a figure in which each code of prior=coded takes its values")
     add("--raw", action="store_true", help="the generator itself instead of its average")
     add(
         "-o", "--output", type=Path,
         help="X.png: one grid, or a plot of points; X.npz: uint8 images NHWC (and labels), or points; a name without "
-        "suffix: a new folder of PNGs (samples.png; samples-2.png, ... if that exists)",
+        "suffix: a new folder of PNGs (samples.png, or codes.png; samples-2.png, ... if that exists)",
     )  # fmt: skip
     add("--allow", action="append", default=[], metavar="PKG", help="a package whose generator may be built")
     options = parser.parse_args(arguments)
-    require(1, **{"-n": options.num})
+    require(1, **{"-n": 1 if options.num is None else options.num})
 
     require_checkpoint(options.checkpoint)
-    output = options.output or free_name(Path("samples.png"))
+    output = options.output or free_name(Path("codes.png" if options.codes else "samples.png"))
+    if options.codes and ending(output) != ".png":
+        raise UserError(f"--output {output}: give a name that ends in .png for --codes")
     if ending(output) == "":
         require_new_folder(output)
     with slow_imports():
         from gan_research.sampling.load import load
 
     sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
-    with enough_memory(f"-n {options.num}", "give a smaller one"):
-        labels, one = sampler.labels(options.num, options.label), sampler.sample(1)
-        one.new_empty(options.num, one.numel() + sampler.prior.latent_dim)
-    kind, draw, write = (
-        ("points", sampler.sample, write_points)
-        if sampler.generates_points
-        else ("images", sampler.sample_uint8, write_images)
-    )
-    samples = draw(options.num, options.seed, labels)
     replaced = " (replaced)" if output.exists() else ""
-    write(samples, labels, output)
-    print(f"{options.num} {kind} of {'x'.join(map(str, samples.shape[1:]))} in {output}{replaced}")
+    if options.codes:
+        from gan_research.sampling.code_figure import codes_png
+
+        with enough_memory(f"-n {options.num}", "give a smaller one"):
+            write_atomically(output, codes_png(sampler, options.seed, options.num, options.label))
+        print(f"codes in {output}{replaced}")
+        return 0
+    print(f"{write_samples(sampler, options.num or 64, options.seed, options.label, output)} in {output}{replaced}")
     return 0
+
+
+def write_samples(sampler: Any, num: int, seed: int, label: int | None, output: Path) -> str:
+    """Write `num` samples; return their description, such as "64 images of 1x8x8"."""
+    with enough_memory(f"-n {num}", "give a smaller one"):
+        labels, one = sampler.labels(num, label), sampler.sample(1)
+        one.new_empty(num, one.numel() + sampler.prior.latent_dim)
+    if points := sampler.generates_points:
+        samples = sampler.sample(num, seed, labels)
+        write_points(samples, labels, output)
+    else:
+        samples = sampler.sample_uint8(num, seed, labels)
+        write_images(samples, labels, output)
+    return f"{num} {'points' if points else 'images'} of {'x'.join(map(str, samples.shape[1:]))}"
 
 
 def ending(output: Path) -> str:

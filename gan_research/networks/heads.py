@@ -4,9 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
-from gan_research.utils.errors import UserError
+from gan_research.utils.codes import Codes
+from gan_research.utils.errors import UserError, require
 
 
 class Head(nn.Module, ABC):
@@ -71,17 +74,142 @@ class ProjectionHead(LinearHead):
 class ClassifierHead(LinearHead):
     """The linear head with a classifier A h + b (ACGAN, Odena et al. 2017).
 
-    Its extra is "class_logits" (N, num_classes), for `AuxiliaryClassifier`.
+    Its extra is "class_logits" (N, num_classes), for `AuxiliaryClassifier`. class_bias: use b.
     """
 
-    provides, needs_classes = ("class_logits",), True
+    provides: tuple[str, ...] = ("class_logits",)
+    needs_classes = True
 
-    def __init__(self, num_features: int, num_classes: int, bias: bool = True) -> None:
+    def __init__(self, num_features: int, num_classes: int, bias: bool = True, class_bias: bool = True) -> None:
         super().__init__(num_features, num_classes, bias)
-        self.classify = nn.Linear(num_features, num_classes)
+        self.classify = nn.Linear(num_features, num_classes, class_bias)
 
     def extras(self, features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
         return {"class_logits": self.classify(features)}
+
+
+class TwinClassifierHead(ClassifierHead):
+    """The head with two classifiers, of reals and of fakes (TAC-GAN, Gong et al. 2019).
+
+    Its extras are "class_logits" and "twin_logits" (N, num_classes), for `TwinAuxiliaryClassifier`.
+    """
+
+    provides = ("class_logits", "twin_logits")
+
+    def __init__(self, num_features: int, num_classes: int, bias: bool = True) -> None:
+        super().__init__(num_features, num_classes, bias)
+        self.classify_fakes = nn.Linear(num_features, num_classes)
+
+    def extras(self, features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
+        return {**super().extras(features, labels), "twin_logits": self.classify_fakes(features)}
+
+
+class DiscriminativeClassifierHead(LinearHead):
+    """The linear head with a classifier of real and fake classes (ADC-GAN, Hou et al. 2022).
+
+    Its extra is "joint_logits" (N, 2 num_classes), for `AuxiliaryDiscriminativeClassifier`: 2y is the real class y, and
+    2y + 1 the fake one. class_bias: the classifier has a bias.
+    """
+
+    provides, needs_classes = ("joint_logits",), True
+
+    def __init__(self, num_features: int, num_classes: int, bias: bool = True, class_bias: bool = True) -> None:
+        super().__init__(num_features, num_classes, bias)
+        self.classify = nn.Linear(num_features, 2 * num_classes, class_bias)
+
+    def extras(self, features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
+        return {"joint_logits": self.classify(features)}
+
+
+class EmbeddingHead(LinearHead):
+    """The linear head with an embedding of the sample and a proxy of its class.
+
+    ContraGAN, Kang & Park 2020; ReACGAN, Kang et al. 2021. Its extras are "embedding" and "proxy" (N, size), vectors of
+    length 1, for `ConditionalContrastive` and `DataToDataCrossEntropy`.
+    """
+
+    provides, needs_classes = ("embedding", "proxy"), True
+
+    def __init__(self, num_features: int, num_classes: int, bias: bool = True, size: PositiveInt = 512) -> None:
+        super().__init__(num_features, num_classes, bias)
+        require(1, **{"head.size": size})
+        self.embed, self.proxies = nn.Linear(num_features, size), nn.Embedding(num_classes, size)
+
+    def extras(self, features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
+        return {"embedding": normalize(self.embed(features)), "proxy": normalize(self.proxies(labels))}
+
+
+class MultiDimensionalHead(Head):
+    """The head with a logit for each class: it returns the label's, <w_y, h> + c_y.
+
+    Liu et al. 2019, "Few-shot unsupervised image-to-image translation" (FUNIT).
+    """
+
+    needs_classes = True
+
+    def __init__(self, num_features: int, num_classes: int, bias: bool = True) -> None:
+        super().__init__(num_features, num_classes, bias)
+        self.linear = nn.Linear(num_features, num_classes, bias)
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert labels is not None
+        return self.linear(features).gather(1, labels[:, None]).squeeze(1)
+
+
+class MultiHingeHead(Head):
+    """The head with a logit for each class and for fakes (MHGAN, Kavalerov et al. 2021).
+
+    Its extra is "hinge_logits" (N, num_classes + 1), fakes last, for the loss `MultiHinge`. The logit (N,) is the
+    margin of the label's class over fakes.
+    """
+
+    provides, needs_classes = ("hinge_logits",), True
+
+    def __init__(self, num_features: int, num_classes: int, bias: bool = True) -> None:
+        super().__init__(num_features, num_classes, bias)
+        self.linear = nn.Linear(num_features, num_classes + 1, bias)
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert labels is not None
+        logits = self.linear(features)
+        return logits.gather(1, labels[:, None]).squeeze(1) - logits[:, -1]
+
+    def extras(self, features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
+        return {"hinge_logits": self.linear(features)}
+
+
+class InfoGANHead(LinearHead):
+    """The linear head with Q, which infers codes from features (InfoGAN, Chen et al. 2016).
+
+    Its extras, for `MutualInformation`, are "q_logits" (N, categorical, categories), and "q_mean" and "q_log_var" (N,
+    continuous). Labels are ignored. The generator's optimizer trains Q.
+
+    categorical, categories, continuous: the numbers of codes, as in `CodedPrior`.
+    hidden: the width of Q's own layer; 0: none. (The paper's has 128 and batch norm.)
+    """
+
+    provides = ("q_logits", "q_mean", "q_log_var")
+    trained_by_generator = ("infer",)
+
+    def __init__(
+        self,
+        num_features: int,
+        num_classes: int = 0,
+        bias: bool = True,
+        categorical: NonNegativeInt = 1,
+        categories: PositiveInt = 10,
+        continuous: NonNegativeInt = 2,
+        hidden: NonNegativeInt = 128,
+    ) -> None:
+        super().__init__(num_features, num_classes, bias)
+        self.codes = Codes(categorical, categories, continuous)
+        inner = hidden or num_features
+        layers = [nn.Linear(num_features, hidden), nn.LeakyReLU(0.1)] if hidden else []
+        self.infer = nn.Sequential(*layers, nn.Linear(inner, self.codes.size + continuous))
+
+    def extras(self, features: Tensor, labels: Tensor | None) -> Mapping[str, Tensor]:
+        log_var, logits, mean = self.codes.split(self.infer(features))  # a log variance for each mean comes first
+        return {"q_logits": logits, "q_mean": mean, "q_log_var": log_var}
 
 
 def make_head(num_features: int, num_classes: int, bias: bool = True, head: HeadFactory | None = None) -> Head:

@@ -27,25 +27,33 @@ class ConditionalBatchNorm2d(nn.Module):
     """Batch normalisation with a gain and a bias for each class (Dumoulin et al. 2017, equation 5).
 
     Images (N, channels, H, W) and labels (N,) int64 -> the same shape. With num_classes = 0 it is plain batch
-    normalisation. Gains are initialized to 1, biases to 0.
+    normalisation. Gains are initialized to 1, biases to 0. eps, momentum: as in torch's layer.
     """
 
-    def __init__(self, channels: int, num_classes: int = 0) -> None:
+    layer: type[nn.BatchNorm1d | nn.BatchNorm2d] = nn.BatchNorm2d
+
+    def __init__(self, channels: int, num_classes: int = 0, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.normalize = nn.BatchNorm2d(channels, affine=num_classes == 0)
+        self.normalize = self.layer(channels, eps, momentum, affine=num_classes == 0)
         self.conditional = num_classes > 0
         if self.conditional:
             self.gain = nn.Parameter(ones(num_classes, channels))
             self.bias = nn.Parameter(zeros(num_classes, channels))
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        normal = self.normalize(images)
+        normal: Tensor = self.normalize(images)
         if not self.conditional:
             return normal
         assert labels is not None  # checked by the generator
-        gain = F.embedding(labels, self.gain).to(normal.dtype)
-        bias = F.embedding(labels, self.bias).to(normal.dtype)
-        return normal * gain[:, :, None, None] + bias[:, :, None, None]
+        shape = (*normal.shape[:2], *(1 for _ in normal.shape[2:]))
+        gain, bias = (F.embedding(labels, table).to(normal.dtype).view(shape) for table in (self.gain, self.bias))
+        return normal * gain + bias
+
+
+class ConditionalBatchNorm1d(ConditionalBatchNorm2d):
+    """The same for features (N, channels)."""
+
+    layer = nn.BatchNorm1d
 
 
 class Maxout(nn.Module):
@@ -115,14 +123,20 @@ def initialize_weights(network: nn.Module, init: Init, scale: float, kinds: tupl
                 nn.init.zeros_(bias)
 
 
-def spectral(module: nn.Module) -> None:
+def spectral(module: nn.Module, eps: float = 1e-12) -> None:
     """Divide each linear, embedding and convolution weight inside `module` by its largest singular value.
 
     Miyato et al. 2018, "Spectral normalization for GANs", algorithm 1: one power iteration per forward pass in training
-    mode, none in evaluation mode. Initialize the weights first: afterwards writing to `weight` has no effect.
+    mode, none in evaluation mode. Initialize the weights first: afterwards writing to `weight` has no effect. eps: the
+    least norm by which its vectors are divided.
     """
     for layer in [layer for layer in module.modules() if isinstance(layer, WEIGHTED)]:
-        spectral_norm(layer)
+        spectral_norm(layer, eps=eps)
+
+
+def spectral_norms(module: nn.Module) -> list[nn.Module]:
+    """Return the spectral norms inside `module`; without their `training` they take no power iteration."""
+    return [part for part in module.modules() if hasattr(part, "n_power_iterations")]
 
 
 def is_spectral(module: nn.Module) -> bool:

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from gan_research.networks.base import Discriminator, Generator, require_one_of
 from gan_research.networks.heads import HeadFactory, make_head
-from gan_research.networks.layers import Init, Maxout, initialize_weights, inverse_output, output_range, spectral
+from gan_research.networks.layers import (
+    ConditionalBatchNorm1d,
+    Init,
+    Maxout,
+    initialize_weights,
+    inverse_output,
+    output_range,
+    spectral,
+)
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.ranges import Fraction
 from gan_research.utils.sample_spec import SampleSpec
@@ -25,9 +33,10 @@ class MLPGenerator(Generator):
     """`depth` hidden layers of `width` units, then one unit per value; depth = 0 is an affine map.
 
     Generates images of any resolution, and points (`resolution` None). If it is conditional, one-hot labels are
-    concatenated to the latents (Mirza & Osindero 2014).
+    concatenated to the latents (Mirza & Osindero 2014), unless its batch norm is.
 
-    norm: "batch": batch norm with `norm_eps` and `norm_momentum` after each hidden layer, which then has no bias.
+    norm: "batch": batch norm with `norm_eps` and `norm_momentum` after each hidden layer, which then has no bias;
+        "conditional_batch": with a gain and a bias for each class.
     init, init_scale: see `initialize_weights`.
     mean_of_data: initialize the output's bias to give the mean training sample (Goodfellow's `init_bias`).
     """
@@ -39,7 +48,7 @@ class MLPGenerator(Generator):
         width: PositiveInt = 256,
         depth: NonNegativeInt = 2,
         activation: Literal["relu", "leaky_relu", "silu", "tanh"] = "relu",
-        norm: Literal["none", "batch"] = "none",
+        norm: Literal["none", "batch", "conditional_batch"] = "none",
         norm_eps: PositiveFloat = 1e-5,
         norm_momentum: Annotated[float, Field(ge=0, le=1)] = 0.1,
         init: Init = "torch",
@@ -50,13 +59,20 @@ class MLPGenerator(Generator):
         require(1, width=width)
         require(0, depth=depth)
         require_one_of(tuple(ACTIVATIONS), activation=activation)
-        require_one_of(("none", "batch"), norm=norm)
-        sizes = [latent_dim + samples.num_classes, *[width] * depth]
+        require_one_of(("none", "batch", "conditional_batch"), norm=norm)
+        self.conditional_norm = norm == "conditional_batch"
+        if self.conditional_norm and not (samples.num_classes and depth):
+            raise UserError(
+                "norm=conditional_batch needs classes and a hidden layer: set conditional=true and depth >= 1"
+            )
+        sizes = [latent_dim + (0 if self.conditional_norm else samples.num_classes), *[width] * depth]
         layers: list[nn.Module] = []
         for i in range(depth):
             layers.append(nn.Linear(sizes[i], sizes[i + 1], bias=norm == "none"))
             if norm == "batch":
                 layers.append(nn.BatchNorm1d(sizes[i + 1], norm_eps, norm_momentum))
+            elif norm == "conditional_batch":
+                layers.append(ConditionalBatchNorm1d(sizes[i + 1], samples.num_classes, norm_eps, norm_momentum))
             layers.append(ACTIVATIONS[activation]())
         last = nn.Linear(sizes[-1], math.prod(self.samples.shape))
         self.body = nn.Sequential(*layers, last, output_range(samples.value_range))
@@ -70,9 +86,12 @@ class MLPGenerator(Generator):
                 last.bias.copy_(inverse_output(mean(), self.value_range).flatten())
 
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        if labels is not None:
-            latents = torch.cat([latents, F.one_hot(labels, self.num_classes).to(latents.dtype)], dim=1)
-        return self.body(latents).view(-1, *self.samples.shape)
+        hidden = latents
+        if labels is not None and not self.conditional_norm:
+            hidden = torch.cat([latents, F.one_hot(labels, self.num_classes).to(latents.dtype)], dim=1)
+        for layer in self.body:
+            hidden = layer(hidden, labels) if isinstance(layer, ConditionalBatchNorm1d) else layer(hidden)
+        return hidden.view(-1, *self.samples.shape)
 
 
 class MLPDiscriminator(Discriminator):
@@ -80,7 +99,8 @@ class MLPDiscriminator(Discriminator):
 
     `activation="maxout"` with dropout is Goodfellow's: each unit is the maximum of `maxout_pieces` affine maps.
     `dropout`: the probability of dropping a hidden unit; `input_dropout`: an input. `init`, `init_scale`: see
-    `initialize_weights`. `norm`: "spectral" normalizes every weight, including the head's.
+    `initialize_weights`. `norm`: "spectral" normalizes every weight, including the head's. `head_bias`: the head has
+    a bias.
     """
 
     def __init__(
@@ -96,6 +116,7 @@ class MLPDiscriminator(Discriminator):
         init: Init = "torch",
         init_scale: NonNegativeFloat = 0.02,
         norm: Literal["none", "spectral"] = "none",
+        head_bias: bool = True,
         head: HeadFactory | None = None,
     ) -> None:
         super().__init__(samples, packing)
@@ -116,7 +137,7 @@ class MLPDiscriminator(Discriminator):
             if dropout > 0:
                 layers.append(nn.Dropout(dropout))
         self.body = nn.Sequential(*layers)
-        self.head = make_head(sizes[-1], samples.num_classes, head=head)
+        self.head = make_head(sizes[-1], samples.num_classes, head_bias, head)
         initialize_weights(self, init, init_scale)
         if norm == "spectral":
             spectral(self)

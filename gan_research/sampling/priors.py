@@ -1,17 +1,22 @@
 """Priors: distributions of the generator's latents."""
 
 import math
+from typing import Literal
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gan_research.checkpoints.rebuild import Rebuildable
-from gan_research.utils.errors import require, require_positive
+from gan_research.utils.codes import Codes
+from gan_research.utils.errors import UserError, require, require_positive
 
 
 class Prior(Rebuildable):
     """A distribution over latents of `latent_dim` numbers."""
+
+    bound: float = math.inf
+    """The largest absolute value of a latent's numbers."""
 
     def __init__(self, latent_dim: PositiveInt):
         require(1, **{"prior.latent_dim": latent_dim})
@@ -93,3 +98,47 @@ class UniformPrior(Prior):
     def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
         """Return a + t (b - a)."""
         return a.double().lerp(b.double(), t).to(a.dtype)
+
+
+class CodedPrior(Prior):
+    """The Gaussian or uniform prior with codes in its last coordinates (InfoGAN, Chen et al. 2016).
+
+    latent_dim: number of all coordinates; those without a code are noise, N(0, 1) or U[-1, 1).
+    categorical, categories, continuous: one-hot codes, their values, and codes of U[-1, 1), see `Codes`.
+    """
+
+    def __init__(
+        self,
+        latent_dim: PositiveInt,
+        categorical: NonNegativeInt = 1,
+        categories: PositiveInt = 10,
+        continuous: NonNegativeInt = 2,
+        noise: Literal["gaussian", "uniform"] = "gaussian",
+    ):
+        super().__init__(latent_dim)
+        if noise not in NOISE:
+            raise UserError(f"prior.noise={noise}: set gaussian or uniform")
+        self.codes = Codes(categorical, categories, continuous)
+        if latent_dim <= self.codes.size:
+            raise UserError(
+                f"prior.latent_dim={latent_dim}: {self.codes} take {self.codes.size} coordinates: set more than those"
+            )
+        self.noise = NOISE[noise](latent_dim - self.codes.size)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        codes, device = self.codes, generator.device
+        noise = self.noise.sample(n, generator)
+        values = torch.randint(codes.categories, (n, codes.categorical), generator=generator, device=device)
+        one_hot = torch.eye(codes.categories, device=device)[values]
+        continuous = torch.rand(n, codes.continuous, generator=generator, device=device).mul_(2).sub_(1)
+        return torch.cat([noise, one_hot.flatten(1), continuous], 1)
+
+    def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+        """Interpolate noise and continuous codes; categorical ones change from a's to b's at t = 1/2."""
+        (noise_a, one_hot_a, continuous_a), (noise_b, one_hot_b, continuous_b) = map(self.codes.split, (a, b))
+        noise = self.noise.interpolate(noise_a, noise_b, t)
+        continuous = continuous_a.double().lerp(continuous_b.double(), t).to(a.dtype)
+        return torch.cat([noise, (one_hot_a if t < 0.5 else one_hot_b).flatten(-2), continuous], -1)
+
+
+NOISE: dict[str, type[Prior]] = {"gaussian": GaussianPrior, "uniform": UniformPrior}

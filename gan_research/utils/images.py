@@ -28,12 +28,11 @@ def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
     return to_levels(images, value_range).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def grid(images: Tensor) -> Tensor:
-    """Return uint8 images (N, C, H, W), C 1 or 3, in a grid as square as possible: (3, height, width)."""
+def grid(images: Tensor, columns: int | None = None) -> Tensor:
+    """Return uint8 images (N, C, H, W), C 1 or 3, in a grid, by default about square: (3, height, width)."""
     scale = max(1, -(-SMALLEST // images.shape[-1]))
     enlarged = images.cpu().repeat_interleave(scale, 2).repeat_interleave(scale, 3)
-    columns = max(1, round(len(images) ** 0.5))
-    return make_grid(enlarged, nrow=columns, padding=2, pad_value=128)
+    return make_grid(enlarged, nrow=columns or max(1, round(len(images) ** 0.5)), padding=2, pad_value=128)
 
 
 def png(image: Tensor) -> bytes:

@@ -35,6 +35,7 @@ CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
 """The folder of checkpoints, the last one, and the one before it."""
 SAMPLES, CRASHES = "samples", "crash"  # the folders of sample grids and of crash reports, each named by its round
 REAL = "real.png"  # in the folder of sample grids: real samples, laid out as they are
+CODES = "codes_"  # the prefix, in that folder, of figures of the codes in a prior
 LOCK, PLAYER = ".lock", ".player.json"  # the lock of a run, trial or sweep, and the process that holds a run's
 TRIAL, END = "trial.json", "end.json"  # a trial's point in a sweep, and the outcome of each of its processes
 WARNINGS = {

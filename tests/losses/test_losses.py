@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ from gan_research.losses import (
     JensenShannon,
     LeastSquares,
     Minimax,
+    MultiHinge,
     NonSaturating,
     PearsonChi2,
     Relativistic,
@@ -28,6 +31,9 @@ from gan_research.losses import (
     TotalVariation,
     Wasserstein,
 )
+from gan_research.losses.multi_hinge import crammer_singer
+from gan_research.networks import MLPDiscriminator
+from gan_research.networks.heads import MultiHingeHead
 from gan_research.utils.errors import UserError
 
 E, LOG2 = math.e, math.log(2)
@@ -134,6 +140,14 @@ LOSSES = {
         lambda real: -(real < 1).to(real),
         lambda fake: (fake > -1).to(fake),
         minus_one,
+    ),
+    "multi_hinge": separable(
+        MultiHinge(),
+        (2.0, 0.0, 5.0),
+        (0.05, 0.0, 0.15),
+        lambda real: -(real < 1).to(real),
+        lambda fake: (fake > -1).to(fake),
+        lambda fake: -0.05 * (fake < 1).to(fake),
     ),
     "wasserstein": separable(Wasserstein(), (0.0, -3.0, 3.0), (0.0, -2.0, 2.0), minus_one, torch.ones_like, minus_one),
     "f_kl": separable(
@@ -317,7 +331,9 @@ def test_unreduced(row):
 
 @pytest.mark.parametrize("name", groups()["loss"])
 def test_every_choice_plays(play, name):
-    gan = play(rounds=2, loss=make(choice("loss", name)))
+    loss = make(choice("loss", name))
+    of_classes = {"num_classes": 3, "discriminator": partial(MLPDiscriminator, width=8, head=MultiHingeHead)}
+    gan = play(rounds=2, loss=loss, **of_classes if loss.needs_extras else {})
     assert all(weights.isfinite().all() for weights in gan.parameters())
 
 
@@ -329,6 +345,33 @@ def test_which_logits_are_log_odds():
 def test_the_value_of_the_game_is_minus_log_4_where_the_discriminator_says_one_half():
     half = torch.zeros(5, dtype=torch.float64)
     assert -Minimax().discriminator(half, half).mean().item() == pytest.approx(-math.log(4), abs=1e-12)
+
+
+# --- multi-hinge ----------------------------------------------------------------------------------------------------
+
+
+def test_multi_hinge_of_several_classes():
+    logits, labels = torch.tensor([[1, -0.5, 0.2], [0.3, 0.4, 2]], dtype=torch.float64), torch.tensor([0, 1])
+    assert crammer_singer(logits, labels).tolist() == pytest.approx([0.2, 2.6], abs=1e-12)
+    assert crammer_singer(logits, labels).mean().item() == pytest.approx(1.4, abs=1e-8)
+    random = torch.randn(6, 4, dtype=torch.float64, requires_grad=True, generator=torch.Generator().manual_seed(0))
+    assert torch.autograd.gradcheck(lambda x: crammer_singer(x, torch.arange(6) % 4), random)
+    side = lambda logits, labels: SimpleNamespace(  # noqa: E731
+        condition=labels, out=SimpleNamespace(extras={"hinge_logits": logits})
+    )
+    real, fake = side(logits, labels[:1].expand(2)), side(logits, labels)  # of classes 0 and 1, and fakes
+    on_real, on_fake = [0.2, 1 + 2 - 0.3], [1 + 1 - 0.2, 0.0]
+    of_d = MultiHinge().of_discriminator(real, fake).tolist()
+    assert of_d == pytest.approx([r + f for r, f in zip(on_real, on_fake, strict=True)], abs=1e-12)
+    assert MultiHinge().of_generator(fake).tolist() == pytest.approx([0.05 * 0.2, 0.05 * 2.6], abs=1e-12)
+
+
+def test_multi_hinge_of_one_class_is_that_of_its_margin():
+    logits = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    margin, labels, loss = logits[:, 0] - logits[:, 1], torch.zeros(20, dtype=torch.int64), MultiHinge()
+    side = SimpleNamespace(condition=labels, out=SimpleNamespace(extras={"hinge_logits": logits}))
+    torch.testing.assert_close(loss.of_discriminator(side, side), loss.discriminator(margin, margin))
+    torch.testing.assert_close(loss.of_generator(side), loss.generator(margin))
 
 
 # --- f-GAN ----------------------------------------------------------------------------------------------------------

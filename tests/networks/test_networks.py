@@ -209,6 +209,36 @@ def test_different_labels_give_different_outputs(make, name):
     assert (one - other).abs().reshape(N, -1).amax(1).min() > 1e-5
 
 
+def normalizations(network):
+    return [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
+
+
+def test_every_generators_batch_norm_has_a_gain_for_each_class():
+    cls, knobs = MLPGenerator, {"width": 8, "norm": "conditional_batch"}
+    made = [generator(name, num_classes=CLASSES) for name in GENERATORS]
+    made.append(cls(LATENT_DIM, SampleSpec(8, 1, CLASSES), **knobs))
+    assert {type(network) for network in made if normalizations(network)} == {cls for cls, _ in GENERATORS.values()}
+    for network in made:
+        assert not any(layer.affine for layer in normalizations(network))
+        gains = [p for key, p in network.named_parameters() if key.endswith(".gain")]
+        assert [tuple(gain.shape) for gain in gains] == [(CLASSES, n.num_features) for n in normalizations(network)]
+
+
+def test_conditional_batch_norm_of_an_mlp_by_hand():
+    network = MLPGenerator(LATENT_DIM, SampleSpec(8, 1, CLASSES), width=8, depth=1, norm="conditional_batch")
+    linear, norm = network.body[0], network.body[1]
+    assert (linear.in_features, linear.bias) == (LATENT_DIM, None)  # no labels among the latents
+    torch.nn.init.normal_(norm.gain)
+    torch.nn.init.normal_(norm.bias)
+    latents, labels = torch.randn(12, LATENT_DIM), torch.arange(12) % CLASSES
+    hidden = linear(latents)
+    normal = (hidden - hidden.mean(0)) / (hidden.var(0, unbiased=False) + 1e-5).sqrt()
+    activated = (normal * norm.gain[labels] + norm.bias[labels]).relu()
+    torch.testing.assert_close(network(latents, labels), network.body[3:](activated).view(12, 1, 8, 8))
+    with pytest.raises(UserError, match="norm=conditional_batch needs classes"):
+        MLPGenerator(LATENT_DIM, GREY, norm="conditional_batch")
+
+
 def test_projection_head_is_the_papers_formula():
     head = discriminator("mlp", num_classes=CLASSES).head
     features, labels = torch.randn(N, head.num_features), labels_for(CLASSES)
@@ -266,6 +296,8 @@ def test_arguments_are_complete_and_plain():
         "upsampling": "nearest",
         "init": "xavier",
         "norm": "batch",
+        "norm_eps": 1e-5,
+        "condition_last_norm": True,
     }
     with pytest.raises(TypeError, match=r"ResNetGenerator.__init__\(\) got an unexpected keyword argument 'widht'"):
         ResNetGenerator(8, SampleSpec(32, 1), widht=4)

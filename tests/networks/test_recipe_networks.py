@@ -1,18 +1,21 @@
 """The networks of published recipes, layer by layer, against what their sources build, and how they start."""
 
 import math
+from unittest import mock
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from gan_research.config.build import build_game, make
 from gan_research.config.compose import compose_train
 from gan_research.data import MNIST, TensorSet
 from gan_research.networks import MLPDiscriminator, MLPGenerator, ResNetGenerator
 from gan_research.networks.dcgan_tf import SameConv2d, SameConvTranspose2d, same_padding
-from gan_research.networks.layers import output_range
+from gan_research.networks.layers import ConditionalBatchNorm2d, output_range
+from gan_research.networks.resnet import DownBlock
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
 
@@ -53,6 +56,10 @@ UP = [*norm(256), *conv(256, 256, 3), *norm(256), *conv(256, 256, 3), *conv(256,
 RESNET_G = [*linear(128, 4096), *3 * UP, *norm(256), *conv(256, 3, 3)]
 RESNET_BODY = [*conv(3, 128, 3), *conv(128, 128, 3), *conv(3, 128, 1), *6 * conv(128, 128, 3), *conv(128, 128, 1)]
 RESNET_D = [*RESNET_BODY, *linear(128, 1)]
+CLASSES_UP = [*4 * [(10, 256)], *2 * conv(256, 256, 3), *conv(256, 256, 1)]
+STUDIO_G = [*linear(128, 4096), *3 * CLASSES_UP, *norm(256), *conv(256, 3, 3)]
+STUDIO_NORMS = [*norm(3), *norm(128), *3 * norm(128), *4 * norm(128)]  # of each block: shortcut first
+STUDIO_PROJECTION = [*RESNET_D, (10, 128)]
 
 
 def pacgan_d(packing):
@@ -77,6 +84,9 @@ PUBLISHED = {
     "wgan_gp_resnet": (4_276_739, 1_053_825, RESNET_G, RESNET_D),
     "sngan_resnet_mimicry": (4_276_739, 1_053_825, RESNET_G, RESNET_D),
     "wgan_gp_resnet_mimicry": (4_276_739, 1_053_825, RESNET_G, RESNET_D),
+    "sngan_studiogan": (4_304_387, 1_055_105, STUDIO_G, STUDIO_PROJECTION),
+    "pd_gan": (4_304_387, 1_057_159, STUDIO_G, [*STUDIO_PROJECTION, *STUDIO_NORMS]),
+    "acgan_mod": (4_304_387, 1_057_159, STUDIO_G, [*STUDIO_PROJECTION, *STUDIO_NORMS]),
     "goodfellow2014_mnist": (
         2_503_984, 1_231_441,
         [*linear(100, 1200), *linear(1200, 1200), *linear(1200, 784)],
@@ -95,10 +105,11 @@ PUBLISHED = {
 
 
 def players(recipe, *overrides):
-    """Its game's networks, MNIST's mean aside, which would have to be read."""
+    """Its game's networks, without MNIST's mean and CIFAR-10's classes, which would have to be read."""
     config = compose_train([f"experiment={recipe}", *overrides]).config
     config["generator"].pop("mean_of_data", None)
-    gan = build_game(config, make(config["data"]))
+    with mock.patch("gan_research.config.build.require_images_of_classes"):
+        gan = build_game(config, make(config["data"]))
     return gan.generator, gan.discriminator
 
 
@@ -157,6 +168,42 @@ def test_unrolled_gans_weights_are_orthogonal():
             small = weight if weight.shape[0] <= weight.shape[1] else weight.T
             assert torch.allclose(small @ small.T, 1.4**2 * torch.eye(len(small)), atol=1e-5)
         assert all(not bias.any() for bias in biases)
+
+
+@pytest.mark.parametrize("recipe", ["sngan_studiogan", "acgan_mod"])
+def test_studiogans_weights_are_orthogonal_and_its_norms_have_its_eps(recipe):
+    generator, discriminator = players(recipe)
+    weights = [layer.weight for layer in generator.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    gains = [layer for layer in generator.modules() if isinstance(layer, ConditionalBatchNorm2d) and layer.conditional]
+    weights += [tensor for layer in gains for tensor in (layer.gain - 1, layer.bias)]
+    spectral = recipe == "sngan_studiogan"
+    for layer in discriminator.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding):
+            weights.append(layer.parametrizations.weight.original if spectral else layer.weight)
+            assert isinstance(layer, nn.Embedding) or layer.bias is None or not layer.bias.any()
+    for weight in weights:
+        rows = weight.detach().flatten(1)
+        small = rows if len(rows) <= rows.shape[1] else rows.T
+        torch.testing.assert_close(small @ small.T, torch.eye(len(small)), rtol=0, atol=1e-5)
+    norms = [
+        layer for net in (generator, discriminator) for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)
+    ]
+    assert [layer.eps for layer in norms] == [1e-4] * (7 if spectral else 16)
+    if spectral:
+        assert {layer.eps for layer in discriminator.modules() if isinstance(layer, _SpectralNorm)} == {1e-6}
+
+
+def test_the_shortcuts_of_studiogans_critic_are_normalised_before_the_pool():
+    """The block equals its formula in the order of StudioGAN, which pools after the convolution of the shortcut."""
+    block = DownBlock(2, 3, downsample=True, batch_norm=True, norm_shortcut=True)
+    images = torch.randn(4, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    hidden = block.conv2(F.relu(block.norm2(block.conv1(F.relu(block.norm1(images))))))
+    expected = F.avg_pool2d(hidden, 2) + F.avg_pool2d(block.shortcut(block.shortcut_norm(images)), 2)
+    torch.testing.assert_close(block(images), expected, rtol=0, atol=1e-5)
+    assert block.shortcut_norm.num_batches_tracked == 2
+    pooled_first = F.avg_pool2d(images, 2)
+    other = F.avg_pool2d(hidden, 2) + block.shortcut(block.shortcut_norm(pooled_first))
+    assert (other - expected).abs().max() > 0.1  # what a norm after the pool would give
 
 
 @pytest.mark.parametrize("recipe", ["goodfellow2014_mnist", "pacgan_ring", "pacgan_ring_pacgan4"])
@@ -224,7 +271,7 @@ def test_the_first_training_digits(monkeypatch):
     assert data.train.content_hash() != whole.content_hash()
     assert len(MNIST(batch_size=2).train) == 12
     with pytest.raises(UserError, match="train_size=0"):
-        MNIST(train_size=0)
+        _ = MNIST(train_size=0).train
 
 
 # --- TensorFlow's padding ----------------------------------------------------------------------------------------
