@@ -3,12 +3,14 @@
     python benchmarks/round.py digits_mlp
     python benchmarks/round.py goodfellow2014_mnist --rounds 200 --block 20
     python benchmarks/round.py cifar_dcgan --rounds 60 --block 5 --repeats 1
+    python benchmarks/round.py cifar_dcgan_diffaugment --rounds 60 --block 5
     python benchmarks/round.py ring_mlp --device cuda
 
-Both train the same networks on the same data, with default logging in `gan train`. They alternate block by block in one
-process, so that the load of the machine is the same; a block of `log_every` rounds contains one log entry. Printed are
-the median times of a round, their ratio, and the quartiles of the ratios of neighbouring blocks. Start-up, evaluation,
-sample grids and checkpoints are excluded.
+Both train the same networks on the same data, with default logging in `gan train`. The loop of cifar_dcgan_diffaugment
+has the same augmentation; the loop of cifar_dcgan_ada has none. They alternate block by block in one process, so that
+the load of the machine is the same; a block of `log_every` rounds contains one log entry. Printed are the median times
+of a round, their ratio, and the quartiles of the ratios of neighbouring blocks. Start-up, evaluation, sample grids and
+checkpoints are excluded.
 
 `--device cuda` compares `gan train` with `gan train cuda_graphs=true` on one GPU, one after the other in each repeat.
 Blocks end with a synchronization, and those in which updates are captured are excluded.
@@ -19,13 +21,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import pad, softplus
 
 from gan_research.config.build import build_data, build_game
 from gan_research.config.compose import compose_train
@@ -55,7 +58,10 @@ CASES = {
 }
 """Case -> its overrides of `gan train`."""
 
-RANDOM_IMAGES = {"goodfellow2014_mnist": (50_000, 28, 28, 1), "cifar_dcgan": (50_000, 32, 32, 3)}
+CASES |= {f"cifar_dcgan_{name}": [*CASES["cifar_dcgan"], f"augment=[{name}]"] for name in ("diffaugment", "ada")}
+
+RANDOM_IMAGES = {case: (50_000, 32, 32, 3) for case in CASES if case.startswith("cifar")}
+RANDOM_IMAGES["goodfellow2014_mnist"] = (50_000, 28, 28, 1)
 """Case -> the shape of random images that replace the data set."""
 
 
@@ -84,10 +90,38 @@ def reals(data: Data, size: int) -> Iterator[Tensor]:
             yield batch if isinstance(data, Points) else batch.float().mul_(scale).add_(low)
 
 
-def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] = lambda _: None) -> Iterator[None]:
+def diff_augment(x: Tensor) -> Tensor:
+    """Return images (N, C, H, H) after the transforms of DiffAugment, as a script has them."""
+    n, _, size, _ = x.shape
+    x = x + (torch.rand(n, 1, 1, 1) - 0.5)
+    mean = x.mean(1, keepdim=True)
+    x = (x - mean) * (2 * torch.rand(n, 1, 1, 1)) + mean
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = (x - mean) * (torch.rand(n, 1, 1, 1) + 0.5) + mean
+    sample, place = torch.arange(n)[:, None, None], torch.arange(size)
+    top, left = torch.randint(0, 2 * (size // 8) + 1, (2, n, 1))
+    rows, columns = (top + place)[:, :, None], (left + place)[:, None]
+    x = pad(x, [size // 8] * 4).permute(0, 2, 3, 1)[sample, rows, columns].permute(0, 3, 1, 2)
+    top, left = torch.randint(0, size + 1, (2, n, 1)) - size // 4
+    hole = torch.arange(size // 2)
+    mask = torch.ones(n, size, size)
+    rows, columns = ((start + hole).clamp(0, size - 1) for start in (top, left))
+    mask[sample, rows[:, :, None], columns[:, None]] = 0
+    return x * mask[:, None]
+
+
+AUGMENT: dict[str, Callable[[Tensor], Tensor]] = {"cifar_dcgan_diffaugment": diff_augment}
+"""Case -> the augmentation of the hand-written loop, none by default."""
+
+
+def by_hand(
+    arguments: list[str],
+    reduce: Callable[[list[nn.Parameter]], None] = lambda _: None,
+    augment: Callable[[Tensor], Tensor] = lambda images: images,
+) -> Iterator[None]:
     """Train the same game in a hand-written loop; each `next` is a round.
 
-    reduce: averages a player's gradients over processes before its step.
+    reduce: averages a player's gradients over processes before its step. augment: changes D's images.
     """
     config = compose_train(arguments).config
     data = build_data(config)
@@ -118,7 +152,7 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
         for parameter in parameters_d:
             parameter.requires_grad_(False)
         optimizer_g.zero_grad()
-        softplus(-D(fake).logits).mean().backward()
+        softplus(-D(augment(fake)).logits).mean().backward()
         reduce(parameters_g)
         for parameter in parameters_d:
             parameter.requires_grad_(True)
@@ -128,7 +162,7 @@ def by_hand(arguments: list[str], reduce: Callable[[list[nn.Parameter]], None] =
             real, both = next(data_reals).requires_grad_(r1 > 0), simultaneous and update == k
             with torch.set_grad_enabled(both):
                 fake = G(latents())
-            real_logits, fake_logits = D(real).logits, D(fake.detach()).logits
+            real_logits, fake_logits = D(augment(real)).logits, D(augment(fake.detach())).logits
             loss = (softplus(-real_logits) + softplus(fake_logits)).mean()
             if r1 > 0:
                 (gradient,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
@@ -159,10 +193,11 @@ def in_turn(
     block: int,
     folder: Path,
     reduce: Callable[[list[nn.Parameter]], None] = lambda _: None,
+    augment: Callable[[Tensor], Tensor] = lambda images: images,
 ) -> tuple[list[float], list[float]]:
     """Return the seconds per round of each block, for `gan train` and the hand-written loop."""
     hand: list[float] = []
-    loop = by_hand(arguments, reduce)
+    loop = by_hand(arguments, reduce, augment)
 
     def train_by_hand() -> None:
         start = time.perf_counter()
@@ -224,7 +259,10 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("overrides", nargs="*", help="further overrides of gan train, such as logger=none")
     options = parser.parse_args()
-    measure, names = (in_turn, ("gan train", "by hand"))
+    measure: Callable[..., tuple[list[float], list[float]]] = partial(
+        in_turn, augment=AUGMENT.get(options.case, lambda x: x)
+    )
+    names = ("gan train", "by hand")
     if options.device == "cuda":
         measure, names = (eager_and_graphs, ("eager", "CUDA graphs"))
     first: list[float] = []

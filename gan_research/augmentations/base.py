@@ -1,5 +1,6 @@
 """The contract of an augmentation."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -7,7 +8,11 @@ from torch import Tensor, nn
 
 from gan_research.losses.base import Player
 from gan_research.regularizers.step import Progress, SideName, Step
+from gan_research.utils.errors import UserError
+from gan_research.utils.ramps import Number, bounds
 from gan_research.utils.rng import Noise
+
+log = logging.getLogger(__name__)
 
 
 class AugmentationInput(NamedTuple):
@@ -63,8 +68,33 @@ class Augmentation(nn.Module):
         """
         raise NotImplementedError
 
+    def check(self, objective: Any) -> None:
+        """Raise a UserError, or log a warning, if the `Objective` doesn't suit it."""
+
     def update(self, step: Step) -> None:
         """Collect statistics after the discriminator's loss of a micro-batch, without a copy to the host."""
 
     def after_step(self, player: Player) -> None:
         """Adapt after each optimizer step of `player`, the same on all ranks."""
+
+
+class ImageAugmentation(Augmentation):
+    """An augmentation of images from -1 to 1, which refuses points."""
+
+    def check(self, objective: Any) -> None:
+        samples = getattr(objective.networks["discriminator"], "samples", None)
+        if samples is None or samples.resolution is None:
+            raise UserError(
+                f"{type(self).__name__} transforms images, and these data are points: remove it from augment="
+            )
+        if samples.value_range != (-1, 1):
+            values = "{:g} to {:g}".format(*samples.value_range)
+            log.warning("%s is made for images from -1 to 1, and these are from %s", type(self).__name__, values)
+
+
+def require_probability(component: Augmentation, **values: Number) -> None:
+    """Raise a UserError naming the first of `values` that leaves [0, 1]."""
+    for name, value in values.items():
+        least, largest = bounds(value)
+        if not 0 <= least <= largest <= 1:
+            raise UserError(f"{type(component).__name__}: {name}={value}: set it to at least 0 and at most 1")
