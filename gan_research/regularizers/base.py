@@ -64,3 +64,6 @@ class Regularizer(nn.Module):
 
     def check(self, objective: Any) -> None:
         """Raise a UserError if the regularizer doesn't support the `Objective`."""
+
+    def check_batch(self, logits: int) -> None:
+        """Raise a UserError if micro-batches can't have so many logits on each rank."""

@@ -1,15 +1,20 @@
 """Penalties on the gradient of the discriminator in its input: each logit's in its image or pack."""
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import NonNegativeFloat, PositiveInt
-from torch import Tensor
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
 
-from gan_research.distributed import all_reduce_mean, rank_and_world_size
+from gan_research.distributed import all_reduce_mean, gather_of_all, rank_and_world_size
+from gan_research.networks.layers import spectral_norms
 from gan_research.regularizers.base import Regularizer
-from gan_research.regularizers.step import Step
+from gan_research.regularizers.step import OwnSide, Step, mean_logits
 from gan_research.utils.errors import UserError
 from gan_research.utils.ramps import NonNegative
+from gan_research.utils.ranges import PositiveFraction
+from gan_research.utils.tf32 import temporarily
+
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class R1(Regularizer):
@@ -28,6 +33,79 @@ class R2(R1):
     """weight / 2 * ||grad D(G(z))||^2 at fake images (Mescheder et al. 2018, equation 10)."""
 
     needs_input_grad = ("fake",)
+
+
+class ApproximateR1(Regularizer):
+    """weight / 2 * ((D(x + sigma e) - D(x)) / sigma)^2 at real images, e ~ N(0, I).
+
+    It is R1 by finite differences (Lin et al. 2025, "Diffusion adversarial post-training"): equal in expectation where
+    D is linear, without second derivatives, so that D may be compiled and run in the precision of the run. Their weight
+    of the undivided square is weight / (2 sigma^2). Choose sigma far above the rounding of images and logits.
+
+    share: of the images, 1 / n for every n-th, in two passes of their own. A D with spectral norm has its own passes
+        too, as a power iteration between two passes would change its weights.
+    """
+
+    full_precision = False
+    of: ClassVar[OwnSide] = "real"
+
+    def __init__(
+        self,
+        weight: NonNegative = 0.02,
+        every: PositiveInt = 1,
+        sigma: PositiveFloat = 0.01,
+        share: PositiveFraction = 1.0,
+    ):
+        super().__init__(weight, every)
+        if sigma <= 0:
+            raise UserError(f"{type(self).__name__}: sigma={sigma}: set a positive one")
+        if not 0 < share <= 1 or abs(round(1 / share) * share - 1) > 0.01:
+            raise UserError(f"{type(self).__name__}: share={share}: set it to 1, 1/2, 1/3 and so on")
+        self.sigma, self.share, self.stride = sigma, share, round(1 / share)
+
+    def check(self, objective: Any) -> None:
+        if self.stride > 1 and objective.augmentations:
+            raise UserError(f"{type(self).__name__}: share={self.share} allows no augmentations: set share=1")
+        layers = objective.networks["discriminator"].modules()
+        if any(isinstance(layer, DROPOUTS) and layer.p > 0 for layer in layers):
+            raise UserError(
+                f"{type(self).__name__} compares two passes of the discriminator, which dropout makes differ: set "
+                "discriminator.dropout=0, or regularizer=[r1]"
+            )
+
+    def check_batch(self, logits: int) -> None:
+        if logits % self.stride:
+            raise UserError(
+                f"{type(self).__name__}: share={self.share} doesn't divide {logits} logits of a micro-batch: choose "
+                "another batch_size"
+            )
+
+    def penalty(self, step: Step) -> Tensor:
+        images, condition, out = step.side(self.of)
+        changes = self.sigma * step.noise.normal(f"approximate_gradient {self.of}", *images.shape[1:])
+        images = images.detach()
+        norms = spectral_norms(step.networks["discriminator"])
+        if self.stride > 1:
+            images, changes = (self._some(values, step.packing) for values in (images, changes))
+            condition = None if condition is None else self._some(condition, step.packing)
+        with temporarily([(norm, "training", False) for norm in norms]):  # both passes have the same weights
+            if self.stride > 1 or norms:
+                out = step.D(images, condition, self.of, repeat=True)
+            moved = step.D(images + changes, condition, self.of, repeat=True)
+        assert out is not None
+        return 0.5 * (mean_logits(moved.logits - out.logits) / self.sigma).square()
+
+    def _some(self, values: Tensor, packing: int) -> Tensor:
+        """Return the rows of every n-th pack."""
+        packs = values.unflatten(0, (-1, packing))
+        self.check_batch(len(packs))
+        return packs[:: self.stride].flatten(0, 1)
+
+
+class ApproximateR2(ApproximateR1):
+    """weight / 2 * ((D(x + sigma * e) - D(x)) / sigma)^2 at fake images x = G(z)."""
+
+    of = "fake"
 
 
 class GradientPenalty(Regularizer):
@@ -79,6 +157,22 @@ class DRAGAN(Regularizer):
         noise = step.noise.uniform("dragan_noise", *real.shape[1:])
         points = real + step.mixing_weights("dragan_step") * self.spread * standard_deviation(real) * noise
         return (norm(step.gradient_at(points)) - 1).square()
+
+
+class MaxGP(Regularizer):
+    """weight * max ||grad D(y)||^2 over y between reals and fakes (Zhou et al. 2019, "Lipschitz GANs").
+
+    The maximum is over the minibatch, on all ranks: the sample with the steepest D alone has a gradient.
+    """
+
+    couples_batch = True
+    keeps_lipschitz = True
+
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
+        super().__init__(weight, every)
+
+    def penalty(self, step: Step) -> Tensor:
+        return gather_of_all(squared_norm(step.gradient_at(interpolated(step, "max_gp")))).max(0).values
 
 
 def interpolated(step: Step, purpose: str) -> Tensor:

@@ -1,11 +1,10 @@
-"""Penalties on the discriminator's logits, and on those of a classifier in it."""
+"""Penalties on the discriminator's logits."""
 
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from gan_research.distributed import all_reduce_mean
 from gan_research.losses.base import Player
@@ -40,31 +39,67 @@ class LabelSmoothing(Regularizer):
         return step.real.out.logits
 
 
+class Drift(Regularizer):
+    """weight * D(x)^2 on reals, against a drift of the logits (Karras et al. 2018, ProGAN)."""
+
+    def __init__(self, weight: NonNegative = 0.001, every: PositiveInt = 1):
+        super().__init__(weight, every)
+
+    def penalty(self, step: Step) -> Tensor:
+        assert step.real.out is not None
+        return step.real.out.logits.square()
+
+
 class LeCam(Regularizer):
     """`weight * ((D(x) - alpha_F)^2 + (D(G(z)) - alpha_R)^2)` (Tseng et al. 2021, equation 4).
 
     alpha_R and alpha_F, initially 0, are the moving averages of D's logits on reals and on fakes up to the last update.
-    (The authors' code also clips both differences at 0.)
+
+    clip: `max(0, D(x) - alpha_F)^2 + max(0, alpha_R - D(G(z)))^2`, as in the authors' code.
+    start: the first updates of D without a penalty; until then the averages are the last update's means (the authors'
+        code: 1000).
+    debias: divide the averages by the weight of all updates in them, 1 - decay^t after t, as in the authors' TensorFlow
+        code.
     """
 
     alpha_real: Tensor
     alpha_fake: Tensor
+    updates: Tensor  # updates of D, up to `start`
+    seen: Tensor  # the weight of all updates in the averages
     sums: Tensor  # the sums of mean logits on reals and on fakes since the last step
     count: Tensor
 
-    def __init__(self, weight: NonNegative = 0.3, decay: Fraction = 0.99):
+    def __init__(
+        self,
+        weight: NonNegative = 0.3,
+        decay: Fraction = 0.99,
+        clip: bool = False,
+        start: NonNegativeInt = 0,
+        debias: bool = False,
+    ):
         super().__init__(weight)
         if not 0 <= decay < 1:
             raise UserError(f"lecam: decay={decay}: set it to at least 0 and less than 1")
-        self.decay = decay
+        if start < 0:
+            raise UserError(f"lecam: start={start}: set it to at least 0 updates")
+        self.decay, self.clip, self.start, self.debias = decay, clip, start, debias
         self.register_buffer("alpha_real", torch.zeros(()))
         self.register_buffer("alpha_fake", torch.zeros(()))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64) if start else None)
+        self.register_buffer("seen", torch.zeros(()) if debias else None)
         self.register_buffer("sums", torch.zeros(2), persistent=False)  # 0 between updates
         self.register_buffer("count", torch.zeros(()), persistent=False)
 
     def penalty(self, step: Step) -> Tensor:
         real, fake = both_logits(step)
-        return (real - self.alpha_fake).square() + (fake - self.alpha_real).square()
+        alpha_real, alpha_fake = self.alpha_real, self.alpha_fake
+        if self.debias:
+            alpha_real, alpha_fake = (alpha / self.seen.where(self.seen > 0, 1.0) for alpha in (alpha_real, alpha_fake))
+        above, below = real - alpha_fake, alpha_real - fake
+        if self.clip:
+            above, below = above.relu(), below.relu()
+        penalties = above.square() + below.square()
+        return penalties * (self.updates >= self.start) if self.start else penalties
 
     def update(self, step: Step) -> None:
         self.sums += torch.stack([logits.detach().mean() for logits in both_logits(step)])
@@ -73,8 +108,14 @@ class LeCam(Regularizer):
     def after_step(self, player: Player, network: nn.Module) -> None:
         if player == "discriminator":
             real, fake = all_reduce_mean(self.sums / self.count)
-            self.alpha_real.lerp_(real, 1 - self.decay)
-            self.alpha_fake.lerp_(fake, 1 - self.decay)
+            new: Any = 1 - self.decay  # weight of this update
+            if self.start:
+                new = torch.where(self.updates < self.start, 1.0, new).to(self.alpha_real)
+                self.updates += self.updates < self.start
+            self.alpha_real.lerp_(real, new)
+            self.alpha_fake.lerp_(fake, new)
+            if self.debias:
+                self.seen.lerp_(torch.ones_like(self.seen), new)
             self.sums.zero_()
             self.count.zero_()
 
@@ -83,28 +124,3 @@ def both_logits(step: Step) -> tuple[Tensor, Tensor]:
     assert step.real.out is not None
     assert step.fake.out is not None
     return step.real.out.logits, step.fake.out.logits
-
-
-class AuxiliaryClassifier(Regularizer):
-    """weight * cross-entropy of the classifier's logits and the labels (ACGAN, Odena et al. 2017, section 3).
-
-    D is trained on reals and, as in the paper, on fakes; G is trained to make fakes that are classified as their
-    labels. Requires a head that provides "class_logits" (N, num_classes), such as `ClassifierHead`.
-
-    fakes: train D to classify fakes too; public code mostly uses reals only.
-    """
-
-    players = ("discriminator", "generator")
-    needs_extras = ("class_logits",)
-
-    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1, fakes: bool = True):
-        super().__init__(weight, every)
-        self.fakes = fakes
-
-    def penalty(self, step: Step) -> Tensor:
-        sides = (step.real, step.fake) if step.player == "discriminator" and self.fakes else (step.own_side,)
-        losses = [
-            cross_entropy(side.out.extras["class_logits"], side.condition, reduction="none")  # type: ignore[union-attr]
-            for side in sides
-        ]
-        return sum(losses[1:], losses[0])

@@ -15,6 +15,8 @@ from gan_research.utils.rng import Noise
 SideName = Literal["real", "fake", "mixed", "view"]
 """The source of images: the data, the generator, between both, or anything else."""
 
+OwnSide = Literal["real", "fake"]
+
 
 class Side(NamedTuple):
     """The real or the fake samples of an update.
@@ -57,8 +59,9 @@ class Step:
     needs D(real).
     latents: (N, latent_dim), those of the fakes.
     G: (latents, condition) -> images; without a condition, that of the fakes.
-    D: (images, condition, side) -> `DOutput`, augmented as in the loss; without a condition, that of the fakes for
-    side "fake", else that of the reals.
+    D: (images, condition, side, repeat) -> `DOutput`, augmented as in the loss; without a condition, that of the fakes
+    for side "fake", else that of the reals. With `repeat`, augmentations repeat their random numbers of the loss's pass
+    on that side.
     networks: both networks, for their parameters.
     noise: random numbers, a function of (seed, update, purpose).
     log: (name, tensor) -> None; logs the mean over the logging interval.
@@ -81,18 +84,22 @@ class Step:
         """The side of classification terms: the reals in D's update, the fakes in G's."""
         return self.real if self.player == "discriminator" else self.fake
 
+    def side(self, name: OwnSide) -> Side:
+        """Return the real or the fake side."""
+        return self.real if name == "real" else self.fake
+
     @property
     def packing(self) -> int:
         """The number of consecutive samples that share a logit."""
         assert self.fake.out is not None
         return len(self.fake.images) // len(self.fake.out.logits)
 
-    def input_gradient(self, side: Literal["real", "fake"]) -> Tensor:
+    def input_gradient(self, side: OwnSide) -> Tensor:
         """Return the gradient of D's logits at the real or fake images: a row for each logit, differentiable.
 
         Reuses the loss's forward pass if its images require a gradient (`Regularizer.needs_input_grad`).
         """
-        images, _, out = self.real if side == "real" else self.fake
+        images, _, out = self.side(side)
         if images.is_leaf and images.requires_grad and out is not None:
             return gradient(out.logits, images)
         return self.gradient_at(images, side)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from inspect import isabstract
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -14,7 +15,9 @@ from gan_research.regularizers import Regularizer
 from gan_research.sampling.priors import Prior
 from gan_research.training.cuda_graphs import check_cuda_graphs
 from gan_research.training.precision import require_precision
-from gan_research.training.reduction import LatentRefinement, Reduction
+from gan_research.training.reduction import Reduction
+from gan_research.training.refinement import LatentRefinement
+from gan_research.training.unrolling import Unrolling
 from gan_research.utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +34,8 @@ CONTRACTS: dict[str, tuple[type, str]] = {
     "regularizer": (Regularizer, "implement penalty(step) -> (N,)"),
     "augment": (Augmentation, "implement forward(images, side, context) -> images"),
     "reduction": (Reduction, "implement __call__(losses, step) -> scalar"),
-    "refinement": (LatentRefinement, "implement __call__(latents, score, noise, log) -> latents"),
+    "refinement": (LatentRefinement, "implement __call__(latents, score, prior, noise, log) -> latents"),
+    "unrolling": (Unrolling, "implement __call__(loss, parameters) -> parameters"),
 }  # config key -> base class of its components, and the methods that a subclass implements
 
 
@@ -50,7 +54,8 @@ def require_contract(key: str, component: Any) -> None:
 def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Raise a UserError for the first invalid argument of `GAN`."""
     components = {key: arguments[key] for key in ("generator", "discriminator", "loss", "prior")}
-    components |= {key: arguments[key] for key in ("reduction", "refinement") if arguments[key] is not None}
+    optional = ("reduction", "refinement", "unrolling")
+    components |= {key: arguments[key] for key in optional if arguments[key] is not None}
     components |= {f"regularizer.{name}": r for name, r in (arguments["regularizers"] or {}).items()}
     components |= {f"augment.{name}": a for name, a in (arguments["augmentations"] or {}).items()}
     for key, component in components.items():
@@ -81,8 +86,8 @@ def check_objective(objective: "Objective", fakes_per_real: int, accumulation: i
             f"schedule.generator_batch_multiple={fakes_per_real} generates more fakes: set it to 1"
         )
     if accumulation > 1:
-        components: list[AdversarialLoss | Regularizer] = [loss, *objective.regularizers.values()]
-        if coupling := [type(c).__name__ for c in components if c.couples_batch]:
+        components = [loss, objective.reduction, objective.unrolling, *objective.regularizers.values()]
+        if coupling := [type(c).__name__ for c in components if c is not None and c.couples_batch]:
             raise UserError(
                 f"{coupling[0]} needs the whole minibatch, which accumulation={accumulation} splits: set "
                 "accumulation=1, on more devices if necessary"
@@ -98,8 +103,10 @@ def check_objective(objective: "Objective", fakes_per_real: int, accumulation: i
             )
     check_extras(objective.networks["discriminator"], {"loss": loss, **objective.regularizers})
     check_info(objective.networks["discriminator"], objective.augmentations)
-    for regularizer in objective.regularizers.values():
-        regularizer.check(objective)
+    check_codes(objective.prior, getattr(objective.networks["discriminator"], "head", None))
+    for component in (objective.unrolling, *objective.regularizers.values(), *objective.augmentations.values()):
+        if component is not None:
+            component.check(objective)
 
 
 def check_info(discriminator: nn.Module, augmentations: Mapping[str, Augmentation]) -> None:
@@ -125,13 +132,33 @@ def check_extras(discriminator: nn.Module, components: Mapping[str, Regularizer 
             raise UserError(
                 f"{name} ({type(component).__name__}) needs a discriminator whose head provides "
                 f"'{missing[0]}', and {type(head or discriminator).__name__} provides "
-                f"{', '.join(provided) or 'no extras'}: choose head="
+                f"{', '.join(provided) or 'no extras'}: choose head={ours('provides', missing[0], Head)}"
             )
     used = {extra for component in components.values() for extra in component.needs_extras}
     if unused := [extra for extra in provided if extra not in used]:
         raise UserError(
             f"{type(head).__name__} provides '{unused[0]}', and no regularizer or loss uses it: add one with it in "
-            "needs_extras, or choose another head="
+            f"needs_extras{ours('needs_extras', unused[0], Regularizer, AdversarialLoss)}, or choose another head="
+        )
+
+
+def ours(attribute: str, extra: str, *bases: type) -> str:
+    """Return " (A, B)", the package's classes with an extra in an attribute; "" if there are none."""
+    found, below = [], list(bases)
+    while below:
+        cls = below.pop()
+        below += cls.__subclasses__()
+        if cls.__module__.startswith("gan_research.") and extra in getattr(cls, attribute) and not isabstract(cls):
+            found.append(cls.__name__)
+    return f" ({', '.join(sorted(found))})" if found else ""
+
+
+def check_codes(prior: Prior, head: Head | None) -> None:
+    """Raise a UserError if the latents have codes that no part of D's head infers."""
+    if hasattr(prior, "codes") and not getattr(head, "trained_by_generator", ()):
+        raise UserError(
+            f"{type(prior).__name__} has codes, which {type(head).__name__} doesn't infer: set head=infogan and "
+            "regularizer=[mutual_information], of weight 0 for a control, or choose another prior="
         )
 
 

@@ -31,9 +31,11 @@ from gan_research.training.minibatch import Minibatch, batch_of, minibatches_of
 from gan_research.training.objective import Objective
 from gan_research.training.optimization import OptimizerFactory, PlayerOptimizers, SchedulerFactory
 from gan_research.training.precision import Forward, Precision, require_precision
-from gan_research.training.reduction import LatentRefinement, Reduction
+from gan_research.training.reduction import Reduction
+from gan_research.training.refinement import LatentRefinement
 from gan_research.training.saved_state import load_game, save_game
 from gan_research.training.schedule import Schedule, Update
+from gan_research.training.unrolling import Unrolling
 from gan_research.utils.lightning_compat import count_rounds, has_trainer
 from gan_research.utils.rng import Noise, RunSeeds, seed_layers
 
@@ -51,6 +53,7 @@ class GAN(pl.LightningModule):
     prior: the distribution of latents.
     regularizers, augmentations: by name; the names appear in the log.
     reduction: losses of a micro-batch -> scalar. refinement: changes latents before the generator gets them.
+    unrolling: steps of D inside G's update.
     schedule: the updates of a round.
     generator_optimizer, discriminator_optimizer: parameters -> optimizer (two learning rates make TTUR).
     generator_lr_schedule, discriminator_lr_schedule: optimizer -> scheduler, stepped once a round.
@@ -81,6 +84,7 @@ class GAN(pl.LightningModule):
         augmentations: dict[str, Augmentation] | None = None,
         reduction: Reduction | None = None,
         refinement: LatentRefinement | None = None,
+        unrolling: Unrolling | None = None,
         schedule: Schedule | None = None,
         generator_lr_schedule: SchedulerFactory | None = None,
         discriminator_lr_schedule: SchedulerFactory | None = None,
@@ -116,7 +120,7 @@ class GAN(pl.LightningModule):
         if precision == "64":
             self.double()
         networks: dict[Player, nn.Module] = {"discriminator": discriminator, "generator": generator}
-        components = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement
+        components = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement, unrolling
         labels = FakeLabels(self.schedule.fake_labels, generator.num_classes)
         self.objective = Objective(self._forward_passes(), networks, *components, labels, self.loss_log)
         self._set_up()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,10 +19,12 @@ from gan_research.training.fake_labels import FakeLabels
 from gan_research.training.loss_log import LossLog, relative_spread
 from gan_research.training.minibatch import Minibatch
 from gan_research.training.precision import Forward, frozen
-from gan_research.training.reduction import LatentRefinement, Mean, Reduction
+from gan_research.training.reduction import Mean, Reduction
+from gan_research.training.refinement import LatentRefinement
 from gan_research.training.schedule import Update
+from gan_research.training.unrolling import Tensors, Unrolling
 from gan_research.utils.errors import UserError
-from gan_research.utils.ramps import value_at
+from gan_research.utils.ramps import Number, value_at
 from gan_research.utils.rng import Noise
 
 Penalties = list[tuple[str, Regularizer]]
@@ -53,6 +54,7 @@ class Objective:
     regularizers, augmentations: by name; the names appear in the log. Augmentations are applied in their order.
     reduction: losses of a micro-batch (N,) -> scalar, the mean by default.
     refinement: changes latents before the generator gets them.
+    unrolling: steps of D inside G's update.
     fake_labels: gives fakes their classes, those of the reals by default.
     log: the log of loss terms, if any.
     """
@@ -67,12 +69,14 @@ class Objective:
         augmentations: Mapping[str, Augmentation] | None = None,
         reduction: Reduction | None = None,
         refinement: LatentRefinement | None = None,
+        unrolling: Unrolling | None = None,
         fake_labels: FakeLabels | None = None,
         log: LossLog | None = None,
     ):
         self.forward, self.networks, self.loss, self.prior = forward, networks, loss, prior
         self.regularizers, self.augmentations = dict(regularizers), dict(augmentations or {})
         self.reduction, self.refinement, self.log = reduction or Mean(), refinement, log
+        self.unrolling = unrolling if unrolling is not None and unrolling.steps else None
         self.fake_labels = fake_labels or FakeLabels()
         self.penalties: dict[Player, Penalties] = {
             p: [(f"{n}/{p}" if len(r.players) > 1 else n, r) for n, r in self.regularizers.items() if p in r.players]
@@ -88,7 +92,8 @@ class Objective:
         self._frozen: dict[Player, list[nn.Parameter]] = {
             p: [] if self.crosses_players[p] else self.parameters[OPPONENT[p]] for p in PLAYERS
         }  # the parameters without gradient while a player's loss is computed and differentiated
-        self._calls = 0
+        self._refines_differentiably = refinement is not None and refinement.differentiable
+        self.calls = 0  # passes of D on the micro-batch so far
 
     def generate(self, latents: Tensor, condition: Any) -> Tensor:
         """Return fakes (N, C, H, W), or points (N, dim), from latents (N, latent_dim)."""
@@ -111,21 +116,41 @@ class Objective:
 
         updates: optimizer steps of each player so far, which determine the penalties that are due.
         """
-        self._calls = 0
+        self.calls = 0
         condition = self.fake_labels(minibatch.labels, noise)
-        latents = noise.sample("latents", self.prior.sample)
-        if self.refinement is not None:
-            score = lambda z: self.discriminate(self.generate(z, condition), condition).logits  # noqa: E731
-            latents = self.refinement(latents, score, noise, self._log)
-        with nullcontext() if "generator" in players else torch.no_grad():
-            fakes = self.generate(latents, condition)
+        drawn = noise.sample("latents", self.prior.sample)
+        through = self._refines_differentiably
+        if not through:
+            with nullcontext() if "generator" in players else torch.no_grad():
+                latents, fakes = self._fakes(drawn, condition, noise, progress)
         for player in players:
             with frozen(self._frozen[player]):
+                if through:  # each player's gradient goes through its own refinement, on the same latents
+                    latents, fakes = self._fakes(drawn, condition, noise, progress)
                 due = self.due(player, updates[player])
                 step = self._step(player, due, minibatch, Side(fakes, condition, None), latents, noise, progress)
                 loss = self._loss(step, due)
+                if self.refinement is not None and self.refinement.weight != 0:
+                    moved = (latents - drawn).square().sum(1).mean()
+                    loss = loss + self._weighted("refinement", self.refinement.weight, moved, progress)
                 self.collect(step, due)
                 yield player, loss
+
+    def _fakes(self, drawn: Tensor, condition: Any, noise: Noise, progress: Progress) -> tuple[Tensor, Tensor]:
+        """Return the latents, refined if there is a refinement, and the samples generated from them."""
+        if self.refinement is None:
+            return drawn, self.generate(drawn, condition)
+
+        def score(latents: Tensor) -> Tensor:
+            images = self.generate(latents, condition)
+            context = AugmentationInput(noise, 0, images.detach(), progress, fake_condition=condition)
+            out = Passes(self, context)(images, condition, "fake").out
+            assert out is not None
+            return out.logits
+
+        with self.forward.full_precision() if self._refines_differentiably else nullcontext():
+            latents = self.refinement(drawn, score, self.prior, noise, self._log)
+        return latents, self.generate(latents, condition)
 
     def due(self, player: Player, update: int) -> Penalties:
         """Return the regularizers that penalize the player's update of this number, counted from 0."""
@@ -149,36 +174,34 @@ class Objective:
         progress: Progress,
     ) -> Step:
         """Run the discriminator on both sides, and return the components' view of the update."""
-        reals, (fakes, fake_condition, _) = minibatch.images.detach(), fake
-        context = partial(
-            AugmentationInput, noise, fakes=fakes.detach(), progress=progress, fake_condition=fake_condition
-        )
+        fakes, fake_condition = fake.images, fake.condition
+        context = AugmentationInput(noise, 0, fakes.detach(), progress, fake_condition=fake_condition)
+        passes = Passes(self, context)
 
-        def judged(images: Tensor, condition: Any, side: SideName) -> Side:
-            shown, condition, info = self._augment(images, condition, side, context)
-            return Side(images, condition, self.discriminate(shown, condition, **info))
-
-        def D(images: Tensor, condition: Any = OF_SIDE, side: SideName = "view") -> DOutput:
+        def D(images: Tensor, condition: Any = OF_SIDE, side: SideName = "view", repeat: bool = False) -> DOutput:
             if condition is OF_SIDE:
                 condition = fake_condition if side == "fake" else minibatch.labels
-            out = judged(images, condition, side).out
+            out = passes(images, condition, side, repeat).out
             assert out is not None
             return out
 
-        real = Side(reals, minibatch.labels, None)
+        real = Side(minibatch.images.detach(), minibatch.labels, None)
         if player == "discriminator":
             differentiated = {s for _, r in due for s in r.needs_input_grad if not self.forward.reduced_precision}
-            reals = reals.requires_grad_("real" in differentiated)
-            fakes = fakes.detach().requires_grad_("fake" in differentiated)
+            reals = real.images.requires_grad_("real" in differentiated)
+            if not self._refines_differentiably:
+                fakes = fakes.detach().requires_grad_("fake" in differentiated)
             with self.forward.double_backward("real" in differentiated):
-                real = judged(reals, minibatch.labels, "real")
+                real = passes(reals, minibatch.labels, "real")
             with self.forward.double_backward("fake" in differentiated):
-                fake = judged(fakes, fake_condition, "fake")
+                fake = passes(fakes, fake_condition, "fake")
+        elif self.unrolling is not None:
+            real, fake = self._unroll(passes, self.unrolling, real, fake)
         else:
             if self.loss.needs_real or any(r.needs_real_output for _, r in due):
                 with torch.no_grad():
-                    real = judged(reals, minibatch.labels, "real")
-            fake = judged(fakes, fake_condition, "fake")
+                    real = passes(real.images, minibatch.labels, "real")
+            fake = passes(fakes, fake_condition, "fake")
         return Step(
             player=player,
             real=real,
@@ -193,6 +216,18 @@ class Objective:
             log=self._log,
         )
 
+    def _unroll(self, passes: "Passes", unrolling: Unrolling, real: Side, fake: Side) -> tuple[Side, Side]:
+        """Return both sides as judged by D after its steps, as in further `passes`."""
+        network, own = self.networks["discriminator"], {id(p) for p in self.parameters["discriminator"]}
+        parameters = {name: p for name, p in network.named_parameters() if id(p) in own}
+        buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+
+        def judged(tensors: Tensors) -> tuple[Side, Side]:
+            passes.replaced = buffers | dict(tensors)
+            return passes(real.images, real.condition, "real", True), passes(fake.images, fake.condition, "fake", True)
+
+        return judged(unrolling(lambda tensors: self.loss.of_discriminator(*judged(tensors)).mean(), parameters))
+
     def _loss(self, step: Step, due: Penalties) -> Tensor:
         """Return the reduced adversarial loss plus the weighted penalties, and log all of them."""
         fake_logits, reals = step.fake.out.logits, step.real.out  # type: ignore[union-attr]
@@ -203,6 +238,8 @@ class Objective:
             if self.log is not None and self.log.measuring and len(step.fake.images) > 1:
                 self._log("samples/spread", relative_spread(step.fake.images.detach(), step.real.images.detach()))
             losses = self.loss.of_discriminator(step.real, step.fake)
+        elif self.unrolling is not None and self.unrolling.descends == "value":
+            losses = -self.loss.of_discriminator(step.real, step.fake)
         else:
             losses = self.loss.of_generator(step.fake, step.real)
         if losses.shape != fake_logits.shape:
@@ -218,13 +255,18 @@ class Objective:
         for name, regularizer in due:
             with self.forward.full_precision() if regularizer.full_precision else nullcontext():
                 penalty = regularizer.penalty(step).mean()
-            self._log(f"loss/{name}", penalty)
-            weight = value_at(regularizer.weight, step.progress.images_seen)
-            if isinstance(weight, Tensor):
-                self._log(f"weight/{name}", weight)
-                weight = weight.to(penalty.dtype)
-            loss = loss + weight * regularizer.every * penalty  # a lazy one replaces those it skips
+            every = regularizer.every  # a lazy one replaces those it skips
+            loss = loss + self._weighted(name, regularizer.weight, penalty, step.progress, every)
         return loss
+
+    def _weighted(self, name: str, weight: Number, penalty: Tensor, progress: Progress, every: int = 1) -> Tensor:
+        """Return weight * every * penalty; log the penalty, and the weight of a ramp."""
+        self._log(f"loss/{name}", penalty)
+        value = value_at(weight, progress.images_seen)
+        if isinstance(value, Tensor):
+            self._log(f"weight/{name}", value)
+            value = value.to(penalty.dtype)
+        return value * every * penalty
 
     def collect(self, step: Step, due: Penalties) -> None:
         """Update the components' statistics from a micro-batch."""
@@ -234,10 +276,36 @@ class Objective:
             for augmentation in self.augmentations.values():
                 augmentation.update(step)
 
-    def _augment(self, images: Tensor, condition: Any, side: SideName, context: Any) -> Augmented:
+    def _log(self, name: str, value: Tensor) -> None:
+        if self.log is not None:
+            self.log.add(name, value)
+
+
+class Passes:
+    """The discriminator's augmented passes of one micro-batch, each with random numbers of its own.
+
+    replaced: parameters and buffers in place of D's own, by name.
+    """
+
+    def __init__(self, objective: Objective, context: AugmentationInput):
+        self._objective, self._context = objective, context
+        self._calls: dict[SideName, int] = {}  # the number of the first pass on each side
+        self.replaced: Tensors = {}
+
+    def __call__(self, images: Tensor, condition: Any, side: SideName, repeat: bool = False) -> Side:
+        """Return the images with D's output; with `repeat`, by the random numbers of the first pass on that side."""
+        objective = self._objective
+        first = self._calls.setdefault(side, objective.calls)
+        call = first if repeat else objective.calls
+        objective.calls = max(objective.calls, call + 1)
+        shown, condition, info = self._augment(images, condition, side, call)
+        with objective.forward.replacing(self.replaced):
+            return Side(images, condition, objective.discriminate(shown, condition, **info))
+
+    def _augment(self, images: Tensor, condition: Any, side: SideName, call: int) -> Augmented:
         info: dict[str, Tensor] = {}
-        for augmentation in self.augmentations.values():
-            returned = augmentation(images, side, context(self._calls, condition=condition))
+        for augmentation in self._objective.augmentations.values():
+            returned = augmentation(images, side, self._context._replace(call=call, condition=condition))
             augmented = returned if isinstance(returned, Augmented) else Augmented(returned, condition)
             if augmented.images.shape != images.shape:
                 raise UserError(
@@ -246,9 +314,4 @@ class Objective:
                 )
             images, condition = augmented.images, augmented.condition
             info |= augmented.info
-        self._calls += 1
         return Augmented(images, condition, info)
-
-    def _log(self, name: str, value: Tensor) -> None:
-        if self.log is not None:
-            self.log.add(name, value)

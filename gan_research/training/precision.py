@@ -1,5 +1,6 @@
 """Forward passes of both networks, with their precision and compilation."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, get_args
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from gan_research.networks.base import DOutput
 from gan_research.utils.errors import UserError
 from gan_research.utils.precisions import Precision
-from gan_research.utils.tf32 import products, temporarily
+from gan_research.utils.tf32 import Setting, products, temporarily
 
 AUTOCAST: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,6 +44,7 @@ class Forward:
         self.precision, self.device = precision, device
         self._generator, self._discriminator = generator, discriminator
         self._is_full = self._is_differentiated_twice = False
+        self._replaced: Mapping[str, Tensor] = {}
         self._run_generator: Any = torch.compile(generator) if compiled else generator
         self._run_discriminator: Any = torch.compile(discriminator) if compiled else discriminator
         self.sampled: Any = self._run_generator
@@ -67,6 +69,8 @@ class Forward:
         A discriminator without classes gets no labels. info: its further arguments.
         """
         labels = labels if self._discriminator.num_classes else None
+        if self._replaced:
+            return torch.func.functional_call(self._discriminator, dict(self._replaced), (images, labels), info)
         if self._is_full:
             return self._discriminator(images, labels, **info)
         network = self._discriminator if self._is_differentiated_twice else self._run_discriminator
@@ -93,8 +97,15 @@ class Forward:
 
     def full_precision(self) -> AbstractContextManager[None]:
         """Run forward passes without autocast and uncompiled, and all products without TF32."""
-        without_tf32 = products(tf32=False) if self.precision == "tf32" else []
-        return temporarily([(self, "_is_full", True), *without_tf32])
+        return temporarily(self._settings())
+
+    def _settings(self) -> list[Setting]:
+        """Return the settings of full precision."""
+        return [(self, "_is_full", True), *(products(tf32=False) if self.precision == "tf32" else [])]
+
+    def replacing(self, tensors: Mapping[str, Tensor]) -> AbstractContextManager[None]:
+        """Run D with these parameters and buffers, by name, in full precision; as usual if there are none."""
+        return temporarily([(self, "_replaced", tensors), *self._settings()]) if tensors else nullcontext()
 
     def double_backward(self, enabled: bool) -> AbstractContextManager[None]:
         """Run D uncompiled if `enabled`, since its gradient will be differentiated again."""

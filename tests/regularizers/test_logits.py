@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from gan_research.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from gan_research.networks.base import DOutput
-from gan_research.regularizers import LabelSmoothing, LeCam, Side
+from gan_research.regularizers import Drift, LabelSmoothing, LeCam, Side
 from gan_research.utils.errors import UserError
 
 
@@ -138,3 +138,68 @@ def test_lecams_averages_in_a_game(play):
         assert alpha.item() == pytest.approx(average, rel=1e-5)
     with pytest.raises(UserError, match=r"lecam: decay=1.0: set it to at least 0 and less than 1"):
         LeCam(decay=1.0)
+
+
+def updated(lecam, *means):
+    """The averages (real, fake) after updates whose logits have these means."""
+    for real, fake in means:
+        lecam.update(step_of(torch.tensor([real - 1, real + 1]), torch.tensor([fake - 2, fake + 2])))
+        lecam.after_step("discriminator", None)
+    return lecam.alpha_real.item(), lecam.alpha_fake.item()
+
+
+def test_a_clipped_lecam_pulls_only_logits_that_are_too_far_apart():
+    lecam = LeCam(clip=True)
+    lecam.alpha_real.fill_(2.0)
+    lecam.alpha_fake.fill_(-3.0)
+    real, fake = torch.tensor([1.0, -4.0], requires_grad=True), torch.tensor([0.5, 5.0], requires_grad=True)
+    values = lecam.penalty(step_of(real, fake))
+    assert values.tolist() == [4**2 + 1.5**2, 0]  # unclipped, the second would be 1 + 9
+    values.sum().backward()
+    assert real.grad.tolist() == [2 * (1 + 3), 0]
+    assert fake.grad.tolist() == [-2 * (2 - 0.5), 0]
+
+
+def test_lecam_starts_with_the_averages_of_the_last_update_and_not_with_0():
+    """Without `start` they begin at 0 and with it at the last mean: no other value (7777) or rate comes in."""
+    lecam, step = LeCam(decay=0.5, start=2), step_of(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 5.0]))
+    assert lecam.penalty(step).tolist() == [0, 0]
+    assert updated(lecam, (4.0, -8.0)) == (4, -8)
+    assert lecam.penalty(step).tolist() == [0, 0]
+    assert updated(lecam, (2.0, -6.0)) == (2, -6)
+    assert lecam.penalty(step).tolist() == [49 + 2.25, 25 + 9]
+    assert updated(lecam, (4.0, -2.0), (0.0, 0.0)) == (1.5, -2)  # half-way to 4 and -2, and to 0
+    with pytest.raises(UserError, match="lecam: start=-1: set it to at least 0"):
+        LeCam(start=-1)
+
+
+def test_lecams_averages_after_n_updates_are_geometric_sums():
+    means, decay = [(1.0, -2.0), (3.0, 0.5), (-2.0, -1.0), (0.5, 4.0)], 0.9
+    lecam, debiased = LeCam(decay=decay), LeCam(decay=decay, debias=True)
+    sums = [sum((1 - decay) * decay ** (3 - i) * mean[side] for i, mean in enumerate(means)) for side in (0, 1)]
+    assert updated(lecam, *means) == pytest.approx(sums, rel=1e-5)
+    step, mass = step_of(torch.zeros(1), torch.zeros(1)), 1 - decay**4
+    assert debiased.penalty(step).tolist() == [0]
+    assert updated(debiased, *means) == pytest.approx(sums, rel=1e-5)
+    expected = (sums[0] / mass) ** 2 + (sums[1] / mass) ** 2
+    assert debiased.penalty(step).item() == pytest.approx(expected, rel=1e-5)
+    constant = LeCam(debias=True)
+    updated(constant, (3.0, -1.0))
+    assert constant.penalty(step).item() == pytest.approx(9 + 1, rel=1e-5)  # the only means there were
+    after_start = LeCam(start=1, debias=True)
+    updated(after_start, (3.0, -1.0))
+    assert after_start.seen.item() == 1
+
+
+def test_the_defaults_of_lecam_have_the_state_of_earlier_versions():
+    assert list(LeCam().state_dict()) == ["alpha_real", "alpha_fake"]
+
+
+# --- drift ---------------------------------------------------------------------------------------------------------
+
+
+def test_drift_is_the_square_of_the_reals_logits():
+    real = torch.tensor([3.0, -0.5], requires_grad=True)
+    values = Drift().penalty(step_of(real, torch.tensor([9.0, 9.0])))
+    assert (values.tolist(), Drift().weight) == ([9, 0.25], 0.001)
+    assert torch.autograd.grad(values.sum(), real)[0].tolist() == [6, -1]

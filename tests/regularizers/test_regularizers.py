@@ -5,75 +5,35 @@ from functools import partial
 
 import pytest
 import torch
+from companions import companions
+from moments import SHAPE, N, Quadratic, moment
 
+from gan_research.augmentations import InstanceNoise
 from gan_research.config.build import make
 from gan_research.config.compose import compose_train, current_choices
-from gan_research.losses import AdversarialLoss, NonSaturating
+from gan_research.losses import AdversarialLoss
 from gan_research.networks import MLPDiscriminator
 from gan_research.networks.base import DOutput
+from gan_research.networks.layers import spectral
 from gan_research.regularizers import (
     DRAGAN,
     R1,
     R2,
+    ApproximateR1,
+    ApproximateR2,
+    ConditionalContrastive,
     Consensus,
+    DataToDataCrossEntropy,
+    FeatureMatching,
     GradientPenalty,
-    Progress,
+    MaxGP,
     Regularizer,
-    Side,
-    Step,
     WeightClipping,
     ZeroCentered,
 )
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
-from gan_research.utils.rng import Noise
 from gan_research.utils.sample_spec import SampleSpec
-
-N, SHAPE = 6, (2, 3, 3)
-
-
-class Quadratic(torch.nn.Module):
-    """D(x) = <w, x> + a/2 ||x||^2 of packs x, whose gradient in x is w + a x; it remembers where it was asked."""
-
-    def __init__(self, a, packing=1, scale=1.0):
-        super().__init__()
-        self.w = torch.nn.Parameter(scale * torch.linspace(-1, 2, 18 * packing).view(-1, *SHAPE[1:]))
-        self.a = torch.nn.Parameter(torch.tensor(float(a)))
-        self.asked = []
-
-    def pack(self, images):
-        return images.reshape(-1, *self.w.shape)
-
-    def forward(self, images):
-        self.asked.append(images.detach())
-        packs = self.pack(images)
-        logits = (self.w * packs).flatten(1).sum(1) + self.a / 2 * packs.flatten(1).square().sum(1)
-        return DOutput(logits, packs)
-
-    def slope(self, images):
-        return (self.w + self.a * self.pack(images)).detach().double()
-
-
-def moment(discriminator, want=()):
-    """A step on random images, in which the real or the fake ones ask for a gradient as `want` says."""
-    generator = torch.Generator().manual_seed(0)
-    real = torch.randn(N, *SHAPE, generator=generator).requires_grad_("real" in want)
-    fake = torch.randn(N, *SHAPE, generator=generator).requires_grad_("fake" in want)
-    step = Step(
-        player="discriminator",
-        real=Side(real, None, discriminator(real)),
-        fake=Side(fake, None, discriminator(fake)),
-        latents=torch.zeros(N, 1),
-        G=None,
-        D=lambda images, condition=None, side="view": discriminator(images),
-        networks={"discriminator": discriminator},
-        loss=NonSaturating(),
-        noise=Noise(seed=0, position=3, total=N, start=0, stop=N),
-        progress=Progress.zeros(),
-        log=None,
-    )
-    discriminator.asked.clear()
-    return step
 
 
 def squared(slope, points):
@@ -297,7 +257,7 @@ class Judge(Regularizer):
     def penalty(self, step):
         values = self.judged.penalty(step)
         real, fake = (side._replace(images=side.images.detach()) for side in (step.real, step.fake))
-        plain = lambda images, condition=real.condition, side="view": self.network(images, condition)  # noqa: E731
+        plain = lambda images, condition=real.condition, side="view", repeat=False: self.network(images, condition)  # noqa: E731
         expected = self.judged.penalty(replace(step, real=real, fake=fake, D=plain))
         again = step.D(step.real.images).logits
         self.dtypes |= {values.dtype, again.dtype, step.input_gradient("real").dtype}
@@ -360,16 +320,45 @@ def test_weight_clipping_acts_after_the_discriminators_step_alone():
         WeightClipping(0)
 
 
-COUPLED = {"dragan", "consensus"}
+@packings
+def test_max_gp_is_the_largest_of_the_squared_norms_and_its_gradient_that_of_one_sample(packing):
+    discriminator = Quadratic(0.3, packing)
+    value = MaxGP().penalty(moment(discriminator))
+    assert value.shape == ()
+    points, slope = discriminator.asked[0], discriminator.slope(discriminator.asked[0])
+    norms, _, _ = squared(slope, points)
+    steepest = int(norms.argmax())
+    assert norms.topk(2).values.diff().item() < -1  # another one would be seen
+    _, in_w, in_a = squared(slope[[steepest]], points.reshape(len(slope), -1)[[steepest]])
+    assert value.item() == pytest.approx(norms.max().item(), rel=1e-5)
+    got_w, got_a = torch.autograd.grad(value, (discriminator.w, discriminator.a))
+    assert got_w.flatten().tolist() == pytest.approx(in_w.flatten().tolist(), rel=1e-5, abs=1e-6)
+    assert got_a.item() == pytest.approx(in_a.item(), rel=1e-5)
+    linear = Quadratic(0.0, packing)
+    assert MaxGP().penalty(moment(linear)).item() == pytest.approx(linear.w.square().sum().item(), rel=1e-6)
+
+
+COUPLED = {
+    "dragan": DRAGAN,
+    "consensus": Consensus,
+    "conditional_contrastive": ConditionalContrastive,
+    "data_to_data_cross_entropy": DataToDataCrossEntropy,
+    "feature_matching": FeatureMatching,
+    "max_gp": MaxGP,
+}
 """They need the whole minibatch."""
 
 
 @pytest.mark.parametrize("choice", current_choices("regularizer"))
 def test_every_choice_composes_and_plays(choice, play):
-    classified = ["head=classifier", "conditional=true"] if choice == "auxiliary_classifier" else []
-    config = compose_train([f"regularizer={choice}", *classified]).config
+    needed = companions(choice)
+    config = compose_train([f"regularizer={choice}", *needed]).config
     regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
-    game = {"num_classes": 3, "discriminator": partial(MLPDiscriminator, width=8, head=make(config["head"]))}
+    game = {
+        "num_classes": 3 * config["conditional"],
+        "discriminator": partial(MLPDiscriminator, width=8, head=make(config["head"])),
+        "prior": make(config["prior"]),
+    }
     parts = 1 if choice in COUPLED else 2
     gan = play(
         rounds=3,
@@ -377,7 +366,7 @@ def test_every_choice_composes_and_plays(choice, play):
         accumulation=parts,
         regularizers=regularizers,
         log_every=100,
-        **(game if classified else {}),
+        **(game if needed else {}),
     )
     values = gan.loss_log.flush()
     assert list(regularizers) == ([] if choice == "none" else [choice])
@@ -390,6 +379,121 @@ def test_every_choice_composes_and_plays(choice, play):
 
 @pytest.mark.parametrize("choice", sorted(COUPLED))
 def test_what_couples_the_samples_of_a_minibatch_refuses_micro_batches(choice, game):
-    regularizers = {choice: {"dragan": DRAGAN, "consensus": Consensus}[choice]()}
+    regularizers = {choice: COUPLED[choice]()}
     with pytest.raises(UserError, match=rf"{type(regularizers[choice]).__name__} needs the whole minibatch.*=1"):
         game(accumulation=2, regularizers=regularizers)
+
+
+# --- finite differences --------------------------------------------------------------------------------------------
+
+
+@packings
+@pytest.mark.parametrize(("penalty", "side"), [(ApproximateR1, "real"), (ApproximateR2, "fake")])
+def test_a_finite_difference_is_the_slope_along_its_noise(penalty, side, packing):
+    """On a linear D ((D(x + s e) - D(x)) / s)^2 = (w^T e)^2, of mean ||w||^2: half of it, as R1 is."""
+    discriminator = Quadratic(0.0, packing)
+    step = moment(discriminator, n=20_000 * packing)
+    values = penalty(sigma=0.5).penalty(step)
+    assert len(discriminator.asked) == 1
+    noise = discriminator.pack(step.noise.normal(f"approximate_gradient {side}", *SHAPE))
+    along = (discriminator.w * noise).flatten(1).sum(1)
+    assert (values - 0.5 * along.square()).abs().max().item() < 1e-3
+    assert values.mean().item() == pytest.approx(0.5 * discriminator.w.square().sum().item(), rel=0.03)
+    assert (discriminator.asked[0] - getattr(step, side).images).std().item() == pytest.approx(0.5, rel=0.01)
+
+
+def test_on_a_quadratic_discriminator_it_has_the_terms_of_second_order():
+    """D = w^T x + a/2 ||x||^2, in d dimensions: E = ||w + a x||^2 + sigma^2 (2 d a^2 + d^2 a^2) / 4."""
+    a, sigma, n, d = 0.6, 0.8, 40_000, 18
+    discriminator = Quadratic(a)
+    step = moment(discriminator, n=n)
+    penalty = ApproximateR1(sigma=sigma).penalty(step)
+    slopes = discriminator.slope(step.real.images).flatten(1).square().sum(1).mean().item()
+    second = sigma**2 * a**2 * (2 * d + d**2) / 4
+    assert second > 0.3 * slopes
+    assert 2 * penalty.mean().item() == pytest.approx(slopes + second, rel=0.02)
+    assert 2 * penalty.mean().item() != pytest.approx(slopes, rel=0.1)
+
+
+def test_weights_are_r1s_and_the_undivided_ones_are_known():
+    """APT's lambda = 100 of the undivided square, at sigma = 0.01, is R1's weight 2 * 100 * 0.01^2."""
+    default = ApproximateR1()
+    assert default.weight / (2 * default.sigma**2) == pytest.approx(100)
+
+
+@packings
+def test_a_share_is_every_nth_pack_in_passes_of_its_own(packing):
+    discriminator = Quadratic(0.3, packing)
+    step = moment(discriminator, n=12)
+    whole, half = (ApproximateR1(share=share, sigma=0.1).penalty(step) for share in (1.0, 0.5))
+    assert [len(images) for images in discriminator.asked] == [12, 6, 6]
+    assert half.tolist() == pytest.approx(whole[::2].tolist(), rel=1e-3)
+    with pytest.raises(UserError, match=r"ApproximateR1: share=0.2 doesn't divide"):
+        ApproximateR1(share=0.2).penalty(step)
+
+
+class Spectral(torch.nn.Module):
+    """The sum of W x, W of norm 1 by a power iteration in each pass."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.asked = torch.nn.Linear(18, 3, bias=False), []
+        spectral(self)
+        with torch.no_grad():  # the last estimate is wrong now
+            self.linear.parametrizations.weight.original.mul_(torch.rand(3, 18))
+
+    def forward(self, images):
+        return DOutput(self.linear(images.flatten(1)).sum(1), images)
+
+
+def test_a_power_iteration_is_no_change_of_the_images():
+    discriminator = Spectral()
+    step = moment(discriminator)
+    values = ApproximateR1(sigma=1e-2).penalty(step)
+    assert discriminator.linear.parametrizations.weight[0].training
+    noise = step.noise.normal("approximate_gradient real", *SHAPE).flatten(1)
+    expected = 0.5 * (noise @ discriminator.eval().linear.weight.sum(0)).square()
+    assert values.tolist() == pytest.approx(expected.tolist(), rel=2e-2, abs=1e-3)
+    spurious = (discriminator.train()(step.real.images).logits - step.real.out.logits) / 1e-2
+    assert spurious.square().mean().item() > 10 * expected.mean().item()  # of passes with an iteration each
+
+
+def test_what_finite_differences_refuse(game):
+    for wrong in ({"share": 0.4}, {"share": 1.5}, {"sigma": 0.0}):
+        with pytest.raises(UserError, match=f"ApproximateR2: {next(iter(wrong))}="):
+            ApproximateR2(**wrong)
+    with pytest.raises(UserError, match=r"share=0.5 allows no augmentations"):
+        game(regularizers={"it": ApproximateR1(share=0.5)}, augmentations={"noise": InstanceNoise()})
+    with pytest.raises(UserError, match=r"ApproximateR1 compares two passes .* dropout"):
+        game(
+            regularizers={"it": ApproximateR1()}, discriminator=partial(MLPDiscriminator, width=8, depth=1, dropout=0.5)
+        )
+
+
+class Compared(Regularizer):
+    """Compares D's outputs for the same images, with and without the augmentations' random numbers of the loss."""
+
+    players = ("discriminator", "generator")
+
+    def penalty(self, step):
+        for name in ("real", "fake") if step.player == "discriminator" else ("fake",):
+            side = step.side(name)
+            again, other = (step.D(side.images, side=name, repeat=repeat).logits for repeat in (True, False))
+            assert torch.equal(side.out.logits, again)
+            assert not torch.allclose(side.out.logits, other)
+        return side.out.logits
+
+
+@pytest.mark.parametrize("updates", ["alternating", "simultaneous"])
+def test_augmentations_repeat_their_random_numbers_where_two_passes_are_compared(updates, play):
+    """Else differences over sigma^2 would be those of two augmentations, not of the images."""
+    compared = {"it": Compared()}
+    play(rounds=2, regularizers=compared, augmentations={"n": InstanceNoise(1.0)}, schedule=Schedule(updates=updates))
+
+
+def test_finite_differences_run_compiled(play, monkeypatch):
+    passes = []
+    monkeypatch.setattr(torch, "compile", lambda network: lambda *inputs: passes.append(network) or network(*inputs))
+    gan = play(rounds=1, compile=True, regularizers={"a": ApproximateR1(), "b": ApproximateR2()})
+    assert passes.count(gan.discriminator) == 4 + 1  # both sides, both penalties, and the generator's update

@@ -30,7 +30,7 @@ from gan_research.losses import AdversarialLoss, NonSaturating
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.networks.heads import LinearHead
 from gan_research.regularizers import Regularizer
-from gan_research.training.reduction import LatentRefinement, Reduction
+from gan_research.training.reduction import Reduction
 
 
 class Plain(nn.Module):
@@ -107,7 +107,7 @@ WRONG = {
     "refinement": (
         "Plain",
         "refinement",
-        "give a subclass of gan_research.training.reduction.LatentRefinement",
+        "give a subclass of gan_research.training.refinement.LatentRefinement",
     ),
     "a scalar loss": ("ScalarLoss", "loss", "ScalarLoss.discriminator returned a loss of shape () for logits"),
     "no images": ("FlatGenerator", "generator", "FlatGenerator.generate returned samples of shape (64, 64) for"),

@@ -15,6 +15,7 @@ from gan_research.config.compose import conf_folder
 from gan_research.data import Digits
 from gan_research.losses import NonSaturating, Relativistic
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator
+from gan_research.networks.heads import MultiHingeHead
 from gan_research.regularizers import (
     DRAGAN,
     R1,
@@ -156,7 +157,9 @@ def test_each_kind_of_update_is_captured_after_its_own_warm_up(play, captures):
 def test_every_loss_can_be_captured(name, play, captures):
     loss = make(yaml.safe_load((conf_folder() / "loss" / f"{name}.yaml").read_text()))
     rounds = WARM_UP + 4  # the last round is logged, which is another kind of update
-    games = [play(rounds=rounds, loss=loss, cuda_graphs=graphs).state_dict() for graphs in (False, True)]
+    of_classes = {"num_classes": 3, "discriminator": partial(MLPDiscriminator, width=8, head=MultiHingeHead)}
+    options = {"loss": loss, **(of_classes if loss.needs_extras else {})}
+    games = [play(rounds=rounds, cuda_graphs=graphs, **options).state_dict() for graphs in (False, True)]
     assert all(torch.equal(games[0][key], games[1][key]) for key in games[0])
     assert captures[0].replays == 6
 
