@@ -29,6 +29,8 @@ draw dirac_non_saturating dirac loss=non_saturating
 draw dirac_r1 dirac regularizer=r1 regularizer.r1.weight=1.0
 draw dirac_gradient_penalty dirac loss=wasserstein regularizer=gradient_penalty regularizer.gradient_penalty.weight=1.0
 draw dirac_all dirac --all
+draw conditioning conditioning
+draw augmentation augmentation
 draw modes modes
 cp "$runs"/modes/*/theory/modes.gif "$figures/modes.gif"
 rm -r "$runs"

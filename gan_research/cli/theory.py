@@ -18,6 +18,8 @@ STUDIES = {
     "inner-steps": ("inner_steps", "k = 1, 2, 5, 20 discriminator steps: regret of D, and JSD of p_g and p_data"),
     "dirac": ("dirac", "the Dirac-GAN: field, flow, steps, eigenvalues; --all: every loss with every regularizer"),
     "modes": ("modes", "samples on a ring or grid as a film, covered modes, high-quality share, reverse KL"),
+    "conditioning": ("phases", "the equilibria of AC, TAC and ADC on tables of classes and states"),
+    "augmentation": ("phases", "ADA's leak, and the optimal D under APA, label smoothing and instance noise"),
 }  # the default experiment of each study, and a line of help
 
 USAGE = """usage: gan theory STUDY [--config-dir DIR] [GROUP=CHOICE ...] [KEY=VALUE ...]

@@ -182,6 +182,8 @@ class DiracGAN:
         self._bind(ORIGIN)
         regularizers = [r for _, r in self._objective.penalties["discriminator"]]
         buffers = [b for r in regularizers for b in r.buffers() if b.is_floating_point()]
+        for counter in (b for r in regularizers for b in r.buffers() if not b.is_floating_point()):
+            counter.fill_(2**62)  # updates so far
         values = [[buffer.clone() for buffer in buffers]]
         self._objective.collects = True
         for _ in range(2):

@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gan_research.callbacks import SampleGrid
 from gan_research.cli.studies import dynamics, games, values
 from gan_research.cli.theory import STUDIES
-from gan_research.config.compose import groups
+from gan_research.config.build import make
+from gan_research.config.compose import choice, groups
 from gan_research.theory import analysis, phases
 from gan_research.utils.run_folder import read_history
 
@@ -309,11 +310,15 @@ def undrawn():
         yield
 
 
-LOSSES, REGULARIZERS = sorted(groups()["loss"]), sorted(set(groups()["regularizer"]) - {"auxiliary_classifier"})
+LOSSES, REGULARIZERS = (
+    sorted(name for name in groups()[group] if not getattr(make(choice(group, name)), "needs_extras", ()))
+    for group in ("loss", "regularizer")
+)
+REGULARIZERS = [name for name in REGULARIZERS if name not in ("cr", "bcr")]  # they flip and shift images
 SUITED = {"wasserstein": "weight_clipping", "non_saturating": "label_smoothing"}
 TURNS = itertools.cycle([name for name in REGULARIZERS if name not in SUITED.values()])
 PAIRS = [(loss, SUITED.get(loss) or next(TURNS)) for loss in LOSSES]
-"""Every loss once, and every regulariser at least once."""
+"""Every loss once, and every regulariser at least once, but for those that need images, classes or codes."""
 
 FEW = ("logger=none", *NETWORKS, "metrics=none", "rounds=6", "analysis.phases.frames=4", "analysis.phases.bins=30")
 

@@ -61,7 +61,8 @@ def dirac(arguments: Arguments, composition: Composition) -> int:
 def dirac_table(arguments: Arguments, composition: Composition) -> int:
     """Study all losses with all regularizers (of weight 1) and augmentations.
 
-    Those that support no loss in the Dirac-GAN are left out. The numbers of each pair are in the JSON file.
+    Components and losses that the Dirac-GAN supports in no pair are left out. The numbers of each pair are in the JSON
+    file.
     """
     components: dict[str, dict[str, Any]] = {}
     for name, node in {**all_choices(arguments, "regularizer"), **all_choices(arguments, "augment")}.items():
@@ -69,8 +70,8 @@ def dirac_table(arguments: Arguments, composition: Composition) -> int:
         components[name] = {name: make(node)} if node else {}
     lr = composition.config["optimizer"]["generator"]["lr"]
     rows = table(all_losses(arguments), components, time=lr * composition.config["rounds"], lr=lr)
-    studied = {row.regularizer for row in rows if row.flow != "refused"}
-    rows = [row for row in rows if row.regularizer in studied]
+    studied = {name for row in rows if row.flow != "refused" for name in (row.loss, row.regularizer)}
+    rows = [row for row in rows if {row.loss, row.regularizer} <= studied]
     numbers = {"rows": [{**vars(row), "eigenvalues": complex_pairs(row.eigenvalues)} for row in rows]}
     return publish(arguments, composition, "dirac-all", numbers, draw_dirac_table(rows), matrix(rows))
 

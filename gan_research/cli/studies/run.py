@@ -22,7 +22,9 @@ class StudyRun:
     def __init__(self, arguments: Arguments, composition: Composition, name: str):
         config = composition.config
         self.name, stem = name, f"theory-{name}"
-        every_loss = name in ("losses", "dirac-all") or (name == "saturation" and not arguments.sets("loss"))
+        every_loss = name in ("losses", "conditioning", "dirac-all") or (
+            name == "saturation" and not arguments.sets("loss")
+        )
         if not every_loss:
             parts = [composition.choices["loss"], *(config["regularizer"] or {}), *(config["augment"] or {})]
             stem += "-" + "+".join(parts)
