@@ -6,12 +6,13 @@ from typing import Any, ClassVar, TypedDict
 
 import pytorch_lightning as pl
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from gan_research.data.labels import describe_classes
 from gan_research.data.layout import RoundLayout
 from gan_research.data.loading import ONE_RANK, Batch, ImageRounds, Rounds
-from gan_research.data.sets import SampleSet
+from gan_research.data.sets import ImageSet, SampleSet
 from gan_research.utils.errors import UserError, require, require_positive
 from gan_research.utils.images import to_float
 from gan_research.utils.memory import require_memory
@@ -141,6 +142,7 @@ class ImageOptions(TypedDict, total=False):
     flip: bool | None
     value_range: tuple[float, float]
     dequantise: bool
+    train_size: int | None
 
 
 class ImageData(Data):
@@ -148,9 +150,12 @@ class ImageData(Data):
 
     flip: mirror each training image left to right with probability 1/2 (None: the set's own default, `flips`).
     dequantise: add U[0, 1) times 1/256 of the range to each training value, 255/256 of the step between two levels.
+    train_size: train on so many of the training images (None: all): on the first ones of a set that is stored in random
+        order, otherwise on evenly spaced ones.
     """
 
     resolution: int
+    in_random_order: ClassVar[bool] = False
     flips: ClassVar[bool] = False
     metrics: ClassVar[str] = "inception"
     num_workers: int = 0
@@ -164,6 +169,7 @@ class ImageData(Data):
         flip: bool | None = None,
         value_range: tuple[float, float] = (-1.0, 1.0),
         dequantise: bool = False,
+        train_size: PositiveInt | None = None,
     ) -> None:
         low, high = (float(v) for v in value_range)
         if not low < high:
@@ -171,19 +177,32 @@ class ImageData(Data):
         require_positive(**{"the width of data.value_range": high - low})
         super().__init__(batch_size, seed)
         self.flip = self.flips if flip is None else flip
-        self.value_range, self.dequantise = (low, high), dequantise
+        self.value_range, self.dequantise, self.train_size = (low, high), dequantise, train_size
 
     def _load(self, download: bool) -> tuple[SampleSet, SampleSet | None]:
         size = self.resolution
         require(1, **{"data.resolution": size})
         require_memory(f"a minibatch of data.resolution={size}", 4, self.batch_size, self.channels, size, size)
+        loaded = self._sets is not None
         train, heldout = super()._load(download)
+        if self.train_size is not None and not loaded:
+            assert isinstance(train, ImageSet)
+            train = train.subset(self._training_images(len(train), self.train_size))
+            self._sets = train, heldout
         if self.batch_size > len(train):
             raise UserError(
                 f"batch_size={self.batch_size} is more than the {len(train)} training images of {self.name}: "
                 f"set batch_size to {len(train)} or less"
             )
         return train, heldout
+
+    def _training_images(self, count: int, size: int) -> Tensor:
+        """Return the indices (size,) of the `train_size` images among `count`."""
+        if not 1 <= size <= count:
+            raise UserError(
+                f"data.train_size={size}: {self.name} has {count} images: give 1 to {count}, or null for all"
+            )
+        return torch.arange(size) if self.in_random_order else torch.arange(size) * count // size
 
     def is_resident(self, size: int) -> bool:
         """Return `resident`, or if it is None, whether `size` bytes are within `resident_limit_gib`."""

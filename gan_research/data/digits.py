@@ -16,6 +16,7 @@ class Digits(ImageData):
 
     name, channels, num_classes = "digits", 1, 10
     metrics = "digits"
+    in_random_order = True
 
     def __init__(self, resolution: int = 8, **images: Unpack[ImageOptions]) -> None:
         super().__init__(**images)

@@ -58,6 +58,10 @@ class SampleSet(ABC):
 class ImageSet(SampleSet):
     """Real images: uint8 (C, H, W) each."""
 
+    @abstractmethod
+    def subset(self, indices: Tensor) -> "ImageSet":
+        """Return the set of the images at `indices`, in that order."""
+
     def content_hash(self) -> str:
         return self._content_hash
 
@@ -99,6 +103,9 @@ class TensorSet(ImageSet):
     def gather(self, indices: Sequence[int]) -> Read:
         rows = torch.as_tensor(indices)
         return self.images[rows], None if self.labels is None else self.labels[rows]
+
+    def subset(self, indices: Tensor) -> "TensorSet":
+        return TensorSet(*self.gather(indices.tolist()), self.on_device, self.files)
 
     def on(self, device: torch.device) -> Read:
         """Return images and labels on `device`, copied there once."""
@@ -142,6 +149,10 @@ class FileSet(ImageSet):
                 f"the image {path} cannot be read ({reason(error, path)}): repair it from a copy and resume, or "
                 "start a new run with data.skip_corrupt=true"
             ) from None
+
+    def subset(self, indices: Tensor) -> "FileSet":
+        labels = None if self.labels is None else self.labels[indices]
+        return FileSet(self.root, [self.names[i] for i in indices.tolist()], self.decoder, labels, self.files)
 
     def gather(self, indices: Sequence[int]) -> Read:
         return self._stack(map(self.decode, indices), torch.as_tensor(indices))

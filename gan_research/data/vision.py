@@ -80,6 +80,7 @@ class VisionData(ImageData):
     splits: ClassVar[tuple[dict[str, Any], dict[str, Any]]] = {"train": True}, {"train": False}
     """The arguments of `source` for the training and the held-out set."""
     stored_resolution: ClassVar[int]
+    in_random_order = True
 
     def __init__(
         self, root: str = "data", download: bool = True, resolution: int | None = None, **images: Unpack[ImageOptions]
@@ -110,26 +111,11 @@ def channels_first(data: Tensor | np.ndarray) -> Tensor:
 
 
 class MNIST(VisionData):
-    """60 000 handwritten digits of 28x28 pixels (LeCun et al. 1998); 10 000 test digits are held out.
-
-    train_size: train on the first so many of the 60 000 (None: all); 50 000 in Goodfellow et al. 2014.
-    """
+    """60 000 handwritten digits of 28x28 pixels (LeCun et al. 1998); 10 000 test digits are held out."""
 
     name, channels, num_classes, stored_resolution = "mnist", 1, 10, 28
     metrics = "mnist"
     source, folder = datasets.MNIST, "MNIST/raw"
-
-    def __init__(self, train_size: int | None = None, **files: Unpack[VisionOptions]) -> None:
-        super().__init__(**files)
-        if train_size is not None and not 1 <= train_size <= 60_000:
-            raise UserError(f"data.train_size={train_size}: give 1 to 60000, or null for all")
-        self.train_size = train_size
-
-    def load(self, download: bool) -> tuple[ImageSet, ImageSet | None]:
-        train, heldout = self._part(False, download), self._part(True, download)
-        if self.train_size is not None:
-            train = TensorSet(*train.read(0, self.train_size), on_device=train.on_device)
-        return train, heldout
 
 
 class FashionMNIST(MNIST):

@@ -55,6 +55,7 @@ class Evaluation:
         settings: of metrics, by name: {"kid": {"subset_size": 500}}.
         cache: whether to cache the statistics of real samples in the user's cache folder.
         every: rounds between two evaluations in training; None: evaluate_every.
+        real_split: the real samples to compare with: those of training, or the held-out ones.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Evaluation:
         settings: dict[str, dict[str, Any]] | None = None,
         cache: bool = True,
         every: PositiveInt | None = None,
+        real_split: Split = "train",
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -82,7 +84,7 @@ class Evaluation:
         for metric in self.metrics:
             metric.check(num_samples)
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
-        self.every = every
+        self.every, self.real_split = every, real_split
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -114,6 +116,8 @@ class Evaluation:
         split: which samples `real` are, for the protocol. heldout: samples that aren't trained on. Either may be None
         if no metric needs it.
         """
+        if self.real_split == "heldout":
+            real, split = heldout, "heldout"
         self._real, self._fake_labels, self._fake_files = None, "", ""
         self._pass = FeaturePass(self.extractor.to(device), torch.device(device), self.batch_size)
         self._identity: dict[str, Any] = identity(self.extractor)
@@ -246,7 +250,9 @@ class Evaluation:
     def _count(self, metric: Metric, need: Need, real: SampleSet | StatisticsFile | None) -> int | None:
         """Return how many real samples a metric uses (None: unknown); a UserError if there are too few."""
         if real is None:
-            unseen = "" if need.split == "train" else " that aren't trained on, and these data have none"
+            unseen = (
+                "" if need.split == self.real_split == "train" else " that aren't trained on, and these data have none"
+            )
             raise UserError(f"metric '{metric.name}' needs real samples{unseen}: leave the metric out, or use others")
         if isinstance(real, StatisticsFile):
             if need.count is not None:

@@ -409,6 +409,20 @@ def test_a_share_of_a_folder_is_held_out(tmp_path, resident):
     assert torch.equal(data.train.take(8), whole[[0, 1, 2, 4, 5, 6]])
 
 
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_number_of_a_folder_s_images_is_spaced_evenly(tmp_path, resident):
+    write_images(tmp_path, [f"{i // 4}/{i}.png" for i in range(8)])
+    options = {"labels": True, "batch_size": 1}
+    whole = ImageFolder(str(tmp_path), 8, heldout=0.25, **options)
+    data = ImageFolder(str(tmp_path), 8, heldout=0.25, resident=resident, train_size=4, **options)
+    assert torch.equal(data.train.take(8), whole.train.take(8)[[0, 1, 3, 4]])
+    assert data.train.labels.tolist() == [0, 0, 1, 1]
+    assert torch.equal(data.train.gather([3])[0], whole.train.gather([4])[0])
+    assert torch.equal(data.heldout.take(8), whole.heldout.take(8))
+    assert data.train is data.train
+    assert refused(ImageFolder(str(tmp_path), 8, train_size=9, **options)).startswith("data.train_size=9: ")
+
+
 def test_modes_and_sizes_of_images(tmp_path):
     Image.fromarray(noise(20, 30)).save(tmp_path / "grey.png")
     Image.fromarray(noise(20, 30, 4)).save(tmp_path / "alpha.png")

@@ -152,6 +152,21 @@ def test_only_the_reals_that_are_wanted_are_read(digits, classifier, as_set):
         evaluation.prepare(as_set(torch.zeros(5, 1, 16, 16, dtype=torch.uint8)))
 
 
+def test_held_out_reals_are_compared_with_instead_of_those_of_training(pixels, random_images, as_set):
+    train, heldout, fake = (as_set(random_images(seed, 60, 4)) for seed in range(3))
+    evaluation = Evaluation(pixels(4), ["fid"], num_samples=60, cache=False, real_split="heldout")
+    evaluation.prepare(train, heldout=heldout)
+    plain = Evaluation(pixels(4), ["fid"], num_samples=60, cache=False)
+    plain.prepare(heldout)
+    assert evaluation(fake) == plain(fake)
+    protocol = evaluation.protocol()
+    assert (protocol.real_split, protocol.real_hash, protocol.num_real) == ("heldout", heldout.content_hash(), 60)
+    plain.prepare(train)
+    assert evaluation(fake) != plain(fake)
+    with pytest.raises(UserError, match="that aren't trained on, and these data have none"):
+        evaluation.prepare(train)
+
+
 def test_progress_is_told(digits, classifier, as_set):
     told = []
     evaluation = Evaluation(classifier, ["fid"], num_samples=90, batch_size=40, cache=False)
