@@ -31,15 +31,21 @@ from gan_research.losses.base import OPPONENT, PLAYERS, Player
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.networks.heads import HeadFactory
 from gan_research.regularizers import Regularizer
-from gan_research.sampling.priors import GaussianPrior
+from gan_research.sampling.priors import GaussianPrior, Prior
 from gan_research.testing.recorded_capture import RecordedCapture
 from gan_research.training.gan import GAN
 from gan_research.training.minibatch import Minibatch
+from gan_research.training.reduction import Reduction
+from gan_research.training.refinement import LatentRefinement
 from gan_research.training.schedule import Schedule
+from gan_research.training.unrolling import Unrolling
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
 
-Component = Regularizer | Augmentation
+Component = Regularizer | Augmentation | Reduction | LatentRefinement | Unrolling
+
+SINGLE = {"reduction": Reduction, "refinement": LatentRefinement, "unrolling": Unrolling}
+"""Arguments of `GAN` -> the class of the one component that they take."""
 
 ROUNDS, BATCH_SIZE, RESOLUTION, LATENT_DIM = 6, 8, 4, 3
 CAPTURED_ROUNDS = 12  # rounds of a captured run; each kind of update is captured after three of its own
@@ -52,7 +58,8 @@ DISABLED = "logger", "enable_checkpointing", "enable_progress_bar", "enable_mode
 class Case:
     """A tiny game with the components under test.
 
-    components: regularizers and augmentations, used together; each run starts with copies of them.
+    components: regularizers, augmentations, a reduction, a refinement and an unrolling, used together; each run starts
+    with copies of them.
     head: the discriminator's head. num_classes: 0 without labels.
     """
 
@@ -61,6 +68,7 @@ class Case:
     num_classes: int = 0
     loss: AdversarialLoss = field(default_factory=NonSaturating)
     schedule: Schedule = field(default_factory=lambda: Schedule(discriminator_steps=2))
+    prior: Prior = field(default_factory=lambda: GaussianPrior(LATENT_DIM))
 
     def game(self, rounds: int = ROUNDS, **arguments: Any) -> GAN:
         """Return the game before its first round."""
@@ -68,18 +76,19 @@ class Case:
         samples = SampleSpec(RESOLUTION, 1, self.num_classes)
         optimizer = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
         named = [(f"{type(c).__name__}_{i}", copy.deepcopy(c)) for i, c in enumerate(self.components)]
+        single = {key: c for key, base in SINGLE.items() for _, c in named if isinstance(c, base)}
         return GAN(
-            MLPGenerator(LATENT_DIM, samples, width=8, depth=1),
+            MLPGenerator(self.prior.latent_dim, samples, width=8, depth=1),
             MLPDiscriminator(samples, width=8, depth=1, activation="silu", head=self.head),
             self.loss,
-            GaussianPrior(LATENT_DIM),
+            self.prior,
             optimizer,
             optimizer,
             regularizers={name: c for name, c in named if isinstance(c, Regularizer)},
             augmentations={name: c for name, c in named if isinstance(c, Augmentation)},
             schedule=self.schedule,
             rounds=rounds,
-            **{"log_every": 2, **arguments},
+            **{"log_every": 2, **single, **arguments},
         )
 
 
@@ -88,22 +97,25 @@ def check_component(
     head: HeadFactory | None = None,
     num_classes: int = 0,
     loss: AdversarialLoss | None = None,
+    prior: Prior | None = None,
     ranks: bool = True,
 ) -> None:
-    """Check the contract of regularizers and augmentations, used together, and of a head.
+    """Check the contract of components, used together, and of a head.
 
     Raises an AssertionError unless a resumed run equals an uninterrupted one bit for bit; two ranks train as one;
     accumulation changes nothing, or is refused; no gradient reaches the other player; each extra of the head gets a
     gradient; all state is in buffers; and a captured run equals an eager one.
 
+    components: regularizers, augmentations, and at most one reduction, refinement and unrolling.
     head: a head class, or a partial of one, that the components need. num_classes: the number of classes of labels.
-    loss: the adversarial loss, non-saturating by default. ranks: also train in two processes, which takes seconds and
-    in a script requires `if __name__ == "__main__":`.
+    loss: the adversarial loss, non-saturating by default. prior: of the latents, Gaussian by default. ranks: also train
+    in two processes, which takes seconds and in a script requires `if __name__ == "__main__":`.
 
         check_component(R1(weight=0.1))
         check_component(AuxiliaryClassifier(), head=ClassifierHead, num_classes=3)
     """
-    case = Case(tuple(components), head, num_classes, loss or NonSaturating())
+    chosen: dict[str, Any] = {"loss": loss, "prior": prior}
+    case = Case(tuple(components), head, num_classes, **{name: part for name, part in chosen.items() if part})
     for check in CHECKS:
         check(case)
     if ranks:
@@ -140,8 +152,9 @@ def check_other_player(case: Case) -> None:
                 continue
             game.zero_grad()
             loss.backward(retain_graph=True)
-            opponent = game.objective.networks[OPPONENT[player]]
-            touched = [name for name, p in opponent.named_parameters() if p.grad is not None]
+            opponent = set(map(id, game.objective.parameters[OPPONENT[player]]))
+            named = [pair for network in game.objective.networks.values() for pair in network.named_parameters()]
+            touched = [name for name, p in named if id(p) in opponent and p.grad is not None]
             assert not touched, f"{names(case)}: the {player}'s loss gives {touched[0]} of its opponent a gradient"
 
 
@@ -173,7 +186,9 @@ def check_extras(case: Case) -> None:
 def check_state(case: Case) -> None:
     """Check that only parameters and buffers change during training."""
     game = case.game()
-    parts = [*game.regularizers.values(), *game.augmentations.values(), game.discriminator.head]
+    objective = game.objective
+    parts: list[Any] = [*game.regularizers.values(), *game.augmentations.values(), game.discriminator.head]
+    parts += [part for part in (objective.reduction, objective.refinement, objective.unrolling) if part is not None]
     before = [attributes(part) for part in parts]
     train(game)
     for part, old in zip(parts, before, strict=True):
@@ -216,7 +231,9 @@ def losses_of(game: GAN, players: tuple[Player, ...]) -> Iterator[tuple[Player, 
     random = torch.Generator().manual_seed(0)
     reals = torch.rand(BATCH_SIZE, 1, RESOLUTION, RESOLUTION, generator=random) * 2 - 1
     classes = game.generator.num_classes
-    minibatch = Minibatch(reals, torch.arange(BATCH_SIZE) % classes if classes else None)
+    minibatch = Minibatch(
+        reals.to(game.objective.forward.dtype), torch.arange(BATCH_SIZE) % classes if classes else None
+    )
     noise = game._noise(players[0], 0, BATCH_SIZE)
     yield from game.objective.losses(players, minibatch, noise, game.updates, game.progress)
 
@@ -254,10 +271,10 @@ def state_of(game: GAN) -> dict[str, Tensor]:
     return found
 
 
-def attributes(part: nn.Module) -> dict[str, bytes]:
-    """Return the pickled attributes of a module and its children, without parameters and buffers."""
+def attributes(part: Any) -> dict[str, bytes]:
+    """Return the pickled attributes of a part and its children, without parameters and buffers."""
     found = {}
-    for prefix, module in part.named_modules():
+    for prefix, module in part.named_modules() if isinstance(part, nn.Module) else [("", part)]:
         for name in vars(module).keys() - {"_parameters", "_buffers", "_modules", "training"}:
             value = vars(module)[name]
             try:

@@ -2,6 +2,8 @@
 
 from itertools import product
 
+from companions import COMPANIONS
+
 from gan_research.config.compose import groups
 
 NETWORKS = {
@@ -9,20 +11,28 @@ NETWORKS = {
     "batch norm": ["generator=dcgan", "discriminator=dcgan", "generator.width=4", "discriminator.width=4"],
     "spectral norm": ["generator=resnet", "discriminator=resnet", "generator.width=4", "discriminator.width=4"],
 }
-LOSSES = sorted(groups()["loss"])
-REGULARIZERS = sorted(set(groups()["regularizer"]) - {"instance_noise"} | {"augment"})
+OWN_HEADS = COMPANIONS.keys() - {"auxiliary_classifier"}
+"""Those that need a head of their own: tests/testing has them on two ranks."""
+
+LOSSES = sorted(set(groups()["loss"]) - OWN_HEADS)
+REGULARIZERS = sorted(set(groups()["regularizer"]) - OWN_HEADS - {"instance_noise"} | {"augment"})
 """And the augmentation."""
 SETTINGS = list(product((1, 3), (1, 2), (1, 2)))
 """k, accumulation, packing."""
 
 LOG_ODDS = ("minimax", "non_saturating")
 
+EPSILON = [f"optimizer.{player}.eps=1e-5" for player in ("generator", "discriminator")]
+"""Adam would make steps of the rounding in gradients that are 0, such as those of biases before batch norm."""
+
+COUPLED = ("consensus", "dragan", "feature_matching", "max_gp")
+
 IMPOSSIBLE = {
     "a relativistic average is that of a whole minibatch": lambda loss, regularizer, accumulation: (
         loss.startswith("ra_") and accumulation > 1
     ),
-    "the field of consensus and the deviation of DRAGAN are those of a whole minibatch": (
-        lambda loss, regularizer, accumulation: regularizer in ("consensus", "dragan") and accumulation > 1
+    "some regularizers need the whole minibatch": (
+        lambda loss, regularizer, accumulation: regularizer in COUPLED and accumulation > 1
     ),
     "smoothed labels want log-odds": lambda loss, regularizer, accumulation: (
         regularizer == "label_smoothing" and loss not in LOG_ODDS
@@ -36,13 +46,12 @@ def overrides(loss, regularizer, k, accumulation, packing, network):
     chosen = {
         "none": ["regularizer=none"],
         "augment": ["regularizer=none", "augment=[instance_noise]"],
-        "auxiliary_classifier": ["regularizer=[auxiliary_classifier]", "head=classifier", "conditional=true"],
     }
     packing = 1 if regularizer == "auxiliary_classifier" else packing  # packs have no class
     return [
-        f"loss={loss}", *chosen.get(regularizer, [f"regularizer=[{regularizer}]"]),
+        f"loss={loss}", *chosen.get(regularizer, [f"regularizer=[{regularizer}]", *COMPANIONS.get(regularizer, [])]),
         f"schedule.discriminator_steps={k}", f"accumulation={accumulation}", f"discriminator.packing={packing}",
-        *NETWORKS[network],
+        *NETWORKS[network], *EPSILON,
     ]  # fmt: skip
 
 
