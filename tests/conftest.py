@@ -52,18 +52,27 @@ def pictures(tmp_path_factory):
 
 
 def make_game(
-    seed=0, num_classes=0, generator=None, discriminator=None, loss=None, optimizer=SGD, resolution=4, **arguments
+    seed=0,
+    num_classes=0,
+    generator=None,
+    discriminator=None,
+    loss=None,
+    optimizer=SGD,
+    resolution=4,
+    prior=None,
+    **arguments,
 ):
     """A GAN of two one-layer MLPs, its weights a function of the seed; every argument of GAN can be given."""
     torch.manual_seed(stream_seed(seed, "initial weights"))
     samples = SampleSpec(resolution, 1, num_classes)
-    generator = (generator or partial(MLPGenerator, width=8, depth=1))(latent_dim=3, samples=samples)
+    prior = prior or GaussianPrior(3)
+    generator = (generator or partial(MLPGenerator, width=8, depth=1))(latent_dim=prior.latent_dim, samples=samples)
     discriminator = (discriminator or partial(MLPDiscriminator, width=8, depth=1))(samples=samples)
     return GAN(
         generator,
         discriminator,
         loss or NonSaturating(),
-        GaussianPrior(3),
+        prior,
         **{"generator_optimizer": optimizer, "discriminator_optimizer": optimizer, "seed": seed, **arguments},
     )
 

@@ -122,7 +122,7 @@ def test_configs_of_runs_are_read_with_todays_names(artefacts):
     assert len(records) == 3
     old = yaml.safe_load(Path("run/config.yaml").read_text())
     (record,) = (record for record in records if record.source == "run")
-    assert record.config["data"] == old["data"]
+    assert record.config["data"] == {"train_size": None} | old["data"]
     assert record.config["ema"]["_target_"] == "gan_research.training.ema.EMA"
 
 

@@ -38,6 +38,8 @@ def test_the_table_of_groups_names_every_choice_and_no_other(names, choices):
         "discriminator_steps",
         "generator_steps",
         "generator_batch_multiple",
+        "fake_labels",
+        "generator_reals",
     }
     assert listed == known - ({"none"} if "regularizer" in names else set())
 

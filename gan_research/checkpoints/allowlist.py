@@ -10,7 +10,7 @@ from gan_research.utils.renamed import renamed
 OWN = (
     "augmentations", "callbacks", "data", "distributed", "losses", "metrics", "networks", "regularizers",
     "runs.loggers", "sampling.priors", "theory", "training.ema", "training.lr_schedules", "training.reduction",
-    "training.schedule",
+    "training.refinement", "training.schedule", "training.unrolling",
 )  # fmt: skip
 
 ALLOWED = (*(f"gan_research.{part}" for part in OWN), "torch.optim")

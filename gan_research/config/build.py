@@ -122,6 +122,7 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         augmentations=components(config, "augment"),
         reduction=component(config.get("reduction"), "reduction"),
         refinement=component(config.get("refinement"), "refinement"),
+        unrolling=component(config.get("unrolling"), "unrolling"),
         schedule=make(config["schedule"]),
         generator_lr_schedule=make(config["lr_schedule"]["generator"]),
         discriminator_lr_schedule=make(config["lr_schedule"]["discriminator"]),
@@ -129,6 +130,8 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         **{key: config[key] for key in OF_GAN if key in config},  # cuda_graphs is younger than some runs
     )
     layout.check(config["batch_size"], gan.discriminator.packing)
+    for regularizer in gan.objective.regularizers.values():
+        regularizer.check_batch(config["batch_size"] // layout.parts // gan.discriminator.packing)
     with enough_memory("a round of real samples", "lower batch_size, or schedule.discriminator_steps"):
         minibatches = gan.schedule.minibatches
         torch.empty(minibatches, config["batch_size"] // layout.parts, math.prod(samples.shape) + prior.latent_dim)

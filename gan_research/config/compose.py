@@ -383,7 +383,7 @@ def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             if any(begins(o, f"{group}.{name}") for o in overrides):
                 raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
         config[group] = chosen
-    for group in ("ema", "head", "refinement"):  # groups that may be none
+    for group in ("ema", "head", "refinement", "unrolling"):  # groups that may be none
         if "_target_" not in (config.get(group) or {}):
             config[group] = None
     config["metrics"] = config["metrics"] or None

@@ -76,6 +76,7 @@ def train(  # the signature is the schema
     augment: dict[str, Node] | None = None,
     reduction: Node | None = None,
     refinement: Node | None = None,
+    unrolling: Node | None = None,
     cuda_graphs: bool = False,
     variant: str | None = None,
     progress_seconds: PositiveFloat | None = 10.0,

@@ -15,11 +15,20 @@ ADDED = {
     "augment": None,
     "reduction": {"_target_": "gan_research.training.reduction.Mean"},
     "refinement": None,
+    "unrolling": None,
     "progress_seconds": 10.0,
 }  # keys that older configs lack -> the value with the same meaning
 
-ADDED_TO = {
-    "gan_research.networks.mlp.MLPDiscriminator": {"norm": "none"},
+ADDED_TO: dict[str, dict[str, Any]] = {
+    "gan_research.networks.mlp.MLPDiscriminator": {"norm": "none", "head_bias": True},
+    "gan_research.regularizers.LeCam": {"clip": False, "start": 0, "debias": False},
+    "gan_research.networks.heads.ClassifierHead": {"class_bias": True},
+    "gan_research.networks.resnet.ResNetGenerator": {"norm_eps": 1e-5, "condition_last_norm": True},
+    "gan_research.networks.resnet.ResNetDiscriminator": {"norm_eps": None},
+    **{
+        f"gan_research.data.{name}": {"train_size": None}
+        for name in ("Arrays", "CelebA", "CIFAR10", "CIFAR100", "Digits", "ImageFolder", "STL10", "StackedMNIST")
+    },
     "gan_research.training.schedule.Schedule": {"fake_labels": "paired", "generator_reals": "same"},
 }
 """Component -> arguments that its older configs lack, with the value of the same meaning."""
@@ -34,10 +43,16 @@ def upgraded(config: dict[str, Any]) -> dict[str, Any]:
         if old_name in (nodes := config.get(old_group) or {}):
             config[group] = (config[group] or {}) | {name: nodes[old_name]}
             config[old_group] = {key: node for key, node in nodes.items() if key != old_name}
-    for key, node in config.items():
-        if isinstance(node, dict) and (added := ADDED_TO.get(str(node.get("_target_")))):
-            config[key] = added | node
-    return config
+    return with_added(config)
+
+
+def with_added(node: Any) -> Any:
+    """Return a node, or nodes by name, with the arguments added since."""
+    if not isinstance(node, dict):
+        return node
+    if "_target_" in node:
+        return ADDED_TO.get(str(node["_target_"]), {}) | node
+    return {name: with_added(inner) for name, inner in node.items()}
 
 
 def upgraded_choices(choices: Mapping[str, Any]) -> dict[str, Any]:

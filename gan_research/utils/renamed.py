@@ -32,7 +32,10 @@ RENAMED = {
     "gan_research.recorder": "gan_research.training.loss_log",
     "gan_research.regularizers.InstanceNoise": "gan_research.augmentations.InstanceNoise",
     "gan_research.regularizers.instance_noise": "gan_research.augmentations.instance_noise",
-    "gan_research.regularizers.classification": "gan_research.regularizers.logits",
+    "gan_research.regularizers.classification": "gan_research.regularizers.conditioning",
+    "gan_research.regularizers.logits.AuxiliaryClassifier": (
+        "gan_research.regularizers.conditioning.AuxiliaryClassifier"
+    ),
     "gan_research.regularizers.orthogonal": "gan_research.regularizers.weights",
     "gan_research.regularizers.weight_clipping": "gan_research.regularizers.weights",
     "gan_research.sampling.Drawing": "gan_research.sampling.sampler.SampleSource",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from companions import companions
 from hydra.utils import get_object
 
 from gan_research.cli.reproduce import claims
@@ -41,6 +42,7 @@ NEEDED = {
     "projection": ["conditional=true"],
     "classifier": ["conditional=true", "regularizer=[auxiliary_classifier]"],
     "auxiliary_classifier": ["conditional=true", "head=classifier"],
+    "unrolled": ["loss=minimax"],
 }
 """What a choice asks the user for."""
 
@@ -62,7 +64,7 @@ def composed(*overrides):
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=[f"{g}={c}" for g, c in CHOICES])
 def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp_path, monkeypatch):
-    config = composed(f"{group}={choice}", *NEEDED.get(choice, []))
+    config = composed(f"{group}={choice}", *NEEDED.get(choice, []), *companions(choice, group))
     data = make(config["data"])
     assert data.batch_size == config["batch_size"] == 64
     if group == "data":
@@ -285,6 +287,12 @@ def test_what_does_not_fit_is_one_line_that_names_what_would_and_makes_no_folder
 
 
 MORE = [
+    (
+        ("regularizer=[approximate_r1]", "regularizer.approximate_r1.share=0.125", "batch_size=20"),
+        "share",
+        "batch_size",
+    ),
+    (("unrolling=unrolled",), "unrolling.descends", "loss=minimax"),
     (("data=arrays", "data.root=/tmp"), "there is no data.root", "'data.path'"),
     (("data=ring", "data.density._target_=gan_research.losses.Hinge", "metrics=none"), "data.density", "settings"),
     (("data=ring", "+data.density._partial_=true"), "data.density._partial_", "false"),
