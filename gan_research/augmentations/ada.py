@@ -14,7 +14,7 @@ from gan_research.augmentations.base import AugmentationInput, ImageAugmentation
 from gan_research.augmentations.resampling import SYM6, filter_bank, filtered, resample
 from gan_research.regularizers.step import SideName
 from gan_research.utils.errors import UserError, did_you_mean
-from gan_research.utils.pixels import reflect, shifted, take_at
+from gan_research.utils.pixels import rectangle, reflect, shifted, take_at
 from gan_research.utils.ramps import Ramp
 from gan_research.utils.ranges import Probability
 
@@ -274,4 +274,4 @@ def cut_out(images: Tensor, side: Tensor, x: Tensor, y: Tensor) -> Tensor:
         ((torch.arange(size, device=images.device) + 0.5) / size - center[:, None]).abs() < side[:, None] / 2
         for size, center in ((images.shape[2], y), (images.shape[3], x))
     ]
-    return images * ~(is_hole[0][:, None, :, None] & is_hole[1][:, None, None, :])
+    return images * ~rectangle(*is_hole)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from gan_research.distributed import gather_of_all, rank_and_world_size
 from gan_research.regularizers import Step
+from gan_research.regularizers.step import mean_logits
 from gan_research.utils.errors import UserError
 from gan_research.utils.ranges import PositiveFraction
 
@@ -56,7 +57,7 @@ class TopK(Reduction):
         if step.player == "discriminator":
             return losses.mean()
         assert step.fake.out is not None
-        logits = gather_of_all(step.fake.out.logits.detach().reshape(len(losses), -1).mean(1))
+        logits = gather_of_all(mean_logits(step.fake.out.logits.detach()))
         k = self.kept(len(logits), step.progress.images_seen)
         step.log("top_k/k", k)
         rank, world_size = rank_and_world_size()

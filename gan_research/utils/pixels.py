@@ -34,12 +34,17 @@ def take_at(images: Tensor, source: Tensor) -> Tensor:
     return images.flatten(2).gather(2, index).view_as(images)
 
 
+def rectangle(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return a mask (N, 1, H, W) of the pixels in chosen rows (N, H) and columns (N, W)."""
+    return rows[:, None, :, None] & columns[:, None, None, :]
+
+
 def translate(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Return the images moved by integers (N, 1) along each axis, with 0 outside."""
     height, width = images.shape[2:]
     rows, columns = shifted(height, down), shifted(width, right)
-    is_inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
-    return take(images, rows.clamp(0, height - 1), columns.clamp(0, width - 1)) * is_inside[:, None]
+    is_inside = rectangle((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
+    return take(images, rows.clamp(0, height - 1), columns.clamp(0, width - 1)) * is_inside
 
 
 def cut_out(images: Tensor, uniform: Tensor, side: float) -> Tensor:
@@ -53,4 +58,4 @@ def cut_out(images: Tensor, uniform: Tensor, side: float) -> Tensor:
         length = int(side * size + 0.5)
         offset = shifted(size, integers(drawn, 0, size - length % 2) - length // 2)
         is_hole.append((offset >= 0) & (offset < length))
-    return images * ~(is_hole[0][:, None, :, None] & is_hole[1][:, None, None, :])
+    return images * ~rectangle(*is_hole)

@@ -51,11 +51,12 @@ def views(points: torch.Tensor) -> dict[str, View]:
 
 def conditioning(arguments: Arguments, composition: Composition) -> int:
     """Study the equilibria that classifiers add to a D without classes."""
-    ends = {name: classes.equilibrium(CLASSES, term) for name, term in classes.TERMS.items()}
-    weighted = {
-        name: [apart(classes.equilibrium(CLASSES, term, weight, rate=1 / (1 + weight))) for weight in WEIGHTS]
+    found = {
+        name: [classes.equilibrium(CLASSES, term, weight, rate=1 / (1 + weight)) for weight in WEIGHTS]
         for name, term in classes.TERMS.items()
     }
+    ends = {name: by_weight[WEIGHTS.index(1.0)] for name, by_weight in found.items()}
+    weighted = {name: list(map(apart, by_weight)) for name, by_weight in found.items()}
     at_data = classes.adversarial(CLASSES, CLASSES)
     numbers = {
         name: {
@@ -70,8 +71,8 @@ def conditioning(arguments: Arguments, composition: Composition) -> int:
         for name, q in ends.items()
     }
     rows = [
-        (name, *(f"{found[key]:z.3f}" for key in ("total_variation", "kl", "gradient_at_the_data")))
-        for name, found in numbers.items()
+        (name, *(f"{values[key]:z.3f}" for key in ("total_variation", "kl", "gradient_at_the_data")))
+        for name, values in numbers.items()
     ]
     header = ("term in G's loss", "TV of p_g and the data", "KL(p_g || data)", "gradient at p_g = data")
     figure = draw_conditioning(Equilibria(CLASSES, ends, WEIGHTS, weighted))
