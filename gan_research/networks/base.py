@@ -49,7 +49,8 @@ class Network(Rebuildable, nn.Module, ABC):
 class Generator(Network):
     """Base of generators: latents (N, latent_dim) to images or points (N, *samples.shape) in `samples.value_range`.
 
-    A conditional one takes labels (N,) int64. A subclass implements `generate`.
+    A conditional one takes labels (N,) int64, or weights of classes (N, num_classes), whose rows add up to 1, for
+    samples between classes; `layers.class_rows` takes both. A subclass implements `generate`.
     """
 
     def __init__(self, latent_dim: PositiveInt, samples: SampleSpec) -> None:

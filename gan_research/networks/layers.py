@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn, ones, zeros
 from torch.nn.utils.parametrizations import spectral_norm
@@ -23,10 +24,23 @@ INITS: dict[str, Callable[[Tensor, float], Any]] = {
 WEIGHTED = (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)
 
 
+def class_rows(labels: Tensor, table: Tensor) -> Tensor:
+    """Return the rows (N, F) of a table (num_classes, F) that belong to the labels.
+
+    labels: (N,) int64, or (N, num_classes) weights of classes, for mixtures of rows.
+    """
+    return labels.to(table.dtype) @ table if labels.is_floating_point() else F.embedding(labels, table)
+
+
+def class_weights(labels: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    """Return the weights of classes (N, num_classes): one-hot for int64 labels (N,), else `labels` themselves."""
+    return (labels if labels.is_floating_point() else F.one_hot(labels, num_classes)).to(dtype)
+
+
 class ConditionalBatchNorm2d(nn.Module):
     """Batch normalisation with a gain and a bias for each class (Dumoulin et al. 2017, equation 5).
 
-    Images (N, channels, H, W) and labels (N,) int64 -> the same shape. With num_classes = 0 it is plain batch
+    Images (N, channels, H, W) and labels as in `class_rows` -> the same shape. With num_classes = 0 it is plain batch
     normalisation. Gains are initialized to 1, biases to 0. eps, momentum: as in torch's layer.
     """
 
@@ -46,7 +60,7 @@ class ConditionalBatchNorm2d(nn.Module):
             return normal
         assert labels is not None  # checked by the generator
         shape = (*normal.shape[:2], *(1 for _ in normal.shape[2:]))
-        gain, bias = (F.embedding(labels, table).to(normal.dtype).view(shape) for table in (self.gain, self.bias))
+        gain, bias = (class_rows(labels, table).to(normal.dtype).view(shape) for table in (self.gain, self.bias))
         return normal * gain + bias
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from gan_research.networks.layers import (
     ConditionalBatchNorm1d,
     Init,
     Maxout,
+    class_weights,
     initialize_weights,
     inverse_output,
     output_range,
@@ -88,7 +88,7 @@ class MLPGenerator(Generator):
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         hidden = latents
         if labels is not None and not self.conditional_norm:
-            hidden = torch.cat([latents, F.one_hot(labels, self.num_classes).to(latents.dtype)], dim=1)
+            hidden = torch.cat([latents, class_weights(labels, self.num_classes, latents.dtype)], dim=1)
         for layer in self.body:
             hidden = layer(hidden, labels) if isinstance(layer, ConditionalBatchNorm1d) else layer(hidden)
         return hidden.view(-1, *self.samples.shape)

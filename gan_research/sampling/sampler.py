@@ -49,7 +49,10 @@ class Sampler:
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor | None, batch_size: int = 500) -> Tensor:
-        """Generate samples from latents (n, latent_dim) and classes (n,), as `sample` does."""
+        """Generate samples from latents (n, latent_dim) and classes (n,), as `sample` does.
+
+        labels: also weights of classes (n, num_classes), whose rows add up to 1, for samples between classes.
+        """
         weights = next(self.generator.parameters())
         batches = latents.to(weights.device, weights.dtype).split(batch_size)
         classes = repeat(None) if labels is None else labels.to(weights.device).split(batch_size)

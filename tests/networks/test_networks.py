@@ -209,6 +209,20 @@ def test_different_labels_give_different_outputs(make, name):
     assert (one - other).abs().reshape(N, -1).amax(1).min() > 1e-5
 
 
+@pytest.mark.parametrize("name", GENERATORS)
+def test_mixtures_of_classes(name):
+    network = generator(name, num_classes=CLASSES).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    latents, labels = torch.randn(N, LATENT_DIM), labels_for(CLASSES)
+    plain, other = network(latents, labels), network(latents, (labels + 1) % CLASSES)
+    pure, rolled = (torch.nn.functional.one_hot(one % CLASSES, CLASSES) for one in (labels, labels + 1))
+    torch.testing.assert_close(network(latents, pure.float()), plain, rtol=0, atol=0)
+    between = network(latents, 0.5 * pure + 0.5 * rolled)
+    assert all(not torch.allclose(between, end, atol=1e-5) for end in (plain, other))
+
+
 def normalizations(network):
     return [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
 
