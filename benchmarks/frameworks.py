@@ -6,7 +6,7 @@
 FOLDER contains checkouts of kwotsin/mimicry as `mimicry` and of POSTECH-CVLab/PyTorch-StudioGAN as `PyTorch-StudioGAN`.
 Theirs are their own networks, optimizers and training steps, in float32 on random images in memory, without data
 loaders. Ours is `gan train` of the recipe, with its data, losses logged to the history, and without evaluation.
-Packages that their modules import and a step doesn't use, such as seaborn and TensorFlow, needn't be installed.
+Packages that a step doesn't use, such as seaborn and TensorFlow, don't have to be installed.
 
 Both alternate block by block in one process. Printed are the median CPU times of a round, their ratio, and the
 quartiles of the ratios of neighbouring blocks.
@@ -138,7 +138,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--block", type=int, default=2)
-    options = parser.parse_args()
+    parser.add_argument("overrides", nargs="*", help="further overrides of gan train, such as channels_last=true")
+    options = parser.parse_intermixed_args()
     theirs: list[float] = []
     rounds = CASES[options.case](options.folder.resolve(), options.width, options.batch)
     next(rounds)
@@ -150,7 +151,7 @@ def main() -> None:
         theirs.append((time.process_time() - start) / options.block)
 
     with tempfile.TemporaryDirectory() as name:
-        arguments = ours(RECIPES[options.case], options.width, options.batch, Path(name))
+        arguments = ours(RECIPES[options.case], options.width, options.batch, Path(name)) + options.overrides
         total = options.rounds + 2 * options.block
         own = blocks(arguments, total, options.block, Path(name), train_theirs, time.process_time)
     own, theirs = own[2:], theirs[1:-1]  # the first block of each warms up
