@@ -35,7 +35,8 @@ def test_it_is_the_same_game(train):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-9, msg=key)
     for network in (last.generator, last.generator_ema, last.discriminator):
         weight = network.blocks[0].conv1.weight if network is not last.discriminator else network.body[1].conv1.weight
-        assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+        assert not weight.is_contiguous()
     moments = last.optimizers()[1].state[last.generator.blocks[0].conv1.weight]["exp_avg"]
     assert moments.is_contiguous(memory_format=torch.channels_last)
 
