@@ -24,8 +24,14 @@ ADDED_TO: dict[str, dict[str, Any]] = {
     "gan_research.networks.mlp.MLPDiscriminator": {"norm": "none", "head_bias": True},
     "gan_research.regularizers.LeCam": {"clip": False, "start": 0, "debias": False},
     "gan_research.networks.heads.ClassifierHead": {"class_bias": True},
-    "gan_research.networks.resnet.ResNetGenerator": {"norm_eps": 1e-5, "condition_last_norm": True},
-    "gan_research.networks.resnet.ResNetDiscriminator": {"norm_eps": None},
+    "gan_research.networks.resnet.ResNetGenerator": {
+        "norm_eps": 1e-5,
+        "condition_last_norm": True,
+        "attention": [],
+        "spectral_norm": "none",
+        "spectral_eps": 1e-12,
+    },
+    "gan_research.networks.resnet.ResNetDiscriminator": {"norm_eps": None, "attention": [], "wide_blocks": False},
     **{
         f"gan_research.data.{name}": {"train_size": None}
         for name in ("Arrays", "CelebA", "CIFAR10", "CIFAR100", "Digits", "ImageFolder", "STL10", "StackedMNIST")

@@ -1,6 +1,12 @@
 """Generators and discriminators of any resolution and channel count, their heads and layers."""
 
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings
+from gan_research.networks.biggan import (
+    BigGANDeepDiscriminator,
+    BigGANDeepGenerator,
+    BigGANDiscriminator,
+    BigGANGenerator,
+)
 from gan_research.networks.cnn import CNNDiscriminator, CNNGenerator
 from gan_research.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from gan_research.networks.dcgan_tf import TFDCGANDiscriminator, TFDCGANGenerator
@@ -10,7 +16,8 @@ from gan_research.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from gan_research.utils.sample_spec import SampleSpec
 
 __all__ = [
-    "CNNDiscriminator", "CNNGenerator", "DCGANDiscriminator", "DCGANGenerator", "Discriminator", "Generator", "Head",
-    "LinearHead", "MLPDiscriminator", "MLPGenerator", "ProjectionHead", "ResNetDiscriminator", "ResNetGenerator",
-    "SampleSpec", "TFDCGANDiscriminator", "TFDCGANGenerator", "base_and_doublings", "make_head",
+    "BigGANDeepDiscriminator", "BigGANDeepGenerator", "BigGANDiscriminator", "BigGANGenerator", "CNNDiscriminator",
+    "CNNGenerator", "DCGANDiscriminator", "DCGANGenerator", "Discriminator", "Generator", "Head", "LinearHead",
+    "MLPDiscriminator", "MLPGenerator", "ProjectionHead", "ResNetDiscriminator", "ResNetGenerator", "SampleSpec",
+    "TFDCGANDiscriminator", "TFDCGANGenerator", "base_and_doublings", "make_head",
 ]  # fmt: skip

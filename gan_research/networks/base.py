@@ -143,6 +143,20 @@ def base_and_doublings(resolution: int | None, base: int | None = None) -> tuple
     raise UserError(f"resolution {resolution} is not {names} doubled at least once: {advice}")
 
 
+def halvings(resolution: int | None, downsamples: int | None) -> int:
+    """Return how often a discriminator halves the resolution: `downsamples`, by default down to 4, 6 or 7.
+
+    Raises a UserError if that can't be.
+    """
+    resolution = require_resolution(resolution)
+    times = base_and_doublings(resolution)[1] if downsamples is None else downsamples
+    require(1, downsamples=times)
+    if resolution % 2**times:
+        most = (resolution & -resolution).bit_length() - 1
+        raise UserError(f"resolution {resolution} cannot be halved {times} times: take downsamples <= {most}")
+    return times
+
+
 def require_resolution(resolution: int | None) -> int:
     """Return the resolution; UserError if it is None, as samples are points."""
     if resolution is None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +13,14 @@ from torch.nn.utils.parametrize import is_parametrized
 from gan_research.networks.base import require_one_of
 from gan_research.utils.errors import UserError
 
-Init = Literal["torch", "uniform", "normal", "orthogonal"]
+Init = Literal["torch", "uniform", "normal", "orthogonal", "xavier"]
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 INITS: dict[str, Callable[[Tensor, float], Any]] = {
     "uniform": lambda weight, scale: nn.init.uniform_(weight, -scale, scale),
     "normal": lambda weight, scale: nn.init.normal_(weight, 0.0, scale),
     "orthogonal": nn.init.orthogonal_,
+    "xavier": nn.init.xavier_uniform_,
 }
 
 WEIGHTED = (nn.Linear, nn.Embedding, nn.Conv2d, nn.ConvTranspose2d)
@@ -68,6 +70,23 @@ class ConditionalBatchNorm1d(ConditionalBatchNorm2d):
     """The same for features (N, channels)."""
 
     layer = nn.BatchNorm1d
+
+
+class VectorBatchNorm2d(nn.Module):
+    """Batch normalisation with gain 1 + W_g c and bias W_b c.
+
+    Brock et al. 2019, appendix B. Images (N, channels, H, W) and vectors c (N, size) -> the images' shape.
+    """
+
+    def __init__(self, channels: int, size: int) -> None:
+        super().__init__()
+        self.normalize = nn.BatchNorm2d(channels, affine=False)
+        self.gain, self.bias = (initialized(nn.Linear(size, channels, bias=False)) for _ in range(2))
+
+    def forward(self, images: Tensor, vectors: Tensor) -> Tensor:
+        normal: Tensor = self.normalize(images)
+        gain, bias = (layer(vectors).to(normal.dtype)[:, :, None, None] for layer in (self.gain, self.bias))
+        return bias.addcmul(normal, 1 + gain)
 
 
 class Maxout(nn.Module):
@@ -121,11 +140,24 @@ def inverse_output(values: Tensor, value_range: tuple[float, float]) -> Tensor:
     return logits / 2 if low == -high else logits  # tanh(x / 2) = 2 sigmoid(x) - 1
 
 
+def convolution(inner: int, outer: int, kernel: int, gain: float = 1.0, bias: bool = True) -> nn.Conv2d:
+    """Return a convolution that keeps the size (odd kernel), initialized as in SNGAN's code."""
+    return initialized(nn.Conv2d(inner, outer, kernel, padding=kernel // 2, bias=bias), gain)
+
+
+def initialized(layer: Layer, gain: float = 1.0) -> Layer:
+    """Initialize a layer: its weight Xavier uniform with `gain` (sqrt 2 inside blocks, 1 elsewhere), its bias 0."""
+    nn.init.xavier_uniform_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 def initialize_weights(network: nn.Module, init: Init, scale: float, kinds: tuple[type, ...] = (nn.Linear,)) -> None:
     """Initialize layers of the classes `kinds` inside `network`: weights by `init`, biases 0.
 
     "torch": torch's defaults. "uniform": within +-scale. "normal": of standard deviation `scale`. "orthogonal":
-    orthogonal matrices times `scale` (Saxe et al. 2014).
+    orthogonal matrices times `scale` (Saxe et al. 2014). "xavier": Xavier uniform with gain `scale`.
     """
     require_one_of(("torch", *INITS), init=init)
     if init == "torch":
@@ -137,14 +169,34 @@ def initialize_weights(network: nn.Module, init: Init, scale: float, kinds: tupl
                 nn.init.zeros_(bias)
 
 
-def spectral(module: nn.Module, eps: float = 1e-12) -> None:
-    """Divide each linear, embedding and convolution weight inside `module` by its largest singular value.
+def reset_biases(network: nn.Module, and_weights: tuple[str, ...] = ()) -> None:
+    """Reset biases to torch's uniform within +-1/sqrt(fan in).
+
+    and_weights: reset also the weights of layers whose names end so.
+    """
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            weight = layer.weight.detach().clone()
+            layer.reset_parameters()
+            if not name.endswith(and_weights):
+                layer.weight.data.copy_(weight)
+
+
+def set_batch_norm_eps(network: nn.Module, eps: float) -> None:
+    """Set the number that all batch norms add to variances."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = eps
+
+
+def spectral(module: nn.Module, eps: float = 1e-12, kinds: tuple[type, ...] = WEIGHTED) -> None:
+    """Divide the weight of each layer of the classes `kinds` inside `module` by its largest singular value.
 
     Miyato et al. 2018, "Spectral normalization for GANs", algorithm 1: one power iteration per forward pass in training
     mode, none in evaluation mode. Initialize the weights first: afterwards writing to `weight` has no effect. eps: the
     least norm by which its vectors are divided.
     """
-    for layer in [layer for layer in module.modules() if isinstance(layer, WEIGHTED)]:
+    for layer in [layer for layer in module.modules() if isinstance(layer, kinds)]:
         spectral_norm(layer, eps=eps)
 
 

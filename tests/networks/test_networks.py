@@ -12,9 +12,14 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from gan_research.checkpoints.rebuild import describe, rebuild
 from gan_research.networks import (
+    BigGANDeepDiscriminator,
+    BigGANDeepGenerator,
+    BigGANDiscriminator,
+    BigGANGenerator,
     CNNDiscriminator,
     CNNGenerator,
     DCGANDiscriminator,
@@ -28,15 +33,18 @@ from gan_research.networks import (
     TFDCGANGenerator,
     base_and_doublings,
 )
-from gan_research.networks.layers import Maxout, output_range
-from gan_research.networks.resnet import DownBlock, UpBlock
+from gan_research.networks.attention import SelfAttention
+from gan_research.networks.layers import ConditionalBatchNorm2d, Maxout, output_range
+from gan_research.networks.residual import DownBlock, UpBlock
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
 
 GREY = SampleSpec(8, 1)
 
-N, LATENT_DIM, CLASSES = 4, 5, 3
+N, LATENT_DIM, CLASSES = 4, 12, 3
 CONF = Path(__file__).parents[2] / "conf"
+
+FULL, HALF = "full", "half"  # stand for the attention at the resolution, and at half of it
 
 # One row a network: the class, and knobs that make it tiny.
 GENERATORS = {
@@ -49,6 +57,16 @@ GENERATORS = {
     "resnet-bilinear": (
         ResNetGenerator,
         {"width": 4, "max_width": 8, "upsampling": "bilinear", "init": "torch_shortcuts"},
+    ),
+    "resnet-sagan": (
+        ResNetGenerator,
+        {"width": 8, "max_width": 8, "spectral_norm": "all", "attention": FULL, "init": "orthogonal"},
+    ),
+    "biggan": (BigGANGenerator, {"width": 4, "shared_dim": 5}),
+    "biggan-deep": (BigGANDeepGenerator, {"width": 4, "shared_dim": 5}),
+    "biggan-deep-convolutions": (
+        BigGANDeepGenerator,
+        {"width": 4, "shared_dim": 5, "depth": 1, "shortcuts": "convolutions", "torch_biases": True},
     ),
 }
 DISCRIMINATORS = {
@@ -72,8 +90,17 @@ DISCRIMINATORS = {
         ResNetDiscriminator,
         {"width": 4, "max_width": 8, "pooling": "mean", "rectified_shortcuts": True, "head_bias": False},
     ),
+    "resnet-sagan": (ResNetDiscriminator, {"width": 8, "max_width": 16, "wide_blocks": True, "attention": HALF}),
+    "biggan": (BigGANDiscriminator, {"width": 4}),
+    "biggan-deep": (BigGANDeepDiscriminator, {"width": 4, "rectified_shortcuts": True}),
+    "biggan-deep-convolutions": (
+        BigGANDeepDiscriminator,
+        {"width": 4, "depth": 1, "shortcuts": "convolutions", "init": "normal"},
+    ),
 }
-SPECTRAL = ["cnn", "dcgan-spectral", "resnet", "resnet-rectified"]
+BY_VECTORS = [name for name in GENERATORS if name.startswith("biggan") or name == "resnet-sagan"]
+"""The generators whose conditional batch norms take vectors; in the others each has a gain for each class."""
+SPECTRAL = ["cnn", "dcgan-spectral", "resnet", "resnet-rectified", "resnet-sagan", "biggan", "biggan-deep"]
 
 
 @pytest.fixture(autouse=True)
@@ -81,14 +108,25 @@ def seed():
     torch.manual_seed(0)
 
 
+def attending(cls, *arguments, attention=None, **knobs):
+    """The network, with attention that isn't the identity, as it is at first."""
+    if attention is not None:
+        knobs["attention"] = (arguments[-1].resolution // {FULL: 1, HALF: 2}[attention],)
+    network = cls(*arguments, **knobs)
+    for layer in network.modules():
+        if isinstance(layer, SelfAttention):
+            nn.init.constant_(layer.gain, 0.5)
+    return network
+
+
 def generator(name, resolution=8, channels=1, num_classes=0, value_range=(-1.0, 1.0)):
     cls, knobs = GENERATORS[name]
-    return cls(LATENT_DIM, SampleSpec(resolution, channels, num_classes, value_range), **knobs)
+    return attending(cls, LATENT_DIM, SampleSpec(resolution, channels, num_classes, value_range), **knobs)
 
 
 def discriminator(name, resolution=8, channels=1, num_classes=0):
     cls, knobs = DISCRIMINATORS[name]
-    return cls(SampleSpec(resolution, channels, num_classes), **knobs)
+    return attending(cls, SampleSpec(resolution, channels, num_classes), **knobs)
 
 
 def both(num_classes=0):
@@ -229,9 +267,10 @@ def normalizations(network):
 
 def test_every_generators_batch_norm_has_a_gain_for_each_class():
     cls, knobs = MLPGenerator, {"width": 8, "norm": "conditional_batch"}
-    made = [generator(name, num_classes=CLASSES) for name in GENERATORS]
+    tables = [name for name in GENERATORS if name not in BY_VECTORS]
+    made = [generator(name, num_classes=CLASSES) for name in tables]
     made.append(cls(LATENT_DIM, SampleSpec(8, 1, CLASSES), **knobs))
-    assert {type(network) for network in made if normalizations(network)} == {cls for cls, _ in GENERATORS.values()}
+    assert {type(network) for network in made if normalizations(network)} == {GENERATORS[name][0] for name in tables}
     for network in made:
         assert not any(layer.affine for layer in normalizations(network))
         gains = [p for key, p in network.named_parameters() if key.endswith(".gain")]
@@ -288,7 +327,7 @@ def test_describe_rebuilds_the_network(make, name):
 def test_copies_keep_arguments_and_weights(make, name):
     network = make(name, 28, 3)
     copies = [copy.deepcopy(network)]
-    if name not in SPECTRAL or make is generator:  # torch doesn't pickle parametrised layers
+    if not any(map(is_parametrized, network.modules())):  # torch doesn't pickle parametrised layers
         copies.append(pickle.loads(pickle.dumps(network)))
     for other in copies:
         assert describe(other) == describe(network)
@@ -312,6 +351,9 @@ def test_arguments_are_complete_and_plain():
         "norm": "batch",
         "norm_eps": 1e-5,
         "condition_last_norm": True,
+        "attention": [],
+        "spectral_norm": "none",
+        "spectral_eps": 1e-12,
     }
     with pytest.raises(TypeError, match=r"ResNetGenerator.__init__\(\) got an unexpected keyword argument 'widht'"):
         ResNetGenerator(8, SampleSpec(32, 1), widht=4)
@@ -464,7 +506,9 @@ def test_resnet_starts_xavier_uniform():
 def test_the_cheap_order_of_the_shortcut_is_the_papers(resample):
     """A block whose residual branch is silenced is its shortcut: conv1 and resampling in the order of SNGAN."""
     up = isinstance(resample, nn.Upsample)
-    block = (UpBlock(3, 5, 0) if up else DownBlock(3, 5, downsample=True, batch_norm=False)).double()
+    block = (
+        UpBlock(3, 5, ConditionalBatchNorm2d) if up else DownBlock(3, 5, downsample=True, batch_norm=False)
+    ).double()
     nn.init.zeros_(block.conv2.weight)
     images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     outputs = block(images, None) if up else block(images)

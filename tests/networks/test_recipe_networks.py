@@ -15,7 +15,7 @@ from gan_research.data import MNIST, TensorSet
 from gan_research.networks import MLPDiscriminator, MLPGenerator, ResNetGenerator
 from gan_research.networks.dcgan_tf import SameConv2d, SameConvTranspose2d, same_padding
 from gan_research.networks.layers import ConditionalBatchNorm2d, output_range
-from gan_research.networks.resnet import DownBlock
+from gan_research.networks.residual import DownBlock
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
 
