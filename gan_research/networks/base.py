@@ -47,10 +47,12 @@ class Network(Rebuildable, nn.Module, ABC):
 
 
 class Generator(Network):
-    """Base of generators: latents (N, latent_dim) to images or points (N, *samples.shape) in `samples.value_range`.
+    """Base of generators: latents (N, latent_dim) to images or points (N, *samples.shape).
 
-    A conditional one takes labels (N,) int64, or weights of classes (N, num_classes), whose rows add up to 1, for
-    samples between classes; `layers.class_rows` takes both. A subclass implements `generate`.
+    Samples are in `samples.value_range`, or around it: those that are shown, saved or evaluated as bytes are clamped,
+    those that D gets aren't. A conditional generator takes labels (N,) int64, or weights of classes (N, num_classes),
+    whose rows add up to 1, for samples between classes; `layers.class_rows` takes both. A subclass implements
+    `generate`.
     """
 
     def __init__(self, latent_dim: PositiveInt, samples: SampleSpec) -> None:

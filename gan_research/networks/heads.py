@@ -71,6 +71,25 @@ class ProjectionHead(LinearHead):
         return super().forward(features) + (self.embed(labels) * features).sum(1)
 
 
+class BilinearHead(Head):
+    """The head logit = <A h, E y>, without biases (R3GAN, Huang et al. 2024).
+
+    A is square. It starts from N(0, 1 / num_features), and the rows of E from N(0, 1 / (num_classes num_features)).
+    """
+
+    needs_classes = True
+
+    def __init__(self, num_features: int, num_classes: int, bias: bool = True) -> None:
+        super().__init__(num_features, num_classes, bias)
+        self.linear = nn.Linear(num_features, num_features, bias=False)
+        self.embed = nn.Embedding(num_classes, num_features)
+        nn.init.normal_(self.linear.weight, 0.0, num_features**-0.5)
+        nn.init.normal_(self.embed.weight, 0.0, (num_classes * num_features) ** -0.5)
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        return (self.linear(features) * self.embed(labels)).sum(1)
+
+
 class ClassifierHead(LinearHead):
     """The linear head with a classifier A h + b (ACGAN, Odena et al. 2017).
 

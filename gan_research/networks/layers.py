@@ -117,18 +117,26 @@ class OutputRange(nn.Module):
         return self.low + (self.high - self.low) * inputs.sigmoid()
 
 
-def output_range(value_range: tuple[float, float]) -> nn.Module:
+class LinearOutput(OutputRange):
+    """The linear map that takes -1 to `low` and 1 to `high`; values may leave this range."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return (self.low + self.high) / 2 + (self.high - self.low) / 2 * inputs
+
+
+def output_range(value_range: tuple[float, float], bounded: bool = True) -> nn.Module:
     """Return the last layer of a generator with values in `value_range`: torch's own layer if there is one.
 
-    (-inf, inf) is for data that are not images. Raises a UserError unless it is that, or finite with low < high.
+    Without `bounded` it is linear, and values may leave the range. (-inf, inf) is for data that are not images. Raises
+    a UserError unless it is that, or finite with low < high.
     """
     low, high = (float(bound) for bound in value_range)
-    plain = {(-1.0, 1.0): nn.Tanh, (0.0, 1.0): nn.Sigmoid, (-math.inf, math.inf): nn.Identity}
-    if (low, high) in plain:
-        return plain[low, high]()
+    plain = {(-1.0, 1.0): nn.Tanh, (0.0, 1.0): nn.Sigmoid} if bounded else {(-1.0, 1.0): nn.Identity}
+    if (low, high) in plain or (low, high) == (-math.inf, math.inf):
+        return plain.get((low, high), nn.Identity)()
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UserError(f"value_range is ({low}, {high}): take low < high, both finite, or (-inf, inf) for no bounds")
-    return OutputRange(low, high)
+    return (OutputRange if bounded else LinearOutput)(low, high)
 
 
 def inverse_output(values: Tensor, value_range: tuple[float, float]) -> Tensor:

@@ -40,7 +40,7 @@ class Sampler:
     ) -> Tensor:
         """Generate samples start .. start + n - 1 of `seed`, on the generator's device.
 
-        Returns float32 images (n, C, H, W) in `value_range`, or points (n, dim).
+        Returns float32 images (n, C, H, W), as the generator makes them, or points (n, dim).
 
         labels: (n,) int64 classes, or one class for all (None: if conditional, sample i has class i mod num_classes).
         """

@@ -11,10 +11,12 @@ from gan_research.networks import (
     CNNDiscriminator,
     DCGANDiscriminator,
     MLPDiscriminator,
+    R3GANDiscriminator,
     ResNetDiscriminator,
     TFDCGANDiscriminator,
 )
 from gan_research.networks.heads import (
+    BilinearHead,
     ClassifierHead,
     DiscriminativeClassifierHead,
     EmbeddingHead,
@@ -33,6 +35,7 @@ N, CLASSES = 6, 3
 LABELS = torch.arange(N) % CLASSES
 SHAPES = {
     ProjectionHead: {},
+    BilinearHead: {},
     ClassifierHead: {"class_logits": (N, 3)},
     TwinClassifierHead: {"class_logits": (N, 3), "twin_logits": (N, 3)},
     DiscriminativeClassifierHead: {"joint_logits": (N, 6)},
@@ -43,11 +46,12 @@ SHAPES = {
 }
 DISCRIMINATORS = (
     MLPDiscriminator, CNNDiscriminator, DCGANDiscriminator, TFDCGANDiscriminator, ResNetDiscriminator,
+    partial(R3GANDiscriminator, group_width=8),
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("head", SHAPES, ids=lambda head: head.__name__)
-@pytest.mark.parametrize("network", DISCRIMINATORS, ids=lambda network: network.__name__)
+@pytest.mark.parametrize("network", DISCRIMINATORS, ids=lambda network: getattr(network, "func", network).__name__)
 def test_every_head_is_for_every_discriminator(network, head):
     torch.manual_seed(0)
     discriminator = network(SampleSpec(8, 1, CLASSES), width=4, head=head)

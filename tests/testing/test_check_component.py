@@ -10,6 +10,7 @@ from gan_research.augmentations import ADA, APA, Augmentation, Cutout, DiffAugme
 from gan_research.distributed import all_reduce_mean
 from gan_research.losses import Minimax, MultiHinge, NonSaturating, Relativistic
 from gan_research.networks.heads import (
+    BilinearHead,
     ClassifierHead,
     DiscriminativeClassifierHead,
     EmbeddingHead,
@@ -146,6 +147,7 @@ COMPONENTS = {
         schedule=SIMULTANEOUS,
     ),
     "projection": Case((R1(0.1),), num_classes=3),
+    "bilinear": Case((R1(0.1), R2(0.1)), head=BilinearHead, num_classes=3, loss=Relativistic(NonSaturating())),
     "simultaneous": Case((LeCam(), AdaptiveNoise()), schedule=SIMULTANEOUS),
 }
 
