@@ -41,7 +41,7 @@ KEYS: dict[str, Key] = {
     "prior": Key("game", "gan_research.sampling.priors.Prior"),
     "optimizer": Key("game", "torch.optim.Optimizer", partial=True, players=True),
     "lr_schedule": Key("game", "torch.optim.lr_scheduler.LRScheduler", partial=True, players=True),
-    "ema": Key("game", "gan_research.training.ema.EMA"),
+    "ema": Key("game", "gan_research.training.ema.WeightAverage"),
     "variant": Key("game"),
     "batch_size": Key("game"),
     "accumulation": Key("game", of_gan=True),

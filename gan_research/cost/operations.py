@@ -47,13 +47,12 @@ def memory_of(gan: GAN, data: Data, optimizers: list[Optimizer]) -> dict[str, in
     """Return the bytes that a game keeps on its device between rounds, by use."""
     networks = [gan.generator, gan.discriminator]
     parameters = [p for network in networks for p in network.parameters()]
-    average = gan.generator_ema
     tensors: dict[str, list[Any]] = {
         "parameters": parameters,
         "buffers": [b for network in networks for b in network.buffers()],
         "gradients": [p.grad for p in parameters],
         "optimizers": tree_leaves([list(optimizer.state.values()) for optimizer in optimizers]),
-        "ema": [] if average is None else [*average.parameters(), *average.buffers()],
+        "ema": [tensor for average in gan.averages for tensor in (*average.parameters(), *average.buffers())],
         "data": tree_leaves([vars(samples) for samples in (data.train, data.heldout) if samples is not None]),
     }
     return {

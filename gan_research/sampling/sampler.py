@@ -1,5 +1,6 @@
 """Sampling from a generator, in training, in evaluation and from a checkpoint."""
 
+import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from gan_research.sampling.priors import Prior
+from gan_research.sampling.standing import require_statistics, standing_statistics
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.images import to_levels, to_uint8
+from gan_research.utils.lightning_compat import uncompiled
 from gan_research.utils.rng import generator_for
 
 BLOCK = 256  # the number of latents drawn at once; sample i is a function of (seed, i)
@@ -21,9 +24,11 @@ class Sampler:
 
     Samples are drawn in evaluation mode without gradients; neither the generator nor the global random state changes.
     Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation.
+    batch_size: of training, if known.
     """
 
     description = "prior"
+    batch_size: int | None = None
 
     def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
         self.generator, self.prior = generator, prior
@@ -58,6 +63,39 @@ class Sampler:
         classes = repeat(None) if labels is None else labels.to(weights.device).split(batch_size)
         with eval_mode(self.generator):
             return torch.cat([self.generator(*batch) for batch in zip(batches, classes, strict=False)])
+
+    def standing(self, batches: int | None, batch_size: int | None = None, seed: int = 0) -> "Sampler":
+        """Return a sampler with standing statistics, see `recompute_statistics`, in a copy of the generator.
+
+        batches: None: this sampler. batch_size: None: that of training.
+        """
+        if batches is None:
+            return self
+        size = self.batch_size if batch_size is None else batch_size
+        if size is None:
+            raise UserError("standing_statistics: the batch size of training isn't known: set standing_batch_size=N")
+        other = copy.copy(self)
+        other.generator = copy.deepcopy(uncompiled(self.generator))
+        other.recompute_statistics(batches, size, seed)
+        return other
+
+    def recompute_statistics(self, batches: int, batch_size: int, seed: int) -> None:
+        """Set the running statistics of batch norm to their mean over batches of samples, a function of the seed.
+
+        Classes are uniform. Each process generates all batches. Raises a UserError if there is no batch norm.
+        """
+        require(1, standing_statistics=batches)
+        require(2, standing_batch_size=batch_size)
+        require_statistics(self.generator, f"standing_statistics={batches}")
+        purpose = "standing statistics"
+        with standing_statistics(self.generator):
+            for batch in range(batches):
+                latents, labels = self.latents(batch_size, seed, batch * batch_size, purpose), None
+                if self.num_classes:
+                    labels = torch.randint(
+                        self.num_classes, (batch_size,), generator=generator_for(seed, f"classes of {purpose}", batch)
+                    )
+                self.generate(latents, labels, batch_size)
 
     def sample_uint8(self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0) -> Tensor:
         """Generate images as `sample` does, rounded and clamped to 0..255; UserError if they are points."""

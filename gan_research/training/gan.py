@@ -1,6 +1,5 @@
 """The LightningModule that trains a generator against a discriminator."""
 
-import copy
 import logging
 from contextlib import ExitStack, nullcontext
 from typing import Any
@@ -24,7 +23,7 @@ from gan_research.sampling.priors import Prior
 from gan_research.sampling.sampler import Sampler
 from gan_research.training.checks import check_arguments, check_objective, check_trainer_precision
 from gan_research.training.cuda_graphs import CapturedUpdates
-from gan_research.training.ema import EMA, tensors
+from gan_research.training.ema import WeightAverage
 from gan_research.training.fake_labels import FakeLabels
 from gan_research.training.fast_loop import install_fast_loop
 from gan_research.training.loss_log import LossLog
@@ -90,7 +89,7 @@ class GAN(pl.LightningModule):
         schedule: Schedule | None = None,
         generator_lr_schedule: SchedulerFactory | None = None,
         discriminator_lr_schedule: SchedulerFactory | None = None,
-        ema: EMA | None = None,
+        ema: WeightAverage | None = None,
         rounds: int = 5000,
         accumulation: int = 1,
         precision: Precision = "32",
@@ -106,7 +105,8 @@ class GAN(pl.LightningModule):
         check_arguments(locals())
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
-        self.generator_ema = copy.deepcopy(generator).requires_grad_(False).eval() if ema else None
+        averages = ema.copies(generator) if ema else []
+        self.generator_ema, self.further_averages = next(iter(averages), None), nn.ModuleList(averages[1:])
         self.loss, self.prior, self.schedule, self.ema = loss, prior, schedule or Schedule(), ema
         self.regularizers, self.augmentations = nn.ModuleDict(regularizers or {}), nn.ModuleDict(augmentations or {})
         self.rounds, self.accumulation, self.seed = rounds, accumulation, seed
@@ -119,7 +119,7 @@ class GAN(pl.LightningModule):
             "generator": (generator_optimizer, generator_lr_schedule),
         }
         self.player_optimizers = PlayerOptimizers(factories, max_gradient_norm, scaled=precision == "fp16")
-        self._agreed_at, self._warned = -1, False
+        self._agreed_at, self._recomputed_at, self._warned = -1, 0, False
         if precision == "64":
             self.double()
         if channels_last:
@@ -180,7 +180,7 @@ class GAN(pl.LightningModule):
         self.round += 1
         self.images_seen += images
         if self.ema is not None:
-            self.ema.update(*self._averaged, self.ema.decay_at(images, self.images_seen))
+            self.ema.after_round(*self._averaged, self.round, images, self.images_seen)
         for scheduler in self._schedulers:
             scheduler.step()
         if self.device.type == "cpu" and self.layout.world_size == 1:  # else it would synchronize, and flush checks it
@@ -194,10 +194,35 @@ class GAN(pl.LightningModule):
         """Thousands of real images that the discriminator has seen."""
         return self.images_seen / 1000
 
+    @property
+    def batch_size(self) -> int | None:
+        """Real images per update of the discriminator, over all devices; None if it isn't known before the first."""
+        if updates := self.updates["discriminator"]:
+            return self.images_seen // updates
+        return getattr(self.trainer.datamodule, "batch_size", None) if has_trainer(self) else None
+
+    @property
+    def averages(self) -> list[Generator]:
+        """The averages of the generator, the one that is sampled first."""
+        return [] if self.generator_ema is None else [self.generator_ema, *self.further_averages]
+
     def sampler(self) -> Sampler:
-        """Return a sampler of the generator, or of its average if there is one."""
+        """Return a sampler of the generator, or of its (first) average if there is one."""
+        self.recompute_statistics()
+        return self._sampler_of(self.objective.forward.sampled)
+
+    def recompute_statistics(self) -> None:
+        """Recompute the batch statistics of averages for which `ema` says so, once a round."""
+        if self.ema is not None and self.ema.buffers == "recompute" and self._recomputed_at != self.round:
+            self._recomputed_at, seed = self.round, self.seeds.of("standing statistics", self.round)
+            for average in self.averages:
+                self._sampler_of(average).recompute_statistics(self.ema.recompute_batches, self.batch_size, seed)
+
+    def _sampler_of(self, network: Any) -> Sampler:
         g = self.generator
-        return Sampler(self.objective.forward.sampled, self.prior, g.num_classes, g.value_range)
+        sampler = Sampler(network, self.prior, g.num_classes, g.value_range)
+        sampler.batch_size = self.batch_size
+        return sampler
 
     def synchronize_buffers(self) -> None:
         """Make buffers equal on all ranks, once a round, before sampling and saving."""
@@ -207,8 +232,8 @@ class GAN(pl.LightningModule):
 
     def train(self, mode: bool = True) -> "GAN":
         super().train(mode)
-        if self.generator_ema is not None:
-            self.generator_ema.eval()
+        for average in self.averages:
+            average.eval()
         return self
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -250,8 +275,8 @@ class GAN(pl.LightningModule):
         self.progress = Progress.zeros(self.device)
         self.seeds = RunSeeds(self.seed, self.roll_backs, self.layout.rank)
         self._player_seeds = {player: self.seeds.of(player) for player in PLAYERS}
-        if self.generator_ema is not None:
-            self._averaged = tensors(self.generator_ema), tensors(self.generator)
+        if self.ema is not None:
+            self._averaged = [self.ema.tensors(g) for g in self.averages], self.ema.tensors(self.generator)
 
     def _layout(self) -> RoundLayout:
         return RoundLayout(self.schedule.minibatches, self.accumulation, *rank_and_world_size())

@@ -22,7 +22,11 @@ RENAMED_PREFIXES = {"regularizers.instance_noise.": "augmentations.instance_nois
 
 
 def save_game(gan: Any, checkpoint: dict[str, Any]) -> None:
-    """Add the game's own state to a checkpoint of Lightning."""
+    """Add the game's own state to a checkpoint of Lightning.
+
+    The state dict in it has the tensors of the game, so that batch statistics that are recomputed now are saved.
+    """
+    gan.recompute_statistics()
     checkpoint[MARK] = {
         **describe_game(gan),
         "round": gan.round,

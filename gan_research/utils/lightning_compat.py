@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 __all__ = [
     "TorchDispatchMode", "check_mlflow_names", "count_rounds", "count_step", "has_trainer", "lerp_",
     "skip_capture_check", "skip_prepare_data", "skip_signal_handlers", "skip_sigterm_broadcast", "sweep_command",
-    "tree_leaves", "use_new_artifact",
+    "tree_leaves", "uncompiled", "use_new_artifact",
 ]  # fmt: skip
 
 
@@ -60,6 +60,11 @@ def skip_capture_check(optimizer: Optimizer) -> None:
 def lerp_(tensors: list[Tensor], ends: list[Tensor], weight: float) -> None:
     """Interpolate tensors in place to `ends`, by `weight`, in one call."""
     torch._foreach_lerp_(tensors, ends, weight)
+
+
+def uncompiled(network: Any) -> Any:
+    """Return the network that torch.compile made this one of, or the network itself."""
+    return getattr(network, "_orig_mod", network)
 
 
 def sweep_command() -> tuple[Callable[..., Any], Callable[..., Any]]:

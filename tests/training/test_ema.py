@@ -1,13 +1,15 @@
 """The average of the generator's weights."""
 
 from functools import partial
+from typing import get_args
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPGenerator
-from gan_research.training.ema import EMA
-from gan_research.training.gan import tensors
+from gan_research.networks.layers import spectral
+from gan_research.training.ema import EMA, Buffers
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
@@ -52,6 +54,9 @@ WRONG = [
     ({"decay": 1.0}, "ema.decay=1.0: give a number from 0"),
     ({"decay": -0.1}, "ema.decay=-0.1: give a number from 0"),
     ({"decay": 0.9, "ramp_up": 0.05}, "ema.ramp_up needs ema.half_life_kimg"),
+    ({"decay": 0.9, "start": -1}, "ema.start is -1"),
+    ({"decay": 0.9, "buffers": "averaged"}, "ema.buffers 'averaged'"),
+    ({"decay": 0.9, "recompute_batches": 0}, "ema.recompute_batches is 0"),
 ]
 
 
@@ -61,18 +66,105 @@ def test_what_makes_no_sense_is_refused(arguments, message):
         EMA(**arguments)
 
 
-def test_parameters_are_averaged_and_buffers_copied():
+def batch_norm_generator(seed=0):
+    """A generator with batch norm, and spectral norm's vectors."""
+    torch.manual_seed(seed)
     network = DCGANGenerator(latent_dim=3, samples=SampleSpec(8, 1), width=4)
-    average = DCGANGenerator(latent_dim=3, samples=SampleSpec(8, 1), width=4)
-    network(torch.randn(5, 3))  # its batch statistics move
-    start = [p.detach().clone() for p in average.parameters()]
-    EMA(decay=0.75).update(tensors(average), tensors(network), 0.75)
-    for was, now, new in zip(start, average.parameters(), network.parameters(), strict=True):
-        assert (now - (0.75 * was + 0.25 * new)).abs().max().item() < 1e-6
-    buffers = dict(network.named_buffers())
-    assert len(buffers) >= 3
-    for name, kept in average.named_buffers():
-        assert torch.equal(kept, buffers[name])
+    spectral(network)
+    return network
+
+
+@pytest.mark.parametrize("buffers", get_args(Buffers))
+def test_parameters_are_averaged_and_buffers_as_chosen(buffers):
+    """Statistics of batch norm are copied, averaged, or left to be recomputed; all other buffers are copied."""
+    network, average = batch_norm_generator(), batch_norm_generator(1)
+    network(torch.randn(5, 3))  # its batch statistics and vectors move
+    start = {name: tensor.clone() for name, tensor in average.state_dict().items()}
+    ema = EMA(decay=0.75, buffers=buffers)
+    ema.update(ema.tensors(average), ema.tensors(network), 0.75)
+    parameters, new = dict(average.named_parameters()), network.state_dict()
+    kinds = dict.fromkeys(("running", "num_batches", "_u", "_v"), 0)
+    for name, now in average.state_dict().items():
+        statistic = "running" in name
+        if name in parameters or (statistic and buffers == "average"):
+            assert (now - (0.75 * start[name] + 0.25 * new[name])).abs().max().item() < 1e-6
+        else:
+            assert torch.equal(now, start[name] if statistic and buffers == "recompute" else new[name])
+        for kind in kinds:
+            kinds[kind] += kind in name and not torch.equal(start[name], new[name])
+    assert all(kinds.values()), kinds
+
+
+def test_a_generator_without_batch_norm_has_nothing_to_recompute():
+    with pytest.raises(UserError, match="buffers=recompute: MLPGenerator has no running statistics"):
+        EMA(decay=0.5, buffers="recompute").copies(MLPGenerator(3, SampleSpec(8, 1), width=4))
+
+
+class Saved(pl.Callback):
+    """Keeps the generator and its averages after each round, and a checkpoint of one of them."""
+
+    def __init__(self, path=None, at=None):
+        self.path, self.at, self.weights, self.averages = path, at, [], []
+
+    def on_train_batch_end(self, trainer, gan, *args):
+        self.weights.append({name: tensor.clone() for name, tensor in gan.generator.state_dict().items()})
+        if gan.round == self.at:
+            trainer.save_checkpoint(self.path)
+        if gan.ema is not None:
+            states = [average.state_dict() for average in gan.averages]
+            self.averages.append([{name: tensor.clone() for name, tensor in state.items()} for state in states])
+
+
+BATCH_NORM = {
+    "generator": partial(DCGANGenerator, width=4),
+    "discriminator": partial(DCGANDiscriminator, width=4),
+    "resolution": 8,
+}
+
+
+def test_the_average_is_a_copy_up_to_the_start(play):
+    saved = Saved()
+    play(rounds=6, ema=EMA(decay=0.6, start=3, buffers="average"), callbacks=[saved], data=digits(), **BATCH_NORM)
+    expected = None
+    for round, (weights, (average,)) in enumerate(zip(saved.weights, saved.averages, strict=True), 1):
+        if round <= 3:
+            expected = {name: tensor.double() for name, tensor in weights.items()}
+            assert all(torch.equal(average[name], tensor) for name, tensor in weights.items())
+            continue
+        for name, tensor in weights.items():
+            if tensor.is_floating_point():
+                expected[name] = 0.6 * expected[name] + 0.4 * tensor.double()
+                assert (average[name] - expected[name]).abs().max().item() < 1e-6
+            else:
+                assert torch.equal(average[name], tensor)
+        assert any(not torch.equal(average[name], tensor) for name, tensor in weights.items())
+
+
+def test_recomputed_statistics_are_a_function_of_seed_and_round(play, tmp_path):
+    """They change nothing in training, and a checkpoint has those of its round."""
+    path = tmp_path / "cut.ckpt"
+    ema = EMA(decay=0.6, buffers="recompute", recompute_batches=3)
+    play = partial(play, rounds=5, seed=2, **BATCH_NORM)
+    plain, saved = Saved(), Saved(path, at=4)
+    play(ema=None, callbacks=[plain], data=digits())
+    gan = play(ema=ema, callbacks=[saved], data=digits())
+    assert all(torch.equal(a[name], b[name]) for a, b in zip(plain.weights, saved.weights, strict=True) for name in a)
+    found = {name: tensor.clone() for name, tensor in gan.sampler().generator.state_dict().items()}
+    statistics = [name for name in found if "running" in name]
+    assert any(not torch.equal(found[name], saved.weights[-1][name]) for name in statistics)
+
+    resumed = play(ema=ema, checkpoint=path, data=digits())
+    again = resumed.sampler().generator.state_dict()
+    assert all(torch.equal(found[name], again[name]) for name in found)
+
+    four = torch.load(path, weights_only=True)["state_dict"]
+    states = gan.generator_ema.state_dict()
+    states = {name: four[f"generator_ema.{name}"] for name in states}
+    gan.generator_ema.load_state_dict(states)
+    gan.round = 4
+    gan.recompute_statistics()
+    assert all(torch.equal(gan.generator_ema.state_dict()[name], states[name]) for name in statistics)
+    assert any(not torch.equal(found[name], states[name]) for name in statistics)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])

@@ -55,6 +55,12 @@ def test_batches_that_stepped(trainer):
     assert "_save_loggers_on_train_batch_end" in inspect.getsource(_TrainingEpochLoop.on_advance_end)
 
 
+def test_orig_mod():
+    network = torch.nn.Linear(1, 1)
+    assert compat.uncompiled(torch.compile(network)) is network
+    assert compat.uncompiled(network) is network
+
+
 def test_accelerator_graph_capture_health_check():
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
     assert callable(optimizer._accelerator_graph_capture_health_check)
@@ -102,6 +108,6 @@ def private_names_of_others(path):
 
 
 def test_no_other_module_uses_them():
-    allowed = {"batch_norm.py: from torch.nn.modules.batchnorm"}
+    allowed = {f"{name}.py: from torch.nn.modules.batchnorm" for name in ("batch_norm", "standing")}
     paths = [path for path in PACKAGE.rglob("*.py") if path != Path(compat.__file__)]
     assert {name for path in paths for name in private_names_of_others(path)} <= allowed
