@@ -105,7 +105,7 @@ def test_thresholds_are_positive(threshold):
 
 
 def test_a_prior_without_a_quantile_is_not_truncated():
-    with pytest.raises(UserError, match="truncation=0.5: Cauchy has no cdf and quantile"):
+    with pytest.raises(UserError, match=r"truncation=0\.5: Cauchy has no cdf and quantile"):
         sampler(Cauchy(3)).truncated(0.5)
 
 
