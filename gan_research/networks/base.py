@@ -151,8 +151,8 @@ class Discriminator(Network):
         """
         blocks = self.blocks_from_image()
         if not 0 <= count <= len(blocks):
-            has = f"{type(self).__name__} has {len(blocks)} blocks"
-            raise UserError(f"freeze_discriminator={count}: {has}: give 0 to {len(blocks)}")
+            most = f"{len(blocks)}, the number of blocks of {type(self).__name__}"
+            raise UserError(f"freeze_discriminator={count}: give 0 to {most}")
         self.frozen = count
         for layer in chain(*blocks[:count]):
             layer.requires_grad_(False)
