@@ -124,7 +124,8 @@ def compose_train(
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     config = check(_selected(config, overrides))
     published = config.pop("published", None)
-    for key in ("budget", "budgets", "variant", *(["init"] if config["init"] is None else [])):
+    unset = [key for key in ("init", "freeze_discriminator") if config[key] in (None, 0)]
+    for key in ("budget", "budgets", "variant", *unset):
         config.pop(key, None)
     config |= {"variant": variant} if variant else {}
     return Composition(config, choices, auto, published, given, whole)

@@ -52,6 +52,7 @@ KEYS: dict[str, Key] = {
     "max_gradient_norm": Key("game", of_gan=True),
     "sync_batch_norm": Key("game", of_gan=True),
     "init": Key("game"),  # absent if null, as in the configs of earlier versions
+    "freeze_discriminator": Key("game", of_gan=True),  # absent if 0
     "seed": Key("game", of_gan=True),
     "rounds": Key("measurement", of_gan=True),  # more of them continue the same game
     "metrics": Key("measurement", "gan_research.metrics.Evaluation", named=True),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, Unpack, get_args, get_origin,
 
 from hydra.utils import get_object
 from omegaconf import MISSING
-from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from gan_research.checkpoints.rebuild import SPEC, SPEC_FIELDS
@@ -82,6 +82,7 @@ def train(  # the signature is the schema
     variant: str | None = None,
     progress_seconds: PositiveFloat | None = 10.0,
     init: str | None = None,
+    freeze_discriminator: NonNegativeInt = 0,
     budget: str = PAPER,
     budgets: dict[str, list[str]] | None = None,
     published: Node | None = None,
@@ -113,6 +114,8 @@ def check(config: Node) -> Node:
     keep, every = checked["keep_every"], checked["checkpoint_every"]
     if keep is not None and keep % every:
         raise UserError(f"keep_every={keep}: give a multiple of checkpoint_every={every}")
+    if (frozen := checked.get("freeze_discriminator")) and checked.get("init") is None:
+        raise UserError(f"freeze_discriminator={frozen} would freeze random weights: set init= to a run or checkpoint")
     checked = _check_keys(checked)
     for key in ("batch_size", "seed"):  # the data's are interpolations of these
         if (own := checked["data"].get(key, checked[key])) != checked[key]:

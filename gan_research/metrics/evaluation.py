@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import torch
-from pydantic import PositiveInt, TypeAdapter, ValidationError
+from pydantic import PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from torch import Tensor
 
 from gan_research.data.sets import SampleSet
@@ -56,6 +56,7 @@ class Evaluation:
         cache: whether to cache the statistics of real samples in the user's cache folder.
         every: rounds between two evaluations in training; None: evaluate_every.
         real_split: the real samples to compare with: those of training, or the held-out ones.
+        truncation: the threshold of latents, which the caller truncates; None: the whole prior.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Evaluation:
         cache: bool = True,
         every: PositiveInt | None = None,
         real_split: Split = "train",
+        truncation: PositiveFloat | None = None,
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -84,7 +86,7 @@ class Evaluation:
         for metric in self.metrics:
             metric.check(num_samples)
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
-        self.every, self.real_split = every, real_split
+        self.every, self.real_split, self.truncation = every, real_split, truncation
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -194,11 +196,12 @@ class Evaluation:
         batch_statistics: bool | None = False,
         sampling_seeds: Sequence[int] | None = None,
         sampling: str | None = "prior",
+        truncation: float | None = None,
     ) -> Protocol:
         """Return the protocol of the numbers; the caller describes the generator that it samples from.
 
         ema: whether its weights are averaged; batch_statistics: whether batch norm uses each batch's own statistics;
-        sampling: the sampler's description.
+        sampling, truncation: the sampler's description and threshold.
         """
         self._prepared()
         unused = {kind for kind in ("real", "heldout") if self._description[f"num_{kind}"] == 0}
@@ -216,6 +219,7 @@ class Evaluation:
             ema=ema,
             batch_statistics=batch_statistics,
             sampling=sampling,
+            truncation=truncation,
             sampling_seeds=(self.seed,) if sampling_seeds is None else tuple(sampling_seeds),
             settings={metric.name: metric.settings | self._num_real.get(metric.name, {}) for metric in self.metrics},
         )

@@ -7,6 +7,8 @@ from typing import Any
 
 from gan_research.metrics.extractors.base import Extractor
 
+OPTIONAL = ("truncation", "real_files", "fake_files")  # fields that as_dict leaves out if they are unset
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -21,6 +23,7 @@ class Protocol:
         out. Hashes identify the content, so these fields aren't compared.
     fake_labels: "in turn" means the classes 0, 1, ... in turn.
     ema, batch_statistics: of the generator; None if samples come from files.
+    truncation: the threshold of the generator's latents; None: the whole prior.
     sampling_seeds: of the latents, never of training.
     settings: of each metric, and the number of real samples that it used, if any.
     """
@@ -45,13 +48,14 @@ class Protocol:
     sampling: str | None
     sampling_seeds: tuple[int, ...]
     settings: dict[str, dict[str, Any]]
+    truncation: float | None = None
     real_files: str = ""
     fake_files: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, without the description of files where there are none."""
+        """Return it as plain values, without the optional fields that are unset."""
         fields = dataclasses.asdict(self) | {"sampling_seeds": list(self.sampling_seeds)}
-        return {name: value for name, value in fields.items() if value or name not in ("real_files", "fake_files")}
+        return {name: value for name, value in fields.items() if value or name not in OPTIONAL}
 
 
 def identity(extractor: Extractor) -> dict[str, str]:

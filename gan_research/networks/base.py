@@ -1,10 +1,11 @@
 """The base classes of generators and discriminators, and checks of their arguments."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import ClassVar, NamedTuple, Self
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from gan_research.checkpoints.rebuild import Rebuildable
@@ -84,10 +85,12 @@ class Discriminator(Network):
     A conditional one takes labels (N,) int64. With `packing` = m, m consecutive samples are concatenated as channels
     and get one logit: (N / m,) (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
     `packed_channels`, and sets `head`. `accepts` names further arguments of `features`, which augmentations provide.
+    `frozen` is the number of its blocks that don't learn, see `freeze`.
     """
 
     head: Head
     accepts: ClassVar[tuple[str, ...]] = ()
+    frozen = 0
 
     def __init__(self, samples: SampleSpec, packing: PositiveInt = 1) -> None:
         super().__init__(samples)
@@ -127,6 +130,55 @@ class Discriminator(Network):
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """Return the features (N, F) of (packed) samples, with F = head.num_features."""
+
+    def blocks_from_image(self) -> list[list[nn.Module]]:
+        """Return the blocks of `features`, each a list of layers, in the order in which images pass them.
+
+        A block is a residual block, an attention or another layer with a weight, and the layers after it that have
+        none: norms, activations, dropout. They are found among all parts but the head, in the order of definition, and
+        inside `nn.Sequential` and `nn.ModuleList`. Override it for a network that runs them in another order.
+        """
+        blocks: list[list[nn.Module]] = [[]]
+        for layer in flattened(part for name, part in self.named_children() if name != "head"):
+            if any(map(has_weight, blocks[-1])) and has_weight(layer):
+                blocks.append([])
+            blocks[-1].append(layer)
+        return [block for block in blocks if any(map(has_weight, block))]
+
+    def freeze(self, count: NonNegativeInt) -> None:
+        """Freeze the first `count` blocks: FreezeD (Mo et al. 2020, section 3). UserError if there are fewer.
+
+        They are a fixed function from now on: their parameters get no gradient, and they stay in evaluation mode, so
+        that running statistics and the vectors of spectral norms keep their values, and nothing is dropped.
+        """
+        blocks = self.blocks_from_image()
+        if not 0 <= count <= len(blocks):
+            most = f"{len(blocks)}, the number of blocks of {type(self).__name__}"
+            raise UserError(f"freeze_discriminator={count}: give 0 to {most}")
+        self.frozen = count
+        for layer in chain(*blocks[:count]):
+            layer.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for layer in chain(*self.blocks_from_image()[: self.frozen]):
+            layer.eval()
+        return self
+
+
+def flattened(layers: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """Yield layers, with the contents of containers in their place."""
+    for layer in layers:
+        if type(layer) in (nn.Sequential, nn.ModuleList):
+            yield from flattened(layer.children())
+        else:
+            yield layer
+
+
+def has_weight(layer: nn.Module) -> bool:
+    """Return whether a layer has a weight matrix or kernel, as norms and activations don't."""
+    return any(parameter.dim() > 1 for parameter in layer.parameters())
 
 
 def base_and_doublings(resolution: int | None, base: int | None = None) -> tuple[int, int]:

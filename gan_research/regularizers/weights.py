@@ -53,7 +53,7 @@ def matrices(network: nn.Module) -> Iterator[Tensor]:
 
 
 class WeightClipping(Regularizer):
-    """A clamp of the discriminator's parameters to [-limit, limit] after each of its steps.
+    """A clamp of the discriminator's parameters to [-limit, limit] after each of its steps, but of frozen ones.
 
     The Lipschitz constraint of Arjovsky et al. 2017, Algorithm 1.
     """
@@ -69,5 +69,5 @@ class WeightClipping(Regularizer):
 
     def after_step(self, player: Player, network: nn.Module) -> None:
         if player == "discriminator":
-            for parameter in network.parameters():
+            for parameter in (p for p in network.parameters() if p.requires_grad):
                 parameter.detach().clamp_(-self.limit, self.limit)

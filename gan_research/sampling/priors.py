@@ -42,6 +42,19 @@ class Prior(Rebuildable):
         """Interpolate from a (t = 0) to b (t = 1), both (..., latent_dim), inside the prior's mass."""
         raise NotImplementedError
 
+    def truncate(self, latents: Tensor, threshold: float) -> Tensor:
+        """Map latents of the prior to latents of the prior restricted to [-threshold, threshold] in each coordinate.
+
+        Brock et al. 2019 (BigGAN, section 3.1) draw values outside again. The same distribution by the inverse of F,
+        the CDF, is a function of the latent: z -> F^-1(F(-t) + F(z) (F(t) - F(-t))), in float64. Nothing changes if
+        the threshold isn't below `bound`.
+        """
+        if threshold >= self.bound:
+            return latents
+        low, high = self.cdf(torch.tensor([-threshold, threshold], dtype=torch.float64))
+        truncated = self.quantile(low + self.cdf(latents.double()) * (high - low))
+        return truncated.clamp(-threshold, threshold).to(latents.dtype)
+
 
 class GaussianPrior(Prior):
     """The Gaussian prior z ~ N(0, I)."""
@@ -139,6 +152,11 @@ class CodedPrior(Prior):
         noise = self.noise.interpolate(noise_a, noise_b, t)
         continuous = continuous_a.double().lerp(continuous_b.double(), t).to(a.dtype)
         return torch.cat([noise, (one_hot_a if t < 0.5 else one_hot_b).flatten(-2), continuous], -1)
+
+    def truncate(self, latents: Tensor, threshold: float) -> Tensor:
+        """Truncate the noise; codes keep their values, which have a meaning."""
+        noise, codes = latents.tensor_split([self.noise.latent_dim], -1)
+        return torch.cat([self.noise.truncate(noise, threshold), codes], -1)
 
 
 NOISE: dict[str, type[Prior]] = {"gaussian": GaussianPrior, "uniform": UniformPrior}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gan_research.sampling.priors import Prior
 from gan_research.sampling.standing import require_statistics, standing_statistics
-from gan_research.utils.errors import UserError, require
+from gan_research.utils.errors import UserError, require, require_positive
 from gan_research.utils.images import to_levels, to_uint8
 from gan_research.utils.lightning_compat import uncompiled
 from gan_research.utils.rng import generator_for
@@ -23,11 +23,12 @@ class Sampler:
     """A generator with its prior: `sample(64, seed=0)` returns images, or points.
 
     Samples are drawn in evaluation mode without gradients; neither the generator nor the global random state changes.
-    Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation.
-    batch_size: of training, if known.
+    Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation;
+    `truncation` is the threshold of latents, see `truncated`. batch_size: of training, if known.
     """
 
     description = "prior"
+    truncation: float | None = None
     batch_size: int | None = None
 
     def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
@@ -38,6 +39,23 @@ class Sampler:
     def generates_points(self) -> bool:
         """True if samples are points, which have no bounds, instead of images."""
         return not all(map(math.isfinite, self.value_range))
+
+    def truncated(self, threshold: float | None) -> "Sampler":
+        """Return this sampler with latents truncated to [-threshold, threshold]; None or infinity: without truncation.
+
+        The generator gets the prior's truncation of all latents, see `Prior.truncate`: those of samples, of paths and
+        of interpolations alike.
+        """
+        other = copy.copy(self)
+        other.truncation = None if threshold == math.inf else threshold
+        if other.truncation is not None:
+            require_positive(truncation=other.truncation)
+            try:
+                self.prior.truncate(torch.zeros(1, self.prior.latent_dim), other.truncation)
+            except NotImplementedError as error:
+                prior = type(self.prior).__name__
+                raise UserError(f"truncation={threshold:g}: {prior} has no cdf and quantile: implement them") from error
+        return other
 
     @torch.no_grad()
     def sample(
@@ -59,6 +77,8 @@ class Sampler:
         labels: also weights of classes (n, num_classes), whose rows add up to 1, for samples between classes.
         """
         weights = next(self.generator.parameters())
+        if self.truncation is not None:
+            latents = self.prior.truncate(latents, self.truncation)
         batches = latents.to(weights.device, weights.dtype).split(batch_size)
         classes = repeat(None) if labels is None else labels.to(weights.device).split(batch_size)
         with eval_mode(self.generator):

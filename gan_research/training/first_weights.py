@@ -27,6 +27,8 @@ def load_first_weights(gan: GAN, source: str) -> tuple[str, int]:
     path, name = fetch(source, whole=True) if is_address(source) else (Path(source).expanduser(), source)
     game, weights = read_networks(path)
     if "discriminator" not in weights:
+        if gan.discriminator.frozen:
+            raise UserError(f"init={source} has no discriminator, whose blocks freeze_discriminator would freeze")
         log.warning("init=%s has no discriminator: it starts from random weights", source)
     if gan.generator_ema is not None:
         weights.setdefault(AVERAGE, weights["generator"])

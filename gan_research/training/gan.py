@@ -66,6 +66,7 @@ class GAN(pl.LightningModule):
     cuda_graphs: on a GPU, capture the gradients of each kind of update and replay them; faster for small networks.
     max_gradient_norm: scale a player's gradients down to this L2 norm.
     sync_batch_norm: normalize batches over the samples of all devices.
+    freeze_discriminator: the number of D's blocks that don't learn, see `Discriminator.freeze`.
     log_every: rounds between two log entries; the last round has one, too.
 
     Attributes: completed rounds (`round`), real images that the discriminator has seen, over all devices
@@ -98,12 +99,14 @@ class GAN(pl.LightningModule):
         cuda_graphs: bool = False,
         max_gradient_norm: float | None = None,
         sync_batch_norm: bool = True,
+        freeze_discriminator: int = 0,
         log_every: int = 50,
         seed: int = 0,
     ):
         super().__init__()
         check_arguments(locals())
         self.automatic_optimization = False
+        discriminator.freeze(freeze_discriminator)
         self.generator, self.discriminator = generator, discriminator
         averages = ema.copies(generator) if ema else []
         self.generator_ema, self.further_averages = next(iter(averages), None), nn.ModuleList(averages[1:])

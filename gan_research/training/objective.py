@@ -34,12 +34,15 @@ OF_SIDE: Any = object()
 
 
 def parameters_of(networks: Mapping[Player, nn.Module]) -> dict[Player, list[nn.Parameter]]:
-    """Return the parameters of each player: its network's, where parts of D's head may be trained by the generator."""
+    """Return the parameters of each player: those of its network that aren't frozen.
+
+    Parts of D's head may be trained by the generator.
+    """
     head = getattr(networks["discriminator"], "head", None)
     shared = [p for name in getattr(head, "trained_by_generator", ()) for p in getattr(head, name).parameters()]
     ids = {id(p) for p in shared}
     return {
-        "discriminator": [p for p in networks["discriminator"].parameters() if id(p) not in ids],
+        "discriminator": [p for p in networks["discriminator"].parameters() if p.requires_grad and id(p) not in ids],
         "generator": [*networks["generator"].parameters(), *shared],
     }
 

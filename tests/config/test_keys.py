@@ -24,7 +24,7 @@ OTHERS = {
     "accumulation": "accumulation=2", "conditional": "conditional=true", "precision": "precision=64",
     "compile": "compile=true", "channels_last": "channels_last=true",
     "max_gradient_norm": "max_gradient_norm=1.0", "sync_batch_norm": "sync_batch_norm=false",
-    "init": "init=a.ckpt",
+    "init": "init=a.ckpt", "freeze_discriminator": "freeze_discriminator=2",
     "seed": "seed=1", "rounds": "rounds=7", "metrics": "metrics=none", "cuda_graphs": "cuda_graphs=true",
     "log_every": "log_every=10", "sample_every": "sample_every=250", "evaluate_every": "evaluate_every=250",
     "checkpoint_every": "checkpoint_every=250", "keep_every": "keep_every=500", "best": "best=null",
@@ -50,7 +50,8 @@ def test_arguments_of_the_gan_are_arguments_of_the_gan():
 @pytest.mark.parametrize("key", OTHERS)
 def test_a_key_changes_what_its_role_says(key):
     assert set(OTHERS) == set(KEYS) - set(keys_of("sweep")) - {"variant"}
-    before, after = compose_train([]), compose_train([OTHERS[key]])
+    given = ["init=a.ckpt"] if key == "freeze_discriminator" else []
+    before, after = compose_train(given), compose_train([*given, OTHERS[key]])
     assert before.config.get(key) != after.config[key]
     assert (game_of(before.config) != game_of(after.config)) == (key in GAME)
     group = [names(composition)[1].rpartition("-")[2] for composition in (before, after)]

@@ -97,5 +97,7 @@ OTHERS = {
                               *NETWORKS["mlp"]],
     "twice the fakes for G, of classes": ["schedule.generator_batch_multiple=2", "conditional=true",
                                           *NETWORKS["batch norm"]],
+    "frozen blocks": ["init=its.ckpt", "freeze_discriminator=1", "discriminator.norm=batch_all",
+                      *NETWORKS["spectral norm"]],
     "points": ["data=ring", "generator=mlp", "discriminator=mlp", "discriminator.packing=2", "optimizer=sgd"],
 }  # fmt: skip
