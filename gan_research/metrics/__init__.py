@@ -1,7 +1,7 @@
 """Metrics, feature extractors, and evaluations that compute several metrics in one feature pass."""
 
 from gan_research.metrics.base import METRICS, Metric
-from gan_research.metrics.coverage import HighQuality, LargestMode, Modes, RarestClass, ReverseKL
+from gan_research.metrics.coverage import ClassAccuracy, HighQuality, LargestMode, Modes, RarestClass, ReverseKL
 from gan_research.metrics.evaluation import Evaluation
 from gan_research.metrics.evaluations import Evaluations
 from gan_research.metrics.extractors.base import EXTRACTORS, Extractor, Features, ImageNetwork
@@ -21,9 +21,9 @@ from gan_research.metrics.protocol import Protocol
 from gan_research.metrics.sliced import SlicedWasserstein
 
 __all__ = [
-    "CLIP", "EXTRACTORS", "FID", "KID", "LPIPS", "METRICS", "VGG16", "Classifier", "DINOv2", "DensityCoverage",
-    "Evaluation", "Evaluations", "Extractor", "Features", "HighQuality", "ImageNetwork", "Inception", "InceptionScore",
-    "InfiniteFID", "IntraClassFID", "LargestMode", "Metric", "MixtureModes", "Modes", "ModuleExtractor", "Parzen",
-    "PathLength", "PrecisionRecall", "Protocol", "RarestClass", "ReverseKL", "SlicedWasserstein", "StackedClassifier",
-    "Values",
+    "CLIP", "EXTRACTORS", "FID", "KID", "LPIPS", "METRICS", "VGG16", "ClassAccuracy", "Classifier", "DINOv2",
+    "DensityCoverage", "Evaluation", "Evaluations", "Extractor", "Features", "HighQuality", "ImageNetwork", "Inception",
+    "InceptionScore", "InfiniteFID", "IntraClassFID", "LargestMode", "Metric", "MixtureModes", "Modes",
+    "ModuleExtractor", "Parzen", "PathLength", "PrecisionRecall", "Protocol", "RarestClass", "ReverseKL",
+    "SlicedWasserstein", "StackedClassifier", "Values",
 ]  # fmt: skip

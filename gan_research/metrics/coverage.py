@@ -51,6 +51,29 @@ class RarestClass(ClassMetric):
         return {"rarest_class": (generated["counts"].all.min().double() / generated["counts"].all.sum()).item()}
 
 
+class ClassAccuracy(ClassMetric):
+    """The share of the generated samples that the extractor puts into the class that the generator was given.
+
+    A classifier of the data is the GAN-test of Shmelkov et al. 2018, "How good is my GAN?", section 3.
+    """
+
+    name = "class_accuracy"
+    columns = {"class_accuracy": "max"}
+    ranges = {"class_accuracy": SHARE}
+    statistics = ("hits",)
+    needs_labels = True
+
+    def value(self, generated: Statistics, real: Mapping[Split, Statistics]) -> dict[str, float]:
+        """Return the share. Raises a UserError if samples have no classes."""
+        hits, count = generated["hits"].tolist()
+        if not count:
+            raise UserError(
+                "metric 'class_accuracy' needs the classes of generated samples: choose a class-conditional generator, "
+                "or leave the metric out"
+            )
+        return {"class_accuracy": hits / count}
+
+
 class Modes(ClassMetric):
     """The number of modes (classes) with at least one sample of high quality. Lin et al. 2018, PacGAN, section 4.
 

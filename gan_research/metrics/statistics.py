@@ -142,6 +142,26 @@ class LogitRows(Statistic):
         return dim_zero_cat(self.logits)
 
 
+class LabelHits(Statistic):
+    """The number of samples whose largest logit is their label's, and of those with a label: (2,) int64."""
+
+    key = "hits"
+    hits: Tensor
+
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__(extractor)
+        self.add_state("hits", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, batch: Features, labels: Tensor | None = None) -> None:
+        assert batch.logits is not None
+        if labels is not None:
+            right = batch.logits.argmax(1) == labels.to(batch.logits.device)
+            self.hits = self.hits + torch.stack([right.sum(), right.new_tensor(len(right), dtype=torch.int64)])
+
+    def compute(self) -> Tensor:
+        return self.hits
+
+
 class Counts:
     """The number of samples in each class, (K,) int64, and of those of high quality."""
 
