@@ -54,11 +54,11 @@ Init = Literal["orthogonal", "normal", "xavier"]
 Shortcuts = Literal["channels", "convolutions"]
 
 MULTIPLIERS = {4: (1, 2, 4, 8, 16), 5: (1, 2, 4, 8, 16, 16), 6: (1, 2, 4, 8, 8, 16, 16), 7: (1, 1, 2, 4, 8, 8, 16, 16)}
-"""The default multipliers of D by n, for resolutions of 4, 6 or 7 times 2^n; those of G are reversed."""
+"""The default multipliers of D by doublings of 4, 6 or 7; G's are reversed."""
 
 
 class EmbeddingGenerator(ResidualGenerator):
-    """Base of BigGAN's generators: a shared embedding of classes, which isn't spectrally normalised, and the output."""
+    """Base of BigGAN's generators: the embedding of classes, the first and the last layers."""
 
     def __init__(self, latent_dim: int, samples: SampleSpec, shared_dim: int) -> None:
         super().__init__(latent_dim, samples)
@@ -82,7 +82,7 @@ class EmbeddingGenerator(ResidualGenerator):
 
 
 class BigGANGenerator(EmbeddingGenerator):
-    """A linear layer of the first chunk of the latents, and an up-block for each of the others.
+    """A linear layer of the latents' first chunk, and an up-block for each other one.
 
     The latents are cut into n + 1 equal chunks, where resolution = b * 2^n with b in {4, 6, 7}; UserError if they don't
     divide. Block i normalises by [embedding of the class, chunk i + 1].
@@ -123,9 +123,9 @@ class BigGANGenerator(EmbeddingGenerator):
 
 
 class BigGANDeepGenerator(EmbeddingGenerator):
-    """A linear layer of [embedding of the class, latents], and `depth` bottleneck blocks for each resolution.
+    """A linear layer, and `depth` bottleneck blocks for each resolution; the last one doubles it.
 
-    The last block of each doubles it. All blocks normalise by [embedding of the class, latents].
+    The linear layer and all norms get [embedding of the class, latents].
 
     shortcuts: the first channels of a block's input, without weights, or convolutions (StudioGAN's). Others: as in
     `BigGANGenerator`.
@@ -168,11 +168,11 @@ class BigGANDeepGenerator(EmbeddingGenerator):
 
 
 class BigGANDiscriminator(ResidualDiscriminator):
-    """Residual blocks, the first `downsamples` of which halve the size, ReLU, and a sum over positions.
+    """Residual blocks, ReLU, and a sum over positions.
 
-    width, multipliers: the channels of each block, see the module. `downsamples=None`: below 64 at most 2, else down to
-    4, 6 or 7. `rectified_shortcuts`: shortcuts after the first block start with ReLU. `spectral_norm`: of all weights,
-    including the head's. `attention`, `init`, `torch_biases`: as in `BigGANGenerator`.
+    The first `downsamples` blocks halve the size; None: at most 2 below 64, else down to 4, 6 or 7. width, multipliers:
+    the channels of each block, see the module. `rectified_shortcuts`: shortcuts after the first block start with ReLU.
+    `spectral_norm`: of all weights, including the head's. `attention`, `init`, `torch_biases`: as in `BigGANGenerator`.
     """
 
     def __init__(

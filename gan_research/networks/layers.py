@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn, ones, zeros
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from gan_research.networks.base import require_one_of
 from gan_research.utils.errors import UserError
@@ -198,14 +198,31 @@ def set_batch_norm_eps(network: nn.Module, eps: float) -> None:
 
 
 def spectral(module: nn.Module, eps: float = 1e-12, kinds: tuple[type, ...] = WEIGHTED) -> None:
-    """Divide the weight of each layer of the classes `kinds` inside `module` by its largest singular value.
+    """Divide the weight of each layer of `kinds` by its largest singular value.
 
     Miyato et al. 2018, "Spectral normalization for GANs", algorithm 1: one power iteration per forward pass in training
     mode, none in evaluation mode. Initialize the weights first: afterwards writing to `weight` has no effect. eps: the
     least norm by which its vectors are divided.
     """
     for layer in [layer for layer in module.modules() if isinstance(layer, kinds)]:
-        spectral_norm(layer, eps=eps)
+        weight = cast(Tensor, layer.weight)
+        if weight.is_meta:
+            rows = weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else weight
+            register_parametrization(layer, "weight", SingularVectors(rows.flatten(1)))
+        else:
+            spectral_norm(layer, eps=eps)
+
+
+class SingularVectors(nn.Module):
+    """The buffers of a spectral norm, of a weight without values: torch's own computes, for seconds."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        for name, size in zip(("_u", "_v"), matrix.shape, strict=True):
+            self.register_buffer(name, matrix.new_empty(size))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight
 
 
 def spectral_norms(module: nn.Module) -> list[nn.Module]:
