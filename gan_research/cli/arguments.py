@@ -1,6 +1,7 @@
 """The command line of commands that take Hydra overrides: options and KEY=VALUE."""
 
 import gc
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,17 @@ def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), for
         else:
             parsed.overrides.append(literal(argument))
     return parsed
+
+
+def threshold(text: str) -> float:
+    """Return a threshold of latents as a number, positive or infinite."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value > 0:
+        raise UserError(f"--truncation {text}: give a positive number, such as 0.5, or inf for the whole prior")
+    return value
 
 
 def _value(argument: str, rest: Iterator[str], what: str) -> str:

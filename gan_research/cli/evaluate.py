@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gan_research.cli.arguments import slow_imports
+from gan_research.cli.arguments import slow_imports, threshold
 from gan_research.cli.evaluation.sources import require_source
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
@@ -21,6 +21,7 @@ KEY=VALUE  any key in the config of the metrics: extractor.weights=PATH extracto
 
 examples:
   gan evaluate runs/NAME --seeds 0,1,2 --plot fid.png    the FID over the rounds of a run, over three sampling seeds
+  gan evaluate CHECKPOINT --truncation 0.5,1,2,inf --metrics fid,precision_recall --plot curve.png
   gan evaluate samples/ cifar10 --metrics fid,kid        images of another program
   gan evaluate a.npz b/ --metrics inception,dinov2       two tables, each with its own protocol
   gan evaluate reals/ --write-statistics reals.npz       a reference for later evaluations
@@ -70,6 +71,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--seeds", "--seed", type=_seeds, default=[], metavar="S,S,...",
         help="sampling seeds, of the latents, not of training; several give mean and std over them (as in the run)",
     )  # fmt: skip
+    add(
+        "--truncation", type=_thresholds, default=[], metavar="T,T,...",
+        help="truncate latents to [-T, T]; several, inf among them, give a curve (as in the run)",
+    )  # fmt: skip
     add("--raw", action="store_true", help="the generator itself, not its average")
     add("--split", choices=("train", "heldout"), help="the split of the real data (train)")
     add("--data-root", metavar="DIR", help="the folder of the data, instead of the config's")
@@ -78,7 +83,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--no-cache", action="store_true", help="compute the real samples' statistics again")
     add("--verify", action="store_true", help="compute the numbers with torch-fidelity as well")
     add("--json", type=Path, metavar="FILE", help="write the numbers and their protocols")
-    add("--plot", type=Path, metavar="FILE.png", help="plot them over rounds, or by sampling seed")
+    add("--plot", type=Path, metavar="FILE.png", help="plot them over rounds or truncations, or by sampling seed")
     add("--write-statistics", type=Path, metavar="FILE.npz", help="only write the statistics of SAMPLES")
     add(
         "--layout", default="pytorch-fid", metavar="NAME",
@@ -105,6 +110,13 @@ def is_setting(word: str) -> bool:
 
 def _list(text: str) -> list[str]:
     return [renamed_argument(word.strip()) for word in text.split(",") if word.strip()]
+
+
+def _thresholds(text: str) -> list[float]:
+    thresholds = [threshold(word) for word in _list(text)]
+    if not thresholds or len(set(thresholds)) < len(thresholds):
+        raise UserError(f"--truncation {text}: give different numbers, such as 0.5,1,inf")
+    return thresholds
 
 
 def _seeds(text: str) -> list[int]:

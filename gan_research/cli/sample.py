@@ -4,44 +4,30 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gan_research.cli.arguments import slow_imports
+from gan_research.cli.arguments import slow_imports, threshold
 from gan_research.utils.artifacts import require_checkpoint
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.files import free_name, new_folder, require_new_folder, write_atomically, write_npz
 from gan_research.utils.memory import enough_memory
 
+FILMS = (".gif", ".apng", ".webp")  # suffixes
+MILLISECONDS = 50  # of a frame
+KEYFRAMES, STEPS = {True: 4, False: 2}, {True: 24, False: 10}  # of a film, and of a grid
+IMAGES = {True: 16, False: 8}  # images in a frame of a film, and rows of a grid
+
 
 def main(arguments: list[str]) -> int:
     """Run `gan sample` with these arguments and return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="gan sample", description="Draw samples from a checkpoint; neither the data nor the config is needed."
-    )
-    add = parser.add_argument
-    add("checkpoint", help="a .ckpt file, the folder of a run (its last checkpoint) or export, or wandb://... of W&B")
-    add("-n", "--num", type=int, help="number of samples (64); with --codes of latents (10, or 500 points)")
-    add("--seed", type=int, default=0, help="sample i is a function of the seed and i (0)")
-    add("--class", dest="label", type=int, help="one class for all; by default the classes in turn")
-    add("--codes", action="store_true", help="a figure in which each code of prior=coded takes its values")
-    add("--raw", action="store_true", help="the generator itself instead of its average")
-    add(
-        "-o", "--output", type=Path,
-        help="X.png: one grid, or a plot of points; X.npz: uint8 images NHWC (and labels), or points; a name without "
-        "suffix: a new folder of PNGs (samples.png, or codes.png; samples-2.png, ... if that exists)",
-    )  # fmt: skip
-    add("--allow", action="append", default=[], metavar="PKG", help="a package whose generator may be built")
-    options = parser.parse_args(arguments)
-    require(1, **{"-n": 1 if options.num is None else options.num})
-
+    options = parse(arguments)
     require_checkpoint(options.checkpoint)
-    output = options.output or free_name(Path("codes.png" if options.codes else "samples.png"))
-    if options.codes and ending(output) != ".png":
-        raise UserError(f"--output {output}: give a name that ends in .png for --codes")
-    if ending(output) == "":
-        require_new_folder(output)
+    figure = "codes" if options.codes else "interpolation" if options.interpolate else ""
+    output = options.output or free_name(Path(f"{figure or 'samples'}.png"))
+    check_output(output, figure)
     with slow_imports():
         from gan_research.sampling.load import load
 
     sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
+    sampler = sampler.truncated(options.truncation)
     replaced = " (replaced)" if output.exists() else ""
     if options.codes:
         from gan_research.sampling.code_figure import codes_png
@@ -49,9 +35,79 @@ def main(arguments: list[str]) -> int:
         with enough_memory(f"-n {options.num}", "give a smaller one"):
             write_atomically(output, codes_png(sampler, options.seed, options.num, options.label))
         print(f"codes in {output}{replaced}")
-        return 0
-    print(f"{write_samples(sampler, options.num or 64, options.seed, options.label, output)} in {output}{replaced}")
+    elif options.interpolate:
+        print(f"{write_interpolation(sampler, options, output)} in {output}{replaced}")
+    else:
+        print(f"{write_samples(sampler, options.num or 64, options.seed, options.label, output)} in {output}{replaced}")
     return 0
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Parse the options, and check their numbers."""
+    parser = argparse.ArgumentParser(
+        prog="gan sample", description="Draw samples from a checkpoint; neither the data nor the config is needed."
+    )
+    add = parser.add_argument
+    add("checkpoint", help="a .ckpt file, the folder of a run (its last checkpoint) or export, or wandb://... of W&B")
+    add(
+        "-n", "--num", type=int,
+        help="number of samples (64); with --codes of latents (10, or 500 points); with --interpolate of rows (8), or "
+        "of images in a frame (16)",
+    )  # fmt: skip
+    add("--seed", type=int, default=0, help="sample i is a function of the seed and i (0)")
+    add("--class", dest="label", type=int, help="one class for all; by default the classes in turn")
+    add("--truncation", type=threshold, metavar="T", help="truncate latents to [-T, T], see docs/evaluation.md (inf)")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--codes", action="store_true", help="a figure in which each code of prior=coded takes its values"
+    )
+    kinds.add_argument(
+        "--interpolate", nargs="?", const="latents", choices=("latents", "classes", "both"),
+        help="between samples: a grid of rows, X.png, or a film of a loop, X.gif, X.apng or X.webp",
+    )  # fmt: skip
+    add("--keyframes", type=int, metavar="N", help="samples that an interpolation passes (2; in a film 4)")
+    add("--steps", type=int, metavar="N", help="images from a keyframe to the next (10; in a film 24)")
+    add("--raw", action="store_true", help="the generator itself instead of its average")
+    add(
+        "-o", "--output", type=Path,
+        help="X.png: one grid, or a plot of points; X.npz: uint8 images NHWC (and labels), or points; a name without "
+        "suffix: a new folder of PNGs (samples.png, codes.png or interpolation.png; samples-2.png, ... if that exists)",
+    )  # fmt: skip
+    add("--allow", action="append", default=[], metavar="PKG", help="a package whose generator may be built")
+    options = parser.parse_args(arguments)
+    for option, least in (("num", 1), ("keyframes", 2), ("steps", 2)):
+        value = getattr(options, option)
+        require(least, **{"-n" if option == "num" else f"--{option}": least if value is None else value})
+        if value is not None and option != "num" and not options.interpolate:
+            raise UserError(f"--{option} {value} is for interpolations: add --interpolate")
+    return options
+
+
+def check_output(output: Path, figure: str) -> None:
+    """Raise a UserError unless samples, or a figure of this name, can be written to `output`."""
+    suffixes = {"codes": [".png"], "interpolation": [".png", *FILMS]}.get(figure)
+    if suffixes and ending(output) not in suffixes:
+        raise UserError(f"--output {output}: give a name that ends in {' or '.join(suffixes)} for {figure}")
+    if ending(output) == "":
+        require_new_folder(output)
+
+
+def write_interpolation(sampler: Any, options: argparse.Namespace, output: Path) -> str:
+    """Write a grid or a film of an interpolation; return its description."""
+    from gan_research.sampling.interpolation import Interpolation
+    from gan_research.utils.images import film, png
+
+    is_film = ending(output) in FILMS
+    n, keyframes = options.num or IMAGES[is_film], options.keyframes or KEYFRAMES[is_film]
+    steps = options.steps or STEPS[is_film]
+    with enough_memory(f"-n {n}", "give a smaller one, or fewer --keyframes and --steps"):
+        path = Interpolation(sampler, options.interpolate, n, keyframes, options.seed, options.label)
+        if is_film:
+            frames = path.film(steps)
+            write_atomically(output, film(frames, output.suffix[1:], MILLISECONDS))
+            return f"{len(frames)} frames of {n} images"
+        write_atomically(output, png(path.grid(steps)))
+    return f"{n} rows between {keyframes} samples each"
 
 
 def write_samples(sampler: Any, num: int, seed: int, label: int | None, output: Path) -> str:

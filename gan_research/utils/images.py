@@ -1,6 +1,8 @@
 """Images as floats for the networks, as bytes and as PNGs."""
 
+from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import torch
 from PIL import Image
@@ -8,6 +10,13 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 SMALLEST = 32  # the pixels a side below which images are enlarged in a grid
+
+FILMS: dict[str, dict[str, Any]] = {
+    "gif": {"format": "gif"},
+    "apng": {"format": "png"},
+    "webp": {"format": "webp", "lossless": True},
+}
+"""Pillow's settings of each kind of film."""
 
 
 def to_float(images: Tensor, value_range: tuple[float, float]) -> Tensor:
@@ -39,4 +48,15 @@ def png(image: Tensor) -> bytes:
     """Return the content of a PNG file of a uint8 image (C, H, W)."""
     file = BytesIO()
     Image.fromarray(image.cpu().permute(1, 2, 0).squeeze(-1).numpy()).save(file, "png")
+    return file.getvalue()
+
+
+def film(frames: Sequence[Image.Image], kind: str, durations: int | list[int]) -> bytes:
+    """Return the content of an endless film: "gif", of 256 colours a frame, or lossless "apng" or "webp".
+
+    durations: milliseconds of each frame, or of all.
+    """
+    first, *rest = frames
+    file = BytesIO()
+    first.save(file, save_all=True, append_images=rest, duration=durations, loop=0, **FILMS[kind])
     return file.getvalue()

@@ -15,6 +15,7 @@ from PIL import Image
 
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
+from gan_research.utils.images import film
 
 # Okabe & Ito's colours, safe for colour-blind readers. The roles: Goodfellow et al. 2014, figure 1.
 DATA, GENERATOR, DISCRIMINATOR, OPTIMUM, BOUND = "#000000", "#009E73", "#0072B2", "#E69F00", "#999999"
@@ -106,10 +107,7 @@ def write_film(frames: Iterable[Figure], path: Path, seconds: float = 8.0) -> Pa
     if not images:
         raise UserError(f"{path.name}: a film needs at least one frame")
     each = max(20, round(1000 * seconds / len(images)))
-    file = BytesIO()
-    durations = [each] * (len(images) - 1) + [2000]
-    images[0].save(file, "gif", save_all=True, append_images=images[1:], duration=durations, loop=0)
-    write_atomically(path, file.getvalue())
+    write_atomically(path, film(images, "gif", [each] * (len(images) - 1) + [2000]))
     return path
 
 

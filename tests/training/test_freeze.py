@@ -125,9 +125,7 @@ def test_containers_are_replaced_by_their_contents():
 
 
 def test_a_network_of_a_head_alone_has_no_blocks(game):
-    with pytest.raises(
-        UserError, match="freeze_discriminator=1: give 0 to 0, the number of blocks of MLPDiscriminator"
-    ):
+    with pytest.raises(UserError, match="give 0 to 0, the number of blocks of MLPDiscriminator"):
         game(discriminator=partial(MLPDiscriminator, depth=0), freeze_discriminator=1)
 
 

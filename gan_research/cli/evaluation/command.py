@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -38,7 +39,8 @@ def measure(options: argparse.Namespace) -> Report:
     if is_generator(path):
         generators = open_generators(path, options.raw, options.allow)
         generated, config = None, generators[-1].config
-        measurements = [partial(of_generator, generator, options.seeds, device) for generator in generators]
+        pairs = product(generators, options.truncation or [None])
+        measurements = [partial(of_generator, one, options.seeds, threshold, device) for one, threshold in pairs]
     else:
         generated, config = open_generated(options), None
         measurements = [partial(of_samples, generated)]
@@ -130,7 +132,7 @@ def verifiable(evaluations: dict[str, Evaluation], *samples: Source | None) -> s
 
 def open_generated(options: argparse.Namespace) -> Samples:
     """Open a fixed set of generated samples."""
-    for option, value in (("--seeds", options.seeds), ("--raw", options.raw)):
+    for option, value in (("--seeds", options.seeds), ("--raw", options.raw), ("--truncation", options.truncation)):
         if value:
             raise UserError(f"{option} is for checkpoints: {options.samples} is a set of samples")
     samples = open_samples(options.samples, None, None, options.skip_corrupt)

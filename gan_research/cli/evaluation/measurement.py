@@ -1,5 +1,6 @@
 """The numbers of one generator, or of one set of samples, by one protocol."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,11 @@ class Measurement:
     checks: dict[str, Check] | None = None  # torch-fidelity's numbers for the first sampling seed
 
     @property
+    def truncation(self) -> float:
+        """The threshold of latents, infinite without truncation."""
+        return self.protocol.truncation or math.inf
+
+    @property
     def mean(self) -> dict[str, float]:
         """The mean of each column over the sampling seeds; columns of class numbers aren't averaged."""
         return {name: statistics.fmean(numbers[name] for numbers in self.each) for name in self._averaged}
@@ -63,14 +69,24 @@ class Measurement:
 
 
 def of_generator(
-    generator: Generator, seeds: Sequence[int], device: str, evaluation: Evaluation, bar: ProgressBar
+    generator: Generator,
+    seeds: Sequence[int],
+    truncation: float | None,
+    device: str,
+    evaluation: Evaluation,
+    bar: ProgressBar,
 ) -> tuple[Measurement, Source]:
-    """Measure a generator with these sampling seeds (none: the evaluation's); return its samples of the first too."""
+    """Measure a generator with these sampling seeds and truncation; return its samples of the first seed too.
+
+    No seeds, or no truncation, means the evaluation's.
+    """
     sampler, seeds = load(generator.path, generator.raw, generator.allow), seeds or [evaluation.seed]
+    sampler = sampler.truncated(evaluation.truncation if truncation is None else truncation)
     sampler.generator.to(device)
     round, ema = int(generator.state["round"]), bool(generator.state["ema"]) and not generator.raw
     each = [evaluation(sampler.source(seed), bar.of(f"round {round:,}, seed {seed}")) for seed in seeds]
-    protocol = evaluation.protocol(ema=ema, sampling_seeds=seeds, sampling=sampler.description)
+    sampling = {"sampling": sampler.description, "truncation": sampler.truncation}
+    protocol = evaluation.protocol(ema=ema, sampling_seeds=seeds, **sampling)
     kimg, training_seed = float(generator.state["images_seen"]) / 1000, (generator.config or {}).get("seed")
     trained = str(generator.path), round, kimg, training_seed, generator.selected_by
     return Measurement(each, protocol, evaluation.columns, *trained), sampler.source(seeds[0])

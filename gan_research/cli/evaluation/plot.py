@@ -1,11 +1,13 @@
-"""The figure of `gan evaluate --plot`: over the rounds of a run, or by sampling seed."""
+"""The figure of `gan evaluate --plot`: over rounds, over truncations, or by sampling seed."""
 
 import math
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib.axes import Axes
 
 from gan_research.cli.evaluation.measurement import PERFECT, Measurement
+from gan_research.cli.evaluation.report import are_truncated
 from gan_research.utils.files import write_atomically
 from gan_research.utils.plotting import BOUND, SERIES, panels, png, styled
 
@@ -16,12 +18,20 @@ DIRECTIONS = {"min": "lower is better", "max": "higher is better"}
 
 @styled
 def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
-    """Write a PNG with a panel for each column of each block that ranks generators."""
+    """Write a PNG with a panel for each column of each block that ranks generators.
+
+    Several truncations are the horizontal axis, with a line for each round. One more panel shows precision and recall
+    of each, if both are measured.
+    """
     drawn = [(measurements, name) for measurements in blocks.values() for name in measurements[0].better]
-    figure, axes = panels(math.ceil(len(drawn) / COLUMNS), min(COLUMNS, len(drawn)))
+    traded = [ms for ms in blocks.values() if are_truncated(ms) and {"precision", "recall"} <= set(ms[0].better)]
+    count = len(drawn) + len(traded)
+    figure, axes = panels(math.ceil(count / COLUMNS), min(COLUMNS, count))
     for panel, (measurements, name) in zip(axes.flat, drawn, strict=False):
         first = measurements[0]
-        if len(measurements) > 1:
+        if are_truncated(measurements):
+            over_truncation(panel, measurements, name)
+        elif len(measurements) > 1:
             over_rounds(panel, measurements, name)
         else:
             by_seed(panel, first, name)
@@ -29,9 +39,51 @@ def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
             panel.axhline(perfect, color=BOUND, linestyle=":", label="perfect")
             panel.legend()
         panel.set(title=f"{name}, {first.protocol.extractor}", ylabel=DIRECTIONS[first.better[name]])
-    for panel in axes.flat[len(drawn) :]:
+    for panel, measurements in zip(axes.flat[len(drawn) :], traded, strict=False):
+        precision_over_recall(panel, measurements)
+    for panel in axes.flat[count:]:
         panel.set_axis_off()
     write_atomically(path, png(figure))
+
+
+def over_truncation(axes: Axes, measurements: list[Measurement], name: str) -> None:
+    """Draw a line over the thresholds, on a log scale with infinity at its end, for each round."""
+    thresholds = sorted({m.truncation for m in measurements})
+    places = [math.log2(t) for t in thresholds if math.isfinite(t)]
+    places += [places[-1] + 1] * (len(thresholds) - len(places))
+    place, rounds = dict(zip(thresholds, places, strict=True)), lines(measurements)
+    for colour, (round, line) in zip(cycle(SERIES), rounds.items(), strict=False):
+        spreads = [m.std[name] for m in line] if line[0].std else None
+        x, y = [place[m.truncation] for m in line], [m.mean[name] for m in line]
+        axes.errorbar(x, y, spreads, fmt="o-", markersize=3, capsize=2, color=colour, label=f"round {round:,}")
+    axes.set_xticks(places, map(text_of, thresholds))
+    axes.set_xlabel("truncation of latents")
+    if len(rounds) > 1:
+        axes.legend()
+
+
+def precision_over_recall(axes: Axes, measurements: list[Measurement]) -> None:
+    """Draw precision over recall, a line of thresholds for each round."""
+    for colour, line in zip(cycle(SERIES), lines(measurements).values(), strict=False):
+        places = [(m.mean["recall"], m.mean["precision"]) for m in line]
+        axes.plot(*zip(*places, strict=True), "o-", markersize=3, color=colour)
+        for m, place in zip(line, places, strict=True):
+            axes.annotate(text_of(m.truncation), place, (4, 4), textcoords="offset points", fontsize=7)
+    axes.margins(0.12)
+    axes.set(title="precision over recall, by truncation", xlabel="recall", ylabel="precision")
+
+
+def lines(measurements: list[Measurement]) -> dict[int, list[Measurement]]:
+    """Return the measurements of each round, from the least truncation on."""
+    found: dict[int, list[Measurement]] = {}
+    for m in sorted(measurements, key=lambda m: m.truncation):
+        found.setdefault(m.round or 0, []).append(m)
+    return dict(sorted(found.items()))
+
+
+def text_of(threshold: float) -> str:
+    """Return a threshold as text."""
+    return "\N{INFINITY}" if math.isinf(threshold) else f"{threshold:g}"
 
 
 def over_rounds(axes: Axes, measurements: list[Measurement], name: str) -> None:

@@ -72,7 +72,7 @@ class Report:
                     note = f"round {m.round:,} was selected as the best {m.selected_by} of the run"
                     note += f" ({BEST}{m.selected_by}.ckpt): a selected number"
                     console.print(note, style="dim", highlight=False, soft_wrap=True)
-            console.print(protocol(first))
+            console.print(protocol(measurements))
             if any(m.checks for m in measurements):
                 console.print(verified(measurements))
 
@@ -92,14 +92,20 @@ def by_column(measurement: Measurement) -> Table:
 
 
 def by_round(measurements: list[Measurement]) -> Table:
-    """Return a table of a run: a row for each round."""
-    first = measurements[0]
+    """Return a table of a run: a row for each round and truncation."""
+    first, several = measurements[0], are_truncated(measurements)
     table = Table()
-    for name in ("round", "kimg", *(heading(first, name) for name in first.mean)):
+    for name in ("round", "kimg", *["truncation"] * several, *(heading(first, name) for name in first.mean)):
         table.add_column(name, justify="right")
     for m in measurements:
-        table.add_row(f"{m.round:,}", f"{m.kimg:,.1f}", *(value(m, name) for name in m.mean))
+        truncation = [f"{m.truncation:g}"] * several
+        table.add_row(f"{m.round:,}", f"{m.kimg:,.1f}", *truncation, *(value(m, name) for name in m.mean))
     return table
+
+
+def are_truncated(measurements: list[Measurement]) -> bool:
+    """Return whether measurements differ in their truncation."""
+    return len({m.truncation for m in measurements}) > 1
 
 
 def heading(measurement: Measurement, name: str) -> str:
@@ -113,25 +119,27 @@ def value(measurement: Measurement, name: str) -> str:
     return f"{measurement.mean[name]:.6g}{spread}"
 
 
-def protocol(measurement: Measurement) -> Table:
-    """Return a table with a line for each field of the protocol."""
+def protocol(measurements: list[Measurement]) -> Table:
+    """Return a table with a line for each field of the protocol, without a truncation in which measurements differ."""
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column(style="dim")
     table.add_column(style="dim", overflow="fold")
-    for name, content in measurement.protocol.as_dict().items():
-        table.add_row(name, "" if content is None else str(content))
+    for name, content in measurements[0].protocol.as_dict().items():
+        if name != "truncation" or not are_truncated(measurements):
+            table.add_row(name, "" if content is None else str(content))
     return table
 
 
 def verified(measurements: list[Measurement]) -> Table:
     """Return a table of the numbers and torch-fidelity's."""
     table = Table(title="verified by torch-fidelity", title_justify="left")
-    first = measurements[0]
+    first, several = measurements[0], are_truncated(measurements)
     table.add_column("" if first.round is None else f"round, sampling seed {first.protocol.sampling_seeds[0]}")
     for name in ("column", "ours", "torch-fidelity", "relative difference"):
         table.add_column(name, justify="left" if name == "column" else "right")
     for m in measurements:
         for name, check in (m.checks or {}).items():
             numbers = f"{check.ours:.8g}", f"{check.theirs:.8g}", f"{check.difference:.1e}"
-            table.add_row("" if m.round is None else f"{m.round:,}", name, *numbers)
+            row = "" if m.round is None else f"{m.round:,}{f', truncation {m.truncation:g}' if several else ''}"
+            table.add_row(row, name, *numbers)
     return table

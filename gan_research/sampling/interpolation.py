@@ -1,0 +1,87 @@
+"""Interpolations between samples: in their latents, in their classes, or in both; grids and films of them."""
+
+import math
+from itertools import product
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from gan_research.sampling.sampler import Sampler
+from gan_research.utils.errors import UserError, require
+from gan_research.utils.images import grid, to_uint8
+
+Varied = Literal["latents", "classes", "both"]
+
+
+class Interpolation:
+    """Closed paths of n samples at once through `keyframes` samples each.
+
+    Path i passes the latents i, n + i, 2 n + i, ... of the seed, or the classes i, i + 1, ..., or both. What isn't
+    varied is that of sample i. `sampler.sample(n, seed)` is the beginning, bit for bit, and all keyframes are plain
+    samples too. Latents follow the prior's interpolation; classes are mixed linearly.
+
+    varied: latents, classes or both. label: the class of all paths; by default sample i has class i mod num_classes.
+    """
+
+    def __init__(
+        self, sampler: Sampler, varied: Varied, n: int, keyframes: int, seed: int = 0, label: int | None = None
+    ) -> None:
+        require(2, keyframes=keyframes)
+        if sampler.generates_points:
+            raise UserError("this generator makes points: only images are interpolated")
+        if varied != "latents" and sampler.num_classes < 2:
+            raise UserError(f"this generator has no classes to interpolate in: choose latents, not {varied}")
+        if varied != "latents" and label is not None:
+            raise UserError(f"class {label} of all samples, and an interpolation of {varied}: leave one of them out")
+        self.sampler, self.keyframes = sampler, keyframes
+        starts = [k * n if varied != "classes" else 0 for k in range(keyframes)]
+        self.latents = [sampler.latents(n, seed, start) for start in starts]
+        self.labels = [sampler.labels(n, label)] * keyframes
+        if varied != "latents":
+            classes = [torch.arange(k, k + n) % sampler.num_classes for k in range(keyframes)]
+            self.labels = [F.one_hot(each, sampler.num_classes).float() for each in classes]
+
+    def __call__(self, position: float) -> Tensor:
+        """Return the samples (n, C, H, W) at a position: k at keyframe k, and again the first at `keyframes`."""
+        k, t = divmod(position, 1)
+        a, b = int(k) % self.keyframes, int(k + 1) % self.keyframes
+        latents = self.latents[a]
+        if t > 0:  # else the plain samples' own tensor: the last bits of products depend on a tensor's alignment
+            latents = self.sampler.prior.interpolate(latents, self.latents[b], t)
+        labels, end = self.labels[a], self.labels[b]
+        if labels is not None and end is not None and labels.is_floating_point():
+            labels = labels.lerp(end, t)
+        return self.sampler.generate(latents, labels)
+
+    def grid(self, steps: int) -> Tensor:
+        """Return a uint8 image (3, height, width): a row for each path, `steps` images from a keyframe to the next."""
+        require(2, steps=steps)
+        positions = [k + step / (steps - 1) for k, step in product(range(self.keyframes - 1), range(steps - 1))]
+        columns = [self._levels(position) for position in [*positions, self.keyframes - 1]]
+        return grid(torch.stack(columns, 1).flatten(0, 1), len(columns))
+
+    def film(self, steps: int) -> list[Image.Image]:
+        """Return the frames of a loop, each a grid of n images, `steps` from a keyframe to the next.
+
+        The speed is 0 at keyframes, so that the film is smooth there: t = (1 - cos(pi s)) / 2.
+        """
+        require(1, steps=steps)
+        positions = [
+            k + (1 - math.cos(math.pi * step / steps)) / 2 for k, step in product(range(self.keyframes), range(steps))
+        ]
+        return [self._frame(position) for position in positions]
+
+    def _frame(self, position: float) -> Image.Image:
+        images = self._levels(position)
+        frame = Image.fromarray(grid(images).permute(1, 2, 0).numpy())
+        return frame.convert("L") if images.shape[1] == 1 else frame
+
+    def _levels(self, position: float) -> Tensor:
+        """Return the samples at a position as uint8 images."""
+        images = to_uint8(self(position), self.sampler.value_range).cpu()
+        if images.shape[1] not in (1, 3):
+            raise UserError(f"images of {images.shape[1]} channels can't be shown")
+        return images
