@@ -8,6 +8,7 @@ from torch import nn
 
 from gan_research.config.build import build_game, make
 from gan_research.config.compose import compose_train
+from gan_research.utils.sample_spec import SampleSpec
 
 RECIPES = [
     "dcgan", "sngan", "wgan", "wgan_gp", "sngan_resnet", "wgan_gp_resnet", "sngan_resnet_mimicry",
@@ -85,3 +86,44 @@ def test_mimicrys_critic_is_the_mean_over_positions_and_its_generator_bilinear()
     torch.testing.assert_close(gan.discriminator.features(images), gan.discriminator.body(images).mean((2, 3)))
     ramp = torch.arange(4.0).expand(1, 1, 4, 4)
     assert gan.generator.blocks[0].upsample(ramp)[0, 0, 0].tolist() == [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]
+
+
+CIFAR10 = SampleSpec(32, 3, 10)
+COUNTS = {
+    "sngan_studiogan": (4_304_387, 1_055_105),
+    "sagan": (4_386_308, 1_075_586),
+    "biggan": (9_416_196, 2_415_170),
+    "mhgan": (9_416_196, 2_415_180),
+    "adcgan": (9_416_196, 2_417_090),
+    "contragan": (9_416_196, 2_517_186),
+    "reacgan": (9_416_196, 2_517_186),
+}
+"""recipe -> parameters of G and D in StudioGAN, counted by its own networks."""
+
+
+@pytest.mark.parametrize("recipe", COUNTS)
+def test_networks_have_as_many_parameters_as_studiogans(recipe):
+    config = compose_train([f"experiment={recipe}"]).config
+    with torch.device("meta"):
+        prior = make(config["prior"])
+        generator = make(config["generator"], latent_dim=prior.latent_dim, samples=CIFAR10)
+        discriminator = make(config["discriminator"], samples=CIFAR10, head=make(config["head"]))
+    assert (
+        tuple(sum(p.numel() for p in network.parameters()) for network in (generator, discriminator)) == COUNTS[recipe]
+    )
+
+
+STUDIOGAN = ["biggan_cr", "biggan_icr", "biggan_diffaug", "biggan_lecam", "biggan_ada", *COUNTS]
+
+
+@pytest.mark.parametrize("recipe", STUDIOGAN)
+def test_networks_are_those_of_studiogan(recipe):
+    """In-place ReLU rectifies the shortcuts of D; batch norm and spectral norm have their own eps."""
+    config = compose_train([f"experiment={recipe}"]).config
+    assert config["discriminator"]["rectified_shortcuts"]
+    assert config["generator"]["norm_eps"] == 1e-4
+    assert config["optimizer"]["generator"]["eps"] == config["optimizer"]["discriminator"]["eps"] == 1e-6
+    assert config["schedule"]["fake_labels"] == "uniform"
+    if not config["discriminator"]["_target_"].endswith("ResNetDiscriminator"):
+        assert config["ema"]["start"] == 1000
+        assert config["ema"]["buffers"] == "average"

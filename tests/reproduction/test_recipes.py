@@ -26,7 +26,8 @@ EXPECTED = {
     "unrolled_ring", "veegan_ring", "veegan_grid", "stacked_mnist_dcgan", "stacked_mnist_pacdcgan2",
     "stacked_mnist_r3gan_rpgan_r1_r2", "stacked_mnist_r3gan_gan_r1_r2", "stacked_mnist_r3gan_rpgan_r1",
     "stacked_mnist_r3gan_gan_r1", "dcgan", "wgan", "wgan_gp", "sngan", "sngan_resnet", "sngan_resnet_mimicry",
-    "wgan_gp_resnet", "wgan_gp_resnet_mimicry", "sngan_studiogan", "pd_gan", "acgan_mod",
+    "wgan_gp_resnet", "wgan_gp_resnet_mimicry", "sngan_studiogan", "pd_gan", "acgan_mod", "sagan", "biggan",
+    "biggan_cr", "biggan_icr", "biggan_diffaug", "biggan_lecam", "mhgan", "adcgan", "contragan", "reacgan",
     "diracgan", "diracgan_non_saturating", "diracgan_wgan", "diracgan_wgan_gp", "diracgan_instance_noise",
     "diracgan_r1", "diracgan_consensus",
 }  # fmt: skip
