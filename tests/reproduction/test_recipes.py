@@ -28,7 +28,7 @@ EXPECTED = {
     "stacked_mnist_r3gan_gan_r1", "dcgan", "wgan", "wgan_gp", "sngan", "sngan_resnet", "sngan_resnet_mimicry",
     "wgan_gp_resnet", "wgan_gp_resnet_mimicry", "sngan_studiogan", "pd_gan", "acgan_mod",
     "diracgan", "diracgan_non_saturating", "diracgan_wgan", "diracgan_wgan_gp", "diracgan_instance_noise",
-    "diracgan_r1", "diracgan_consensus",
+    "diracgan_r1", "diracgan_consensus", "r3gan_cifar10", "r3gan_stacked_mnist",
 }  # fmt: skip
 
 
