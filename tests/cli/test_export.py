@@ -9,7 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from gan_research import __version__, load
-from gan_research.networks import MLPGenerator, ResNetDiscriminator, ResNetGenerator
+from gan_research.networks import (
+    MLPGenerator,
+    R3GANDiscriminator,
+    R3GANGenerator,
+    ResNetDiscriminator,
+    ResNetGenerator,
+)
 from gan_research.sampling.export import make_sampler, read_config, read_weights, write_export
 from gan_research.training.ema import EMA
 from gan_research.training.saved_state import describe_game
@@ -171,6 +177,10 @@ class Tied(MLPGenerator):
 
 NETWORKS = {
     "spectral norm": (partial(ResNetGenerator, width=4), partial(ResNetDiscriminator, width=4)),
+    "unbounded": (
+        partial(R3GANGenerator, width=8, max_width=8, group_width=8),
+        partial(R3GANDiscriminator, width=8, max_width=8, group_width=8),
+    ),
     "shared tensors": (partial(Tied, width=8), None),
 }
 
@@ -186,7 +196,7 @@ def test_all_of_a_networks_state_goes_in(generator, discriminator, game, tmp_pat
         found = read_weights(tmp_path / "out", name, config)
         assert found.keys() == state.keys()
         assert all(torch.equal(found[key], state[key]) for key in state)
-    if discriminator is not None:
+    if discriminator is NETWORKS["spectral norm"][1]:
         assert any("parametrizations" in key for key in networks["discriminator"])
     sampler = make_sampler(config, read_weights(tmp_path / "out", "generator", config), [__name__])
     raw = make_sampler(describe_game(gan), gan.generator.state_dict(), [__name__])

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -287,6 +288,28 @@ def test_images_are_not_bounded_and_other_ranges_are_a_linear_map():
     other = R3GANGenerator(4, SampleSpec(8, 3, value_range=(0, 255)), width=8, max_width=16, group_width=8).double()
     other.load_state_dict(generator.state_dict())
     torch.testing.assert_close(other(latents), 127.5 * (images + 1))
+
+
+class Loud(R3GANGenerator):
+    def generate(self, latents, labels):
+        return 10 * super().generate(latents, labels)
+
+
+class Watching(R3GANDiscriminator):
+    def features(self, images):
+        self.largest = max(getattr(self, "largest", 0), images.detach().abs().max().item())
+        return super().features(images)
+
+
+def test_d_gets_images_beyond_the_range_and_bytes_are_clamped(play):
+    sizes = {"width": 8, "max_width": 8, "group_width": 8, "blocks": 1, "base": 2}
+    gan = play(generator=partial(Loud, **sizes), discriminator=partial(Watching, **sizes))
+    assert gan.discriminator.largest > 2
+    images = gan.sampler().sample(16)
+    assert images.abs().max() > 2
+    levels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    assert torch.equal(gan.sampler().sample_uint8(16), levels)
+    assert torch.equal(gan.sampler().source(0)(0, 16), levels)
 
 
 @pytest.mark.parametrize(

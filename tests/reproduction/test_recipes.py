@@ -29,7 +29,7 @@ EXPECTED = {
     "wgan_gp_resnet", "wgan_gp_resnet_mimicry", "sngan_studiogan", "pd_gan", "acgan_mod", "sagan", "biggan",
     "biggan_cr", "biggan_icr", "biggan_diffaug", "biggan_lecam", "mhgan", "adcgan", "contragan", "reacgan",
     "diracgan", "diracgan_non_saturating", "diracgan_wgan", "diracgan_wgan_gp", "diracgan_instance_noise",
-    "diracgan_r1", "diracgan_consensus",
+    "diracgan_r1", "diracgan_consensus", "r3gan_cifar10", "r3gan_stacked_mnist",
 }  # fmt: skip
 
 
