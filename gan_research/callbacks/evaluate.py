@@ -37,13 +37,15 @@ class Evaluate(Periodic):
         return gan.round % (part.every or self.every) == 0 or gan.round == gan.rounds
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
-        sampler = gan.sampler()
+        average = gan.ema.name if gan.ema else False
         for part in self.parts:
             if self._is_due(part, gan):
+                sampler = gan.sampler().standing(part.standing_statistics, part.standing_batch_size, part.seed)
                 values = part(sampler.source(part.seed))
                 self.board.add_metrics(values, gan.round)
-                protocol = part.protocol(ema=gan.ema is not None, sampling=sampler.description).as_dict()
-                how = {"protocol": protocol, "better": part.columns, "ranges": part.ranges}
+                standing = sampler.standing_statistics
+                protocol = part.protocol(average, sampling=sampler.description, standing_statistics=standing)
+                how = {"protocol": protocol.as_dict(), "better": part.columns, "ranges": part.ranges}
                 log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in values.items()} | how)
 
     def state_dict(self) -> dict[str, Any]:

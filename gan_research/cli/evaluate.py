@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gan_research.cli.arguments import slow_imports
+from gan_research.cli.arguments import add_weights, slow_imports
 from gan_research.cli.evaluation.sources import require_source
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
@@ -70,7 +70,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--seeds", "--seed", type=_seeds, default=[], metavar="S,S,...",
         help="sampling seeds, of the latents, not of training; several give mean and std over them (as in the run)",
     )  # fmt: skip
-    add("--raw", action="store_true", help="the generator itself, not its average")
+    add_weights(parser)
+    add(
+        "--standing-statistics", type=int, metavar="M",
+        help="statistics of batch norm over M batches of samples; their size: standing_batch_size=N (as in training)",
+    )  # fmt: skip
     add("--split", choices=("train", "heldout"), help="the split of the real data (train)")
     add("--data-root", metavar="DIR", help="the folder of the data, instead of the config's")
     add("--skip-corrupt", action="store_true", help="leave out images that can't be read")

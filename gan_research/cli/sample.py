@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gan_research.cli.arguments import slow_imports
+from gan_research.cli.arguments import add_weights, slow_imports
 from gan_research.utils.artifacts import require_checkpoint
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.files import free_name, new_folder, require_new_folder, write_atomically, write_npz
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     add("--seed", type=int, default=0, help="sample i is a function of the seed and i (0)")
     add("--class", dest="label", type=int, help="one class for all; by default the classes in turn")
     add("--codes", action="store_true", help="a figure in which each code of prior=coded takes its values")
-    add("--raw", action="store_true", help="the generator itself instead of its average")
+    add_weights(parser)
     add(
         "-o", "--output", type=Path,
         help="X.png: one grid, or a plot of points; X.npz: uint8 images NHWC (and labels), or points; a name without "
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     with slow_imports():
         from gan_research.sampling.load import load
 
-    sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
+    sampler = load(options.checkpoint, raw=options.raw, allow=options.allow, ema=options.ema)
     replaced = " (replaced)" if output.exists() else ""
     if options.codes:
         from gan_research.sampling.code_figure import codes_png

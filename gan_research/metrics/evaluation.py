@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import torch
 from pydantic import PositiveInt, TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_research.data.sets import SampleSet
 from gan_research.distributed import broadcast_object, is_rank_zero, raise_on_all_ranks
@@ -20,6 +20,7 @@ from gan_research.metrics.protocol import Protocol, fingerprint, identity
 from gan_research.metrics.samples import Batch, Draw, drawn_indices, files_of, labels_of, prefetching, reader_of
 from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
+from gan_research.sampling.standing import require_statistics
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.paths import cache_folder
 from gan_research.utils.ranges import Range
@@ -56,6 +57,9 @@ class Evaluation:
         cache: whether to cache the statistics of real samples in the user's cache folder.
         every: rounds between two evaluations in training; None: evaluate_every.
         real_split: the real samples to compare with: those of training, or the held-out ones.
+        standing_statistics: batches of samples over which batch norm's statistics are computed anew, by the caller
+            (`Sampler.standing`); None: the generator's own.
+        standing_batch_size: of those batches; None: that of training.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class Evaluation:
         cache: bool = True,
         every: PositiveInt | None = None,
         real_split: Split = "train",
+        standing_statistics: PositiveInt | None = None,
+        standing_batch_size: PositiveInt | None = None,
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -85,6 +91,11 @@ class Evaluation:
             metric.check(num_samples)
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
         self.every, self.real_split = every, real_split
+        if standing_batch_size is not None and standing_statistics is None:
+            raise UserError(
+                f"standing_batch_size={standing_batch_size}: set standing_statistics=M too, or leave it out"
+            )
+        self.standing_statistics, self.standing_batch_size = standing_statistics, standing_batch_size
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -142,6 +153,11 @@ class Evaluation:
                 self._num_real = {metric: {"num_real": count} for metric, count in counts.items()}
         self._real, self._description = statistics, description
 
+    def check(self, generator: nn.Module) -> None:
+        """Raise a UserError if a generator can't be evaluated so."""
+        if self.standing_statistics is not None:
+            require_statistics(generator, f"standing_statistics={self.standing_statistics}")
+
     @property
     def is_prepared(self) -> bool:
         """True once the statistics of real samples are known."""
@@ -162,6 +178,10 @@ class Evaluation:
         Raises a UserError if features aren't finite.
         """
         real = self._prepared()
+        sampler = getattr(source, "sampler", None)
+        if self.standing_statistics is not None and getattr(sampler, "standing_statistics", None) is None:
+            what = f"standing_statistics={self.standing_statistics}"
+            raise UserError(f"{what} is for generators, whose samples are drawn from `sampler.standing(...)`")
         self._fake_files = files_of(source)
         generated = self._generated(source, progress)
         results: dict[str, float] = {}
@@ -190,15 +210,16 @@ class Evaluation:
 
     def protocol(
         self,
-        ema: bool | None = True,
+        ema: bool | float | None = True,
         batch_statistics: bool | None = False,
         sampling_seeds: Sequence[int] | None = None,
         sampling: str | None = "prior",
+        standing_statistics: str | None = None,
     ) -> Protocol:
         """Return the protocol of the numbers; the caller describes the generator that it samples from.
 
-        ema: whether its weights are averaged; batch_statistics: whether batch norm uses each batch's own statistics;
-        sampling: the sampler's description.
+        ema: whether its weights are averaged, or the profile of the average; batch_statistics: whether batch norm uses
+        each batch's own statistics; sampling, standing_statistics: the sampler's descriptions.
         """
         self._prepared()
         unused = {kind for kind in ("real", "heldout") if self._description[f"num_{kind}"] == 0}
@@ -216,6 +237,7 @@ class Evaluation:
             ema=ema,
             batch_statistics=batch_statistics,
             sampling=sampling,
+            standing_statistics=standing_statistics,
             sampling_seeds=(self.seed,) if sampling_seeds is None else tuple(sampling_seeds),
             settings={metric.name: metric.settings | self._num_real.get(metric.name, {}) for metric in self.metrics},
         )

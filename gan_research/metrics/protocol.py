@@ -7,6 +7,8 @@ from typing import Any
 
 from gan_research.metrics.extractors.base import Extractor
 
+OPTIONAL = ("standing_statistics", "real_files", "fake_files")  # fields that as_dict leaves out if they are unset
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -20,7 +22,9 @@ class Protocol:
     real_files, fake_files: the image files that they were read from, if any: number, sizes, modes, and what was left
         out. Hashes identify the content, so these fields aren't compared.
     fake_labels: "in turn" means the classes 0, 1, ... in turn.
-    ema, batch_statistics: of the generator; None if samples come from files.
+    ema, batch_statistics: of the generator; None if samples come from files. ema is a profile if it is the average of a
+        power function.
+    standing_statistics: "16 x 64" are 16 batches of 64 samples, over which batch norm's statistics were computed.
     sampling_seeds: of the latents, never of training.
     settings: of each metric, and the number of real samples that it used, if any.
     """
@@ -40,18 +44,19 @@ class Protocol:
     num_fake: int | None
     fake_shape: str
     fake_labels: str
-    ema: bool | None
+    ema: bool | float | None
     batch_statistics: bool | None
     sampling: str | None
     sampling_seeds: tuple[int, ...]
     settings: dict[str, dict[str, Any]]
+    standing_statistics: str | None = None
     real_files: str = ""
     fake_files: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, without the description of files where there are none."""
+        """Return it as plain values, without the optional fields that are unset."""
         fields = dataclasses.asdict(self) | {"sampling_seeds": list(self.sampling_seeds)}
-        return {name: value for name, value in fields.items() if value or name not in ("real_files", "fake_files")}
+        return {name: value for name, value in fields.items() if value or name not in OPTIONAL}
 
 
 def identity(extractor: Extractor) -> dict[str, str]:

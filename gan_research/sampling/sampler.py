@@ -24,11 +24,12 @@ class Sampler:
 
     Samples are drawn in evaluation mode without gradients; neither the generator nor the global random state changes.
     Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation.
-    batch_size: of training, if known.
+    `batch_size` is that of training, if known; `standing_statistics` names those of `standing`, "16 x 64".
     """
 
     description = "prior"
     batch_size: int | None = None
+    standing_statistics: str | None = None
 
     def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
         self.generator, self.prior = generator, prior
@@ -67,26 +68,27 @@ class Sampler:
     def standing(self, batches: int | None, batch_size: int | None = None, seed: int = 0) -> "Sampler":
         """Return a sampler with standing statistics, see `recompute_statistics`, in a copy of the generator.
 
-        batches: None: this sampler. batch_size: None: that of training.
+        batches: None: this sampler. batch_size: None: that of training. Raises a UserError without batch norm.
         """
         if batches is None:
             return self
+        require_statistics(self.generator, f"standing_statistics={batches}")
         size = self.batch_size if batch_size is None else batch_size
         if size is None:
             raise UserError("standing_statistics: the batch size of training isn't known: set standing_batch_size=N")
         other = copy.copy(self)
         other.generator = copy.deepcopy(uncompiled(self.generator))
         other.recompute_statistics(batches, size, seed)
+        other.standing_statistics = f"{batches} x {size}"
         return other
 
     def recompute_statistics(self, batches: int, batch_size: int, seed: int) -> None:
         """Set the running statistics of batch norm to their mean over batches of samples, a function of the seed.
 
-        Classes are uniform. Each process generates all batches. Raises a UserError if there is no batch norm.
+        Classes are uniform. Each process generates all batches.
         """
         require(1, standing_statistics=batches)
         require(2, standing_batch_size=batch_size)
-        require_statistics(self.generator, f"standing_statistics={batches}")
         purpose = "standing statistics"
         with standing_statistics(self.generator):
             for batch in range(batches):

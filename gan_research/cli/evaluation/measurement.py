@@ -14,6 +14,7 @@ from gan_research.metrics.evaluation import Source
 from gan_research.metrics.oracle import Check
 from gan_research.metrics.statistics_files import StatisticsFile
 from gan_research.sampling.load import load
+from gan_research.sampling.sampler import SampleSource
 
 PERFECT = "_perfect"  # the suffix of the column of the value that perfect samples would have
 
@@ -66,14 +67,24 @@ def of_generator(
     generator: Generator, seeds: Sequence[int], device: str, evaluation: Evaluation, bar: ProgressBar
 ) -> tuple[Measurement, Source]:
     """Measure a generator with these sampling seeds (none: the evaluation's); return its samples of the first too."""
-    sampler, seeds = load(generator.path, generator.raw, generator.allow), seeds or [evaluation.seed]
+    sampler, seeds = load(generator.path, generator.raw, generator.allow, generator.ema), seeds or [evaluation.seed]
     sampler.generator.to(device)
-    round, ema = int(generator.state["round"]), bool(generator.state["ema"]) and not generator.raw
-    each = [evaluation(sampler.source(seed), bar.of(f"round {round:,}, seed {seed}")) for seed in seeds]
-    protocol = evaluation.protocol(ema=ema, sampling_seeds=seeds, sampling=sampler.description)
+    round = int(generator.state["round"])
+
+    def source(seed: int) -> SampleSource:
+        return sampler.standing(evaluation.standing_statistics, evaluation.standing_batch_size, seed).source(seed)
+
+    each = [evaluation(source(seed), bar.of(f"round {round:,}, seed {seed}")) for seed in seeds]
+    first = source(seeds[0])
+    protocol = evaluation.protocol(
+        ema=generator.average,
+        sampling_seeds=seeds,
+        sampling=sampler.description,
+        standing_statistics=first.sampler.standing_statistics,
+    )
     kimg, training_seed = float(generator.state["images_seen"]) / 1000, (generator.config or {}).get("seed")
     trained = str(generator.path), round, kimg, training_seed, generator.selected_by
-    return Measurement(each, protocol, evaluation.columns, *trained), sampler.source(seeds[0])
+    return Measurement(each, protocol, evaluation.columns, *trained), first
 
 
 def of_samples(samples: Samples, evaluation: Evaluation, bar: ProgressBar) -> tuple[Measurement, Source]:
