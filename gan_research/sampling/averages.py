@@ -10,6 +10,7 @@ from gan_research.checkpoints.io import MARK, read_checkpoint, weights_of
 from gan_research.sampling.export import make_sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.power_functions import coefficients, require_profile
+from gan_research.utils.reading import reading
 from gan_research.utils.run_folder import AVERAGES, by_round, require_own
 
 TOLERANCE = 0.05  # the largest relative error of a reconstructed average's weights over time
@@ -32,7 +33,8 @@ def sampled_weights(
     kept, rows = combination(path, checkpoint, ema)
     if not rows:
         return weights_of(checkpoint, name_of(kept.index(ema)))
-    return reconstructed(checkpoint, rows, allow)
+    with reading(path):
+        return reconstructed(checkpoint, rows, allow)
 
 
 def require_ema(ema: float | None, raw: bool) -> None:
