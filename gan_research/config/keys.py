@@ -48,6 +48,7 @@ KEYS: dict[str, Key] = {
     "conditional": Key("game"),
     "precision": Key("game", of_gan=True),
     "compile": Key("game", of_gan=True),  # rounding differs
+    "channels_last": Key("game", of_gan=True),  # rounding differs
     "max_gradient_norm": Key("game", of_gan=True),
     "sync_batch_norm": Key("game", of_gan=True),
     "init": Key("game"),  # absent if null, as in the configs of earlier versions

@@ -17,6 +17,7 @@ ADDED = {
     "refinement": None,
     "unrolling": None,
     "progress_seconds": 10.0,
+    "channels_last": False,
 }  # keys that older configs lack -> the value with the same meaning
 
 ADDED_TO: dict[str, dict[str, Any]] = {

@@ -5,6 +5,7 @@ from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
@@ -61,6 +62,7 @@ class GAN(pl.LightningModule):
     precision: "bf16" and "fp16" run the networks under autocast, "tf32" in float32 with products in TF32; gradient
         penalties stay in float32. "64" trains in float64.
     compile: use torch.compile for the generator, its average, and D unless a gradient penalty differentiates it.
+    channels_last: keep images and convolutions with the channels last in memory, as oneDNN and tensor cores prefer.
     cuda_graphs: on a GPU, capture the gradients of each kind of update and replay them; faster for small networks.
     max_gradient_norm: scale a player's gradients down to this L2 norm.
     sync_batch_norm: normalize batches over the samples of all devices.
@@ -92,6 +94,7 @@ class GAN(pl.LightningModule):
         accumulation: int = 1,
         precision: Precision = "32",
         compile: bool = False,
+        channels_last: bool = False,
         cuda_graphs: bool = False,
         max_gradient_norm: float | None = None,
         sync_batch_norm: bool = True,
@@ -119,6 +122,8 @@ class GAN(pl.LightningModule):
         self._agreed_at, self._recomputed_at, self._warned = -1, 0, False
         if precision == "64":
             self.double()
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
         networks: dict[Player, nn.Module] = {"discriminator": discriminator, "generator": generator}
         components = loss, prior, regularizers or {}, augmentations or {}, reduction, refinement, unrolling
         labels = FakeLabels(self.schedule.fake_labels, generator.num_classes)
