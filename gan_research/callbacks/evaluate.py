@@ -37,13 +37,13 @@ class Evaluate(Periodic):
         return gan.round % (part.every or self.every) == 0 or gan.round == gan.rounds
 
     def act(self, trainer: pl.Trainer, gan: GAN) -> None:
+        average = gan.ema.name if gan.ema else False
         for part in self.parts:
             if self._is_due(part, gan):
-                sampler = gan.sampler().truncated(part.truncation)
+                sampler = part.adapt(gan.sampler())
                 values = part(sampler.source(part.seed))
                 self.board.add_metrics(values, gan.round)
-                sampling = {"sampling": sampler.description, "truncation": sampler.truncation}
-                protocol = part.protocol(ema=gan.ema is not None, **sampling)
+                protocol = part.protocol(average, **sampler.protocol)
                 how = {"protocol": protocol.as_dict(), "better": part.columns, "ranges": part.ranges}
                 log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in values.items()} | how)
 

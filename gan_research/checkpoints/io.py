@@ -47,6 +47,18 @@ class Pending(TypedDict):
     pending: list[tuple[str, NonNegativeInt, Annotated[list[Tensor], Field(min_length=1)]]]
 
 
+class Profiles(TypedDict):
+    """Averages of power functions: `generator_ema`, `further_averages.0`, ... in the state dict.
+
+    combined: the names of the generator's tensors that are averaged. recomputed: the arguments of
+    `Sampler.recompute_statistics`, if batch statistics are.
+    """
+
+    profiles: Annotated[list[float], Field(min_length=1)]
+    combined: list[str]
+    recomputed: NotRequired[dict[Literal["batches", "batch_size", "seed"], NonNegativeInt]]
+
+
 class Game(TypedDict):
     """The project's own state in a checkpoint."""
 
@@ -56,9 +68,11 @@ class Game(TypedDict):
     discriminator: Description
     prior: Description
     ema: bool
+    power: NotRequired[Profiles]
     round: NonNegativeInt
     images_seen: NonNegativeInt
     updates: dict[Literal["generator", "discriminator"], NonNegativeInt]
+    batch_size: NotRequired[NonNegativeInt | None]
     roll_backs: NotRequired[NonNegativeInt]
     steps: NotRequired[dict[str, dict[str, Any]]]
     recorder: Pending
@@ -218,8 +232,14 @@ def saved_round(run: Path) -> int:
     return 0
 
 
+def batch_size_of(game: dict[str, Any]) -> int | None:
+    """Return the real images of each update of the discriminator; None if that isn't known yet."""
+    updates = game["updates"]["discriminator"]
+    return game.get("batch_size") or (game["images_seen"] // updates if updates else None)
+
+
 def weights_of(checkpoint: dict[str, Any], network: str) -> dict[str, Tensor]:
-    """Return the state dict of one network: generator, generator_ema or discriminator; UserError if it is no use."""
+    """Return the state dict of one network: generator, generator_ema, ...; UserError if it is no use."""
     prefix = f"{network}."
     weights = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
     return usable(weights, network)

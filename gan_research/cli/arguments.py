@@ -1,5 +1,6 @@
 """The command line of commands that take Hydra overrides: options and KEY=VALUE."""
 
+import argparse
 import gc
 import math
 import sys
@@ -80,6 +81,28 @@ def threshold(text: str) -> float:
     if not value > 0:
         raise UserError(f"--truncation {text}: give a positive number, such as 0.5, or inf for the whole prior")
     return value
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the generator's weights: --raw or --ema SIGMA."""
+    add = parser.add_argument
+    add("--raw", action="store_true", help="the generator itself instead of its average")
+    add(
+        "--ema", type=_profile, metavar="SIGMA",
+        help="of a run with ema=power: the average with this relative standard deviation, such as 0.07, kept or "
+        "reconstructed from the run's snapshots (the run's first)",
+    )  # fmt: skip
+
+
+def _profile(text: str) -> float:
+    from gan_research.utils.power_functions import require_profile  # NumPy takes time to import
+
+    try:
+        sigma = float(text)
+    except ValueError:
+        raise UserError(f"--ema {text}: give a number, such as 0.07") from None
+    require_profile(sigma, "--ema")
+    return sigma
 
 
 def _value(argument: str, rest: Iterator[str], what: str) -> str:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from gan_research.cli.arguments import slow_imports, threshold
+from gan_research.cli.arguments import add_weights, slow_imports, threshold
 from gan_research.cli.evaluation.sources import require_source
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
@@ -75,7 +75,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--truncation", type=_thresholds, default=[], metavar="T,T,...",
         help="truncate latents to [-T, T]; several, inf among them, give a curve (as in the run)",
     )  # fmt: skip
-    add("--raw", action="store_true", help="the generator itself, not its average")
+    add_weights(parser)
+    add(
+        "--standing-statistics", type=int, metavar="M",
+        help="statistics of batch norm over M batches of samples; their size: standing_batch_size=N (as in training)",
+    )  # fmt: skip
     add("--split", choices=("train", "heldout"), help="the split of the real data (train)")
     add("--data-root", metavar="DIR", help="the folder of the data, instead of the config's")
     add("--skip-corrupt", action="store_true", help="leave out images that can't be read")

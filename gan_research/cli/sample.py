@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gan_research.cli.arguments import slow_imports, threshold
+from gan_research.cli.arguments import add_weights, slow_imports, threshold
 from gan_research.utils.artifacts import require_checkpoint
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.files import free_name, new_folder, require_new_folder, write_atomically, write_npz
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     with slow_imports():
         from gan_research.sampling.load import load
 
-    sampler = load(options.checkpoint, raw=options.raw, allow=options.allow)
+    sampler = load(options.checkpoint, raw=options.raw, allow=options.allow, ema=options.ema)
     sampler = sampler.truncated(options.truncation)
     replaced = " (replaced)" if output.exists() else ""
     if options.codes:
@@ -67,7 +67,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     add("--keyframes", type=int, metavar="N", help="samples that an interpolation passes (2; in a film 4)")
     add("--steps", type=int, metavar="N", help="images from a keyframe to the next (10; in a film 24)")
-    add("--raw", action="store_true", help="the generator itself instead of its average")
+    add_weights(parser)
     add(
         "-o", "--output", type=Path,
         help="X.png: one grid, or a plot of points; X.npz: uint8 images NHWC (and labels), or points; a name without "

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_research.data.sets import SampleSet
 from gan_research.distributed import broadcast_object, is_rank_zero, raise_on_all_ranks
@@ -20,6 +20,7 @@ from gan_research.metrics.protocol import Protocol, fingerprint, identity
 from gan_research.metrics.samples import Batch, Draw, drawn_indices, files_of, labels_of, prefetching, reader_of
 from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
+from gan_research.sampling.standing import require_statistics
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.paths import cache_folder
 from gan_research.utils.ranges import Range
@@ -56,7 +57,10 @@ class Evaluation:
         cache: whether to cache the statistics of real samples in the user's cache folder.
         every: rounds between two evaluations in training; None: evaluate_every.
         real_split: the real samples to compare with: those of training, or the held-out ones.
-        truncation: the threshold of latents, which the caller truncates; None: the whole prior.
+        truncation: the threshold of latents, see `Sampler.truncated`; None: the whole prior.
+        standing_statistics: batches of samples over which batch norm's statistics are computed anew, see
+            `Sampler.standing`; None: the generator's own.
+        standing_batch_size: of those batches; None: that of training.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Evaluation:
         every: PositiveInt | None = None,
         real_split: Split = "train",
         truncation: PositiveFloat | None = None,
+        standing_statistics: PositiveInt | None = None,
+        standing_batch_size: PositiveInt | None = None,
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -87,6 +93,11 @@ class Evaluation:
             metric.check(num_samples)
         self.num_samples, self.batch_size, self.seed, self.num_real = num_samples, batch_size, seed, num_real
         self.every, self.real_split, self.truncation = every, real_split, truncation
+        if standing_batch_size is not None and standing_statistics is None:
+            raise UserError(
+                f"standing_batch_size={standing_batch_size}: set standing_statistics=M too, or leave it out"
+            )
+        self.standing_statistics, self.standing_batch_size = standing_statistics, standing_batch_size
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -144,6 +155,11 @@ class Evaluation:
                 self._num_real = {metric: {"num_real": count} for metric, count in counts.items()}
         self._real, self._description = statistics, description
 
+    def check(self, generator: nn.Module) -> None:
+        """Raise a UserError if a generator can't be evaluated so."""
+        if self.standing_statistics is not None:
+            require_statistics(generator, f"standing_statistics={self.standing_statistics}")
+
     @property
     def is_prepared(self) -> bool:
         """True once the statistics of real samples are known."""
@@ -164,6 +180,10 @@ class Evaluation:
         Raises a UserError if features aren't finite.
         """
         real = self._prepared()
+        sampler = getattr(source, "sampler", None)
+        if self.standing_statistics is not None and getattr(sampler, "standing_statistics", None) is None:
+            what = f"standing_statistics={self.standing_statistics}"
+            raise UserError(f"{what} is for generators, whose samples are drawn from `sampler.standing(...)`")
         self._fake_files = files_of(source)
         generated = self._generated(source, progress)
         results: dict[str, float] = {}
@@ -190,18 +210,28 @@ class Evaluation:
         keys = {key: (key, None) for metric in self.metrics for key in metric.statistics}
         return self._pass("generated", reader_of(source, epsilon, self._pass.device), self.num_samples, keys, progress)
 
+    def adapt(self, sampler: Any, seed: int | None = None, truncation: float | None = None) -> Any:
+        """Return a `Sampler` with this evaluation's truncation and standing statistics.
+
+        seed, truncation: instead of the evaluation's.
+        """
+        sampler = sampler.truncated(self.truncation if truncation is None else truncation)
+        batches, size = self.standing_statistics, self.standing_batch_size
+        return sampler.standing(batches, size, self.seed if seed is None else seed)
+
     def protocol(
         self,
-        ema: bool | None = True,
+        ema: bool | float | None = True,
         batch_statistics: bool | None = False,
         sampling_seeds: Sequence[int] | None = None,
         sampling: str | None = "prior",
         truncation: float | None = None,
+        standing_statistics: str | None = None,
     ) -> Protocol:
         """Return the protocol of the numbers; the caller describes the generator that it samples from.
 
-        ema: whether its weights are averaged; batch_statistics: whether batch norm uses each batch's own statistics;
-        sampling, truncation: the sampler's description and threshold.
+        ema: whether its weights are averaged, or the profile of the average; batch_statistics: whether batch norm uses
+        each batch's own statistics; sampling, truncation, standing_statistics: `Sampler.protocol`.
         """
         self._prepared()
         unused = {kind for kind in ("real", "heldout") if self._description[f"num_{kind}"] == 0}
@@ -220,6 +250,7 @@ class Evaluation:
             batch_statistics=batch_statistics,
             sampling=sampling,
             truncation=truncation,
+            standing_statistics=standing_statistics,
             sampling_seeds=(self.seed,) if sampling_seeds is None else tuple(sampling_seeds),
             settings={metric.name: metric.settings | self._num_real.get(metric.name, {}) for metric in self.metrics},
         )

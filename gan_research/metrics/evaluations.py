@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import torch
+from torch import nn
 
 from gan_research.data.sets import SampleSet
 from gan_research.metrics.base import Direction
@@ -29,6 +30,11 @@ class Evaluations:
     def columns(self) -> dict[str, Direction]:
         """The columns that rank generators, the first evaluation's first, and the better direction of each."""
         return {column: better for part in self.parts.values() for column, better in part.columns.items()}
+
+    def check(self, generator: nn.Module) -> None:
+        """Raise a UserError if a generator can't be evaluated so."""
+        for part in self.parts.values():
+            part.check(generator)
 
     @property
     def is_prepared(self) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 from gan_research.metrics.extractors.base import Extractor
 
-OPTIONAL = ("truncation", "real_files", "fake_files")  # fields that as_dict leaves out if they are unset
+OPTIONAL = ("truncation", "standing_statistics", "real_files", "fake_files")
+"""Fields that as_dict leaves out if they are unset."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,8 +23,10 @@ class Protocol:
     real_files, fake_files: the image files that they were read from, if any: number, sizes, modes, and what was left
         out. Hashes identify the content, so these fields aren't compared.
     fake_labels: "in turn" means the classes 0, 1, ... in turn.
-    ema, batch_statistics: of the generator; None if samples come from files.
+    ema, batch_statistics: of the generator; None if samples come from files. ema is a profile if it is the average of a
+        power function.
     truncation: the threshold of the generator's latents; None: the whole prior.
+    standing_statistics: "16 x 64" are 16 batches of 64 samples, over which batch norm's statistics were computed.
     sampling_seeds: of the latents, never of training.
     settings: of each metric, and the number of real samples that it used, if any.
     """
@@ -43,12 +46,13 @@ class Protocol:
     num_fake: int | None
     fake_shape: str
     fake_labels: str
-    ema: bool | None
+    ema: bool | float | None
     batch_statistics: bool | None
     sampling: str | None
     sampling_seeds: tuple[int, ...]
     settings: dict[str, dict[str, Any]]
     truncation: float | None = None
+    standing_statistics: str | None = None
     real_files: str = ""
     fake_files: str = ""
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from gan_research.callbacks import Blackboard, Checkpoints, Evaluate, Health, Log, Preemption, ProgressBar, SampleGrid
 from gan_research.callbacks.sample_table import SampleTable
+from gan_research.callbacks.snapshots import Snapshots
 from gan_research.callbacks.states import States
 from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import MARK, differences, open_checkpoint, read_checkpoint
@@ -48,6 +49,7 @@ from gan_research.utils.memory import enough_memory
 from gan_research.utils.reading import has_shape, reading
 from gan_research.utils.renamed import renamed_targets
 from gan_research.utils.run_folder import (
+    AVERAGES,
     CHECKPOINTS,
     CONFIG,
     HISTORY,
@@ -162,7 +164,7 @@ def build(config: dict[str, Any], optional_metrics: bool, evaluation: AnyEvaluat
         gan = build_game(config, data)
         trainer = build_trainer(config["trainer"])
         make(config["health"])  # raises its errors before there is a folder
-        evaluation = evaluation or prepared_evaluation(config, data, trainer, optional_metrics)
+        evaluation = evaluation or prepared_evaluation(config, data, gan, trainer, optional_metrics)
         return Parts(data, gan, trainer, evaluation, checked_analyses(config, gan, data))
 
 
@@ -183,12 +185,15 @@ def check_loggers(config: dict[str, Any]) -> None:
             check(config["tags"], **{key: value for key, value in node.items() if key not in INSTRUCTIONS})
 
 
-def prepared_evaluation(config: dict[str, Any], data: Data, trainer: pl.Trainer, optional: bool) -> AnyEvaluation:
-    """Return the evaluation with its statistics of real samples, after a check of `best`."""
+def prepared_evaluation(
+    config: dict[str, Any], data: Data, gan: GAN, trainer: pl.Trainer, optional: bool
+) -> AnyEvaluation:
+    """Return the evaluation with its statistics of real samples, after a check of the generator and of `best`."""
     evaluation = build_evaluation(config, optional)
     if evaluation is None:
         return None
     best_metric(config, evaluation)
+    evaluation.check(gan.generator)
     evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
     return evaluation
 
@@ -330,7 +335,12 @@ def train(
     health: Health = make(config["health"], board=board, folder=run.folder, rolled_back=rolled_back)
     progress = ProgressBar(board, console, config["progress_seconds"])
     table = SampleTable(config["sample_every"])
-    callbacks = [Log(board), health, grid, table, evaluate, *analyses, progress, Preemption(board), checkpoints]
+    snapshots = None
+    if gan.ema and gan.ema.snapshot_every:
+        snapshots = Snapshots(run.folder / AVERAGES, gan.ema.snapshot_every, run.id)
+    callbacks = [
+        Log(board), health, grid, table, evaluate, *analyses, progress, Preemption(board), snapshots, checkpoints,
+    ]  # fmt: skip
     trainer.callbacks += [callback for callback in callbacks if callback is not None]  # type: ignore[attr-defined]
     began = time.perf_counter()
     try:

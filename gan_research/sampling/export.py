@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
-from gan_research.checkpoints.io import Description, usable
+from gan_research.checkpoints.io import Description, batch_size_of, usable
 from gan_research.checkpoints.rebuild import rebuild
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
@@ -52,12 +52,21 @@ def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str,
 
 
 def describe_export(
-    game: Mapping[str, Any], averaged: bool, num_classes: int, value_range: tuple[float, float]
+    game: dict[str, Any],
+    averaged: bool,
+    num_classes: int,
+    value_range: tuple[float, float],
+    ema: float | None = None,
 ) -> dict[str, Any]:
-    """Return the config of an export of a checkpoint's game; averaged: whether of the generator's average."""
+    """Return the config of an export of a checkpoint's game.
+
+    averaged: whether of the generator's average. ema: its profile, if it isn't the first one.
+    """
     keys = ("version", "generator", "discriminator", "prior", "round", "images_seen")
-    samples = {"value_range": value_range, "num_classes": num_classes}
-    return {key: game[key] for key in keys} | {"averaged": averaged, "kimg": game["images_seen"] / 1000, **samples}
+    samples = {"value_range": value_range, "num_classes": num_classes, "batch_size": batch_size_of(game)}
+    profile = {"profile": ema or game["power"]["profiles"][0]} if averaged and "power" in game else {}
+    kimg = game["images_seen"] / 1000
+    return {key: game[key] for key in keys} | {"averaged": averaged, **profile, "kimg": kimg, **samples}
 
 
 def require_export_folder(folder: Path) -> None:
@@ -85,8 +94,10 @@ class Export(TypedDict):
     discriminator: Description
     prior: Description
     averaged: bool
+    profile: NotRequired[float]
     value_range: tuple[float, float]
     num_classes: NonNegativeInt
+    batch_size: NotRequired[PositiveInt | None]
     round: NonNegativeInt
     images_seen: NonNegativeInt
     kimg: Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import repeat
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +25,14 @@ class Sampler:
 
     Samples are drawn in evaluation mode without gradients; neither the generator nor the global random state changes.
     Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation;
-    `truncation` is the threshold of latents, see `truncated`. batch_size: of training, if known.
+    `truncation` is the threshold of latents, see `truncated`; `standing_statistics` describes those of `standing`, such
+    as "16 x 64". `batch_size` is that of training, if known.
     """
 
     description = "prior"
     truncation: float | None = None
     batch_size: int | None = None
+    standing_statistics: str | None = None
 
     def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
         self.generator, self.prior = generator, prior
@@ -39,6 +42,12 @@ class Sampler:
     def generates_points(self) -> bool:
         """True if samples are points, which have no bounds, instead of images."""
         return not all(map(math.isfinite, self.value_range))
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The fields of an evaluation's protocol that describe how samples are drawn."""
+        standing = {"standing_statistics": self.standing_statistics}
+        return {"sampling": self.description, "truncation": self.truncation} | standing
 
     def truncated(self, threshold: float | None) -> "Sampler":
         """Return this sampler with latents truncated to [-threshold, threshold]; None or infinity: without truncation.
@@ -87,26 +96,27 @@ class Sampler:
     def standing(self, batches: int | None, batch_size: int | None = None, seed: int = 0) -> "Sampler":
         """Return a sampler with standing statistics, see `recompute_statistics`, in a copy of the generator.
 
-        batches: None: this sampler. batch_size: None: that of training.
+        batches: None: this sampler. batch_size: None: that of training. Raises a UserError without batch norm.
         """
         if batches is None:
             return self
+        require_statistics(self.generator, f"standing_statistics={batches}")
         size = self.batch_size if batch_size is None else batch_size
         if size is None:
             raise UserError("standing_statistics: the batch size of training isn't known: set standing_batch_size=N")
         other = copy.copy(self)
         other.generator = copy.deepcopy(uncompiled(self.generator))
         other.recompute_statistics(batches, size, seed)
+        other.standing_statistics = f"{batches} x {size}"
         return other
 
     def recompute_statistics(self, batches: int, batch_size: int, seed: int) -> None:
         """Set the running statistics of batch norm to their mean over batches of samples, a function of the seed.
 
-        Classes are uniform. Each process generates all batches. Raises a UserError if there is no batch norm.
+        Classes are uniform. Each process generates all batches.
         """
         require(1, standing_statistics=batches)
         require(2, standing_batch_size=batch_size)
-        require_statistics(self.generator, f"standing_statistics={batches}")
         purpose = "standing statistics"
         with standing_statistics(self.generator):
             for batch in range(batches):

@@ -14,6 +14,7 @@ from gan_research.networks.base import require_one_of
 from gan_research.sampling.standing import require_statistics, statistics_of
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.lightning_compat import lerp_
+from gan_research.utils.power_functions import decay_at, exponent, require_profile
 from gan_research.utils.ramps import Positive, bounds, value_at
 from gan_research.utils.ranges import Fraction
 
@@ -31,13 +32,19 @@ class WeightAverage(ABC):
     average of unit vectors of spectral norm isn't one, and their error changes the singular value in second order only.
     """
 
-    count = 1
-    """The number of averages; the first one is sampled."""
+    profiles: tuple[float, ...] = ()
+    """Those of power functions, if there are several averages; the first one is sampled."""
+    snapshot_every: int | None = None
 
     def __init__(self, buffers: Buffers = "copy", recompute_batches: PositiveInt = 16):
         require_one_of(get_args(Buffers), **{"ema.buffers": buffers})
         require(1, **{"ema.recompute_batches": recompute_batches})
         self.buffers, self.recompute_batches = buffers, recompute_batches
+
+    @property
+    def name(self) -> float | bool:
+        """The sampled average in the protocol of an evaluation: its profile, or True."""
+        return self.profiles[0] if self.profiles else True
 
     @abstractmethod
     def decays(self, round: int, images: int, images_seen: int) -> Sequence[float]:
@@ -47,7 +54,7 @@ class WeightAverage(ABC):
         """Return averages that are copies of the generator; UserError if it has no statistics to recompute."""
         if self.buffers == "recompute":
             require_statistics(generator, "ema.buffers=recompute")
-        return [copy.deepcopy(generator).requires_grad_(False).eval() for _ in range(self.count)]
+        return [copy.deepcopy(generator).requires_grad_(False).eval() for _ in self.profiles or [None]]
 
     def tensors(self, network: nn.Module) -> Tensors:
         """Return the tensors of a network that are averaged, and those that are copied."""
@@ -113,3 +120,32 @@ class EMA(WeightAverage):
         if self.ramp_up is not None:
             half_life = min(half_life, self.ramp_up * images_seen)
         return 0.5 ** (images / max(half_life, 1e-8))
+
+
+class PowerEMA(WeightAverage):
+    """Averages with weights t^gamma of round t (Karras et al. 2024, "EDM2"): decay = (1 - 1 / t)^(gamma + 1).
+
+    profiles: the relative standard deviation of each, such as 0.05: its weights are spread over 5 % of the training so
+    far. The first one is sampled in training. snapshot_every: rounds between two snapshots of all of them in the run's
+    folder, from which any other is reconstructed later (`load(run, ema=0.07)`).
+    buffers, recompute_batches: see `WeightAverage`.
+    """
+
+    def __init__(
+        self,
+        profiles: Sequence[PositiveFloat] = (0.05, 0.1),
+        snapshot_every: PositiveInt = 500,
+        buffers: Buffers = "average",
+        recompute_batches: PositiveInt = 16,
+    ):
+        super().__init__(buffers, recompute_batches)
+        require(1, **{"ema.snapshot_every": snapshot_every})
+        if not profiles or len(set(profiles)) < len(profiles):
+            raise UserError(f"ema.profiles={list(profiles)}: give at least one, each once")
+        for sigma in profiles:
+            require_profile(sigma, "ema.profiles:")
+        self.profiles, self.snapshot_every = tuple(profiles), snapshot_every
+        self.exponents = [exponent(sigma) for sigma in profiles]
+
+    def decays(self, round: int, images: int, images_seen: int) -> Sequence[float]:
+        return [decay_at(round, gamma) for gamma in self.exponents]

@@ -42,6 +42,8 @@ def load_first_weights(gan: GAN, source: str) -> tuple[str, int]:
             raise UserError(f"init={source}: its weights don't fit the {network}: {reason}: set the same here")
     for network, tensors in weights.items():
         getattr(gan, network).load_state_dict(tensors)
+    for average in gan.further_averages:
+        average.load_state_dict(weights[AVERAGE])
     if others := [line for part in ("prior", *NETWORKS) if part in (*weights, "prior") for line in changes[part]]:
         log.warning("init=%s was trained with other settings: %s", source, "; ".join(others))
     return name, game["round"]

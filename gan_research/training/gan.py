@@ -202,7 +202,8 @@ class GAN(pl.LightningModule):
         """Real images per update of the discriminator, over all devices; None if it isn't known before the first."""
         if updates := self.updates["discriminator"]:
             return self.images_seen // updates
-        return getattr(self.trainer.datamodule, "batch_size", None) if has_trainer(self) else None
+        data = getattr(self.trainer, "datamodule", None) if has_trainer(self) else None
+        return data.batch_size if isinstance(data, Data) else None
 
     @property
     def averages(self) -> list[Generator]:
@@ -217,9 +218,15 @@ class GAN(pl.LightningModule):
     def recompute_statistics(self) -> None:
         """Recompute the batch statistics of averages for which `ema` says so, once a round."""
         if self.ema is not None and self.ema.buffers == "recompute" and self._recomputed_at != self.round:
-            self._recomputed_at, seed = self.round, self.seeds.of("standing statistics", self.round)
+            self._recomputed_at = self.round
             for average in self.averages:
-                self._sampler_of(average).recompute_statistics(self.ema.recompute_batches, self.batch_size, seed)
+                self._sampler_of(average).recompute_statistics(**self.recomputation())
+
+    def recomputation(self) -> dict[str, Any]:
+        """Return the arguments of `Sampler.recompute_statistics` after this round."""
+        assert self.ema is not None
+        seed = self.seeds.of("standing statistics", self.round)
+        return {"batches": self.ema.recompute_batches, "batch_size": self.batch_size, "seed": seed}
 
     def _sampler_of(self, network: Any) -> Sampler:
         g = self.generator

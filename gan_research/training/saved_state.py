@@ -32,7 +32,9 @@ def save_game(gan: Any, checkpoint: dict[str, Any]) -> None:
         "round": gan.round,
         "images_seen": gan.images_seen,
         "updates": dict(gan.updates),
+        "batch_size": gan.batch_size,
         "roll_backs": gan.roll_backs,
+        **({"power": describe_profiles(gan)} if gan.ema is not None and gan.ema.profiles else {}),
         "steps": gan.player_optimizers.state_dict(),
         "recorder": gan.loss_log.state_dict(),
     }
@@ -43,7 +45,9 @@ def load_game(gan: Any, checkpoint: dict[str, Any]) -> None:
     saved = saved_game(checkpoint)
     current = {key: value for key, value in describe_game(gan).items() if key not in ("format", "version")}
     before = {name: with_defaults(saved[name], getattr(gan, name)) for name in current if name != "ema"}
-    if changes := differences(before | {"ema": saved["ema"]}, current):
+    profiles = [list(gan.ema.profiles) if gan.ema else [], saved.get("power", {}).get("profiles", [])]
+    before, current = before | {"ema": saved["ema"], "profiles": profiles[1]}, current | {"profiles": profiles[0]}
+    if changes := differences(before, current):
         raise UserError("the checkpoint holds another game: " + "; ".join(changes))
     gan.round, gan.images_seen = saved["round"], saved["images_seen"]
     gan.updates.update(saved["updates"])
@@ -116,6 +120,14 @@ def require_state(optimizer: Optimizer, make: OptimizerFactory, name: str) -> No
             found = optimizer.state[parameter].get(key)
             if getattr(found, "shape", None) != getattr(value, "shape", None):
                 raise ValueError(f"{name} has no {key} of shape {tuple(getattr(value, 'shape', ()))}")
+
+
+def describe_profiles(gan: Any) -> dict[str, Any]:
+    """Return what another average is reconstructed from, besides the weights: see `Profiles`."""
+    ema, averaged = gan.ema, {id(tensor) for tensor in gan.ema.tensors(gan.generator)[0]}
+    state = gan.generator.state_dict(keep_vars=True)
+    found = {"profiles": list(ema.profiles), "combined": [k for k, tensor in state.items() if id(tensor) in averaged]}
+    return found | ({"recomputed": gan.recomputation()} if ema.buffers == "recompute" and gan.round else {})
 
 
 def describe_game(gan: Any) -> dict[str, Any]:

@@ -33,6 +33,7 @@ contain the first two themselves, and no `run`.
 """
 CHECKPOINTS, LAST, PREVIOUS = "checkpoints", "last.ckpt", "previous.ckpt"
 """The folder of checkpoints, the last one, and the one before it."""
+AVERAGES = "averages"  # the folder of snapshots of the generator's averages, each named by its round
 SAMPLES, CRASHES = "samples", "crash"  # the folders of sample grids and of crash reports, each named by its round
 REAL = "real.png"  # in the folder of sample grids: real samples, laid out as they are
 CODES = "codes_"  # the prefix, in that folder, of figures of the codes in a prior
@@ -48,8 +49,8 @@ CLOCKED = ("speed/", "memory/")  # prefixes of columns that differ between two r
 
 
 OWN_FILES = (
-    RUN, CONFIG, HISTORY, PROTOCOLS, CHECKPOINTS, SAMPLES, CRASHES, LOCK, PLAYER, "stuck", "theory", ".*.partial",
-    "wandb", "tensorboard", "metrics.csv", "mlflow.db*", "mlruns",
+    RUN, CONFIG, HISTORY, PROTOCOLS, CHECKPOINTS, AVERAGES, SAMPLES, CRASHES, LOCK, PLAYER, "stuck", "theory",
+    ".*.partial", "wandb", "tensorboard", "metrics.csv", "mlflow.db*", "mlruns",
 )  # fmt: skip
 """Patterns of the names in a run's folder that a run writes: our files and those of the loggers."""
 

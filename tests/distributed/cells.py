@@ -92,6 +92,7 @@ OTHERS = {
                        *NETWORKS["batch norm"]],
     "all that has a state": ["regularizer=[lecam,weight_clipping]", "augment=[instance_noise]", "lr_schedule=cosine",
                              "augment.instance_noise.anneal=20", "ema=half_life", *NETWORKS["mlp"]],
+    "averages with statistics of their own": ["ema=power", "ema.buffers=recompute", *NETWORKS["batch norm"]],
     "twice the fakes for G": ["schedule.generator_batch_multiple=2", "schedule.generator_steps=2", "accumulation=2",
                               "discriminator.packing=2", "regularizer=[r1]", "augment=[instance_noise]",
                               *NETWORKS["mlp"]],

@@ -38,6 +38,7 @@ def play_game(overrides, callbacks=(), strategy="ddp", **trainer):
 
 def result(gan):
     """All that a game came to: weights, averages and buffers; counters."""
+    gan.recompute_statistics()
     counted = torch.tensor([gan.round, gan.images_seen, *gan.updates.values()])
     return {name: value.detach().clone() for name, value in gan.state_dict().items()} | {"counted": counted}
 

@@ -1,5 +1,6 @@
 """The average of the generator's weights."""
 
+import shutil
 from functools import partial
 from typing import get_args
 
@@ -7,11 +8,15 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from gan_research.callbacks import Checkpoints
+from gan_research.callbacks.snapshots import Snapshots
 from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPGenerator
 from gan_research.networks.layers import spectral
-from gan_research.training.ema import EMA, Buffers
+from gan_research.sampling.load import load
+from gan_research.training.ema import EMA, Buffers, PowerEMA
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
+from gan_research.utils.power_functions import exponent
 from gan_research.utils.sample_spec import SampleSpec
 
 
@@ -58,6 +63,20 @@ WRONG = [
     ({"decay": 0.9, "buffers": "averaged"}, "ema.buffers 'averaged'"),
     ({"decay": 0.9, "recompute_batches": 0}, "ema.recompute_batches is 0"),
 ]
+
+
+WRONG_POWER = [
+    ({"profiles": [0.05, 0.3]}, "ema.profiles: 0.3"),
+    ({"profiles": []}, "ema.profiles="),
+    ({"profiles": [0.1, 0.1]}, "ema.profiles="),
+    ({"snapshot_every": 0}, "ema.snapshot_every is 0"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG_POWER)
+def test_profiles_that_make_no_sense_are_refused(arguments, message):
+    with pytest.raises(UserError, match=message):
+        PowerEMA(**arguments)
 
 
 @pytest.mark.parametrize(("arguments", "message"), WRONG)
@@ -206,6 +225,96 @@ def test_a_half_life_in_kimg_uses_the_images_of_the_round(k, play):
     play(rounds=3, batch_size=6, ema=Watched(half_life_kimg=0.1, ramp_up=0.5), schedule=Schedule(k))
     half_lives = [min(100, 0.5 * 6 * k * r) for r in (1, 2, 3)]
     assert decays == pytest.approx([0.5 ** (6 * k / h) for h in half_lives], rel=1e-12)
+
+
+POWER = partial(PowerEMA, profiles=(0.2, 0.1), snapshot_every=4)
+
+
+def test_averages_of_power_functions_are_kept_side_by_side(play, tmp_path):
+    """The average after round T is the sum of ((t / T)^(gamma + 1) - ((t - 1) / T)^(gamma + 1)) times the weights."""
+    saved = Saved(tmp_path / "cut.ckpt", at=5)
+    whole = play(rounds=8, ema=POWER(), callbacks=[saved], data=digits(), **BATCH_NORM)
+    for sigma, average in zip((0.2, 0.1), whole.averages, strict=True):
+        masses = torch.linspace(0, 1, 9, dtype=torch.float64).pow(exponent(sigma) + 1).diff()
+        for name, tensor in average.state_dict().items():
+            if tensor.is_floating_point():
+                mean = sum(mass * weights[name].double() for mass, weights in zip(masses, saved.weights, strict=True))
+                assert (tensor - mean).abs().max().item() < 1e-6
+    assert whole.sampler().generator is whole.generator_ema is whole.averages[0]
+    resumed = play(rounds=8, ema=POWER(), checkpoint=tmp_path / "cut.ckpt", data=digits(), **BATCH_NORM)
+    state = whole.state_dict()
+    assert len([name for name in state if name.startswith("further_averages.0.")]) == len(saved.weights[0])
+    assert all(torch.equal(tensor, state[name]) for name, tensor in resumed.state_dict().items())
+    with pytest.raises(UserError, match=r"profiles: \[0.2, 0.1\] -> \[0.2\]"):
+        play(rounds=8, ema=POWER(profiles=[0.2]), checkpoint=tmp_path / "cut.ckpt", data=digits(), **BATCH_NORM)
+
+
+def kept(folder, play, ema, rounds=40, **arguments):
+    """The path of the last checkpoint of a game that saves its averages in a run's folder."""
+    snapshots = [Snapshots(folder / "averages", ema.snapshot_every)] if ema.snapshot_every else []
+    callbacks = [*snapshots, Checkpoints(folder / "checkpoints", 20, best=None)]
+    play(rounds=rounds, ema=ema, callbacks=callbacks, data=digits(), **(BATCH_NORM | arguments))
+    return folder / "checkpoints" / "last.ckpt"
+
+
+@pytest.mark.parametrize("buffers", get_args(Buffers))
+def test_another_average_is_reconstructed_from_snapshots(buffers, play, tmp_path):
+    """It equals that of a game which keeps it, its statistics of batch norm too, as each mode defines them."""
+    stored = kept(tmp_path / "two", play, POWER(buffers=buffers))
+    direct = kept(tmp_path / "one", play, POWER(profiles=[0.15], buffers=buffers))
+    found, expected = (load(path, ema=0.15).generator.state_dict() for path in (stored, direct))
+    first = load(stored).generator.state_dict()
+    apart = near = 0.0
+    for name, tensor in expected.items():
+        if tensor.is_floating_point():
+            near = max(near, (found[name] - tensor).abs().max().item())
+            apart = max(apart, (first[name] - tensor).abs().max().item())
+        else:
+            assert torch.equal(found[name], tensor)
+    assert near < 1e-3
+    assert apart > 5e-3
+    again = load(tmp_path / "two" / "averages" / "round_00000040.ckpt", ema=0.1).generator.state_dict()
+    assert all(
+        torch.equal(again[name], tensor) for name, tensor in load(stored, ema=0.1).generator.state_dict().items()
+    )
+
+
+def test_snapshots_after_the_checkpoint_are_deleted(play, tmp_path):
+    checkpoint = kept(tmp_path, play, POWER())
+    folder = tmp_path / "averages"
+    names = [f"round_{round:08}.ckpt" for round in range(4, 41, 4)]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    (folder / "round_00000044.ckpt").write_bytes(b"of a run that was killed")
+    callbacks = [Snapshots(folder, 4), Checkpoints(tmp_path / "checkpoints", 20, best=None)]
+    arguments = {"ema": POWER(), "data": digits(), "callbacks": callbacks, **BATCH_NORM}
+    play(rounds=41, checkpoint=checkpoint, **arguments)
+    assert sorted(path.name for path in folder.iterdir()) == [*names, "round_00000041.ckpt"]
+
+
+IMPOSSIBLE = {
+    "out of range": ({"ema": 0.3}, "--ema 0.3: give a relative standard deviation above 0 and below 0.2887"),
+    "far from those kept": ({"ema": 0.01}, "--ema 0.01 can't be reconstructed from 9 snapshots of 0.2 and 0.1"),
+    "of the generator itself": ({"ema": 0.1, "raw": True}, "--raw is the generator itself, and --ema 0.1 an average"),
+}
+
+
+def test_impossible_averages_are_refused(play, tmp_path):
+    run = kept(tmp_path / "power", play, POWER())
+    for arguments, message in IMPOSSIBLE.values():
+        with pytest.raises(UserError, match=message):
+            load(run, **arguments)
+    shutil.copy(run, tmp_path / "moved.ckpt")
+    with pytest.raises(UserError, match=r"has no snapshots before round 40, and .* has only 0.2 and 0.1"):
+        load(tmp_path / "moved.ckpt", ema=0.15)
+    assert load(tmp_path / "moved.ckpt", ema=0.1)
+    other = kept(tmp_path / "decay", play, EMA(decay=0.5), rounds=2)
+    with pytest.raises(UserError, match="has no averages of power functions: train with ema=power"):
+        load(other, ema=0.1)
+    content = torch.load(run, weights_only=True)
+    content["gan_research"]["power"]["profiles"] = [0.2, 0.09]
+    torch.save(content, run)
+    with pytest.raises(UserError, match="has other averages than"):
+        load(run, ema=0.15)
 
 
 def test_the_average_holds_no_discriminator_and_always_evaluates(play):

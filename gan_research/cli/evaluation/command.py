@@ -35,9 +35,9 @@ def measure(options: argparse.Namespace) -> Report:
     """Run all evaluations. Finished measurements are shown and written even if an error follows."""
     measurements: list[Callable[[Evaluation, ProgressBar], tuple[Measurement, Source]]]
     device = device_of(options)
-    path = local(options.samples, whole=options.raw)
+    path = local(options.samples, whole=options.raw or options.ema is not None)
     if is_generator(path):
-        generators = open_generators(path, options.raw, options.allow)
+        generators = open_generators(path, options.raw, options.allow, options.ema)
         generated, config = None, generators[-1].config
         pairs = product(generators, options.truncation or [None])
         measurements = [partial(of_generator, one, options.seeds, threshold, device) for one, threshold in pairs]
@@ -132,7 +132,8 @@ def verifiable(evaluations: dict[str, Evaluation], *samples: Source | None) -> s
 
 def open_generated(options: argparse.Namespace) -> Samples:
     """Open a fixed set of generated samples."""
-    for option, value in (("--seeds", options.seeds), ("--raw", options.raw), ("--truncation", options.truncation)):
+    own = {"--seeds": options.seeds, "--truncation": options.truncation, "--raw": options.raw, "--ema": options.ema}
+    for option, value in (own | {"--standing-statistics": options.standing_statistics}).items():
         if value:
             raise UserError(f"{option} is for checkpoints: {options.samples} is a set of samples")
     samples = open_samples(options.samples, None, None, options.skip_corrupt)
@@ -172,5 +173,7 @@ def build_evaluations(
     count = generated.count if generated and options.num_samples is None else options.num_samples
     values |= {} if count is None else {"num_samples": count}
     values |= {"seed": options.seeds[0]} if options.seeds else {}
+    if options.standing_statistics is not None:
+        values |= {"standing_statistics": options.standing_statistics}
     nodes = blocks(options.metrics, options.extractor, values, options.settings, options.allow, config)
     return {block: make(node) for block, node in nodes.items()}

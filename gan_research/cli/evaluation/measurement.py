@@ -80,16 +80,15 @@ def of_generator(
 
     No seeds, or no truncation, means the evaluation's.
     """
-    sampler, seeds = load(generator.path, generator.raw, generator.allow), seeds or [evaluation.seed]
-    sampler = sampler.truncated(evaluation.truncation if truncation is None else truncation)
+    sampler, seeds = load(generator.path, generator.raw, generator.allow, generator.ema), seeds or [evaluation.seed]
     sampler.generator.to(device)
-    round, ema = int(generator.state["round"]), bool(generator.state["ema"]) and not generator.raw
-    each = [evaluation(sampler.source(seed), bar.of(f"round {round:,}, seed {seed}")) for seed in seeds]
-    sampling = {"sampling": sampler.description, "truncation": sampler.truncation}
-    protocol = evaluation.protocol(ema=ema, sampling_seeds=seeds, **sampling)
+    round = int(generator.state["round"])
+    sources = [evaluation.adapt(sampler, seed, truncation).source(seed) for seed in seeds]
+    each = [evaluation(source, bar.of(f"round {round:,}, seed {source.seed}")) for source in sources]
+    protocol = evaluation.protocol(generator.average, sampling_seeds=seeds, **sources[0].sampler.protocol)
     kimg, training_seed = float(generator.state["images_seen"]) / 1000, (generator.config or {}).get("seed")
     trained = str(generator.path), round, kimg, training_seed, generator.selected_by
-    return Measurement(each, protocol, evaluation.columns, *trained), sampler.source(seeds[0])
+    return Measurement(each, protocol, evaluation.columns, *trained), sources[0]
 
 
 def of_samples(samples: Samples, evaluation: Evaluation, bar: ProgressBar) -> tuple[Measurement, Source]:
