@@ -42,8 +42,8 @@ class Evaluate(Periodic):
                 sampler = gan.sampler().truncated(part.truncation)
                 values = part(sampler.source(part.seed))
                 self.board.add_metrics(values, gan.round)
-                sampling = {"sampling": sampler.description, "truncation": sampler.truncation}
-                protocol = part.protocol(ema=gan.ema is not None, **sampling)
+                cut = sampler.truncation
+                protocol = part.protocol(gan.ema is not None, sampling=sampler.description, truncation=cut)
                 how = {"protocol": protocol.as_dict(), "better": part.columns, "ranges": part.ranges}
                 log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in values.items()} | how)
 

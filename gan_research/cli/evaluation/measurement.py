@@ -85,8 +85,9 @@ def of_generator(
     sampler.generator.to(device)
     round, ema = int(generator.state["round"]), bool(generator.state["ema"]) and not generator.raw
     each = [evaluation(sampler.source(seed), bar.of(f"round {round:,}, seed {seed}")) for seed in seeds]
-    sampling = {"sampling": sampler.description, "truncation": sampler.truncation}
-    protocol = evaluation.protocol(ema=ema, sampling_seeds=seeds, **sampling)
+    protocol = evaluation.protocol(
+        ema=ema, sampling_seeds=seeds, sampling=sampler.description, truncation=sampler.truncation
+    )
     kimg, training_seed = float(generator.state["images_seen"]) / 1000, (generator.config or {}).get("seed")
     trained = str(generator.path), round, kimg, training_seed, generator.selected_by
     return Measurement(each, protocol, evaluation.columns, *trained), sampler.source(seeds[0])
