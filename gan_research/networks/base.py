@@ -146,7 +146,7 @@ class Discriminator(Network):
         return [block for block in blocks if any(map(has_weight, block))]
 
     def freeze(self, count: NonNegativeInt) -> None:
-        """Freeze the first `count` blocks: FreezeD (Mo et al. 2020, section 3). UserError if there are fewer.
+        """Freeze the first `count` blocks: FreezeD (Mo et al. 2020). UserError if there are fewer.
 
         They are a fixed function from now on: their parameters get no gradient, and they stay in evaluation mode, so
         that running statistics and the vectors of spectral norms keep their values, and nothing is dropped.

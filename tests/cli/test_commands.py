@@ -71,6 +71,55 @@ def test_classes(conditional, finished, gan, one_line, nothing_around):
     assert not (nothing_around / "samples.png").exists()
 
 
+def test_truncated_samples(finished, gan, one_line, nothing_around):
+    def images(*options):
+        return archive(gan, finished, "-n", "5", *options)["images"]
+
+    cut = load(finished).truncated(0.5).sample_uint8(5, seed=0).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(images("--truncation", "0.5"), cut)
+    np.testing.assert_array_equal(images("--truncation", "inf"), images())
+    assert not np.array_equal(images(), cut)
+    Path("s.npz").unlink()
+    for threshold in ("0", "-1", "nan", "half"):
+        one_line(gan("sample", finished, "--truncation", threshold), f"--truncation {threshold}", "positive")
+    assert list(nothing_around.iterdir()) == []
+
+
+def test_interpolations_as_a_grid_and_as_a_film(conditional, finished, gan, one_line, nothing_around):
+    result = gan("sample", conditional, "--interpolate", "classes", "-n", "3", "--steps", "5", "--keyframes", "4")
+    assert (result.status, result.output) == (0, "3 rows between 4 samples each in interpolation.png\n")
+    rows = np.asarray(Image.open("interpolation.png"))
+    assert rows.shape[:2] == (3 * 34 + 2, (3 * 4 + 1) * 34 + 2)
+    assert gan("sample", conditional, "-n", "3", "-o", "samples").status == 0
+    for i in range(3):
+        image = np.asarray(Image.open(f"samples/{i:06}.png").convert("L"))
+        np.testing.assert_array_equal(rows[34 * i + 2 :, 2:][:32:4, :32:4, 0], image)
+
+    words = ("--interpolate", "-n", "4", "--steps", "2", "--keyframes", "3", "--truncation", "0.5", "--seed", "7")
+    for name in ("film.gif", "film.webp", "film.apng"):
+        result = gan("sample", finished, *words, "-o", name)
+        assert result.output == f"6 frames of 4 images in {name}\n"
+        film = Image.open(name)
+        assert (film.size, film.n_frames) == ((70, 70), 6)
+        first = np.asarray(film.convert("L"))[2:34:4, 2:34:4]
+        np.testing.assert_array_equal(first, load(finished).truncated(0.5).sample_uint8(4, seed=7)[0, 0].numpy())
+
+    before = sorted(nothing_around.iterdir())
+    for words, parts in {
+        (finished, "--interpolate", "classes"): ("no classes",),
+        (conditional, "--interpolate", "both", "--class", "3"): ("class 3",),
+        (finished, "--interpolate", "-o", "x.npz"): ("x.npz", ".png or .gif or .apng or .webp"),
+        (finished, "--interpolate", "-o", "folder"): ("folder", ".png"),
+        (finished, "-o", "x.gif"): ("x.gif", ".png or .npz"),
+        (finished, "--interpolate", "--steps", "1"): ("--steps is 1", "at least 2"),
+        (finished, "--interpolate", "--keyframes", "1"): ("--keyframes is 1",),
+        (finished, "--interpolate", "-n", "0"): ("-n is 0",),
+        (finished, "--steps", "5"): ("--steps 5", "--interpolate"),
+    }.items():
+        one_line(gan("sample", *words), *parts)
+    assert sorted(nothing_around.iterdir()) == before
+
+
 def test_samples_never_join_or_silently_replace_others(finished, gan, one_line, nothing_around, monkeypatch):
     (nothing_around / "full").mkdir()
     (nothing_around / "full" / ".hidden").touch()
@@ -145,12 +194,14 @@ def test_evaluate_with_another_protocol(finished, conditional, gan, one_line, tm
     one_line(gan("evaluate", finished, "--data-root", tmp_path), "--data-root")
 
 
-def test_evaluate_takes_the_seed_of_the_run(train, the_run, gan, rows, tmp_path):
-    assert train(tmp_path / "runs", "metrics.seed=7", "rounds=2", "evaluate_every=2").status == 0
+def test_evaluate_takes_the_seed_and_the_truncation_of_the_run(train, the_run, gan, rows, tmp_path):
+    words = ("metrics.seed=7", "metrics.truncation=0.5", "rounds=2", "evaluate_every=2")
+    assert train(tmp_path / "runs", *words).status == 0
     run = the_run(tmp_path / "runs")
     assert gan("evaluate", run, "--json", tmp_path / "n.json", "--device", "cpu").status == 0
     measured = json.loads((tmp_path / "n.json").read_text())["evaluations"][-1]
-    assert measured["protocol"]["sampling_seeds"] == [7]
+    assert (measured["protocol"]["sampling_seeds"], measured["protocol"]["truncation"]) == ([7], 0.5)
+    assert rows(run)[-1]["protocol"] == measured["protocol"]
     assert measured["round"] == 2
     assert measured["metrics"]["fid"] == pytest.approx(rows(run)[-1]["metrics/fid"], rel=1e-9)
 

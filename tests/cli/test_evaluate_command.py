@@ -115,6 +115,31 @@ def test_one_seed_has_no_spread(kept, evaluate):
     assert only(found)["protocol"]["ema"] is True
 
 
+def test_a_curve_over_truncations_takes_one_pass_of_the_reals(kept, evaluate, gan, tmp_path, monkeypatch):
+    last, words = (
+        kept / "checkpoints" / "last.ckpt",
+        ("--metrics", "fid,precision_recall", "--extractor", "classifier", "--no-cache"),
+    )
+    plain = only(evaluate(last, *words))
+    passes, run = [], FeaturePass.__call__
+    monkeypatch.setattr(
+        FeaturePass, "__call__", lambda self, which, *rest: passes.append(which) or run(self, which, *rest)
+    )
+    words = (*words, "--truncation", "2,0.5,inf")
+    found = evaluate(last, *words, "--plot", tmp_path / "curve.png")["evaluations"]
+    assert passes == ["real", "generated", "generated", "generated"]
+    assert [e["protocol"].get("truncation") for e in found] == [2.0, 0.5, None]
+    assert (found[2]["metrics"], found[2]["protocol"]) == (plain["metrics"], plain["protocol"])
+    assert found[1]["protocol"] == plain["protocol"] | {"truncation": 0.5}
+    cut = direct(("fid", "precision_recall"), source=load(last).truncated(0.5).source(0), num_samples=100)
+    assert found[1]["metrics"] == pytest.approx(cut, rel=1e-9)
+    assert np.asarray(Image.open(tmp_path / "curve.png")).std() > 10
+    lines = gan("evaluate", kept, *words, "--plot", tmp_path / "rounds.png").output.splitlines()
+    cells = [[cell.strip() for cell in line.split("\u2502")[1:-1]] for line in lines if "\u2502" in line]
+    assert [(row[0], row[2]) for row in cells] == [(r, t) for r in ("0", "10", "20") for t in ("2", "0.5", "inf")]
+    assert cells[-1][3] == f"{plain['metrics']['fid']:.6g}"
+
+
 def test_a_run_against_other_real_samples(kept, reals, evaluate):
     last = kept / "checkpoints" / "last.ckpt"
     folder = only(evaluate(last, reals))
@@ -419,6 +444,9 @@ def test_one_line_for_what_cannot_be_measured(finished, fakes, reals, gan, one_l
         (fakes, *digits, "--num-samples", "0"): ("num_samples=0",),
         (fakes, *digits, "--seeds", "1"): ("--seeds", "checkpoints"),
         (fakes, *digits, "--raw"): ("--raw", "checkpoints"),
+        (fakes, *digits, "--truncation", "1"): ("--truncation", "checkpoints"),
+        (finished, "--truncation", "1,inf,1.0"): ("--truncation 1,inf,1.0", "different"),
+        (finished, "--truncation", "0"): ("--truncation 0", "positive"),
         (fakes, reals, "--metrics", "digits", "--split", "heldout"): ("--split", str(reals)),
         (fakes, *digits, "--device", "foo"): ("--device foo", "no such device"),
         (reals, "--write-statistics", tmp_path / "s.npz", "--device", "foo"): ("--device foo",),
