@@ -20,8 +20,8 @@ class Interpolation:
     """Closed paths of n samples at once through `keyframes` samples each.
 
     Path i passes the latents i, n + i, 2 n + i, ... of the seed, or the classes i, i + 1, ..., or both. If only one of
-    them varies, the other is sample i's. `sampler.sample(n, seed)` is the beginning, bit for bit, and all keyframes are plain
-    samples too. Latents follow the prior's interpolation; classes are mixed linearly.
+    them varies, the other is sample i's. The beginning is `sampler.sample(n, seed)`, bit for bit, and all keyframes are
+    plain samples too. Latents follow the prior's interpolation; classes are mixed linearly.
 
     varied: latents, classes or both. label: the class of all paths; by default sample i has class i mod num_classes.
     """
@@ -73,7 +73,8 @@ class Interpolation:
     def film(self, steps: int) -> list[Image.Image]:
         """Return the frames of a loop, each a grid of n images.
 
-        steps: frames from a keyframe to the next, without that one. The speed is 0 at keyframes, so that the film is smooth there: t = (1 - cos(pi s)) / 2.
+        steps: frames from a keyframe to the next, without that one. The speed is 0 at keyframes, so that the film is
+        smooth there: t = (1 - cos(pi s)) / 2.
         """
         require(1, steps=steps)
         positions = [
