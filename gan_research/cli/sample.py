@@ -84,7 +84,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def check_output(output: Path, figure: str) -> None:
-    """Raise a UserError unless samples, or a figure of this name, can be written to `output`."""
+    """Raise a UserError unless samples, or a named figure, can be written to `output`."""
     suffixes = {"codes": [".png"], "interpolation": [".png", *FILMS]}.get(figure)
     if suffixes and ending(output) not in suffixes:
         raise UserError(f"--output {output}: give a name that ends in {' or '.join(suffixes)} for {figure}")

@@ -48,6 +48,7 @@ NAMES = {
     "progress_seconds": "quiet verbose progress progress_bar print_every enable_progress_bar refresh_rate",
     "output": "outdir output_dir out_dir save_dir log_dir logdir results_dir work_dir default_root_dir",
     "name": "run_name exp_name experiment_name",
+    "freeze_discriminator": "freezed freeze_d freeze_layers num_freeze_layers",
     "resume": "resume_from ckpt ckpt_path checkpoint resume_from_checkpoint",
 }
 """A setting -> its names elsewhere."""

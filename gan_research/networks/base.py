@@ -132,7 +132,7 @@ class Discriminator(Network):
         """Return the features (N, F) of (packed) samples, with F = head.num_features."""
 
     def blocks_from_image(self) -> list[list[nn.Module]]:
-        """Return the blocks of `features`, each a list of layers, in the order in which images pass them.
+        """Return the blocks of `features`, each a list of layers, from the image on.
 
         A block is a residual block, an attention or another layer with a weight, and the layers after it that have
         none: norms, activations, dropout. They are found among all parts but the head, in the order of definition, and

@@ -53,9 +53,9 @@ def matrices(network: nn.Module) -> Iterator[Tensor]:
 
 
 class WeightClipping(Regularizer):
-    """A clamp of the discriminator's parameters to [-limit, limit] after each of its steps, but of frozen ones.
+    """A clamp of the discriminator's parameters to [-limit, limit] after each of its steps.
 
-    The Lipschitz constraint of Arjovsky et al. 2017, Algorithm 1.
+    Frozen parameters are left as they are. The Lipschitz constraint of Arjovsky et al. 2017, Algorithm 1.
     """
 
     players = ()

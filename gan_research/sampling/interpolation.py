@@ -19,9 +19,9 @@ Varied = Literal["latents", "classes", "both"]
 class Interpolation:
     """Closed paths of n samples at once through `keyframes` samples each.
 
-    Path i passes the latents i, n + i, 2 n + i, ... of the seed, or the classes i, i + 1, ..., or both. What isn't
-    varied is that of sample i. `sampler.sample(n, seed)` is the beginning, bit for bit, and all keyframes are plain
-    samples too. Latents follow the prior's interpolation; classes are mixed linearly.
+    Path i passes the latents i, n + i, 2 n + i, ... of the seed, or the classes i, i + 1, ..., or both. If only one of
+    them varies, the other is sample i's. The beginning is `sampler.sample(n, seed)`, bit for bit, and all keyframes are
+    plain samples too. Latents follow the prior's interpolation; classes are mixed linearly.
 
     varied: latents, classes or both. label: the class of all paths; by default sample i has class i mod num_classes.
     """
@@ -39,6 +39,10 @@ class Interpolation:
         self.sampler, self.keyframes = sampler, keyframes
         starts = [k * n if varied != "classes" else 0 for k in range(keyframes)]
         self.latents = [sampler.latents(n, seed, start) for start in starts]
+        try:
+            sampler.prior.interpolate(self.latents[0], self.latents[1], 0.5)
+        except NotImplementedError as error:
+            raise UserError(f"{type(sampler.prior).__name__} has no interpolate: implement it") from error
         self.labels = [sampler.labels(n, label)] * keyframes
         if varied != "latents":
             classes = [torch.arange(k, k + n) % sampler.num_classes for k in range(keyframes)]
@@ -57,16 +61,20 @@ class Interpolation:
         return self.sampler.generate(latents, labels)
 
     def grid(self, steps: int) -> Tensor:
-        """Return a uint8 image (3, height, width): a row for each path, `steps` images from a keyframe to the next."""
+        """Return a uint8 image (3, height, width) with a row for each path.
+
+        steps: images from a keyframe to the next, both included.
+        """
         require(2, steps=steps)
         positions = [k + step / (steps - 1) for k, step in product(range(self.keyframes - 1), range(steps - 1))]
         columns = [self._levels(position) for position in [*positions, self.keyframes - 1]]
         return grid(torch.stack(columns, 1).flatten(0, 1), len(columns))
 
     def film(self, steps: int) -> list[Image.Image]:
-        """Return the frames of a loop, each a grid of n images, `steps` from a keyframe to the next.
+        """Return the frames of a loop, each a grid of n images.
 
-        The speed is 0 at keyframes, so that the film is smooth there: t = (1 - cos(pi s)) / 2.
+        steps: frames from a keyframe to the next, without that one. The speed is 0 at keyframes, so that the film is
+        smooth there: t = (1 - cos(pi s)) / 2.
         """
         require(1, steps=steps)
         positions = [

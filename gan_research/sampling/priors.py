@@ -43,7 +43,7 @@ class Prior(Rebuildable):
         raise NotImplementedError
 
     def truncate(self, latents: Tensor, threshold: float) -> Tensor:
-        """Map latents of the prior to latents of the prior restricted to [-threshold, threshold] in each coordinate.
+        """Map latents to the prior restricted to [-threshold, threshold] in each coordinate.
 
         Brock et al. 2019 (BigGAN, section 3.1) draw values outside again. The same distribution by the inverse of F,
         the CDF, is a function of the latent: z -> F^-1(F(-t) + F(z) (F(t) - F(-t))), in float64. Nothing changes if

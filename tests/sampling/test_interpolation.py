@@ -10,7 +10,7 @@ from PIL import Image, ImageSequence
 
 from gan_research.networks import CNNGenerator, DCGANGenerator, MLPGenerator, ResNetGenerator
 from gan_research.sampling.interpolation import Interpolation
-from gan_research.sampling.priors import CodedPrior, GaussianPrior, UniformPrior
+from gan_research.sampling.priors import CodedPrior, GaussianPrior, Prior, UniformPrior
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import film, grid, to_uint8
@@ -123,6 +123,16 @@ def test_a_film_is_a_smooth_loop(channels, kind):
 def test_impossible_interpolations_are_refused(build, message):
     with pytest.raises(UserError, match=message):
         build()
+
+
+class Other(Prior):
+    def sample(self, n, generator):
+        return torch.rand(n, self.latent_dim, generator=generator)
+
+
+def test_a_prior_without_paths_is_refused():
+    with pytest.raises(UserError, match="Other has no interpolate"):
+        Interpolation(sampler(prior=Other(9)), "latents", N, 2)
 
 
 def test_points_are_refused():

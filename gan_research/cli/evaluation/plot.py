@@ -47,7 +47,7 @@ def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
 
 
 def over_truncation(axes: Axes, measurements: list[Measurement], name: str) -> None:
-    """Draw a line over the thresholds, on a log scale with infinity at its end, for each round."""
+    """Draw a line for each round over thresholds, whose log scale ends with infinity."""
     thresholds = sorted({m.truncation for m in measurements})
     places = [math.log2(t) for t in thresholds if math.isfinite(t)]
     places += [places[-1] + 1] * (len(thresholds) - len(places))

@@ -120,7 +120,7 @@ def value(measurement: Measurement, name: str) -> str:
 
 
 def protocol(measurements: list[Measurement]) -> Table:
-    """Return a table with a line for each field of the protocol, without a truncation in which measurements differ."""
+    """Return a table of the protocol, without a truncation in which measurements differ."""
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column(style="dim")
     table.add_column(style="dim", overflow="fold")
