@@ -57,7 +57,7 @@ class Evaluation:
         cache: whether to cache the statistics of real samples in the user's cache folder.
         every: rounds between two evaluations in training; None: evaluate_every.
         real_split: the real samples to compare with: those of training, or the held-out ones.
-        standing_statistics: batches of samples over which batch norm's statistics are computed anew, by the caller
+        standing_statistics: batches of samples over which the caller computes batch norm's statistics
             (`Sampler.standing`); None: the generator's own.
         standing_batch_size: of those batches; None: that of training.
     """
