@@ -116,7 +116,7 @@ class EMA(WeightAverage):
         return [self.decay_at(images, images_seen) if round > self.start else 0.0]
 
     def decay_at(self, images: int, images_seen: int) -> float:
-        """Return the decay of a round of `images` real images after the start, with `images_seen` at its end."""
+        """Return the decay of a round of `images` real images, with `images_seen` at its end."""
         if self.half_life_kimg is None:
             assert self.decay is not None
             return self.decay
@@ -127,9 +127,9 @@ class EMA(WeightAverage):
 
 
 class PowerEMA(WeightAverage):
-    """Averages with weights t^gamma of round t (Karras et al. 2024, "EDM2").
+    """Averages with weights t^gamma of round t: decay = (1 - 1 / t)^(gamma + 1).
 
-    Their decay is (1 - 1 / t)^(gamma + 1). profiles: the relative standard deviation of each, such as 0.05: its weights
+    Karras et al. 2024 (EDM2). profiles: the relative standard deviation of each, such as 0.05: its weights
     are spread over 5 % of the training so far. The first one is sampled in training. snapshot_every: rounds between two
     snapshots of all of them in the run's folder, from which any other is reconstructed (`load(run, ema=0.07)`).
     buffers, recompute_batches: see `WeightAverage`.
