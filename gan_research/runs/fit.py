@@ -188,7 +188,7 @@ def check_loggers(config: dict[str, Any]) -> None:
 def prepared_evaluation(
     config: dict[str, Any], data: Data, gan: GAN, trainer: pl.Trainer, optional: bool
 ) -> AnyEvaluation:
-    """Return the evaluation with its statistics of real samples, after a check of the generator and of `best`."""
+    """Return the evaluation with its statistics of real samples, after checks."""
     evaluation = build_evaluation(config, optional)
     if evaluation is None:
         return None

@@ -76,9 +76,9 @@ def combination(path: Path, checkpoint: dict[str, Any], ema: float) -> tuple[lis
 
 
 def reconstructed(checkpoint: dict[str, Any], rows: dict[Path, list[float]], allow: Sequence[str]) -> dict[str, Tensor]:
-    """Return the combination of averages in files, of which the checkpoint is the last.
+    """Return the combination of averages in files.
 
-    Tensors that aren't averaged in training are the checkpoint's, or are recomputed.
+    The last one is the checkpoint. Tensors that aren't averaged in training are the checkpoint's, or are recomputed.
     """
     game, *_, path = checkpoint[MARK], *rows
     weights, sums = weights_of(checkpoint, name_of(0)), dict[str, Tensor]()

@@ -94,7 +94,7 @@ class Sampler:
             return torch.cat([self.generator(*batch) for batch in zip(batches, classes, strict=False)])
 
     def standing(self, batches: int | None, batch_size: int | None = None, seed: int = 0) -> "Sampler":
-        """Return a sampler with standing statistics, see `recompute_statistics`, in a copy of the generator.
+        """Return a sampler with standing statistics (`recompute_statistics`) in a copy of the generator.
 
         batches: None: this sampler. batch_size: None: that of training. Raises a UserError without batch norm.
         """
@@ -111,9 +111,9 @@ class Sampler:
         return other
 
     def recompute_statistics(self, batches: int, batch_size: int, seed: int) -> None:
-        """Set the running statistics of batch norm to their mean over batches of samples, a function of the seed.
+        """Set batch norm's running statistics to their mean over batches of samples.
 
-        Classes are uniform. Each process generates all batches.
+        They are a function of the seed. Classes are uniform. Each process generates all batches.
         """
         require(1, standing_statistics=batches)
         require(2, standing_batch_size=batch_size)

@@ -24,16 +24,17 @@ Tensors = tuple[list[Tensor], list[Tensor]]  # of a network: those that are aver
 
 
 class WeightAverage(ABC):
-    """average <- decay * average + (1 - decay) * weights, once a round, for one average or several.
+    """The update average <- decay * average + (1 - decay) * weights, once a round.
 
-    Running statistics of batch norm belong to weights. buffers: "copy" those of the generator; "average" them like
-    weights, as Brock et al. (2019) and StudioGAN do; "recompute" them for the average before it is used, as the mean
-    over `recompute_batches` batches of fresh samples, a function of (seed, round). All other buffers are copied: the
-    average of unit vectors of spectral norm isn't one, and their error changes the singular value in second order only.
+    There may be several averages. Running statistics of batch norm belong to weights. buffers: "copy" those of the
+    generator; "average" them like weights, as Brock et al. (2019) and StudioGAN do; "recompute" them for the average
+    before it is used, as the mean over `recompute_batches` batches of fresh samples, a function of (seed, round). All
+    other buffers are copied: the average of unit vectors of spectral norm isn't one, and their error changes the
+    singular value in second order only.
     """
 
     profiles: tuple[float, ...] = ()
-    """Those of power functions, if there are several averages; the first one is sampled."""
+    """The profiles of averages of power functions; the first one is sampled."""
     snapshot_every: int | None = None
 
     def __init__(self, buffers: Buffers = "copy", recompute_batches: PositiveInt = 16):
@@ -48,10 +49,13 @@ class WeightAverage(ABC):
 
     @abstractmethod
     def decays(self, round: int, images: int, images_seen: int) -> Sequence[float]:
-        """Return the decay of each average in a round (1, 2, ...) of `images`, with `images_seen` at its end."""
+        """Return the decay of each average in a round 1, 2, ...
+
+        images: its real images; images_seen: those of all rounds up to its end.
+        """
 
     def copies(self, generator: Generator) -> list[Generator]:
-        """Return averages that are copies of the generator; UserError if it has no statistics to recompute."""
+        """Return new averages, copies of the generator; UserError without statistics to recompute."""
         if self.buffers == "recompute":
             require_statistics(generator, "ema.buffers=recompute")
         return [copy.deepcopy(generator).requires_grad_(False).eval() for _ in self.profiles or [None]]
@@ -112,7 +116,7 @@ class EMA(WeightAverage):
         return [self.decay_at(images, images_seen) if round > self.start else 0.0]
 
     def decay_at(self, images: int, images_seen: int) -> float:
-        """Return the decay of a round of `images` real images after the start, with `images_seen` at its end."""
+        """Return the decay of a round of `images` real images, with `images_seen` at its end."""
         if self.half_life_kimg is None:
             assert self.decay is not None
             return self.decay
@@ -123,11 +127,11 @@ class EMA(WeightAverage):
 
 
 class PowerEMA(WeightAverage):
-    """Averages with weights t^gamma of round t (Karras et al. 2024, "EDM2"): decay = (1 - 1 / t)^(gamma + 1).
+    """Averages with weights t^gamma of round t: decay = (1 - 1 / t)^(gamma + 1).
 
-    profiles: the relative standard deviation of each, such as 0.05: its weights are spread over 5 % of the training so
-    far. The first one is sampled in training. snapshot_every: rounds between two snapshots of all of them in the run's
-    folder, from which any other is reconstructed later (`load(run, ema=0.07)`).
+    Karras et al. 2024 (EDM2). profiles: the relative standard deviation of each, such as 0.05: its weights
+    are spread over 5 % of the training so far. The first one is sampled in training. snapshot_every: rounds between two
+    snapshots of all of them in the run's folder, from which any other is reconstructed (`load(run, ema=0.07)`).
     buffers, recompute_batches: see `WeightAverage`.
     """
 

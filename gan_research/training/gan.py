@@ -216,7 +216,7 @@ class GAN(pl.LightningModule):
         return self._sampler_of(self.objective.forward.sampled)
 
     def recompute_statistics(self) -> None:
-        """Recompute the batch statistics of averages for which `ema` says so, once a round."""
+        """Recompute the averages' batch statistics, once a round, if `ema.buffers` is recompute."""
         if self.ema is not None and self.ema.buffers == "recompute" and self._recomputed_at != self.round:
             self._recomputed_at = self.round
             for average in self.averages:

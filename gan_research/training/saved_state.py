@@ -123,7 +123,7 @@ def require_state(optimizer: Optimizer, make: OptimizerFactory, name: str) -> No
 
 
 def describe_profiles(gan: Any) -> dict[str, Any]:
-    """Return what another average is reconstructed from, besides the weights: see `Profiles`."""
+    """Return what another average is reconstructed from, in addition to weights: `Profiles`."""
     ema, averaged = gan.ema, {id(tensor) for tensor in gan.ema.tensors(gan.generator)[0]}
     state = gan.generator.state_dict(keep_vars=True)
     found = {"profiles": list(ema.profiles), "combined": [k for k, tensor in state.items() if id(tensor) in averaged]}

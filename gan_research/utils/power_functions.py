@@ -16,7 +16,7 @@ LARGEST = 12**-0.5
 
 
 def require_profile(sigma: float, name: str) -> None:
-    """Raise a UserError unless a profile is above 0 and below that of the plain mean."""
+    """Raise a UserError unless a profile is between 0 and the plain mean's."""
     if not 0 < sigma < LARGEST:
         raise UserError(f"{name} {sigma:g}: give a relative standard deviation above 0 and below {LARGEST:.4f}")
 
@@ -34,10 +34,10 @@ def decay_at(time: int, gamma: float) -> float:
 
 
 def coefficients(averages: Sequence[tuple[int, float]], time: int, sigma: float) -> tuple[NDArray[np.float64], float]:
-    """Return the combination of averages, (time, sigma) each, that is nearest to another one, and its error.
+    """Return the combination of averages that is nearest to another one, and its error.
 
-    Least squares of the weights over time, by their inner products. The coefficients add up to 1. The error is the L2
-    norm of the difference relative to that of the other one's weights.
+    averages: (time, sigma) of each. Least squares of the weights over time, by their inner products. The coefficients
+    add up to 1. The error is the L2 norm of the difference relative to that of the other one's weights.
     """
     times = np.array([at for at, _ in averages], dtype=np.float64)
     gammas = np.array([exponent(profile) for _, profile in averages])
@@ -54,7 +54,7 @@ def coefficients(averages: Sequence[tuple[int, float]], time: int, sigma: float)
 def inner(
     time_a: NDArray[Any], gamma_a: NDArray[Any], time_b: NDArray[Any], gamma_b: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Return the inner products of weights (gamma + 1) t^gamma / T^(gamma + 1) over 0 < t < T, which add up to 1."""
+    """Return the inner products of weights (gamma + 1) t^gamma / T^(gamma + 1) over time."""
     total = gamma_a + gamma_b + 1
     power = total * np.log(np.minimum(time_a, time_b)) - (gamma_a + 1) * np.log(time_a) - (gamma_b + 1) * np.log(time_b)
     return np.asarray((gamma_a + 1) * (gamma_b + 1) / total * np.exp(power))
