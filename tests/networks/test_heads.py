@@ -8,6 +8,8 @@ import torch
 from gan_research.cli import main
 from gan_research.losses import MultiHinge
 from gan_research.networks import (
+    BigGANDeepDiscriminator,
+    BigGANDiscriminator,
     CNNDiscriminator,
     DCGANDiscriminator,
     MLPDiscriminator,
@@ -43,6 +45,7 @@ SHAPES = {
 }
 DISCRIMINATORS = (
     MLPDiscriminator, CNNDiscriminator, DCGANDiscriminator, TFDCGANDiscriminator, ResNetDiscriminator,
+    BigGANDiscriminator, BigGANDeepDiscriminator,
 )  # fmt: skip
 
 
