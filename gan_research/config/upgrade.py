@@ -22,6 +22,7 @@ ADDED = {
 
 ADDED_TO: dict[str, dict[str, Any]] = {
     "gan_research.networks.mlp.MLPDiscriminator": {"norm": "none", "head_bias": True},
+    "gan_research.regularizers.Orthogonal": {"embeddings": False},
     "gan_research.regularizers.LeCam": {"clip": False, "start": 0, "debias": False},
     "gan_research.networks.heads.ClassifierHead": {"class_bias": True},
     "gan_research.networks.resnet.ResNetGenerator": {

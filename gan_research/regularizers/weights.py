@@ -20,10 +20,12 @@ class Orthogonal(Regularizer):
     """weight * sum over W of ||W W^T * (1 - I)||_F^2, * elementwise (Brock et al. 2019, BigGAN, equation 3).
 
     W is the weight of a linear or convolution layer, a row for each output unit or channel: rows are pulled towards
-    orthogonality, at any length. (W W^T is from the authors' code; the paper has W^T W.) Embeddings are excluded; under
-    spectral normalization W is the weight before it.
+    orthogonality, at any length. (W W^T is from the authors' code; the paper has W^T W.) Under spectral normalization W
+    is the weight before it. The authors' code adds half of this gradient: its 1e-4 is a weight of 5e-5 here.
 
     players: the players whose weights are penalized.
+    embeddings: penalize also the discriminator's embeddings of classes, as the authors' code does; never the
+        generator's, which it leaves out.
     """
 
     def __init__(
@@ -31,21 +33,23 @@ class Orthogonal(Regularizer):
         weight: NonNegative = 1e-4,
         every: PositiveInt = 1,
         players: tuple[Player, ...] = ("discriminator", "generator"),
+        embeddings: bool = False,
     ):
         super().__init__(weight, every)
         if not players or not set(players) <= set(PLAYERS):
             raise UserError(f"orthogonal: players={list(players)}: set discriminator, generator or both")
-        self.players = tuple(players)
+        self.players, self.embeddings = tuple(players), embeddings
 
     def penalty(self, step: Step) -> Tensor:
-        products = [matrix @ matrix.T for matrix in matrices(step.networks[step.player])]
+        kinds = (*MATRICES, nn.Embedding) if self.embeddings and step.player == "discriminator" else MATRICES
+        products = [matrix @ matrix.T for matrix in matrices(step.networks[step.player], kinds)]
         return torch.stack([(p - p.diagonal().diag()).square().sum() for p in products]).sum()
 
 
-def matrices(network: nn.Module) -> Iterator[Tensor]:
-    """Yield the weights of linear and convolution layers, each as (out, everything else)."""
+def matrices(network: nn.Module, kinds: tuple[type[nn.Module], ...]) -> Iterator[Tensor]:
+    """Yield the weights of layers of `kinds`, each as (out, everything else)."""
     for layer in network.modules():
-        if isinstance(layer, MATRICES):
+        if isinstance(layer, kinds):
             parameters = dict(layer.named_parameters())
             weight = parameters.get("weight", parameters.get("parametrizations.weight.original"))
             assert weight is not None

@@ -86,6 +86,8 @@ OTHERS = {
     "simultaneous, two steps of G": ["schedule=simultaneous", "schedule.generator_steps=2", *NETWORKS["mlp"]],
     "classes": ["conditional=true", *NETWORKS["batch norm"]],
     "classes, projection, accumulation": ["conditional=true", "accumulation=2", *NETWORKS["spectral norm"]],
+    "classes, biggan": ["conditional=true", "generator=biggan", "generator.width=4", "generator.attention=[8]",
+                        "discriminator=biggan", "discriminator.width=4", "discriminator.attention=[4]", *EPSILON],
     "flips, accumulation": ["data.flip=true", "data.dequantise=true", "accumulation=2", *NETWORKS["mlp"]],
     "clipped gradients": ["max_gradient_norm=0.05", "accumulation=2", *NETWORKS["mlp"]],
     "lazy penalties": ["regularizer=[r1,r2,gradient_penalty]", "regularizer.r1.every=3", "regularizer.r2.every=2",

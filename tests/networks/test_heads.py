@@ -8,6 +8,8 @@ import torch
 from gan_research.cli import main
 from gan_research.losses import MultiHinge
 from gan_research.networks import (
+    BigGANDeepDiscriminator,
+    BigGANDiscriminator,
     CNNDiscriminator,
     DCGANDiscriminator,
     MLPDiscriminator,
@@ -46,6 +48,7 @@ SHAPES = {
 }
 DISCRIMINATORS = (
     MLPDiscriminator, CNNDiscriminator, DCGANDiscriminator, TFDCGANDiscriminator, ResNetDiscriminator,
+    BigGANDiscriminator, BigGANDeepDiscriminator,
     partial(R3GANDiscriminator, group_width=8),
 )  # fmt: skip
 

@@ -12,8 +12,8 @@ from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
 
 
-def penalty(network, player="discriminator"):
-    return Orthogonal().penalty(SimpleNamespace(player=player, networks={player: network}))
+def penalty(network, player="discriminator", **arguments):
+    return Orthogonal(**arguments).penalty(SimpleNamespace(player=player, networks={player: network}))
 
 
 def with_weight(layer, values):
@@ -53,6 +53,22 @@ def test_its_gradient():
     expected = 4 * (w @ w.T * (1 - torch.eye(4))) @ w
     assert (linear.weight.grad - expected).abs().max().item() < 1e-5
     assert linear.bias.grad is None
+
+
+def test_the_authors_code_takes_half_of_its_gradient():
+    """BigGAN-PyTorch adds 2 strength (W W^T * (1 - I)) W to the gradient."""
+    linear, strength = nn.Linear(5, 4).double(), 1e-4
+    (strength / 2 * penalty(linear)).backward()
+    w = linear.weight.detach()
+    theirs = 2 * strength * (w @ w.T * (1 - torch.eye(4, dtype=w.dtype))) @ w
+    torch.testing.assert_close(linear.weight.grad, theirs, rtol=1e-10, atol=1e-16)
+
+
+def test_embeddings_count_if_asked_and_only_in_d():
+    embedding = with_weight(nn.Embedding(2, 2), [[1.0, 2], [3, 4]])
+    assert penalty(embedding, embeddings=True).item() == 2 * 11**2
+    network = nn.Sequential(embedding, with_weight(nn.Linear(2, 2), [[1.0, 1], [1, 1]]))
+    assert penalty(network).item() == penalty(network, "generator", embeddings=True).item() == 2 * 2**2
 
 
 def test_spectrally_normalised_weights_count_as_they_are_before():

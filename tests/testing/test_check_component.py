@@ -104,6 +104,7 @@ COMPONENTS = {
     "lecam": Case((LeCam(),)),
     "label smoothing": Case((LabelSmoothing(),)),
     "orthogonal": Case((Orthogonal(0.01),)),
+    "orthogonal embeddings": Case((Orthogonal(0.01, embeddings=True),), num_classes=3),
     "weight clipping": Case((WeightClipping(0.1),)),
     "cr": Case((CR(shift=0.5),)),
     "bcr": Case((CR(fakes=0.5, shift=0.5, every=2),)),
