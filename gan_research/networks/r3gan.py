@@ -11,6 +11,7 @@ networks are linear at first. The paper's sizes, in the arguments of this file, 
     ImageNet-64     1000   1536       1536           32
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TypeVar
@@ -41,9 +42,10 @@ class Block(nn.Module):
         super().__init__()
         inner = expansion * width
         if inner % group_width:
+            unit = group_width // math.gcd(expansion, group_width)
             raise UserError(
-                f"a block of width {width} has {expansion} x {width} channels, which groups of {group_width} don't "
-                f"divide: choose width, expansion and group_width so that they do"
+                f"a block of width {width} has {inner} channels inside, which groups of {group_width} don't divide: "
+                f"take widths that {unit} divides, or another group_width"
             )
         self.expand = convolution(width, inner, gain, bias=True)
         self.grouped = convolution(inner, inner, gain, bias=True, kernel=3, groups=inner // group_width)

@@ -2,16 +2,14 @@
 
 import json
 import math
-import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from unittest import mock
 
 import pytest
 import torch
 import torch.nn.functional as F
-from references import reference
+from references import imported, reference
 from torch import nn
 
 from gan_research.networks import R3GANDiscriminator, R3GANGenerator
@@ -212,16 +210,15 @@ def load(parameter, value):
 
 def imported_networks():
     """The authors' module, with their plain operations in place of those in CUDA, which they don't import then."""
-    folder = reference("R3GAN")
     operations = ModuleType("torch_utils.ops")
     operations.bias_act = operations.upfirdn2d = None
     stubs = {"torch_utils": ModuleType("torch_utils"), "torch_utils.ops": operations}
-    with mock.patch.dict(sys.modules, stubs), mock.patch.object(sys, "path", [str(folder), *sys.path]):
-        from R3GAN import FusedOperators, Networks, Resamplers
-    Networks.BiasedActivation = FusedOperators.BiasedActivationReference
-    Networks.InterpolativeUpsampler = Resamplers.InterpolativeUpsamplerReference
-    Networks.InterpolativeDownsampler = Resamplers.InterpolativeDownsamplerReference
-    return Networks
+    names = (f"R3GAN.{name}" for name in ("FusedOperators", "Resamplers", "Networks"))
+    operators, resamplers, networks = imported(reference("R3GAN"), *names, stubs=stubs)
+    networks.BiasedActivation = operators.BiasedActivationReference
+    networks.InterpolativeUpsampler = resamplers.InterpolativeUpsamplerReference
+    networks.InterpolativeDownsampler = resamplers.InterpolativeDownsamplerReference
+    return networks
 
 
 def test_resampling_is_the_filter_1331():
@@ -315,7 +312,7 @@ def test_d_gets_images_beyond_the_range_and_bytes_are_clamped(play):
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"width": 20, "max_width": 20}, "a block of width 20 has 2 x 20 channels, which groups of 16 don't divide"),
+        ({"width": 20, "max_width": 20}, "which groups of 16 don't divide: take widths that 8 divides"),
         ({"width": 16, "max_width": 8}, "max_width 8 is below width 16"),
         ({"blocks": 0}, "blocks is 0: it has to be at least 1"),
         ({"group_width": 0}, "group_width is 0: it has to be at least 1"),
