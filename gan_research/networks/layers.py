@@ -131,9 +131,10 @@ def output_range(value_range: tuple[float, float], bounded: bool = True) -> nn.M
     a UserError unless it is that, or finite with low < high.
     """
     low, high = (float(bound) for bound in value_range)
-    plain = {(-1.0, 1.0): nn.Tanh, (0.0, 1.0): nn.Sigmoid} if bounded else {(-1.0, 1.0): nn.Identity}
-    if (low, high) in plain or (low, high) == (-math.inf, math.inf):
-        return plain.get((low, high), nn.Identity)()
+    plain: dict[tuple[float, float], type[nn.Module]] = {(-math.inf, math.inf): nn.Identity}
+    plain |= {(-1.0, 1.0): nn.Tanh, (0.0, 1.0): nn.Sigmoid} if bounded else {(-1.0, 1.0): nn.Identity}
+    if (low, high) in plain:
+        return plain[low, high]()
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UserError(f"value_range is ({low}, {high}): take low < high, both finite, or (-inf, inf) for no bounds")
     return (OutputRange if bounded else LinearOutput)(low, high)
