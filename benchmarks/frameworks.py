@@ -94,10 +94,9 @@ def studiogan(file: str) -> Callable[[Path, float, int], Iterator[None]]:
         networks = imported("models.model").load_generator_discriminator(*parts, device="cpu", logger=None)
         G, G_mapping, G_synthesis, D, average, *average_parts, ema = networks
         config.define_optimizer(G, D)
-        batches = ([torch.cat(parts) for parts in zip(*group, strict=True)] for group in groups(images(batch), STEPS))
-        players = G, G_mapping, G_synthesis, D, average, *average_parts, ema
+        players, data = (G, G_mapping, G_synthesis, D, average, *average_parts, ema), images(STEPS * batch)
         worker = imported("worker").WORKER(
-            config, "benchmark", *players, None, loader(batches), None, 1, "cpu", None, None, None, None, 0.0, 0, None,
+            config, "benchmark", *players, None, data, None, 1, "cpu", None, None, None, None, 0.0, 0, None,
             None, None, 0, None, None,
         )  # fmt: skip
         worker.prepare_train_iter(0)
@@ -109,17 +108,6 @@ def studiogan(file: str) -> Callable[[Path, float, int], Iterator[None]]:
             yield
 
     return train
-
-
-def groups(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    """Yield lists of `size` consecutive items."""
-    while True:
-        yield [next(items) for _ in range(size)]
-
-
-def loader(batches: Iterator[Any]) -> Any:
-    """Return an iterable as StudioGAN's worker has it instead of a data loader."""
-    return batches
 
 
 CASES: dict[str, Callable[[Path, float, int], Iterator[None]]] = {
@@ -167,9 +155,6 @@ def ours(recipe: str, width: float, batch: int, folder: Path) -> list[str]:
     """Return the overrides of `gan train` for a recipe at a share of its width."""
     from gan_research.config.compose import compose_train
 
-    file = folder / "images.npz"
-    rng = np.random.default_rng(0)
-    np.savez(file, images=rng.integers(0, 256, (1000, 32, 32, 3), np.uint8), labels=rng.integers(0, 10, 1000))
     config = compose_train([f"experiment={recipe}"]).config
     widths = [
         f"{player}.{key}={round(config[player][key] * width)}"
@@ -177,8 +162,16 @@ def ours(recipe: str, width: float, batch: int, folder: Path) -> list[str]:
         for key in ("width", "max_width")
         if key in config[player]
     ]
-    data = ["data=arrays", f"data.path={file}"]
-    return [f"experiment={recipe}", *data, *widths, f"batch_size={batch}", "metrics=none", "best=null", "logger=none"]
+    network = [f"experiment={recipe}", *random_images(folder), *widths]
+    return [*network, f"batch_size={batch}", "metrics=none", "best=null", "logger=none"]
+
+
+def random_images(folder: Path) -> list[str]:
+    """Write random images of 10 classes to a folder; return the overrides of `gan train` that read them."""
+    file = folder / "images.npz"
+    rng = np.random.default_rng(0)
+    np.savez(file, images=rng.integers(0, 256, (1000, 32, 32, 3), np.uint8), labels=rng.integers(0, 10, 1000))
+    return ["data=arrays", f"data.path={file}"]
 
 
 if __name__ == "__main__":
