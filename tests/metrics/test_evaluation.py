@@ -39,6 +39,24 @@ def test_metrics_of_digits(digits, classifier, score):
     assert 5.5 < collapsed["inception_score"] < 6.2
 
 
+def test_class_accuracy_of_digits(digits, classifier):
+    images, labels = digits
+    predicted = classifier(images[:600]).logits.argmax(1)
+    right = (predicted == labels[:600]).double().mean().item()
+    assert right > 0.98
+    metric = METRICS["class_accuracy"](classifier)
+    for start in (0, 200, 400):
+        metric.update(images[start : start + 200], labels=labels[start : start + 200])
+    assert metric.compute() == {"class_accuracy": pytest.approx(right, abs=1e-12)}
+    metric.reset()
+    metric.update(images[:600], labels=(labels[:600] + 1) % 10)
+    assert metric.compute()["class_accuracy"] < 0.02
+    metric.reset()
+    metric.update(images[:20])
+    with pytest.raises(UserError, match="'class_accuracy' needs the classes of generated samples"):
+        metric.compute()
+
+
 def test_fid_of_a_set_with_itself_is_zero(digits, classifier, score):
     images = digits[0][:900]
     assert abs(score(classifier, ["fid"], images)["fid"]) < 1e-6 * classifier.num_features  # the trace, about

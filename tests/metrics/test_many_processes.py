@@ -22,6 +22,7 @@ METRICS = [
     "ifid",
     "fid_infinity",
     "rarest_class",
+    "class_accuracy",
 ]
 SETTINGS = {"kid": {"subset_size": 60, "subsets": 5}}
 CASES = {
