@@ -52,9 +52,9 @@ class RarestClass(ClassMetric):
 
 
 class ClassAccuracy(ClassMetric):
-    """The share of the generated samples that the extractor puts into the class that the generator was given.
+    """The share of samples that the extractor puts into the class that the generator got.
 
-    A classifier of the data is the GAN-test of Shmelkov et al. 2018, "How good is my GAN?", section 3.
+    With a classifier of the data it is the GAN-test of Shmelkov et al. 2018, "How good is my GAN?", section 3.
     """
 
     name = "class_accuracy"

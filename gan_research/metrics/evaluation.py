@@ -58,7 +58,7 @@ class Evaluation:
         every: rounds between two evaluations in training; None: evaluate_every.
         real_split: the real samples to compare with: those of training, or the held-out ones.
         truncation: the threshold of latents, see `Sampler.truncated`; None: the whole prior.
-        standing_statistics: batches of samples over which batch norm's statistics are computed anew, see
+        standing_statistics: batches of samples from which batch norm's statistics are computed, see
             `Sampler.standing`; None: the generator's own.
         standing_batch_size: of those batches; None: that of training.
     """

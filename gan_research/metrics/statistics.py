@@ -143,7 +143,10 @@ class LogitRows(Statistic):
 
 
 class LabelHits(Statistic):
-    """The number of samples whose largest logit is their label's, and of those with a label: (2,) int64."""
+    """The number of samples with their largest logit at their label, and of labelled ones.
+
+    (2,) int64.
+    """
 
     key = "hits"
     hits: Tensor

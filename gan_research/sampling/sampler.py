@@ -26,7 +26,7 @@ class Sampler:
     Samples are drawn in evaluation mode without gradients; neither the generator nor the global random state changes.
     Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation;
     `truncation` is the threshold of latents, see `truncated`; `standing_statistics` describes those of `standing`, such
-    as "16 x 64". `batch_size` is that of training, if known.
+    as "16 x 64". `batch_size`: of training, if known.
     """
 
     description = "prior"
