@@ -40,6 +40,7 @@ NEEDED = {
     "arrays": ["data.path=."],
     "modes": ["data=ring"],
     "projection": ["conditional=true"],
+    "bilinear": ["conditional=true"],
     "classifier": ["conditional=true", "regularizer=[auxiliary_classifier]"],
     "auxiliary_classifier": ["conditional=true", "head=classifier"],
     "unrolled": ["loss=minimax"],
@@ -98,7 +99,8 @@ def test_every_choice_composes_and_its_components_can_be_made(group, choice, tmp
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_composes_and_its_game_can_be_made(experiment):
+def test_every_experiment_composes_and_its_game_can_be_made(experiment, monkeypatch):
+    monkeypatch.setattr("gan_research.config.build.require_images_of_classes", lambda data: None)
     composition = compose_train([f"experiment={experiment}"])
     assert composition.choices["experiment"] == experiment
     data = make(composition.config["data"])
