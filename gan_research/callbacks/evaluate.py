@@ -43,7 +43,7 @@ class Evaluate(Periodic):
                 sampler = part.adapt(gan.sampler())
                 values = part(sampler.source(part.seed))
                 self.board.add_metrics(values, gan.round)
-                protocol = part.protocol(average, **sampler.protocol)
+                protocol = part.protocol(ema=average, **sampler.protocol)
                 how = {"protocol": protocol.as_dict(), "better": part.columns, "ranges": part.ranges}
                 log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in values.items()} | how)
 

@@ -308,12 +308,12 @@ def recipe_files(config_dir: Path | None = None) -> dict[str, dict[str, Any]]:
     for name in groups(config_dir)["experiment"]:
         try:
             file = experiment(name, config_dir)
-            if "published" in file:
+            if file.get("published") is not None:  # null: none of the experiment's defaults
                 if not isinstance(file.get("rounds"), int) or not isinstance(file["published"], dict):
                     raise UserError(f"experiment={name} has a published block, but no fields in it or no rounds: N")
                 Published.of(check_nodes(file["published"], f"experiment={name}: published"))
         except UserError as error:
             log.warning("%s", error)
         else:
-            recipes |= {name: file} if "published" in file else {}
+            recipes |= {name: file} if file.get("published") is not None else {}
     return recipes

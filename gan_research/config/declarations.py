@@ -208,7 +208,10 @@ def _constructor(source: Module, definition: ast.ClassDef) -> tuple[Module, ast.
         for name in ("__init__", "__new__"):
             if name in methods:
                 return origin, methods[name]
-        if base.decorator_list:  # a dataclass, or a class that a decorator made
+        if [ast.unparse(decorator).partition("(")[0] for decorator in base.decorator_list] == ["dataclass"]:
+            fields = [ast.unparse(statement) for statement in base.body if isinstance(statement, ast.AnnAssign)]
+            return origin, ast.parse(f"def __init__(self, {', '.join(fields)}): ...").body[0]
+        if base.decorator_list:  # a class that another decorator made
             raise Unreadable(source.name)
     return source, ast.parse("def __init__(self): ...").body[0]
 

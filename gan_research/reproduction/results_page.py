@@ -125,7 +125,7 @@ def facts(claim: Published) -> Iterator[str]:
         yield f"±: {claim.spread}"
     if claim.tolerance:
         widths = ", ".join(f"{name} {n['tolerance']:g}" for name, n in claim.numbers.items() if "tolerance" in n)
-        yield f"tolerance: {widths}: {claim.tolerance}"
+        yield f"tolerance: {widths + ': ' if widths else ''}{claim.tolerance}"
     for rule in claim.trajectory:
         yield f"rule: {format_subject(rule)}: {format_bound(rule)}: {rule['why']}"
     if claim.differences:

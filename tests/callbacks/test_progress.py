@@ -18,6 +18,9 @@ class Measured:
     def __call__(self, source):
         return {"fid": 7.5}
 
+    def adapt(self, sampler):
+        return sampler
+
     def protocol(self, **how):
         return type("Protocol", (), {"as_dict": lambda self: {}})()
 

@@ -13,7 +13,9 @@ from gan_research.utils.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
 
-TARGETS = sorted({name for path in CONF.rglob("*.yaml") for name in re.findall(r"_target_: (\S+)", path.read_text())})
+TARGETS = sorted(
+    {name for path in CONF.rglob("*.yaml") for name in re.findall(r"_target_: ([\w.]+)", path.read_text())}
+)
 
 VALUES = (0, -1, 1.5, True, "a", "32", None, [], [1, 2], ["a"], {}, {"a": 1})
 
@@ -60,7 +62,7 @@ class Computed(Component):
 """
 OTHER = """
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, unique
 
 class Color(Enum):
     RED = "red"
@@ -69,9 +71,16 @@ class Other:
     metrics = "points"
     def __init__(self, width: int = 8, anything=None, **others): ...
 
-@dataclass
+@dataclass(frozen=True)
 class Data:
-    width: int = 3
+
+    width: int
+    size: float = 3.0
+
+    def area(self): ...
+
+@unique
+class Decorated: ...
 """
 
 
@@ -98,6 +107,8 @@ def test_what_is_inherited_imported_and_unpacked_is_found(package):
     assert types["size"] is int
     with pytest.raises(declarations.Unreadable):
         types["color"]()
+    types, others = declarations.signature("handmade.other.Data")
+    assert ([(name, kind()) for name, kind in types.items()], others) == ([("width", int), ("size", float)], False)
     assert declarations.constant("handmade.one.Component", "metrics") == "digits"
     assert declarations.constant("handmade.one.Own", "metrics") == "points"
     with pytest.raises(declarations.Unreadable):
@@ -106,7 +117,14 @@ def test_what_is_inherited_imported_and_unpacked_is_found(package):
 
 @pytest.mark.parametrize(
     "target",
-    ["handmade.other.Data", "handmade.one.Nothing", "handmade.none.Component", "nowhere.Component", "Component", ""],
+    [
+        "handmade.other.Decorated",
+        "handmade.one.Nothing",
+        "handmade.none.Component",
+        "nowhere.Component",
+        "Component",
+        "",
+    ],
 )
 def test_what_source_does_not_tell_is_unreadable(package, target):
     with pytest.raises(declarations.Unreadable):

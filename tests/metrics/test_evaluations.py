@@ -48,6 +48,9 @@ class Counting:
         self.count += 1
         return {column: float(self.count) for column in self.columns}
 
+    def adapt(self, sampler):
+        return sampler
+
     def protocol(self, **how):
         return type("Protocol", (), {"as_dict": lambda self: {}})()
 

@@ -349,7 +349,9 @@ def test_a_setting_that_no_run_has_is_an_error_that_names_the_nearest(runs):
         compare(runs(hinge=[5.0]), by="optimizer.generator.rl")
     with pytest.raises(UserError, match=r"'lr': its full name may be optimizer.discriminator.lr or optimizer.gene"):
         compare(runs(), by="lr")
-    with pytest.raises(UserError, match="'zzzz': valid: augment, data, head, loss, name, optimizer, output, "):
+    with pytest.raises(
+        UserError, match="'zzzz': valid: augment, channels_last, data, head, loss, name, optimizer, output, "
+    ):
         compare(runs(), by="zzzz")
 
 

@@ -287,6 +287,8 @@ def test_its_state_is_found_where_it_was():
         updates={},
         loss_log=LossLog(1),
         player_optimizers=PlayerOptimizers(dict.fromkeys(("discriminator", "generator"), (None, None))),
+        recompute_statistics=lambda: None,
+        batch_size=4,
     )
     checkpoint = {"state_dict": before}
     save_game(SimpleNamespace(**vars(game), round=1, images_seen=4, roll_backs=0), checkpoint)

@@ -93,6 +93,9 @@ def test_lightnings_loggers_get_numbers(game, tmp_path):
         def __call__(self, source):
             return {"fid": 7.5}
 
+        def adapt(self, sampler):
+            return sampler
+
         def protocol(self, **how):
             return type("Protocol", (), {"as_dict": lambda self: {"extractor": "none"}})()
 
