@@ -29,14 +29,6 @@ import packaging.version
 import torch
 from round import blocks
 
-RECIPES = {
-    "mimicry_sngan": "sngan_resnet_mimicry",
-    "studiogan_sngan": "sngan_studiogan",
-    "studiogan_sagan": "sagan",
-    "studiogan_biggan": "biggan",
-}
-"""Case -> our recipe of the same game."""
-
 STEPS = 5  # updates of D in a round of all of them
 
 
@@ -110,12 +102,13 @@ def studiogan(file: str) -> Callable[[Path, float, int], Iterator[None]]:
     return train
 
 
-CASES: dict[str, Callable[[Path, float, int], Iterator[None]]] = {
-    "mimicry_sngan": mimicry_sngan,
-    "studiogan_sngan": studiogan("SNGAN"),
-    "studiogan_sagan": studiogan("SAGAN"),
-    "studiogan_biggan": studiogan("BigGAN"),
+CASES: dict[str, tuple[str, Callable[[Path, float, int], Iterator[None]]]] = {
+    "mimicry_sngan": ("sngan_resnet_mimicry", mimicry_sngan),
+    "studiogan_sngan": ("sngan_studiogan", studiogan("SNGAN")),
+    "studiogan_sagan": ("sagan", studiogan("SAGAN")),
+    "studiogan_biggan": ("biggan", studiogan("BigGAN")),
 }
+"""Case -> our recipe, and their training of the same game."""
 
 
 def main() -> None:
@@ -129,7 +122,8 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="further overrides of gan train, such as channels_last=true")
     options = parser.parse_intermixed_args()
     theirs: list[float] = []
-    rounds = CASES[options.case](options.folder.resolve(), options.width, options.batch)
+    recipe, train = CASES[options.case]
+    rounds = train(options.folder.resolve(), options.width, options.batch)
     next(rounds)
 
     def train_theirs() -> None:
@@ -139,7 +133,7 @@ def main() -> None:
         theirs.append((time.process_time() - start) / options.block)
 
     with tempfile.TemporaryDirectory() as name:
-        arguments = ours(RECIPES[options.case], options.width, options.batch, Path(name)) + options.overrides
+        arguments = ours(recipe, options.width, options.batch, Path(name)) + options.overrides
         total = options.rounds + 2 * options.block
         own = blocks(arguments, total, options.block, Path(name), train_theirs, time.process_time)
     own, theirs = own[2:], theirs[1:-1]  # the first block of each warms up

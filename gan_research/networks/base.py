@@ -162,8 +162,9 @@ class Discriminator(Network):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        for layer in chain(*self.blocks_from_image()[: self.frozen]):
-            layer.eval()
+        if self.frozen:
+            for layer in chain(*self.blocks_from_image()[: self.frozen]):
+                layer.eval()
         return self
 
 
