@@ -20,6 +20,7 @@ from gan_research.networks.heads import (
     MultiHingeHead,
     TwinClassifierHead,
 )
+from gan_research.networks.stylegan2 import LabelMappingHead
 from gan_research.regularizers import (
     CR,
     DRAGAN,
@@ -149,6 +150,7 @@ COMPONENTS = {
     ),
     "projection": Case((R1(0.1),), num_classes=3),
     "bilinear": Case((R1(0.1), R2(0.1)), head=BilinearHead, num_classes=3, loss=Relativistic(NonSaturating())),
+    "label mapping": Case((R1(0.1),), head=partial(LabelMappingHead, layers=2), num_classes=3),
     "simultaneous": Case((LeCam(), AdaptiveNoise()), schedule=SIMULTANEOUS),
 }
 
