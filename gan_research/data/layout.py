@@ -25,7 +25,7 @@ class RoundLayout:
         return self.accumulation * self.world_size
 
     def check(self, batch_size: int, multiple: int = 1) -> None:
-        """Raise a UserError unless a minibatch divides into blocks of a multiple of so many samples."""
+        """Raise a UserError unless a minibatch divides into blocks of whole packs or groups."""
         if batch_size % self.parts:
             raise UserError(
                 f"batch_size={batch_size} can't be divided into {self.parts} parts, accumulation={self.accumulation} "

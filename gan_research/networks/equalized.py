@@ -18,9 +18,10 @@ SLOPE, GAIN = 0.2, 2**0.5
 
 
 class Equalized(nn.Module):
-    """Base of layers act(c (m W x / sqrt(fan in) + m b)), with W from N(0, 1 / m^2) at first.
+    """Base of layers act(c (m W x / sqrt(fan in) + m b)).
 
-    shape: that of W. bias: the first value of m b; None: no b. multiplier: m, that of the learning rate. activate: act
+    W starts from N(0, 1 / m^2). shape: that of W. bias: the first value of m b; None: no b. multiplier: m, that of
+    the learning rate. activate: act
     is LeakyReLU 0.2, and c is `gain` x sqrt(2), else `gain`.
     """
 
@@ -87,9 +88,10 @@ class EqualizedConv(Equalized):
 
 
 class Mapping(nn.Module):
-    """The mapping network: latents (N, latent_dim), labels, or both -> w (N, size), in float32 also under autocast.
+    """The mapping network: latents (N, latent_dim), labels, or both -> w (N, size).
 
-    Latents, and the embedding of classes (N, size), which comes after them, are divided by the root of their mean
+    It computes in float32 also under autocast. Latents, and the embedding of classes (N, size), which comes after
+    them, are divided by the root of their mean
     square. `layers` linear layers with LeakyReLU 0.2 follow, whose learning rate is 0.01 of the others. latent_dim,
     num_classes: 0 if there are none. labels: as in `class_rows`.
     """
@@ -114,6 +116,6 @@ def clamped(outputs: Tensor, largest: float | None) -> Tensor:
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[Any]:
-    """Return a context in which operations on the tensor's device keep the precision of their inputs."""
+    """Return a context without autocast on the tensor's device."""
     kind = tensor.device.type
     return autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext()

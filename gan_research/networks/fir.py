@@ -35,9 +35,9 @@ class Downsample(Resampling):
 
 
 class Blur(nn.Module):
-    """The filter (1, 3, 3, 1) / 8 along each axis, times `gain`, with `padding` zeros outside of the image.
+    """The filter (1, 3, 3, 1) / 8 along each axis, times `gain`.
 
-    Images (N, C, H, W) -> (N, C, H + 2 padding - 3, W + 2 padding - 3).
+    There are `padding` zeros outside of the image. Images (N, C, H, W) -> (N, C, H + 2 padding - 3, W + 2 padding - 3).
     """
 
     kernel: Tensor

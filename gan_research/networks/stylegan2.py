@@ -88,7 +88,7 @@ class StyledConv(nn.Module):
         return maps.unflatten(1, (len(images), -1)).squeeze(0)
 
     def convolve(self, images: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
-        """Convolve (N, groups inner, H, W) with (groups outer, inner, 3, 3)."""
+        """Return the convolution of (N, groups inner, H, W) with (groups outer, inner, 3, 3)."""
         if not self.up:
             return F.conv2d(images, weight, padding=1, groups=groups)
         weight = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
@@ -114,7 +114,7 @@ class ToImage(nn.Module):
 
 
 class StyleGAN2Generator(MappedGenerator):
-    """A learned constant, styled convolutions, and an image that is the sum of one for each resolution.
+    """A learned constant, styled convolutions, and the sum of an image for each resolution.
 
     The resolution is b * 2^n, or a UserError is raised; `base` sets b (None: 4, 6 or 7, whichever fits). There are
     2n + 2 vectors w: of the 2n + 1 convolutions, and of the last image; the other images share that of the next
@@ -170,7 +170,7 @@ class StyleGAN2Generator(MappedGenerator):
         return self.output(image)
 
     def planes(self, noise: Tensor | None) -> Sequence[Tensor | None]:
-        """Cut the layers' noise (N, noise_dim) into (N, 1, H, W) for each convolution."""
+        """Return the layers' noise (N, noise_dim) as (N, 1, H, W) for each convolution."""
         if noise is None or not self.noise_dim:
             return [None] * len(self.convs)
         parts = noise.split([side**2 for side in self.sides], 1)
@@ -242,9 +242,10 @@ class Block(nn.Module):
 
 
 class LabelMappingHead(Head):
-    """The head logit = <A h + b, m(y)> / sqrt(num_features), with a mapping network m of the class.
+    """The head logit = <A h + b, m(y)> / sqrt(num_features).
 
-    StyleGAN2-ADA, Karras et al. 2020; "SPD" in StudioGAN. There is no term without the class. layers: the depth of m.
+    StyleGAN2-ADA, Karras et al. 2020; "SPD" in StudioGAN. m is a mapping network of the class, of `layers` layers.
+    There is no term without the class.
     """
 
     needs_classes = True
@@ -260,7 +261,7 @@ class LabelMappingHead(Head):
 
 
 class StyleGAN2Discriminator(Discriminator):
-    """Blocks that halve the resolution to b, the minibatch standard deviation, conv3, and a linear layer.
+    """Blocks that halve the resolution to b, minibatch standard deviation, conv3, and linear layer.
 
     base, width, max_width, conv_clamp: as in the generator. architecture: of the blocks, "resnet", as in the paper;
     "orig", without shortcuts; or "skip", in which each block gets the image too. minibatch_std_group: consecutive
@@ -323,7 +324,7 @@ def with_image(from_image: nn.Module | None, maps: Tensor | None, images: Tensor
 def base_and_widths(
     resolution: int | None, base: int | None, width: int | None, max_width: int, conv_clamp: float | None
 ) -> tuple[int, list[int]]:
-    """Return the lowest resolution, and the channels at each one, from the image inwards; check the arguments."""
+    """Return the lowest resolution, and the channels from the image inwards; check the arguments."""
     base, doublings = base_and_doublings(resolution, base)
     if conv_clamp is not None:
         require_positive(conv_clamp=conv_clamp)
