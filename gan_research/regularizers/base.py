@@ -1,12 +1,12 @@
 """The contract of a regularizer."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gan_research.losses.base import Player
-from gan_research.regularizers.step import Step
+from gan_research.regularizers.step import OwnSide, Step
 from gan_research.utils.errors import UserError
 from gan_research.utils.ramps import NonNegative, Ramp, bounds
 
@@ -21,12 +21,18 @@ class Regularizer(nn.Module):
     weight: factor of the penalty's mean. It may be a `Ramp`.
     every: interval in updates of the penalized player (lazy regularization, Karras et al. 2020, section 3.1), by which
         the weight is multiplied.
+    own_step: take the penalty in an optimizer step of its own, after that of the player's update, as StyleGAN2's code
+        does: on the update's reals, with fresh latents and augmentations. Penalties due at the same time share it. With
+        c = updates / optimizer steps, every / (every + 1) for one interval, the player's lr is multiplied by c, and
+        Adam's betas are raised to the power c, also where they are ramps; other settings stay as they are.
     """
 
     players: tuple[Player, ...] = ("discriminator",)
     """The players to whose losses the penalty is added; () if it only acts after steps."""
-    needs_input_grad: tuple[Literal["real", "fake"], ...] = ()
+    needs_input_grad: tuple[OwnSide, ...] = ()
     """The sides whose `step.input_gradient` a discriminator penalty takes from the loss's forward pass."""
+    reads: tuple[OwnSide, ...] = ("real", "fake")
+    """The sides that the penalty reads, or D's augmentations; those computed in a step of its own."""
     needs_real_output: ClassVar[bool] = False
     """True if a generator penalty reads `step.real.out`, which is computed without a gradient."""
     needs_extras: tuple[str, ...] = ()
@@ -40,13 +46,13 @@ class Regularizer(nn.Module):
     crosses_players: bool = False
     """True if the penalty takes gradients in both players' parameters, which are then not frozen."""
 
-    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1):
+    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1, own_step: bool = False):
         super().__init__()
         if every < 1:
             raise UserError(f"{type(self).__name__}: every={every}: set an interval of at least 1 update")
         if isinstance(weight, Ramp) and bounds(weight)[0] < 0:
             raise UserError(f"{type(self).__name__}: weight={weight}: set it to at least 0")
-        self.weight, self.every = weight, every
+        self.weight, self.every, self.own_step = weight, every, own_step
 
     def due(self, update: int) -> bool:
         """Return whether the penalty is applied in this update (counted from 0) of a player."""
@@ -60,7 +66,7 @@ class Regularizer(nn.Module):
         """Collect statistics of a micro-batch with a penalty, without a copy to the host."""
 
     def after_step(self, player: Player, network: nn.Module) -> None:
-        """Act after each optimizer step of `player`, on `network` or on buffers."""
+        """Act after each update of `player`, on `network` or on buffers."""
 
     def check(self, objective: Any) -> None:
         """Raise a UserError if the regularizer doesn't support the `Objective`."""

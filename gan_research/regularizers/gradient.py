@@ -20,10 +20,11 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 class R1(Regularizer):
     """weight / 2 * ||grad D(x)||^2 at real images (Mescheder et al. 2018, equation 9)."""
 
-    needs_input_grad: tuple[Literal["real", "fake"], ...] = ("real",)
+    needs_input_grad: tuple[OwnSide, ...] = ("real",)
+    reads = ("real",)
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
+        super().__init__(weight, every, own_step)
 
     def penalty(self, step: Step) -> Tensor:
         return 0.5 * squared_norm(step.input_gradient(self.needs_input_grad[0]))
@@ -33,6 +34,7 @@ class R2(R1):
     """weight / 2 * ||grad D(G(z))||^2 at fake images (Mescheder et al. 2018, equation 10)."""
 
     needs_input_grad = ("fake",)
+    reads = ("fake",)
 
 
 class ApproximateR1(Regularizer):
@@ -47,16 +49,18 @@ class ApproximateR1(Regularizer):
     """
 
     full_precision = False
+    reads = ("real",)
     of: ClassVar[OwnSide] = "real"
 
     def __init__(
         self,
         weight: NonNegative = 0.02,
         every: PositiveInt = 1,
+        own_step: bool = False,
         sigma: PositiveFloat = 0.01,
         share: PositiveFraction = 1.0,
     ):
-        super().__init__(weight, every)
+        super().__init__(weight, every, own_step)
         if sigma <= 0:
             raise UserError(f"{type(self).__name__}: sigma={sigma}: set a positive one")
         if not 0 < share <= 1 or abs(round(1 / share) * share - 1) > 0.01:
@@ -105,6 +109,7 @@ class ApproximateR1(Regularizer):
 class ApproximateR2(ApproximateR1):
     """weight / 2 * ((D(x + sigma * e) - D(x)) / sigma)^2 at fake images x = G(z)."""
 
+    reads = ("fake",)
     of = "fake"
 
 
@@ -116,8 +121,14 @@ class GradientPenalty(Regularizer):
 
     keeps_lipschitz = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, sided: Literal["two", "one"] = "two"):
-        super().__init__(weight, every)
+    def __init__(
+        self,
+        weight: NonNegative = 10.0,
+        every: PositiveInt = 1,
+        own_step: bool = False,
+        sided: Literal["two", "one"] = "two",
+    ):
+        super().__init__(weight, every, own_step)
         if sided not in ("two", "one"):
             raise UserError(f"gradient_penalty: sided={sided}: set it to two or one")
         self.sided = sided
@@ -132,8 +143,8 @@ class ZeroCentered(Regularizer):
 
     keeps_lipschitz = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
+        super().__init__(weight, every, own_step)
 
     def penalty(self, step: Step) -> Tensor:
         return squared_norm(step.gradient_at(interpolated(step, "zero_centered")))
@@ -148,8 +159,10 @@ class DRAGAN(Regularizer):
 
     couples_batch = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, spread: NonNegativeFloat = 0.5):
-        super().__init__(weight, every)
+    def __init__(
+        self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False, spread: NonNegativeFloat = 0.5
+    ):
+        super().__init__(weight, every, own_step)
         self.spread = spread
 
     def penalty(self, step: Step) -> Tensor:
@@ -168,8 +181,8 @@ class MaxGP(Regularizer):
     couples_batch = True
     keeps_lipschitz = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
+        super().__init__(weight, every, own_step)
 
     def penalty(self, step: Step) -> Tensor:
         return gather_of_all(squared_norm(step.gradient_at(interpolated(step, "max_gp")))).max(0).values

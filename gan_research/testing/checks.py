@@ -236,6 +236,9 @@ def losses_of(game: GAN, players: tuple[Player, ...]) -> Iterator[tuple[Player, 
     )
     noise = game._noise(players[0], 0, BATCH_SIZE)
     yield from game.objective.losses(players, minibatch, noise, game.updates, game.progress)
+    for player in players:
+        if game.objective.due(player, game.updates[player], own_step=True):
+            yield from game.objective.losses((player,), minibatch, noise, game.updates, game.progress, own_step=True)
 
 
 def train(game: GAN, checkpoint: Path | None = None, save: Path | None = None, world_size: int = 1) -> GAN:
