@@ -53,17 +53,21 @@ class Generator(Network):
     Samples are in `samples.value_range`, or around it: those that are shown, saved or evaluated as bytes are clamped,
     those that D gets aren't. A conditional generator takes labels (N,) int64, or weights of classes (N, num_classes),
     whose rows add up to 1, for samples between classes; `layers.class_rows` takes both. A subclass implements
-    `generate`.
+    `generate`. `noise_dim` is the number of standard normal numbers that its layers add to each sample; they are an
+    input, not drawn inside. If there are any, `generate` takes them as a third argument.
     """
+
+    noise_dim = 0
 
     def __init__(self, latent_dim: PositiveInt, samples: SampleSpec) -> None:
         super().__init__(samples)
         require(1, latent_dim=latent_dim)
         self.latent_dim, self.value_range = latent_dim, samples.value_range
 
-    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, latents: Tensor, labels: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
+        """Generate samples; the layers add `noise` (N, noise_dim), or none if it is None."""
         self.check_labels(labels)
-        images = self.generate(latents, labels)
+        images = self.generate(latents, labels, *([noise] if self.noise_dim else []))
         if images.shape != (len(latents), *self.samples.shape):
             raise UserError(
                 f"{type(self).__name__}.generate returned samples of shape {tuple(images.shape)} for latents of shape "

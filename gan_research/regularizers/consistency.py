@@ -87,7 +87,7 @@ class ZCR(Regularizer):
         self.needs_extras = tuple(extras)
 
     def penalty(self, step: Step) -> Tensor:
-        near = step.latents + self.sigma * step.noise.normal("zcr", step.latents.shape[1])
+        near = step.latents + self.sigma * step.noise.normal("zcr", *step.latents.shape[1:])
         if step.player == "generator":
             return -self.generator * (step.fake.images - step.G(near)).square().flatten(1).mean(1)
         with torch.no_grad():

@@ -97,10 +97,13 @@ class Objective:
         }  # the parameters without gradient while a player's loss is computed and differentiated
         self._refines_differentiably = refinement is not None and refinement.differentiable
         self.calls = 0  # passes of D on the micro-batch so far
+        self._noise_dim: int = getattr(networks["generator"], "noise_dim", 0)
+        self._layer_noise: Tensor | None = None  # of the generator, in all its passes on the micro-batch
 
     def generate(self, latents: Tensor, condition: Any) -> Tensor:
         """Return fakes (N, C, H, W), or points (N, dim), from latents (N, latent_dim)."""
-        return self.forward.generate(latents, condition)
+        noise = self._layer_noise
+        return self.forward.generate(latents, condition, None if noise is None else noise[: len(latents)])
 
     def discriminate(self, images: Tensor, condition: Any, **info: Tensor) -> DOutput:
         """Return the discriminator's output for images (N, C, H, W), or points (N, dim).
@@ -128,6 +131,7 @@ class Objective:
             them. Only the sides that they read are computed.
         """
         self.calls = 0
+        self._layer_noise = noise.normal("layers of G", self._noise_dim) if self._noise_dim else None
         condition = self.fake_labels(minibatch.labels, noise)
         drawn = noise.sample("latents", self.prior.sample)
         through = self._refines_differentiably

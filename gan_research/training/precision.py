@@ -57,11 +57,13 @@ class Forward:
         """Return True if gradient penalties need a separate forward pass in full precision."""
         return not self._is_full and (self.precision in AUTOCAST or self.precision == "tf32")
 
-    def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+    def generate(self, latents: Tensor, labels: Tensor | None, noise: Tensor | None = None) -> Tensor:
+        """Return the generator's samples; noise: that of its layers, if they add any."""
+        inputs = (latents, labels) if noise is None else (latents, labels, noise)
         if self._is_full:
-            return self._generator(latents, labels)
+            return self._generator(*inputs)
         with self.autocast():
-            return self._run_generator(latents, labels).to(self.dtype)
+            return self._run_generator(*inputs).to(self.dtype)
 
     def discriminate(self, images: Tensor, labels: Tensor | None, **info: Tensor) -> DOutput:
         """Return D's output for images, with logits and extras in the dtype of the losses.
