@@ -1,6 +1,6 @@
 """The contract of a regularizer."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from gan_research.losses.base import Player
 from gan_research.regularizers.step import OwnSide, Step
 from gan_research.utils.errors import UserError
 from gan_research.utils.ramps import NonNegative, Ramp, bounds
+from gan_research.utils.ranges import PositiveFraction
 
 
 class Regularizer(nn.Module):
@@ -73,3 +74,34 @@ class Regularizer(nn.Module):
 
     def check_batch(self, logits: int) -> None:
         """Raise a UserError if micro-batches can't have so many logits on each rank."""
+
+
+class RegularizerOfShare(Regularizer):
+    """A regularizer of a share of the samples, 1 / n for every n-th, the same ones on any number of ranks."""
+
+    def __init__(self, weight: NonNegative, every: PositiveInt, own_step: bool, share: PositiveFraction):
+        super().__init__(weight, every, own_step)
+        if not 0 < share <= 1 or abs(round(1 / share) * share - 1) > 0.01:
+            raise UserError(f"{type(self).__name__}: share={share}: set it to 1, 1/2, 1/3 and so on")
+        self.share, self.stride = share, round(1 / share)
+
+    def check_batch(self, logits: int) -> None:
+        if logits % self.stride:
+            raise UserError(
+                f"{type(self).__name__}: share={self.share} doesn't divide {logits} logits of a micro-batch: choose "
+                "another batch_size"
+            )
+
+    @overload
+    def some(self, values: Tensor, packing: int = 1) -> Tensor: ...
+
+    @overload
+    def some(self, values: Tensor | None, packing: int = 1) -> Tensor | None: ...
+
+    def some(self, values: Tensor | None, packing: int = 1) -> Tensor | None:
+        """Return the rows of every n-th pack; None for None."""
+        if values is None:
+            return None
+        packs = values.unflatten(0, (-1, packing))
+        self.check_batch(len(packs))
+        return packs[:: self.stride].flatten(0, 1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gan_research.distributed import all_reduce_mean, gather_of_all, rank_and_world_size
 from gan_research.networks.layers import spectral_norms
-from gan_research.regularizers.base import Regularizer
+from gan_research.regularizers.base import Regularizer, RegularizerOfShare
 from gan_research.regularizers.step import OwnSide, Step, mean_logits
 from gan_research.utils.errors import UserError
 from gan_research.utils.ramps import NonNegative
@@ -21,7 +21,7 @@ class R1(Regularizer):
     """weight / 2 * ||grad D(x)||^2 at real images (Mescheder et al. 2018, equation 9)."""
 
     needs_input_grad: tuple[OwnSide, ...] = ("real",)
-    reads = ("real",)
+    reads: tuple[OwnSide, ...] = ("real",)
 
     def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
         super().__init__(weight, every, own_step)
@@ -37,7 +37,7 @@ class R2(R1):
     reads = ("fake",)
 
 
-class ApproximateR1(Regularizer):
+class ApproximateR1(RegularizerOfShare):
     """weight / 2 * ((D(x + sigma e) - D(x)) / sigma)^2 at real images, e ~ N(0, I).
 
     It is R1 by finite differences (Lin et al. 2025, "Diffusion adversarial post-training"): equal in expectation where
@@ -49,7 +49,7 @@ class ApproximateR1(Regularizer):
     """
 
     full_precision = False
-    reads = ("real",)
+    reads: tuple[OwnSide, ...] = ("real",)
     of: ClassVar[OwnSide] = "real"
 
     def __init__(
@@ -60,12 +60,10 @@ class ApproximateR1(Regularizer):
         sigma: PositiveFloat = 0.01,
         share: PositiveFraction = 1.0,
     ):
-        super().__init__(weight, every, own_step)
+        super().__init__(weight, every, own_step, share)
         if sigma <= 0:
             raise UserError(f"{type(self).__name__}: sigma={sigma}: set a positive one")
-        if not 0 < share <= 1 or abs(round(1 / share) * share - 1) > 0.01:
-            raise UserError(f"{type(self).__name__}: share={share}: set it to 1, 1/2, 1/3 and so on")
-        self.sigma, self.share, self.stride = sigma, share, round(1 / share)
+        self.sigma = sigma
 
     def check(self, objective: Any) -> None:
         if self.stride > 1 and objective.augmentations:
@@ -77,33 +75,19 @@ class ApproximateR1(Regularizer):
                 "discriminator.dropout=0, or regularizer=[r1]"
             )
 
-    def check_batch(self, logits: int) -> None:
-        if logits % self.stride:
-            raise UserError(
-                f"{type(self).__name__}: share={self.share} doesn't divide {logits} logits of a micro-batch: choose "
-                "another batch_size"
-            )
-
     def penalty(self, step: Step) -> Tensor:
         images, condition, out = step.side(self.of)
         changes = self.sigma * step.noise.normal(f"approximate_gradient {self.of}", *images.shape[1:])
         images = images.detach()
         norms = spectral_norms(step.networks["discriminator"])
         if self.stride > 1:
-            images, changes = (self._some(values, step.packing) for values in (images, changes))
-            condition = None if condition is None else self._some(condition, step.packing)
+            images, changes, condition = (self.some(v, step.packing) for v in (images, changes, condition))
         with temporarily([(norm, "training", False) for norm in norms]):  # both passes have the same weights
             if self.stride > 1 or norms:
                 out = step.D(images, condition, self.of, repeat=True)
             moved = step.D(images + changes, condition, self.of, repeat=True)
         assert out is not None
         return 0.5 * (mean_logits(moved.logits - out.logits) / self.sigma).square()
-
-    def _some(self, values: Tensor, packing: int) -> Tensor:
-        """Return the rows of every n-th pack."""
-        packs = values.unflatten(0, (-1, packing))
-        self.check_batch(len(packs))
-        return packs[:: self.stride].flatten(0, 1)
 
 
 class ApproximateR2(ApproximateR1):

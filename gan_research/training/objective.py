@@ -254,6 +254,7 @@ class Objective:
             noise=noise,
             progress=progress,
             log=self._log,
+            layer_noise=self._layer_noise,
         )
 
     def _unroll(self, passes: "Passes", unrolling: Unrolling, real: Side, fake: Side) -> tuple[Side, Side]:
