@@ -11,7 +11,7 @@ from torch import nn
 
 from gan_research.networks import MappedGenerator
 from gan_research.regularizers import PathLength
-from gan_research.testing.checks import CHECKS, Case, check_ranks, losses_of
+from gan_research.testing.checks import losses_of
 from gan_research.training.refinement import StyleMixing
 from gan_research.utils.errors import UserError
 from gan_research.utils.rng import Noise
@@ -143,25 +143,6 @@ def test_it_is_taken_in_float32_and_uncompiled(arguments, own_step, play, monkey
     assert of_half == [(2, torch.float32, False, False)]
     assert all(any(entry[2:]) for entry in seen if entry[0] == 4)  # of the losses
     assert gan.regularizers["path"].mean > 0
-
-
-CASES = {
-    "path length": Case((PathLength(every=2),), generator=SmallStyles),
-    "path length in its own step, with mixing": Case(
-        (PathLength(every=2, own_step=True), StyleMixing()), generator=SmallStyles, num_classes=3
-    ),
-}
-
-
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-def test_it_keeps_the_contract(check, name):
-    check(CASES[name])
-
-
-def test_ranks_train_as_one_and_have_one_average():
-    """In NVIDIA's code each process has an average of its own."""
-    check_ranks(list(CASES.values()))
 
 
 @pytest.mark.parametrize(

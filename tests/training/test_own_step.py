@@ -201,7 +201,6 @@ def test_float16_scales_both_steps_and_resumes(play, tmp_path):
 # The contract
 
 CASES = {
-    "r1": Case((R1(0.1, every=2, own_step=True),)),
     "of both players, with state": Case(
         (ZCR(every=2, own_step=True), R1(0.1, every=3, own_step=True), R2(0.1), LeCam(), WeightClipping(0.2))
     ),
