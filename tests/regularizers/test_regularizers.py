@@ -356,7 +356,8 @@ COUPLED = {
 def test_every_choice_composes_and_plays(choice, play):
     needed = companions(choice)
     config = compose_train([f"regularizer={choice}", *needed]).config
-    regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
+    nodes = (config["regularizer"] or {}).items()
+    regularizers = {name: make(node | ({"every": 1} if "every" in node else {})) for name, node in nodes}
     game = {
         "num_classes": 3 * config["conditional"],
         "discriminator": partial(MLPDiscriminator, width=8, head=make(config["head"])),
