@@ -77,7 +77,10 @@ class Regularizer(nn.Module):
 
 
 class RegularizerOfShare(Regularizer):
-    """A regularizer of a share of the samples, 1 / n for every n-th, the same ones on any number of ranks."""
+    """A regularizer of a share of the samples, 1 / n for every n-th.
+
+    They are the same ones on any number of ranks.
+    """
 
     def __init__(self, weight: NonNegative, every: PositiveInt, own_step: bool, share: PositiveFraction):
         super().__init__(weight, every, own_step)

@@ -16,11 +16,12 @@ from gan_research.utils.ranges import PositiveFraction
 
 
 class PathLength(RegularizerOfShare):
-    """weight * (||J^T y|| - a)^2 for G, J the Jacobian of its images in w (StyleGAN2, Karras et al. 2020, eq. 4).
+    """weight * (||J^T y|| - a)^2 for G (StyleGAN2, Karras et al. 2020, equation 4).
 
-    y ~ N(0, I) / sqrt(H W). The squared length sums over the numbers of w and is a mean over layers. a, initially 0, is
-    the moving average of the mean length over the minibatch, on all ranks: a + decay * (mean - a). As in the authors'
-    code, the new average is subtracted, with the gradient of its newest part. In float32, uncompiled.
+    J is the Jacobian of its images in w, y ~ N(0, I) / sqrt(H W). The squared length sums over the numbers of w and is
+    a mean over layers. a, initially 0, is the moving average of the mean length over the minibatch, on all ranks:
+    a + decay * (mean - a). As in the authors' code, the new average is subtracted, with the gradient of its newest
+    part. In float32, uncompiled.
 
     decay: weight of a minibatch in the average. share: of the latents, 1 / n for every n-th.
     """

@@ -166,7 +166,7 @@ class GAN(pl.LightningModule):
             self.objective.after_step(player)
 
     def _differentiate(self, players: Update, minibatch: list[Minibatch], own_step: bool = False) -> None:
-        """Compute the gradients of the players' losses, or of penalties with a step of their own, on a minibatch."""
+        """Compute the gradients of the players' losses, or of penalties with an `own_step`."""
         for player in players:
             self.player_optimizers[player].optimizer.zero_grad()
         multiple = self.schedule.generator_batch_multiple if players == ("generator",) else 1
@@ -176,7 +176,7 @@ class GAN(pl.LightningModule):
             self._compute_gradients(players, micro_batch, noise, own_step)
 
     def _step(self, player: Player, norm_name: str) -> None:
-        """Take an optimizer step of the player, and log its gradient's norm in rounds that are measured."""
+        """Take an optimizer step; log the norm of the gradient in rounds that are measured."""
         norm = self.player_optimizers[player].step(self.loss_log.measuring, self.images_seen)
         if norm is not None and self.loss_log.measuring:
             self.loss_log.add(norm_name, norm)
@@ -191,7 +191,7 @@ class GAN(pl.LightningModule):
                 self.player_optimizers[player].backward(scaled, only_own=self.objective.crosses_players[player])
 
     def _noise(self, player: Player, part: int, size: int, own_step: bool = False) -> Noise:
-        """Return the noise of one micro-batch of the player's next update, or of its penalties' own step."""
+        """Return the noise of a micro-batch of the player's next update, or its `own_step`."""
         rows, dtype = self.layout.block(part, size), self.objective.forward.dtype
         return Noise(self._player_seeds[player, own_step], self.updates[player], *rows, self.device, dtype)
 

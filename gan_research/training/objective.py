@@ -138,7 +138,7 @@ class Objective:
         due = {player: self.due(player, updates[player], own_step) for player in players}
         reads = {player: self._reads(player, due[player], own_step) for player in players}
         sides = set().union(*reads.values())
-        wanted = "fake" in sides or bool(sides and self.augmentations)  # some of which show fakes
+        wanted = "fake" in sides or bool(sides and self.augmentations)  # which may show fakes
         in_full = own_step and all(r.full_precision for penalties in due.values() for _, r in penalties)
         with self.forward.full_precision() if in_full else nullcontext():
             if not through:
@@ -158,7 +158,7 @@ class Objective:
                     yield player, loss
 
     def _reads(self, player: Player, due: Penalties, own_step: bool) -> set[SideName]:
-        """Return the sides of which the loss, or the penalties in a step of their own, need D's output."""
+        """Return the sides that need D's output; in an `own_step` for penalties alone."""
         reads: set[SideName] = {side for _, r in due for side in r.reads} if own_step else {"real", "fake"}
         needs_real = any(r.needs_real_output for _, r in due) or (self.loss.needs_real and not own_step)
         return reads if player == "discriminator" or needs_real else reads - {"real"}
@@ -166,7 +166,7 @@ class Objective:
     def _fakes(
         self, drawn: Tensor, condition: Any, noise: Noise, progress: Progress, wanted: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Return the latents, refined if there is a refinement, and the samples generated from them, if `wanted`."""
+        """Return the latents, refined if there is a refinement, and if `wanted` their samples."""
         latents = self._refined(drawn, condition, noise, progress)
         return latents, self.generate(latents, condition) if wanted else latents[:0]
 
@@ -210,7 +210,7 @@ class Objective:
         noise: Noise,
         progress: Progress,
     ) -> Step:
-        """Run the discriminator on the sides in `reads`, and return the components' view of the update."""
+        """Run D on the sides in `reads`, and return the components' view of the update."""
         fakes, fake_condition = fake.images, fake.condition
         context = AugmentationInput(noise, 0, fakes.detach(), progress, fake_condition=fake_condition)
         passes = Passes(self, context)
@@ -270,7 +270,7 @@ class Objective:
         return judged(unrolling(lambda tensors: self.loss.of_discriminator(*judged(tensors)).mean(), parameters))
 
     def _loss(self, step: Step, due: Penalties, own_step: bool) -> Tensor:
-        """Return the adversarial loss, unless penalties have an `own_step`, plus the weighted penalties; log all."""
+        """Return the adversarial loss, but for an `own_step`, plus weighted penalties; log all."""
         loss: Any = 0.0 if own_step else self._adversarial_loss(step)
         for name, regularizer in due:
             with self.forward.full_precision() if regularizer.full_precision else nullcontext():
@@ -315,7 +315,7 @@ class Objective:
         return value * every * penalty
 
     def collect(self, step: Step, due: Penalties, own_step: bool = False) -> None:
-        """Update the components' statistics from a micro-batch; in an `own_step` those of its penalties alone."""
+        """Update the components' statistics from a micro-batch; in an `own_step`, of its penalties."""
         for _, regularizer in due:
             regularizer.update(step)
         if step.player == "discriminator" and not own_step:

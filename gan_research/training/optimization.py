@@ -61,7 +61,7 @@ class PlayerOptimizer:
         self.differentiate(loss if self.scaler is None else self.scaler.scale(loss), inputs=inputs)
 
     def fill_gradients(self) -> None:
-        """Give a gradient of 0 to parameters without any, so that a step of penalties is one of all parameters."""
+        """Give a gradient of 0 to parameters without any, so that all take the step."""
         for parameter in self.parameters:
             if parameter.requires_grad and parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
@@ -93,7 +93,7 @@ class PlayerOptimizer:
 
 
 def updates_per_step(regularizers: Iterable[Regularizer], player: Player) -> float:
-    """Return the updates of a player divided by its optimizer steps, where penalties have steps of their own.
+    """Return the updates of a player per optimizer step, including those of penalties alone.
 
     It is k / (k + 1) for penalties that are all due in every k-th update. Else the share of updates that are multiples
     of any interval is added up by inclusion and exclusion.
@@ -105,7 +105,7 @@ def updates_per_step(regularizers: Iterable[Regularizer], player: Player) -> flo
 
 
 def corrected(name: str, value: Any, updates_per_step: float) -> Any:
-    """Return a setting of an optimizer that takes more steps than updates: lr * c, or betas^c (Karras et al. 2020)."""
+    """Return a setting of an optimizer with c updates per step: lr * c, or betas^c."""
     if name == "lr":
         return value * updates_per_step
     return tuple(beta**updates_per_step for beta in value) if name == "betas" else value
