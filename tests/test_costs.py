@@ -43,8 +43,9 @@ R1_PENALTY = D[0] + sum(D) + 2 * sum(D) - D[-1]
 """The loss's gradient in the reals, too; the logits' gradient in the reals; the backward of that, in weights and
 slopes (that of the logits is constant)."""
 
-R1_STEP = 4 * sum(D) - D[-1]
-"""D forward on reals, the logits' gradient in them, and the backward of that."""
+R1_STEP = 4 * sum(D) - D[-1] + 2 * D[0]
+"""D forward on reals, the logits' gradient in them, and the backward of that: also through the activation's slope,
+which here is constant, in the first layer's weights and the reals."""
 
 
 def cost_of(*overrides, seconds=0.3, **more):
