@@ -38,7 +38,11 @@ ADDED_TO: dict[str, dict[str, Any]] = {
         for name in ("Arrays", "CelebA", "CIFAR10", "CIFAR100", "Digits", "ImageFolder", "STL10", "StackedMNIST")
     },
     "gan_research.training.ema.EMA": {"start": 0, "buffers": "copy"},
-    "gan_research.training.schedule.Schedule": {"fake_labels": "paired", "generator_reals": "same"},
+    "gan_research.training.schedule.Schedule": {
+        "fake_labels": "paired",
+        "generator_reals": "same",
+        "first": "discriminator",
+    },
 }
 """Component -> arguments that its older configs lack, with the value of the same meaning."""
 
