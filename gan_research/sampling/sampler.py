@@ -356,7 +356,8 @@ class SampleSource:
             raise UserError("this generator makes points, which have no perceptual path length: leave 'ppl' out")
         labels = self.labels(start, stop)
         a, b = (sampler.latents(n, self.seed, start, purpose) for purpose in ("sample", "path ends"))
-        between, synthesise = sampler.prior.interpolate, sampler.generate
+        between: Callable[..., Tensor] = sampler.prior.interpolate
+        synthesise: Callable[..., Tensor] = sampler.generate
         if space == "w":
             sampler.require_mapping("space=w")
             a, b = (sampler.map(latents, labels).cpu() for latents in (a, b))

@@ -1,9 +1,8 @@
 """Directions of latents, or of w, that change samples most, by the generator's first weights."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gan_research.networks import Generator
 from gan_research.sampling.code_figure import image_grids
 from gan_research.sampling.layer_noise import NoiseOf
 from gan_research.sampling.sampler import Sampler, eval_mode
@@ -16,7 +15,7 @@ LEFT = 84  # pixels for the labels of rows
 
 
 @torch.no_grad()
-def directions(generator: Generator) -> tuple[Tensor, Tensor]:
+def directions(generator: nn.Module) -> tuple[Tensor, Tensor]:
     """Compute the directions n_i in which the first affine maps A change most.
 
     Returns sigma_i = |A n_i| (k,), descending, and the n_i (k, in), orthonormal; float32 on the CPU. `in` is w_dim if
