@@ -40,9 +40,9 @@ def directions(generator: nn.Module) -> tuple[Tensor, Tensor]:
 def moved(
     sampler: Sampler, latents: Tensor, labels: Tensor | None, moves: Tensor, noise_of: NoiseOf | None = None
 ) -> Tensor:
-    """Generate samples from latents that are moved by `moves` (n, in), or from w, if there is a mapping.
+    """Generate samples from latents, or from w if there is a mapping, moved by vectors.
 
-    The w of all layers are moved. latents (n, latent_dim), labels and noise_of: as in `Sampler.generate`.
+    moves: (n, in); those of w are added in all layers. latents (n, latent_dim), labels and noise_of: as in `Sampler.generate`.
     """
     mapped = sampler.map(latents, labels)
     moves = moves.to(mapped)
