@@ -46,6 +46,9 @@ ADDED_TO: dict[str, dict[str, Any]] = {
 }
 """Component -> arguments that its older configs lack, with the value of the same meaning."""
 
+SETTINGS_ADDED: dict[str, dict[str, Any]] = {"ppl": {"space": "z", "sampling": "end"}}
+"""Metric -> settings that older protocols lack, with the value of the same meaning."""
+
 FILE_FIELDS = ("real_files", "fake_files")  # fields of a protocol that aren't compared: hashes identify the content
 
 
@@ -75,4 +78,7 @@ def upgraded_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
 
 def upgraded_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Return an evaluation's protocol with today's fields; an empty one is unchanged."""
-    return {"sampling": "prior", **protocol} if protocol else {}
+    if not protocol:
+        return {}
+    settings = {name: SETTINGS_ADDED.get(name, {}) | own for name, own in (protocol.get("settings") or {}).items()}
+    return {"sampling": "prior", **protocol} | ({"settings": settings} if settings else {})

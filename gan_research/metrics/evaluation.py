@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_research.data.sets import SampleSet
 from gan_research.distributed import broadcast_object, is_rank_zero, raise_on_all_ranks
@@ -16,10 +16,13 @@ from gan_research.metrics.cache import Cache
 from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.feature_pass import FeaturePass, Progress
+from gan_research.metrics.path_length import PathLength
 from gan_research.metrics.protocol import Protocol, fingerprint, identity
 from gan_research.metrics.samples import Batch, Draw, drawn_indices, files_of, labels_of, prefetching, reader_of
 from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
+from gan_research.sampling.layer_noise import Kind
+from gan_research.sampling.sampler import Sampler
 from gan_research.sampling.standing import require_statistics
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.paths import cache_folder
@@ -58,6 +61,7 @@ class Evaluation:
         every: rounds between two evaluations in training; None: evaluate_every.
         real_split: the real samples to compare with: those of training, or the held-out ones.
         truncation: the threshold of latents, see `Sampler.truncated`; None: the whole prior.
+        psi, cutoff, psi_by_class, noise: of w and of the noise inside layers, see `Sampler.styled`.
         standing_statistics: batches of samples from which batch norm's statistics are computed, see
             `Sampler.standing`; None: the generator's own.
         standing_batch_size: of those batches; None: that of training.
@@ -78,6 +82,10 @@ class Evaluation:
         truncation: PositiveFloat | None = None,
         standing_statistics: PositiveInt | None = None,
         standing_batch_size: PositiveInt | None = None,
+        psi: float | None = None,
+        cutoff: PositiveInt | None = None,
+        psi_by_class: bool = False,
+        noise: Kind = "random",
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -98,6 +106,10 @@ class Evaluation:
                 f"standing_batch_size={standing_batch_size}: set standing_statistics=M too, or leave it out"
             )
         self.standing_statistics, self.standing_batch_size = standing_statistics, standing_batch_size
+        if psi is None and (cutoff is not None or psi_by_class):
+            name = "psi_by_class=true" if cutoff is None else f"cutoff={cutoff}"
+            raise UserError(f"{name}: set psi too, such as psi=0.7, or leave it out")
+        self.psi, self.cutoff, self.psi_by_class, self.noise = psi, cutoff, psi_by_class, noise
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -155,10 +167,14 @@ class Evaluation:
                 self._num_real = {metric: {"num_real": count} for metric, count in counts.items()}
         self._real, self._description = statistics, description
 
-    def check(self, generator: nn.Module) -> None:
+    def check(self, sampler: Sampler) -> None:
         """Raise a UserError if a generator can't be evaluated so."""
         if self.standing_statistics is not None:
-            require_statistics(generator, f"standing_statistics={self.standing_statistics}")
+            require_statistics(sampler.generator, f"standing_statistics={self.standing_statistics}")
+        self._styled(sampler)
+        for metric in self.metrics:
+            if metric.settings.get("space") == "w":
+                sampler.require_mapping(f"metric '{metric.name}' with space=w")
 
     @property
     def is_prepared(self) -> bool:
@@ -206,18 +222,24 @@ class Evaluation:
         self._require_labels(labels_of(source), "generated")
         self._fake_labels = ("in turn" if callable(source) else "as given") if labels_of(source) is not None else "none"
         paths = "paths" in self.extractor.accepts
-        epsilon = next(metric.settings["epsilon"] for metric in self.metrics) if paths else None
+        step = next(metric.step for metric in self.metrics if isinstance(metric, PathLength)) if paths else None
         keys = {key: (key, None) for metric in self.metrics for key in metric.statistics}
-        return self._pass("generated", reader_of(source, epsilon, self._pass.device), self.num_samples, keys, progress)
+        return self._pass("generated", reader_of(source, step, self._pass.device), self.num_samples, keys, progress)
 
-    def adapt(self, sampler: Any, seed: int | None = None, truncation: float | None = None) -> Any:
-        """Return a `Sampler` with this evaluation's truncation and standing statistics.
+    def adapt(
+        self, sampler: Any, seed: int | None = None, truncation: float | None = None, psi: float | None = None
+    ) -> Any:
+        """Return a `Sampler` with this evaluation's truncation, style and standing statistics.
 
-        seed, truncation: instead of the evaluation's.
+        seed, truncation, psi: instead of the evaluation's.
         """
-        sampler = sampler.truncated(self.truncation if truncation is None else truncation)
+        sampler = self._styled(sampler.truncated(self.truncation if truncation is None else truncation), psi)
         batches, size = self.standing_statistics, self.standing_batch_size
         return sampler.standing(batches, size, self.seed if seed is None else seed)
+
+    def _styled(self, sampler: Any, psi: float | None = None) -> Any:
+        psi = self.psi if psi is None else psi
+        return sampler.styled(1.0 if psi is None else psi, self.cutoff, self.noise, self.psi_by_class)
 
     def protocol(
         self,
@@ -225,13 +247,12 @@ class Evaluation:
         batch_statistics: bool | None = False,
         sampling_seeds: Sequence[int] | None = None,
         sampling: str | None = "prior",
-        truncation: float | None = None,
-        standing_statistics: str | None = None,
+        **how: Any,
     ) -> Protocol:
         """Return the protocol of the numbers; the caller describes the generator that it samples from.
 
         ema: whether its weights are averaged, or the profile of the average; batch_statistics: whether batch norm uses
-        each batch's own statistics; sampling, truncation, standing_statistics: `Sampler.protocol`.
+        each batch's own statistics; sampling and the fields after it: `Sampler.protocol`.
         """
         self._prepared()
         unused = {kind for kind in ("real", "heldout") if self._description[f"num_{kind}"] == 0}
@@ -249,8 +270,7 @@ class Evaluation:
             ema=ema,
             batch_statistics=batch_statistics,
             sampling=sampling,
-            truncation=truncation,
-            standing_statistics=standing_statistics,
+            **how,
             sampling_seeds=(self.seed,) if sampling_seeds is None else tuple(sampling_seeds),
             settings={metric.name: metric.settings | self._num_real.get(metric.name, {}) for metric in self.metrics},
         )

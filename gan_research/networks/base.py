@@ -78,6 +78,20 @@ class Generator(Network):
     def prepare(self, mean: Callable[[], Tensor]) -> None:
         """Initialize from the data before training. `mean()` returns their mean sample, of `samples.shape`."""
 
+    def first_affines(self) -> list[Tensor]:
+        """Return the weights (outputs, latent_dim) of the first affine maps of the latents, for `sampling.sefa`.
+
+        Of a `MappedGenerator` those of w, (outputs, w_dim). By default the weight of the first linear layer or
+        transposed convolution, whose first inputs are the latents; override it for a network that differs.
+        """
+        layers = (layer for layer in self.modules() if isinstance(layer, nn.Linear | nn.ConvTranspose2d))
+        if (layer := next(layers, None)) is None:
+            raise NotImplementedError
+        weight = layer.weight if isinstance(layer, nn.Linear) else layer.weight.flatten(1).T
+        if weight.shape[1] < self.latent_dim:
+            raise NotImplementedError
+        return [weight[:, : self.latent_dim]]
+
     @abstractmethod
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Generate images or points (N, *samples.shape); `labels` is None exactly if num_classes is 0."""
