@@ -42,7 +42,8 @@ def moved(
 ) -> Tensor:
     """Generate samples from latents, or from w if there is a mapping, moved by vectors.
 
-    moves: (n, in); those of w are added in all layers. latents (n, latent_dim), labels and noise_of: as in `Sampler.generate`.
+    moves: (n, in); those of w are added in all layers. latents (n, latent_dim), labels and noise_of: as in
+    `Sampler.generate`.
     """
     mapped = sampler.map(latents, labels)
     moves = moves.to(mapped)
