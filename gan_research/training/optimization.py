@@ -106,9 +106,9 @@ def updates_per_step(regularizers: Iterable[Regularizer], player: Player) -> flo
 
 def corrected(name: str, value: Any, updates_per_step: float) -> Any:
     """Return a setting of an optimizer with c updates per step: lr * c, or betas^c."""
-    if name == "lr":
-        return value * updates_per_step
-    return tuple(beta**updates_per_step for beta in value) if name == "betas" else value
+    if updates_per_step == 1 or name not in ("lr", "betas"):
+        return value
+    return value * updates_per_step if name == "lr" else tuple(beta**updates_per_step for beta in value)
 
 
 def without_ramps(make: OptimizerFactory) -> tuple[OptimizerFactory, dict[str, Any]]:
