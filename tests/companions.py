@@ -18,6 +18,8 @@ COMPANIONS = {
     "multi_hinge": ["loss=multi_hinge", "head=multi_hinge", CLASSES],
     "mutual_information": ["prior=coded", "head=infogan"],
     "infogan": ["prior=coded", "regularizer=[mutual_information]"],
+    "path_length": ["generator=stylegan2"],
+    "style_mixing": ["generator=stylegan2"],
     "coded": ["head=infogan", "regularizer=[mutual_information]"],
 }
 """A choice of any group -> overrides for its game."""

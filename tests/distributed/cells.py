@@ -12,11 +12,11 @@ NETWORKS = {
     "spectral norm": ["generator=resnet", "discriminator=resnet", "generator.width=4", "discriminator.width=4"],
 }
 OWN_HEADS = COMPANIONS.keys() - {"auxiliary_classifier"}
-"""Those that need a head of their own: tests/testing has them on two ranks."""
+"""Those that need a head, or generator, of their own: tests/testing has them on two ranks."""
 
 LOSSES = sorted(set(groups()["loss"]) - OWN_HEADS)
-REGULARIZERS = sorted(set(groups()["regularizer"]) - OWN_HEADS - {"instance_noise", "path_length"} | {"augment"})
-"""And the augmentation; path_length needs a generator with a mapping: tests/testing has it on two ranks."""
+REGULARIZERS = sorted(set(groups()["regularizer"]) - OWN_HEADS - {"instance_noise"} | {"augment"})
+"""And the augmentation."""
 SETTINGS = list(product((1, 3), (1, 2), (1, 2)))
 """k, accumulation, packing."""
 
