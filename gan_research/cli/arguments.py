@@ -72,12 +72,17 @@ def parse(arguments: list[str], command: str, options: tuple[str, ...] = (), for
     return parsed
 
 
+def number(text: str) -> float:
+    """Return a number, or NaN if the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def threshold(text: str) -> float:
     """Return a threshold of latents as a number, positive or infinite."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number(text)
     if not value > 0:
         raise UserError(f"--truncation {text}: give a positive number, such as 0.5, or inf for the whole prior")
     return value
@@ -85,10 +90,7 @@ def threshold(text: str) -> float:
 
 def psi(text: str) -> float:
     """Return a factor psi as a finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number(text)
     if not math.isfinite(value):
         raise UserError(f"--psi {text}: give a finite number, such as 0.7; 1 changes nothing")
     return value

@@ -21,8 +21,7 @@ class Equalized(nn.Module):
     """Base of layers act(c (m W x / sqrt(fan in) + m b)).
 
     W starts from N(0, 1 / m^2). shape: that of W. bias: the first value of m b; None: no b. multiplier: m, that of
-    the learning rate. activate: act
-    is LeakyReLU 0.2, and c is `gain` x sqrt(2), else `gain`.
+    the learning rate. activate: act is LeakyReLU 0.2, and c is `gain` x sqrt(2); else c is `gain`.
     """
 
     def __init__(
@@ -91,9 +90,8 @@ class Mapping(nn.Module):
     """The mapping network: latents (N, latent_dim), labels, or both -> w (N, size).
 
     It computes in float32 also under autocast. Latents, and the embedding of classes (N, size), which comes after
-    them, are divided by the root of their mean
-    square. `layers` linear layers with LeakyReLU 0.2 follow, whose learning rate is 0.01 of the others. latent_dim,
-    num_classes: 0 if there are none. labels: as in `class_rows`.
+    them, are divided by the root of their mean square. `layers` linear layers with LeakyReLU 0.2 follow, whose learning
+    rate is 0.01 of the others. latent_dim, num_classes: 0 if there are none. labels: as in `class_rows`.
     """
 
     def __init__(self, latent_dim: int, num_classes: int, size: int, layers: int) -> None:

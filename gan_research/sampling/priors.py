@@ -112,8 +112,7 @@ class UniformPrior(Prior):
         return torch.full_like(latents, -math.log(2 * self.bound)).where(latents.abs() <= self.bound, -math.inf)
 
     def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
-        """Return a + t (b - a)."""
-        return a.double().lerp(b.double(), t).to(a.dtype)
+        return linear(a, b, t)
 
 
 class CodedPrior(Prior):
@@ -153,7 +152,7 @@ class CodedPrior(Prior):
         """Interpolate noise and continuous codes; categorical ones change from a's to b's at t = 1/2."""
         (noise_a, one_hot_a, continuous_a), (noise_b, one_hot_b, continuous_b) = map(self.codes.split, (a, b))
         noise = self.noise.interpolate(noise_a, noise_b, t)
-        continuous = continuous_a.double().lerp(continuous_b.double(), t).to(a.dtype)
+        continuous = linear(continuous_a, continuous_b, t)
         one_hot = torch.where(torch.as_tensor(t) < 0.5, one_hot_a.flatten(-2), one_hot_b.flatten(-2))
         return torch.cat([noise, one_hot, continuous], -1)
 
@@ -164,3 +163,8 @@ class CodedPrior(Prior):
 
 
 NOISE: dict[str, type[Prior]] = {"gaussian": GaussianPrior, "uniform": UniformPrior}
+
+
+def linear(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+    """Return a + t (b - a), computed in float64."""
+    return a.double().lerp(b.double(), t).to(a.dtype)

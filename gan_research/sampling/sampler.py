@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gan_research.networks import MappedGenerator
 from gan_research.networks.layers import class_rows
 from gan_research.sampling.layer_noise import Kind, NoiseOf
-from gan_research.sampling.priors import Prior
+from gan_research.sampling.priors import Prior, linear
 from gan_research.sampling.standing import require_statistics, standing_statistics
 from gan_research.utils.errors import UserError, require, require_positive
 from gan_research.utils.images import to_levels, to_uint8
@@ -361,7 +361,7 @@ class SampleSource:
         if space == "w":
             sampler.require_mapping("space=w")
             a, b = (sampler.map(latents, labels).cpu() for latents in (a, b))
-            between, synthesise = lerp, sampler.synthesise
+            between, synthesise = linear, sampler.synthesise
         if sampling == "end":
             pairs = torch.stack([a, between(a, b, epsilon)], 1)
         else:
@@ -372,11 +372,6 @@ class SampleSource:
         twice = None if labels is None else labels.repeat_interleave(2)
         images = synthesise(pairs.flatten(0, 1), twice, noise_of=numbers)
         return to_levels(images, sampler.value_range).unflatten(0, (n, 2))
-
-
-def lerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
-    """Return a + t (b - a), computed in float64."""
-    return a.double().lerp(b.double(), t).to(a.dtype)
 
 
 @contextmanager
