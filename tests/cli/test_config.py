@@ -41,6 +41,7 @@ NEEDED = {
     "modes": ["data=ring"],
     "projection": ["conditional=true"],
     "bilinear": ["conditional=true"],
+    "label_mapping": ["conditional=true"],
     "classifier": ["conditional=true", "regularizer=[auxiliary_classifier]"],
     "auxiliary_classifier": ["conditional=true", "head=classifier"],
     "unrolled": ["loss=minimax"],

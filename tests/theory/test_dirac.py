@@ -405,8 +405,8 @@ COMPONENTS = [("regularizer", name) for name in current_choices("regularizer")]
 COMPONENTS += [("augment", name) for name in current_choices("augment") if name != "none"]
 FEW = ("non_saturating", "rp_least_squares")
 """A loss of log-odds, and one of other logits that takes reals in G's loss."""
-OF_IMAGES = {"cr", "bcr", "diffaugment", "ada", "cutout"}
-"""They transform images, which a Dirac-GAN doesn't have."""
+REFUSED = {"cr", "bcr", "diffaugment", "ada", "cutout", "path_length"}
+"""They transform images, or need a mapping of latents, which a Dirac-GAN doesn't have."""
 
 
 def studied(group, name, among):
@@ -431,8 +431,8 @@ def studied(group, name, among):
 
 
 def accepted(group, name, log_odds, count):
-    """Return the number of losses that go with a component: none if it needs a head with extras, or images."""
-    if name in OF_IMAGES or getattr(make(choice(group, name)), "needs_extras", ()):
+    """Return the number of losses that go with a component: none if it needs a head with extras, or is refused."""
+    if name in REFUSED or getattr(make(choice(group, name)), "needs_extras", ()):
         return 0
     return {"label_smoothing": log_odds}.get(name, count)
 

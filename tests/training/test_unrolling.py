@@ -79,7 +79,7 @@ def test_in_the_generators_update_d_is_that_after_its_own_steps(game):
     gan = smooth(game, loss=Minimax(), unrolling=Unrolling(4, "sgd", lr=0.1), regularizers={"it": watch})
     ((_, loss),) = losses_of(gan, ("generator",))
     plain, steps = smooth(game, loss=Minimax()), []
-    plain.objective.collect = lambda step, due: steps.append(step)
+    plain.objective.collect = lambda step, due, own_step: steps.append(step)
     list(losses_of(plain, ("generator",)))
     ((step,), discriminator) = steps, copy.deepcopy(gan.discriminator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=0.1)
