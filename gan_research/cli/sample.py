@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_research.cli.arguments import add_weights, slow_imports, threshold
+from gan_research.cli.selection import add_sampler, selection
 from gan_research.utils.artifacts import require_checkpoint
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.files import free_name, new_folder, require_new_folder, write_atomically, write_npz
@@ -23,11 +24,14 @@ def main(arguments: list[str]) -> int:
     figure = "codes" if options.codes else "interpolation" if options.interpolate else ""
     output = options.output or free_name(Path(f"{figure or 'samples'}.png"))
     check_output(output, figure)
+    node = selection(options.sampler, options.settings)
     with slow_imports():
+        from gan_research.config.build import make
         from gan_research.sampling.load import load
 
-    sampler = load(options.checkpoint, raw=options.raw, allow=options.allow, ema=options.ema)
-    sampler = sampler.truncated(options.truncation)
+    weights = {"raw": options.raw, "allow": options.allow, "ema": options.ema}
+    sampler = load(options.checkpoint, **weights, discriminator=bool(node))
+    sampler = sampler.truncated(options.truncation).selecting(make(node))
     replaced = " (replaced)" if output.exists() else ""
     if options.codes:
         from gan_research.sampling.code_figure import codes_png
@@ -74,7 +78,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "suffix: a new folder of PNGs (samples.png, codes.png or interpolation.png; samples-2.png, ... if that exists)",
     )  # fmt: skip
     add("--allow", action="append", default=[], metavar="PKG", help="a package whose generator may be built")
-    options = parser.parse_args(arguments)
+    add_sampler(parser, "all samples")
+    add("settings", metavar="sampler.KEY=VALUE", nargs="*", help="settings of the sampler")
+    options = parser.parse_intermixed_args(arguments)
     for option, least in (("num", 1), ("keyframes", 2), ("steps", 2)):
         value = getattr(options, option)
         require(least, **{"-n" if option == "num" else f"--{option}": least if value is None else value})
@@ -113,7 +119,7 @@ def write_interpolation(sampler: Any, options: argparse.Namespace, output: Path)
 def write_samples(sampler: Any, num: int, seed: int, label: int | None, output: Path) -> str:
     """Write `num` samples; return their description, such as "64 images of 1x8x8"."""
     with enough_memory(f"-n {num}", "give a smaller one"):
-        labels, one = sampler.labels(num, label), sampler.sample(1)
+        labels, one = sampler.labels(num, label), sampler.generate(sampler.latents(1, seed), sampler.labels(1))
         one.new_empty(num, one.numel() + sampler.prior.latent_dim)
     if points := sampler.generates_points:
         samples = sampler.sample(num, seed, labels)
@@ -121,7 +127,8 @@ def write_samples(sampler: Any, num: int, seed: int, label: int | None, output: 
     else:
         samples = sampler.sample_uint8(num, seed, labels)
         write_images(samples, labels, output)
-    return f"{num} {'points' if points else 'images'} of {'x'.join(map(str, samples.shape[1:]))}"
+    accepted = "" if (share := sampler.acceptance()) is None else f" ({share:.3%} of the candidates)"
+    return f"{num} {'points' if points else 'images'} of {'x'.join(map(str, samples.shape[1:]))}{accepted}"
 
 
 def ending(output: Path) -> str:

@@ -48,7 +48,7 @@ def time_evaluation(
             evaluation, start = evaluation_of(node, extractor, **sizes), now(gan.device)
             evaluation.prepare(data.train, gan.device, heldout=data.heldout)
             ready = now(gan.device)
-            evaluation(gan.sampler().source(evaluation.seed))
+            evaluation(evaluation.adapt(gan.sampler()).source(evaluation.seed))
         except UserError:  # some metrics need more samples
             if samples == total:
                 raise

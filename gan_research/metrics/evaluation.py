@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import torch
 from pydantic import PositiveFloat, PositiveInt, TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_research.data.sets import SampleSet
 from gan_research.distributed import broadcast_object, is_rank_zero, raise_on_all_ranks
@@ -20,6 +20,8 @@ from gan_research.metrics.protocol import Protocol, fingerprint, identity
 from gan_research.metrics.samples import Batch, Draw, drawn_indices, files_of, labels_of, prefetching, reader_of
 from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
+from gan_research.sampling.sampler import Sampler
+from gan_research.sampling.selection import Selection
 from gan_research.sampling.standing import require_statistics
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.paths import cache_folder
@@ -61,6 +63,7 @@ class Evaluation:
         standing_statistics: batches of samples from which batch norm's statistics are computed, see
             `Sampler.standing`; None: the generator's own.
         standing_batch_size: of those batches; None: that of training.
+        sampler: the method that selects samples by the discriminator, see `Sampler.selecting`; None: all samples.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Evaluation:
         truncation: PositiveFloat | None = None,
         standing_statistics: PositiveInt | None = None,
         standing_batch_size: PositiveInt | None = None,
+        sampler: Selection | None = None,
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -98,6 +102,9 @@ class Evaluation:
                 f"standing_batch_size={standing_batch_size}: set standing_statistics=M too, or leave it out"
             )
         self.standing_statistics, self.standing_batch_size = standing_statistics, standing_batch_size
+        if sampler is not None and "paths" in extractor.accepts:
+            raise UserError(f"sampler={sampler.name}: path lengths are of latents as they are drawn: leave one out")
+        self.sampler = sampler
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -155,10 +162,11 @@ class Evaluation:
                 self._num_real = {metric: {"num_real": count} for metric, count in counts.items()}
         self._real, self._description = statistics, description
 
-    def check(self, generator: nn.Module) -> None:
+    def check(self, sampler: Sampler) -> None:
         """Raise a UserError if a generator can't be evaluated so."""
         if self.standing_statistics is not None:
-            require_statistics(generator, f"standing_statistics={self.standing_statistics}")
+            require_statistics(sampler.generator, f"standing_statistics={self.standing_statistics}")
+        sampler.selecting(self.sampler)
 
     @property
     def is_prepared(self) -> bool:
@@ -184,6 +192,9 @@ class Evaluation:
         if self.standing_statistics is not None and getattr(sampler, "standing_statistics", None) is None:
             what = f"standing_statistics={self.standing_statistics}"
             raise UserError(f"{what} is for generators, whose samples are drawn from `sampler.standing(...)`")
+        if self.sampler is not None and getattr(sampler, "selection", None) is None:
+            name = self.sampler.name
+            raise UserError(f"sampler={name} is for generators, whose samples are drawn from `sampler.selecting(...)`")
         self._fake_files = files_of(source)
         generated = self._generated(source, progress)
         results: dict[str, float] = {}
@@ -211,13 +222,13 @@ class Evaluation:
         return self._pass("generated", reader_of(source, epsilon, self._pass.device), self.num_samples, keys, progress)
 
     def adapt(self, sampler: Any, seed: int | None = None, truncation: float | None = None) -> Any:
-        """Return a `Sampler` with this evaluation's truncation and standing statistics.
+        """Return a `Sampler` with this evaluation's truncation, standing statistics and selection of samples.
 
         seed, truncation: instead of the evaluation's.
         """
         sampler = sampler.truncated(self.truncation if truncation is None else truncation)
         batches, size = self.standing_statistics, self.standing_batch_size
-        return sampler.standing(batches, size, self.seed if seed is None else seed)
+        return sampler.standing(batches, size, self.seed if seed is None else seed).selecting(self.sampler)
 
     def protocol(
         self,

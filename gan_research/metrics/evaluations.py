@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from itertools import combinations
 
 import torch
-from torch import nn
 
 from gan_research.data.sets import SampleSet
 from gan_research.metrics.base import Direction
 from gan_research.metrics.evaluation import Evaluation
+from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 
 
@@ -31,10 +31,10 @@ class Evaluations:
         """The columns that rank generators, the first evaluation's first, and the better direction of each."""
         return {column: better for part in self.parts.values() for column, better in part.columns.items()}
 
-    def check(self, generator: nn.Module) -> None:
+    def check(self, sampler: Sampler) -> None:
         """Raise a UserError if a generator can't be evaluated so."""
         for part in self.parts.values():
-            part.check(generator)
+            part.check(sampler)
 
     @property
     def is_prepared(self) -> bool:

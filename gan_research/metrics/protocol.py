@@ -25,6 +25,7 @@ class Protocol:
     fake_labels: "in turn" means the classes 0, 1, ... in turn.
     ema, batch_statistics: of the generator; None if samples come from files. ema is a profile if it is the average of a
         power function.
+    sampling: "prior", or the method that selects samples by the discriminator, with its settings.
     truncation: the threshold of the generator's latents; None: the whole prior.
     standing_statistics: "16 x 64" are 16 batches of 64 samples, over which batch norm's statistics were computed.
     sampling_seeds: of the latents, never of training.

@@ -89,12 +89,14 @@ class Discriminator(Network):
     A conditional one takes labels (N,) int64. With `packing` = m, m consecutive samples are concatenated as channels
     and get one logit: (N / m,) (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
     `packed_channels`, and sets `head`. `accepts` names further arguments of `features`, which augmentations provide.
-    `frozen` is the number of its blocks that don't learn, see `freeze`.
+    `frozen` is the number of its blocks that don't learn, see `freeze`. `logits_are_log_odds` describes its logits as
+    its loss does; None if the loss isn't known.
     """
 
     head: Head
     accepts: ClassVar[tuple[str, ...]] = ()
     frozen = 0
+    logits_are_log_odds: bool | None = None
 
     def __init__(self, samples: SampleSpec, packing: PositiveInt = 1) -> None:
         super().__init__(samples)

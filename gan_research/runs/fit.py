@@ -193,7 +193,7 @@ def prepared_evaluation(
     if evaluation is None:
         return None
     best_metric(config, evaluation)
-    evaluation.check(gan.generator)
+    evaluation.check(gan.sampler())
     evaluation.prepare(data.train, trainer.strategy.root_device, heldout=data.heldout)
     return evaluation
 

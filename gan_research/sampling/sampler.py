@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_research.distributed import all_reduce_means
 from gan_research.sampling.priors import Prior
+from gan_research.sampling.selection.base import Selection
 from gan_research.sampling.standing import require_statistics, standing_statistics
 from gan_research.utils.errors import UserError, require, require_positive
 from gan_research.utils.images import to_levels, to_uint8
@@ -26,17 +28,26 @@ class Sampler:
     Samples are drawn in evaluation mode without gradients; neither the generator nor the global random state changes.
     Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation;
     `truncation` is the threshold of latents, see `truncated`; `standing_statistics` describes those of `standing`, such
-    as "16 x 64". `batch_size`: of training, if known.
+    as "16 x 64". `batch_size`: of training, if known. `discriminator`: the generator's opponent, if it was loaded;
+    `selection`: the method that selects samples by it, see `selecting`.
     """
 
     description = "prior"
     truncation: float | None = None
     batch_size: int | None = None
     standing_statistics: str | None = None
+    discriminator: nn.Module | None = None
+    selection: Selection | None = None
 
     def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
         self.generator, self.prior = generator, prior
         self.num_classes, self.value_range = num_classes, value_range
+        self.measured: dict[str, Any] = {}  # what a selection measured of these samples
+
+    def __copy__(self) -> "Sampler":
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__ | {"measured": {}}  # the copy gets other samples
+        return other
 
     @property
     def generates_points(self) -> bool:
@@ -47,7 +58,8 @@ class Sampler:
     def protocol(self) -> dict[str, Any]:
         """The fields of an evaluation's protocol that describe how samples are drawn."""
         standing = {"standing_statistics": self.standing_statistics}
-        return {"sampling": self.description, "truncation": self.truncation} | standing
+        sampling = self.selection.description if self.selection else self.description
+        return {"sampling": sampling, "truncation": self.truncation} | standing
 
     def truncated(self, threshold: float | None) -> "Sampler":
         """Return this sampler with latents truncated to [-threshold, threshold]; None or infinity: without truncation.
@@ -77,7 +89,10 @@ class Sampler:
         labels: (n,) int64 classes, or one class for all (None: if conditional, sample i has class i mod num_classes).
         """
         require(1, n=n)
-        return self.generate(self.latents(n, seed, start), self.labels(n, labels, start), batch_size)
+        labels = self.labels(n, labels, start)
+        if self.selection is None:
+            return self.generate(self.latents(n, seed, start), labels, batch_size)
+        return self.generate(self.selected(n, seed, start, labels, batch_size), labels, batch_size)
 
     @torch.no_grad()
     def generate(self, latents: Tensor, labels: Tensor | None, batch_size: int = 500) -> Tensor:
@@ -85,13 +100,74 @@ class Sampler:
 
         labels: also weights of classes (n, num_classes), whose rows add up to 1, for samples between classes.
         """
+        classes = repeat(None) if labels is None else labels.split(batch_size)
+        return torch.cat([self.images(*batch) for batch in zip(latents.split(batch_size), classes, strict=False)])
+
+    def images(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Generate one batch, as `generate` does, differentiable in the latents."""
         weights = next(self.generator.parameters())
         if self.truncation is not None:
             latents = self.prior.truncate(latents, self.truncation)
-        batches = latents.to(weights.device, weights.dtype).split(batch_size)
-        classes = repeat(None) if labels is None else labels.to(weights.device).split(batch_size)
+        labels = None if labels is None else labels.to(weights.device)
         with eval_mode(self.generator):
-            return torch.cat([self.generator(*batch) for batch in zip(batches, classes, strict=False)])
+            images: Tensor = self.generator(latents.to(weights.device, weights.dtype), labels)
+        return images
+
+    def to(self, device: torch.device | str) -> "Sampler":
+        """Move the networks to a device."""
+        for network in filter(None, (self.generator, self.discriminator)):
+            network.to(device)
+        return self
+
+    # Selection of samples by the discriminator
+
+    def selecting(self, method: Selection | None, discriminator: nn.Module | None = None) -> "Sampler":
+        """Return this sampler with samples that are selected by a discriminator; None: as the generator makes them.
+
+        discriminator: that of the same checkpoint; by default the sampler's own. Raises a UserError if its logits
+        aren't log-odds, or the method can't select latents of this prior.
+        """
+        other = copy.copy(self)
+        other.discriminator, other.selection = self.discriminator if discriminator is None else discriminator, method
+        if method is not None:
+            method.check(other.prior, other.discriminator)
+        return other
+
+    def selected(self, n: int, seed: int, start: int, labels: Tensor | None, batch_size: int) -> Tensor:
+        """Return the latents of samples start .. start + n - 1 that are selected: (n, latent_dim)."""
+        assert self.selection is not None
+        found = []
+        for first in range(0, n, batch_size):
+            size = min(batch_size, n - first)
+            classes = None if labels is None else labels[first : first + size]
+            found.append(self.selection.latents(self, size, seed, start + first, classes, batch_size))
+        return torch.cat(found)
+
+    def logits(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Return D's logits (N,) of the samples of one batch of latents, differentiable in these."""
+        network: Any = self.discriminator
+        images = self.images(latents, labels)
+        classes = None if labels is None or not network.num_classes else labels.to(images.device)
+        with eval_mode(network):
+            logits: Tensor = network(images, classes).logits
+        if logits.dim() != 1:
+            raise UserError(f"the discriminator has {logits.shape[1]} logits for a sample, and one is needed")
+        return logits
+
+    def count_tries(self, tries: int, accepted: int) -> None:
+        """Count candidates of a selection, and those of them that were accepted."""
+        counts = self.measured.setdefault("tries", {"tries": 0.0, "accepted": 0.0})
+        counts["tries"], counts["accepted"] = counts["tries"] + tries, counts["accepted"] + accepted
+
+    def acceptance(self) -> float | None:
+        """Return the share of candidates that were accepted, over all processes; None if there were none."""
+        counts = all_reduce_means(self.measured["tries"]) if "tries" in self.measured else {"tries": 0.0}
+        return counts["accepted"] / counts["tries"] if counts["tries"] else None
+
+    def require_plain(self, what: str) -> None:
+        """Raise a UserError if samples are selected by the discriminator; what: what has latents of the prior."""
+        if self.selection is not None:
+            raise UserError(f"{what} has latents of the prior, and {self.selection.name} selects others: leave it out")
 
     def standing(self, batches: int | None, batch_size: int | None = None, seed: int = 0) -> "Sampler":
         """Return a sampler with standing statistics (`recompute_statistics`) in a copy of the generator.
@@ -142,8 +218,17 @@ class Sampler:
 
         Latents of different purposes are independent.
         """
+        return self.drawn(self.prior.sample, n, seed, start, purpose)
+
+    def drawn(
+        self, draw: Callable[[int, torch.Generator], Tensor], n: int, seed: int, start: int, purpose: str
+    ) -> Tensor:
+        """Return rows start .. start + n - 1 of what `draw(BLOCK, generator)` draws, on the CPU.
+
+        Row i is a function of the seed, the purpose and i.
+        """
         first, last = start // BLOCK, (start + n - 1) // BLOCK
-        blocks = [self.prior.sample(BLOCK, generator_for(seed, purpose, block)) for block in range(first, last + 1)]
+        blocks = [draw(BLOCK, generator_for(seed, purpose, block)) for block in range(first, last + 1)]
         offset = start - first * BLOCK
         return torch.cat(blocks)[offset : offset + n]
 
@@ -187,6 +272,7 @@ class SampleSource:
         sampler, n = self.sampler, stop - start
         if sampler.generates_points:
             raise UserError("this generator makes points, which have no perceptual path length: leave 'ppl' out")
+        sampler.require_plain("'ppl'")
         starts, ends = (sampler.latents(n, self.seed, start, purpose) for purpose in ("sample", "path ends"))
         pairs = torch.stack([starts, sampler.prior.interpolate(starts, ends, epsilon)], 1)
         labels = self.labels(start, stop)

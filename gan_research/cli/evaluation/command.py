@@ -19,6 +19,7 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
 from gan_research.config.build import make
+from gan_research.config.compose import choice
 from gan_research.config.schema import check_nodes
 from gan_research.distributed import is_rank_zero
 from gan_research.metrics import Evaluation
@@ -133,7 +134,8 @@ def verifiable(evaluations: dict[str, Evaluation], *samples: Source | None) -> s
 def open_generated(options: argparse.Namespace) -> Samples:
     """Open a fixed set of generated samples."""
     own = {"--seeds": options.seeds, "--truncation": options.truncation, "--raw": options.raw, "--ema": options.ema}
-    for option, value in (own | {"--standing-statistics": options.standing_statistics}).items():
+    own |= {"--standing-statistics": options.standing_statistics, "--sampler": options.sampler}
+    for option, value in own.items():
         if value:
             raise UserError(f"{option} is for checkpoints: {options.samples} is a set of samples")
     samples = open_samples(options.samples, None, None, options.skip_corrupt)
@@ -175,5 +177,7 @@ def build_evaluations(
     values |= {"seed": options.seeds[0]} if options.seeds else {}
     if options.standing_statistics is not None:
         values |= {"standing_statistics": options.standing_statistics}
+    if options.sampler is not None:
+        values |= {"sampler": choice("sampler", options.sampler)}
     nodes = blocks(options.metrics, options.extractor, values, options.settings, options.allow, config)
     return {block: make(node) for block, node in nodes.items()}
