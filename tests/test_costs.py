@@ -43,6 +43,10 @@ R1_PENALTY = D[0] + sum(D) + 2 * sum(D) - D[-1]
 """The loss's gradient in the reals, too; the logits' gradient in the reals; the backward of that, in weights and
 slopes (that of the logits is constant)."""
 
+R1_STEP = 4 * sum(D) - D[-1] + 2 * D[0]
+"""D forward on reals, the logits' gradient in them, and the backward of that: also through the activation's slope,
+which here is constant, in the first layer's weights and the reals."""
+
 
 def cost_of(*overrides, seconds=0.3, **more):
     return estimate(compose_train([*SMALL, *overrides]), seconds=seconds, **more)
@@ -84,6 +88,9 @@ def test_operations_of_lazy_penalties_and_other_schedules_are_exact():
     }
     assert lazy["updates"] == {"discriminator": 200, "generator": 100}
     assert lazy["kimg"] == 1.6
+    words = "regularizer.r1.every=4", "regularizer.r1.own_step=true", "schedule.first=generator"
+    own = cost_of(*words, "metrics=none")["flops_per_round_of"]
+    assert own == {"discriminator": D_UPDATE, "generator": G_UPDATE, "regularizers": R1_STEP / 4}
     bare = cost_of("regularizer=none", "schedule=simultaneous", "metrics=none")
     assert bare["flops_per_round_of"] == {"discriminator+generator": D_UPDATE + G_UPDATE - sum(G), "regularizers": 0}
     assert bare["shares"]["regularizers"] == 0

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "gan_research"
 LAYERS = (
     ("utils",),
     ("checkpoints", "distributed"),
-    ("losses", "networks", "data", "sampling"),
+    ("losses", "networks", "data"),
+    ("sampling",),
     ("regularizers", "metrics"),
     ("augmentations",),
     ("training",),

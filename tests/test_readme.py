@@ -40,6 +40,7 @@ def test_the_table_of_groups_names_every_choice_and_no_other(names, choices):
         "generator_batch_multiple",
         "fake_labels",
         "generator_reals",
+        "first",
     }
     assert listed == known - ({"none"} if "regularizer" in names else set())
 

@@ -99,8 +99,11 @@ def reals(trainer: pl.Trainer, gan: GAN, round: int) -> list[dict[str, Any]]:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     order = Order(len(data.train), data.seed) if isinstance(data, ImageData) else None
     found = []
-    for update in gan.schedule.updates_in("discriminator", round - 1):
-        start, stop = update * data.batch_size, (update + 1) * data.batch_size
+    schedule = gan.schedule
+    of_d = [n for players, n in zip(schedule.plan(round), schedule.reals, strict=True) if "discriminator" in players]
+    for update, number in zip(schedule.updates_in("discriminator", round - 1), of_d, strict=True):
+        start = ((round - 1) * schedule.minibatches + number) * data.batch_size
+        stop = start + data.batch_size
         indices = {} if order is None else {"indices": order.indices(start, stop).tolist()}
         found.append({"update": update, "positions": [start, stop], **indices})
     return found

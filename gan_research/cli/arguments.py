@@ -83,6 +83,28 @@ def threshold(text: str) -> float:
     return value
 
 
+def psi(text: str) -> float:
+    """Return a factor psi as a finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"--psi {text}: give a finite number, such as 0.7; 1 changes nothing")
+    return value
+
+
+def add_style(parser: argparse.ArgumentParser) -> None:
+    """Add the options of w and of the noise inside layers, but --psi itself."""
+    add = parser.add_argument
+    add("--cutoff", type=int, metavar="N", help="psi applies to the first N layers only (all)")
+    add("--psi-by-class", action="store_true", help="psi moves w towards the mean of its class, not of all")
+    add(
+        "--noise", choices=("random", "constant", "none"),
+        help="noise inside layers: of each sample, of sample 0 for all, or none (random)",
+    )  # fmt: skip
+
+
 def add_weights(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the generator's weights: --raw or --ema SIGMA."""
     add = parser.add_argument

@@ -1,9 +1,10 @@
 """`gan evaluate`: the metrics of a checkpoint, of a run, or of a set of samples."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-from gan_research.cli.arguments import add_weights, slow_imports, threshold
+from gan_research.cli.arguments import add_style, add_weights, psi, slow_imports, threshold
 from gan_research.cli.evaluation.sources import require_source
 from gan_research.cli.selection import add_sampler, selection
 from gan_research.utils.errors import UserError
@@ -23,6 +24,7 @@ KEY=VALUE  any key in the config of the metrics: extractor.weights=PATH extracto
 examples:
   gan evaluate runs/NAME --seeds 0,1,2 --plot fid.png    the FID over the rounds of a run, over three sampling seeds
   gan evaluate CHECKPOINT --truncation 0.5,1,2,inf --metrics fid,precision_recall --plot curve.png
+  gan evaluate CHECKPOINT --psi 0.5,0.7,1 --cutoff 8 --plot curve.png
   gan evaluate samples/ cifar10 --metrics fid,kid        images of another program
   gan evaluate a.npz b/ --metrics inception,dinov2       two tables, each with its own protocol
   gan evaluate reals/ --write-statistics reals.npz       a reference for later evaluations
@@ -76,6 +78,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--truncation", type=_thresholds, default=[], metavar="T,T,...",
         help="truncate latents to [-T, T]; several, inf among them, give a curve (as in the run)",
     )  # fmt: skip
+    add(
+        "--psi", type=_factors, default=[], metavar="P,P,...",
+        help="scale the distance of w from its mean; several, 1 among them, give a curve (as in the run)",
+    )  # fmt: skip
+    add_style(parser)
     add_weights(parser)
     add(
         "--standing-statistics", type=int, metavar="M",
@@ -88,7 +95,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--no-cache", action="store_true", help="compute the real samples' statistics again")
     add("--verify", action="store_true", help="compute the numbers with torch-fidelity as well")
     add("--json", type=Path, metavar="FILE", help="write the numbers and their protocols")
-    add("--plot", type=Path, metavar="FILE.png", help="plot them over rounds or truncations, or by sampling seed")
+    add("--plot", type=Path, metavar="FILE.png", help="plot them over rounds, truncation or psi, or by seed")
     add("--write-statistics", type=Path, metavar="FILE.npz", help="only write the statistics of SAMPLES")
     add(
         "--layout", default="pytorch-fid", metavar="NAME",
@@ -97,6 +104,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--allow", action="append", default=[], metavar="PKG", help="a package of yours whose classes may be built")
     add_sampler(parser, "as in the run; none: all samples")
     options = parser.parse_intermixed_args(arguments)
+    if len(options.psi) > 1 and len(options.truncation) > 1:
+        raise UserError("--psi and --truncation: give several values of one of them, and one of the other")
     options.settings = [renamed_argument(word) for word in options.others if is_setting(word)]
     if options.sampler is not None:
         selection(options.sampler, [word for word in options.settings if word.startswith("sampler.")])
@@ -121,10 +130,18 @@ def _list(text: str) -> list[str]:
 
 
 def _thresholds(text: str) -> list[float]:
-    thresholds = [threshold(word) for word in _list(text)]
-    if not thresholds or len(set(thresholds)) < len(thresholds):
-        raise UserError(f"--truncation {text}: give different numbers, such as 0.5,1,inf")
-    return thresholds
+    return _different("--truncation", text, threshold, "0.5,1,inf")
+
+
+def _factors(text: str) -> list[float]:
+    return _different("--psi", text, psi, "0.5,0.7,1")
+
+
+def _different(option: str, text: str, number: Callable[[str], float], example: str) -> list[float]:
+    values = [number(word) for word in _list(text)]
+    if not values or len(set(values)) < len(values):
+        raise UserError(f"{option} {text}: give different numbers, such as {example}")
+    return values
 
 
 def _seeds(text: str) -> list[int]:

@@ -38,9 +38,16 @@ ADDED_TO: dict[str, dict[str, Any]] = {
         for name in ("Arrays", "CelebA", "CIFAR10", "CIFAR100", "Digits", "ImageFolder", "STL10", "StackedMNIST")
     },
     "gan_research.training.ema.EMA": {"start": 0, "buffers": "copy"},
-    "gan_research.training.schedule.Schedule": {"fake_labels": "paired", "generator_reals": "same"},
+    "gan_research.training.schedule.Schedule": {
+        "fake_labels": "paired",
+        "generator_reals": "same",
+        "first": "discriminator",
+    },
 }
 """Component -> arguments that its older configs lack, with the value of the same meaning."""
+
+SETTINGS_ADDED: dict[str, dict[str, Any]] = {"ppl": {"space": "z", "sampling": "end"}}
+"""Metric -> settings that older protocols lack, with the value of the same meaning."""
 
 FILE_FIELDS = ("real_files", "fake_files")  # fields of a protocol that aren't compared: hashes identify the content
 
@@ -71,4 +78,7 @@ def upgraded_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
 
 def upgraded_protocol(protocol: Mapping[str, Any]) -> dict[str, Any]:
     """Return an evaluation's protocol with today's fields; an empty one is unchanged."""
-    return {"sampling": "prior", **protocol} if protocol else {}
+    if not protocol:
+        return {}
+    settings = {name: SETTINGS_ADDED.get(name, {}) | own for name, own in (protocol.get("settings") or {}).items()}
+    return {"sampling": "prior", **protocol} | ({"settings": settings} if settings else {})

@@ -31,13 +31,15 @@ def count_operations(
         optimizer.register_step_post_hook(lambda *args: after_steps.append(counter.get_total_flops()))
     for kind, batch in zip(kinds, ready_batches(data, gan.device), strict=False):
         kind.set(gan)
-        plan = gan.schedule.plan(gan.round)
+        plan, updates = gan.schedule.plan(gan.round), dict(gan.updates)
         with counter, SavedBytes([*gan.parameters(), *gan.buffers()]) as saved:
             gan.training_step(batch, 0)
         flops.append(Counter())
         for players in plan:
-            steps = [after_steps.pop(0) for _ in players]
+            own_steps = sum(bool(gan.objective.due(player, updates[player], own_step=True)) for player in players)
+            steps = [after_steps.pop(0) for _ in range(len(players) + own_steps)]
             flops[-1]["+".join(players)] += steps[-1] - flops[-1].total()
+            updates.update({player: updates[player] + 1 for player in players})
         peaks.append(saved.peak if kind.share else 0)
     mean = sum(kind.share * of.total() for kind, of in zip(kinds, flops, strict=True))
     return {**flops[-1], "regularizers": mean - flops[-1].total()}, max(peaks)

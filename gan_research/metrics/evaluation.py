@@ -16,10 +16,12 @@ from gan_research.metrics.cache import Cache
 from gan_research.metrics.exactness import exactly
 from gan_research.metrics.extractors.base import Extractor
 from gan_research.metrics.feature_pass import FeaturePass, Progress
+from gan_research.metrics.path_length import PathLength
 from gan_research.metrics.protocol import Protocol, fingerprint, identity
 from gan_research.metrics.samples import Batch, Draw, drawn_indices, files_of, labels_of, prefetching, reader_of
 from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
+from gan_research.sampling.layer_noise import Kind
 from gan_research.sampling.sampler import Sampler
 from gan_research.sampling.selection import Selection
 from gan_research.sampling.standing import require_statistics
@@ -60,6 +62,7 @@ class Evaluation:
         every: rounds between two evaluations in training; None: evaluate_every.
         real_split: the real samples to compare with: those of training, or the held-out ones.
         truncation: the threshold of latents, see `Sampler.truncated`; None: the whole prior.
+        psi, cutoff, psi_by_class, noise: of w and of the noise inside layers, see `Sampler.styled`.
         standing_statistics: batches of samples from which batch norm's statistics are computed, see
             `Sampler.standing`; None: the generator's own.
         standing_batch_size: of those batches; None: that of training.
@@ -81,6 +84,10 @@ class Evaluation:
         truncation: PositiveFloat | None = None,
         standing_statistics: PositiveInt | None = None,
         standing_batch_size: PositiveInt | None = None,
+        psi: float | None = None,
+        cutoff: PositiveInt | None = None,
+        psi_by_class: bool = False,
+        noise: Kind = "random",
         sampler: Selection | None = None,
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
@@ -102,6 +109,10 @@ class Evaluation:
                 f"standing_batch_size={standing_batch_size}: set standing_statistics=M too, or leave it out"
             )
         self.standing_statistics, self.standing_batch_size = standing_statistics, standing_batch_size
+        if psi is None and (cutoff is not None or psi_by_class):
+            name = "psi_by_class=true" if cutoff is None else f"cutoff={cutoff}"
+            raise UserError(f"{name}: set psi too, such as psi=0.7, or leave it out")
+        self.psi, self.cutoff, self.psi_by_class, self.noise = psi, cutoff, psi_by_class, noise
         if sampler is not None and "paths" in extractor.accepts:
             raise UserError(f"sampler={sampler.name}: path lengths are of latents as they are drawn: leave one out")
         self.sampler = sampler
@@ -166,6 +177,10 @@ class Evaluation:
         """Raise a UserError if a generator can't be evaluated so."""
         if self.standing_statistics is not None:
             require_statistics(sampler.generator, f"standing_statistics={self.standing_statistics}")
+        self._styled(sampler)
+        for metric in self.metrics:
+            if metric.settings.get("space") == "w":
+                sampler.require_mapping(f"metric '{metric.name}' with space=w")
         sampler.selecting(self.sampler)
 
     @property
@@ -217,18 +232,24 @@ class Evaluation:
         self._require_labels(labels_of(source), "generated")
         self._fake_labels = ("in turn" if callable(source) else "as given") if labels_of(source) is not None else "none"
         paths = "paths" in self.extractor.accepts
-        epsilon = next(metric.settings["epsilon"] for metric in self.metrics) if paths else None
+        step = next(metric.step for metric in self.metrics if isinstance(metric, PathLength)) if paths else None
         keys = {key: (key, None) for metric in self.metrics for key in metric.statistics}
-        return self._pass("generated", reader_of(source, epsilon, self._pass.device), self.num_samples, keys, progress)
+        return self._pass("generated", reader_of(source, step, self._pass.device), self.num_samples, keys, progress)
 
-    def adapt(self, sampler: Any, seed: int | None = None, truncation: float | None = None) -> Any:
-        """Return a `Sampler` with this evaluation's truncation, standing statistics and selection of samples.
+    def adapt(
+        self, sampler: Any, seed: int | None = None, truncation: float | None = None, psi: float | None = None
+    ) -> Any:
+        """Return a `Sampler` with this evaluation's truncation, style, standing statistics and selection of samples.
 
-        seed, truncation: instead of the evaluation's.
+        seed, truncation, psi: instead of the evaluation's.
         """
-        sampler = sampler.truncated(self.truncation if truncation is None else truncation)
+        sampler = self._styled(sampler.truncated(self.truncation if truncation is None else truncation), psi)
         batches, size = self.standing_statistics, self.standing_batch_size
         return sampler.standing(batches, size, self.seed if seed is None else seed).selecting(self.sampler)
+
+    def _styled(self, sampler: Any, psi: float | None = None) -> Any:
+        psi = self.psi if psi is None else psi
+        return sampler.styled(1.0 if psi is None else psi, self.cutoff, self.noise, self.psi_by_class)
 
     def protocol(
         self,
@@ -236,13 +257,12 @@ class Evaluation:
         batch_statistics: bool | None = False,
         sampling_seeds: Sequence[int] | None = None,
         sampling: str | None = "prior",
-        truncation: float | None = None,
-        standing_statistics: str | None = None,
+        **how: Any,
     ) -> Protocol:
         """Return the protocol of the numbers; the caller describes the generator that it samples from.
 
         ema: whether its weights are averaged, or the profile of the average; batch_statistics: whether batch norm uses
-        each batch's own statistics; sampling, truncation, standing_statistics: `Sampler.protocol`.
+        each batch's own statistics; sampling and the fields after it: `Sampler.protocol`.
         """
         self._prepared()
         unused = {kind for kind in ("real", "heldout") if self._description[f"num_{kind}"] == 0}
@@ -260,8 +280,7 @@ class Evaluation:
             ema=ema,
             batch_statistics=batch_statistics,
             sampling=sampling,
-            truncation=truncation,
-            standing_statistics=standing_statistics,
+            **how,
             sampling_seeds=(self.seed,) if sampling_seeds is None else tuple(sampling_seeds),
             settings={metric.name: metric.settings | self._num_real.get(metric.name, {}) for metric in self.metrics},
         )

@@ -7,9 +7,6 @@ from typing import Any
 
 from gan_research.metrics.extractors.base import Extractor
 
-OPTIONAL = ("truncation", "standing_statistics", "real_files", "fake_files")
-"""Fields that as_dict leaves out if they are unset."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -27,6 +24,8 @@ class Protocol:
         power function.
     sampling: "prior", or the method that selects samples by the discriminator, with its settings.
     truncation: the threshold of the generator's latents; None: the whole prior.
+    psi, cutoff, psi_by_class, noise: of w and of the noise inside layers, see `Sampler.styled`; psi is None if it is 1,
+        noise if it is random.
     standing_statistics: "16 x 64" are 16 batches of 64 samples, over which batch norm's statistics were computed.
     sampling_seeds: of the latents, never of training.
     settings: of each metric, and the number of real samples that it used, if any.
@@ -54,13 +53,18 @@ class Protocol:
     settings: dict[str, dict[str, Any]]
     truncation: float | None = None
     standing_statistics: str | None = None
+    psi: float | None = None
+    cutoff: int | None = None
+    psi_by_class: bool = False
+    noise: str | None = None
     real_files: str = ""
     fake_files: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain values, without the optional fields that are unset."""
+        """Return it as plain values, without fields that have their default."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
         fields = dataclasses.asdict(self) | {"sampling_seeds": list(self.sampling_seeds)}
-        return {name: value for name, value in fields.items() if value or name not in OPTIONAL}
+        return {name: value for name, value in fields.items() if value != defaults[name]}
 
 
 def identity(extractor: Extractor) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Readers of an evaluation's samples, which are a fixed set or a generator's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,7 @@ Reader = Callable[[list[range]], Iterator[Batch]]  # a function that yields the 
 Draw = Callable[[int, int], Tensor]
 """(start, stop) -> uint8 (stop - start, C, H, W) or points, on any device.
 
-It may have `labels(start, stop)`, the classes of these samples, and `paths(start, stop, epsilon)`, pairs of images for
+It may have `labels(start, stop)`, the classes of these samples, and `paths(start, stop, **step)`, pairs of images for
 path lengths.
 """
 
@@ -43,17 +43,17 @@ def files_of(source: object) -> str:
     return source.files if isinstance(source, SampleSet) else ""
 
 
-def reader_of(source: Draw | SampleSet, epsilon: float | None, device: torch.device) -> Reader:
-    """Return a reader of generated samples, or of paths with steps of `epsilon`."""
-    if epsilon is not None and not hasattr(source, "paths"):
+def reader_of(source: Draw | SampleSet, step: Mapping[str, Any] | None, device: torch.device) -> Reader:
+    """Return a reader of generated samples, or of paths with this `PathLength.step`."""
+    if step is not None and not hasattr(source, "paths"):
         raise UserError("path lengths need a generator, not a set of its images: give a checkpoint or a run")
     if callable(source):
-        return lambda batches: (_draw(source, batch.start, batch.stop, epsilon) for batch in batches)
+        return lambda batches: (_draw(source, batch.start, batch.stop, step) for batch in batches)
     return prefetching(lambda batch: source.read(batch.start, batch.stop), device)
 
 
-def _draw(source: Any, start: int, stop: int, epsilon: float | None) -> Batch:
-    samples = source(start, stop) if epsilon is None else source.paths(start, stop, epsilon)
+def _draw(source: Any, start: int, stop: int, step: Mapping[str, Any] | None) -> Batch:
+    samples = source(start, stop) if step is None else source.paths(start, stop, **step)
     if len(samples) != stop - start:
         raise ValueError(f"sample({start}, {stop}) has to return {stop - start} samples, and returned {len(samples)}")
     return samples, source.labels(start, stop) if hasattr(source, "labels") else None

@@ -78,6 +78,20 @@ class Generator(Network):
     def prepare(self, mean: Callable[[], Tensor]) -> None:
         """Initialize from the data before training. `mean()` returns their mean sample, of `samples.shape`."""
 
+    def first_affines(self) -> list[Tensor]:
+        """Return the weights (outputs, latent_dim) of the first affine maps of the latents, for `sampling.sefa`.
+
+        Of a `MappedGenerator` those of w, (outputs, w_dim). By default the weight of the first linear layer or
+        transposed convolution, whose first inputs are the latents; override it for a network that differs.
+        """
+        layers = (layer for layer in self.modules() if isinstance(layer, nn.Linear | nn.ConvTranspose2d))
+        if (layer := next(layers, None)) is None:
+            raise NotImplementedError
+        weight = layer.weight if isinstance(layer, nn.Linear) else layer.weight.flatten(1).T
+        if weight.shape[1] < self.latent_dim:
+            raise NotImplementedError
+        return [weight[:, : self.latent_dim]]
+
     @abstractmethod
     def generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Generate images or points (N, *samples.shape); `labels` is None exactly if num_classes is 0."""
@@ -88,9 +102,10 @@ class Discriminator(Network):
 
     A conditional one takes labels (N,) int64. With `packing` = m, m consecutive samples are concatenated as channels
     and get one logit: (N / m,) (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
-    `packed_channels`, and sets `head`. `accepts` names further arguments of `features`, which augmentations provide.
-    `frozen` is the number of its blocks that don't learn, see `freeze`. `logits_are_log_odds` describes its logits as
-    its loss does; None if the loss isn't known.
+    `packed_channels`, and sets `head`. `batch_multiple` divides the number of samples of each batch, which consists of
+    whole packs or groups. `accepts` names further arguments of `features`, which augmentations provide. `frozen` is the
+    number of its blocks that don't learn, see `freeze`. `logits_are_log_odds` describes its logits as its loss does;
+    None if the loss isn't known.
     """
 
     head: Head
@@ -103,7 +118,7 @@ class Discriminator(Network):
         require(1, packing=packing)
         if packing > 1 and samples.num_classes:
             raise UserError(f"packing={packing} samples with one logit can't have a class each: set conditional=false")
-        self.packing = packing
+        self.packing = self.batch_multiple = packing
         self.packed_channels = packing * samples.channels
 
     def forward(self, images: Tensor, labels: Tensor | None = None, **info: Tensor) -> DOutput:

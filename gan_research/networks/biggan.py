@@ -20,6 +20,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -71,6 +72,12 @@ class EmbeddingGenerator(ResidualGenerator):
         if self.shared is not None and labels is not None:
             yield class_rows(labels, self.shared.weight)
 
+    def affines(self, layers: nn.Module) -> Iterator[Tensor]:
+        """Yield the weights of the norms' affine maps, without the inputs of the embedding."""
+        for layer in layers.modules():
+            if isinstance(layer, VectorBatchNorm2d):
+                yield from (affine.weight[:, self.shared_dim :] for affine in (layer.gain, layer.bias))
+
     def build(self, inputs: int, shape: tuple[int, int, int], blocks: Sequence[nn.Module], channels: int) -> None:
         """Set the blocks, the layer ahead of them, and those between them and the image."""
         self.shape = shape
@@ -117,6 +124,11 @@ class BigGANGenerator(EmbeddingGenerator):
         start(self, init, torch_biases, spectral_eps if spectral_norm else None, (nn.Linear, nn.Conv2d))
         set_batch_norm_eps(self, norm_eps)
 
+    def first_affines(self) -> list[Tensor]:
+        of_chunks = [[self.linear.weight], *([*self.affines(block)] for block in self.blocks)]
+        zeros = [(i * self.chunk, (len(self.blocks) - i) * self.chunk) for i in range(len(of_chunks))]
+        return [F.pad(weight, sides) for weights, sides in zip(of_chunks, zeros, strict=True) for weight in weights]
+
     def conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         first, *chunks = latents.split(self.chunk, 1)
         return first, [torch.cat([*self.embedded(labels), chunk], 1) for chunk in chunks]
@@ -161,6 +173,9 @@ class BigGANDeepGenerator(EmbeddingGenerator):
         self.build(size, (channels[0], base, base), blocks, channels[-1])
         start(self, init, torch_biases, spectral_eps if spectral_norm else None, (nn.Linear, nn.Conv2d))
         set_batch_norm_eps(self, norm_eps)
+
+    def first_affines(self) -> list[Tensor]:
+        return [self.linear.weight[:, self.shared_dim :], *self.affines(self.blocks)]
 
     def conditions(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         vector = torch.cat([*self.embedded(labels), latents], 1)

@@ -29,6 +29,9 @@ class MappedGenerator(Generator):
     def generate(self, latents: Tensor, labels: Tensor | None, noise: Tensor | None = None) -> Tensor:
         return self.synthesise(self.map(latents, labels), noise)
 
+    def first_affines(self) -> list[Tensor]:
+        raise NotImplementedError  # those of w: only the subclass knows them
+
     @abstractmethod
     def to_w(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """Map latents (N, latent_dim) to w (N, w_dim)."""

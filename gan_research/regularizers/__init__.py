@@ -22,6 +22,7 @@ from gan_research.regularizers.gradient import (
 )  # fmt: skip
 from gan_research.regularizers.information import MutualInformation
 from gan_research.regularizers.logits import Drift, LabelSmoothing, LeCam
+from gan_research.regularizers.path_length import PathLength
 from gan_research.regularizers.step import Progress, Side, Step
 from gan_research.regularizers.weights import Orthogonal, WeightClipping
 
@@ -29,5 +30,6 @@ __all__ = [
     "CR", "DRAGAN", "R1", "R2", "ZCR", "ApproximateR1", "ApproximateR2", "AuxiliaryClassifier",
     "AuxiliaryDiscriminativeClassifier", "ConditionalContrastive", "Consensus", "DataToDataCrossEntropy", "Drift",
     "FeatureMatching", "GradientPenalty", "LabelSmoothing", "LeCam", "MaxGP", "MutualInformation", "Orthogonal",
-    "Progress", "Regularizer", "Side", "Step", "TwinAuxiliaryClassifier", "WeightClipping", "ZeroCentered",
+    "PathLength", "Progress", "Regularizer", "Side", "Step", "TwinAuxiliaryClassifier", "WeightClipping",
+    "ZeroCentered",
 ]  # fmt: skip

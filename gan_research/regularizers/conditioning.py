@@ -28,8 +28,8 @@ class AuxiliaryClassifier(Regularizer):
     players: tuple[Player, ...] = ("discriminator", "generator")
     needs_extras = ("class_logits",)
 
-    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1, fakes: bool = True):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1, own_step: bool = False, fakes: bool = True):
+        super().__init__(weight, every, own_step)
         self.fakes = fakes
 
     def penalty(self, step: Step) -> Tensor:

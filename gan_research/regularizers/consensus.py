@@ -23,8 +23,8 @@ class Consensus(Regularizer):
     couples_batch = True
     crosses_players = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
+        super().__init__(weight, every, own_step)
 
     def penalty(self, step: Step) -> Tensor:
         real = step.D(step.real.images.detach(), side="real").logits

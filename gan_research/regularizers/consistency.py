@@ -32,11 +32,12 @@ class CR(Regularizer):
         self,
         weight: NonNegative = 10.0,
         every: PositiveInt = 1,
+        own_step: bool = False,
         fakes: NonNegativeFloat = 0.0,
         shift: Fraction = 0.125,
         extras: tuple[str, ...] = (),
     ):
-        super().__init__(weight, every)
+        super().__init__(weight, every, own_step)
         if not 0 <= shift < 1:
             raise UserError(f"cr: shift={shift}: set it to at least 0 and less than 1")
         self.fakes, self.shift, self.needs_extras = fakes, shift, tuple(extras)
@@ -73,12 +74,13 @@ class ZCR(Regularizer):
         self,
         weight: NonNegative = 1.0,
         every: PositiveInt = 1,
+        own_step: bool = False,
         discriminator: NonNegativeFloat = 20.0,
         generator: NonNegativeFloat = 0.5,
         sigma: PositiveFloat = 0.05,
         extras: tuple[str, ...] = (),
     ):
-        super().__init__(weight, every)
+        super().__init__(weight, every, own_step)
         if sigma <= 0:
             raise UserError(f"zcr: sigma={sigma}: set a positive one")
         self.discriminator, self.generator, self.sigma = discriminator, generator, sigma

@@ -77,8 +77,8 @@ class Contrastive(Regularizer, ABC):
     needs_extras = ("embedding", "proxy")
     couples_batch = True
 
-    def __init__(self, weight: NonNegative, every: PositiveInt, temperature: PositiveFloat):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative, every: PositiveInt, own_step: bool, temperature: PositiveFloat):
+        super().__init__(weight, every, own_step)
         if not temperature > 0:
             raise UserError(f"{type(self).__name__}: temperature={temperature}: set a positive one")
         self.temperature = temperature
@@ -97,8 +97,14 @@ class Contrastive(Regularizer, ABC):
 class ConditionalContrastive(Contrastive):
     """weight * the 2C loss (ContraGAN, Kang & Park 2020, equation 8), of reals for D and of fakes for G."""
 
-    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1, temperature: PositiveFloat = 1.0):
-        super().__init__(weight, every, temperature)
+    def __init__(
+        self,
+        weight: NonNegative = 1.0,
+        every: PositiveInt = 1,
+        own_step: bool = False,
+        temperature: PositiveFloat = 1.0,
+    ):
+        super().__init__(weight, every, own_step, temperature)
 
     def losses(self, of: Similarities) -> Tensor:
         return conditional_contrastive(of, self.temperature)
@@ -115,11 +121,12 @@ class DataToDataCrossEntropy(Contrastive):
         self,
         weight: NonNegative = 0.5,
         every: PositiveInt = 1,
+        own_step: bool = False,
         temperature: PositiveFloat = 0.5,
         positive_margin: float = 0.98,
         published_code: bool = False,
     ):
-        super().__init__(weight, every, temperature)
+        super().__init__(weight, every, own_step, temperature)
         if not 0 <= positive_margin <= 1:
             raise UserError(f"{type(self).__name__}: positive_margin={positive_margin}: set it from 0 to 1")
         self.positive_margin, self.published_code = positive_margin, published_code

@@ -25,8 +25,14 @@ class FeatureMatching(Regularizer):
     full_precision = False
     couples_batch = True
 
-    def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1, norm: Literal["l1", "l2"] = "l1"):
-        super().__init__(weight, every)
+    def __init__(
+        self,
+        weight: NonNegative = 1.0,
+        every: PositiveInt = 1,
+        own_step: bool = False,
+        norm: Literal["l1", "l2"] = "l1",
+    ):
+        super().__init__(weight, every, own_step)
         if norm not in ("l1", "l2"):
             raise UserError(f"feature_matching: norm={norm}: set it to l1 or l2")
         self.norm = norm

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from gan_research.distributed import all_reduce_mean, gather_of_all, rank_and_world_size
 from gan_research.networks.layers import spectral_norms
-from gan_research.regularizers.base import Regularizer
+from gan_research.regularizers.base import Regularizer, RegularizerOfShare
 from gan_research.regularizers.step import OwnSide, Step, mean_logits
 from gan_research.utils.errors import UserError
 from gan_research.utils.ramps import NonNegative
@@ -20,10 +20,11 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 class R1(Regularizer):
     """weight / 2 * ||grad D(x)||^2 at real images (Mescheder et al. 2018, equation 9)."""
 
-    needs_input_grad: tuple[Literal["real", "fake"], ...] = ("real",)
+    needs_input_grad: tuple[OwnSide, ...] = ("real",)
+    reads: tuple[OwnSide, ...] = ("real",)
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
+        super().__init__(weight, every, own_step)
 
     def penalty(self, step: Step) -> Tensor:
         return 0.5 * squared_norm(step.input_gradient(self.needs_input_grad[0]))
@@ -33,9 +34,10 @@ class R2(R1):
     """weight / 2 * ||grad D(G(z))||^2 at fake images (Mescheder et al. 2018, equation 10)."""
 
     needs_input_grad = ("fake",)
+    reads = ("fake",)
 
 
-class ApproximateR1(Regularizer):
+class ApproximateR1(RegularizerOfShare):
     """weight / 2 * ((D(x + sigma e) - D(x)) / sigma)^2 at real images, e ~ N(0, I).
 
     It is R1 by finite differences (Lin et al. 2025, "Diffusion adversarial post-training"): equal in expectation where
@@ -47,21 +49,21 @@ class ApproximateR1(Regularizer):
     """
 
     full_precision = False
+    reads: tuple[OwnSide, ...] = ("real",)
     of: ClassVar[OwnSide] = "real"
 
     def __init__(
         self,
         weight: NonNegative = 0.02,
         every: PositiveInt = 1,
+        own_step: bool = False,
         sigma: PositiveFloat = 0.01,
         share: PositiveFraction = 1.0,
     ):
-        super().__init__(weight, every)
+        super().__init__(weight, every, own_step, share)
         if sigma <= 0:
             raise UserError(f"{type(self).__name__}: sigma={sigma}: set a positive one")
-        if not 0 < share <= 1 or abs(round(1 / share) * share - 1) > 0.01:
-            raise UserError(f"{type(self).__name__}: share={share}: set it to 1, 1/2, 1/3 and so on")
-        self.sigma, self.share, self.stride = sigma, share, round(1 / share)
+        self.sigma = sigma
 
     def check(self, objective: Any) -> None:
         if self.stride > 1 and objective.augmentations:
@@ -73,21 +75,13 @@ class ApproximateR1(Regularizer):
                 "discriminator.dropout=0, or regularizer=[r1]"
             )
 
-    def check_batch(self, logits: int) -> None:
-        if logits % self.stride:
-            raise UserError(
-                f"{type(self).__name__}: share={self.share} doesn't divide {logits} logits of a micro-batch: choose "
-                "another batch_size"
-            )
-
     def penalty(self, step: Step) -> Tensor:
         images, condition, out = step.side(self.of)
         changes = self.sigma * step.noise.normal(f"approximate_gradient {self.of}", *images.shape[1:])
         images = images.detach()
         norms = spectral_norms(step.networks["discriminator"])
         if self.stride > 1:
-            images, changes = (self._some(values, step.packing) for values in (images, changes))
-            condition = None if condition is None else self._some(condition, step.packing)
+            images, changes, condition = (self.some(v, step.packing) for v in (images, changes, condition))
         with temporarily([(norm, "training", False) for norm in norms]):  # both passes have the same weights
             if self.stride > 1 or norms:
                 out = step.D(images, condition, self.of, repeat=True)
@@ -95,16 +89,11 @@ class ApproximateR1(Regularizer):
         assert out is not None
         return 0.5 * (mean_logits(moved.logits - out.logits) / self.sigma).square()
 
-    def _some(self, values: Tensor, packing: int) -> Tensor:
-        """Return the rows of every n-th pack."""
-        packs = values.unflatten(0, (-1, packing))
-        self.check_batch(len(packs))
-        return packs[:: self.stride].flatten(0, 1)
-
 
 class ApproximateR2(ApproximateR1):
     """weight / 2 * ((D(x + sigma * e) - D(x)) / sigma)^2 at fake images x = G(z)."""
 
+    reads = ("fake",)
     of = "fake"
 
 
@@ -116,8 +105,14 @@ class GradientPenalty(Regularizer):
 
     keeps_lipschitz = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, sided: Literal["two", "one"] = "two"):
-        super().__init__(weight, every)
+    def __init__(
+        self,
+        weight: NonNegative = 10.0,
+        every: PositiveInt = 1,
+        own_step: bool = False,
+        sided: Literal["two", "one"] = "two",
+    ):
+        super().__init__(weight, every, own_step)
         if sided not in ("two", "one"):
             raise UserError(f"gradient_penalty: sided={sided}: set it to two or one")
         self.sided = sided
@@ -132,8 +127,8 @@ class ZeroCentered(Regularizer):
 
     keeps_lipschitz = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
+        super().__init__(weight, every, own_step)
 
     def penalty(self, step: Step) -> Tensor:
         return squared_norm(step.gradient_at(interpolated(step, "zero_centered")))
@@ -148,8 +143,10 @@ class DRAGAN(Regularizer):
 
     couples_batch = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, spread: NonNegativeFloat = 0.5):
-        super().__init__(weight, every)
+    def __init__(
+        self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False, spread: NonNegativeFloat = 0.5
+    ):
+        super().__init__(weight, every, own_step)
         self.spread = spread
 
     def penalty(self, step: Step) -> Tensor:
@@ -168,8 +165,8 @@ class MaxGP(Regularizer):
     couples_batch = True
     keeps_lipschitz = True
 
-    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1):
-        super().__init__(weight, every)
+    def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
+        super().__init__(weight, every, own_step)
 
     def penalty(self, step: Step) -> Tensor:
         return gather_of_all(squared_norm(step.gradient_at(interpolated(step, "max_gp")))).max(0).values

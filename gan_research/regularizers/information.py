@@ -34,10 +34,11 @@ class MutualInformation(Regularizer):
         self,
         weight: NonNegative = 1.0,
         every: PositiveInt = 1,
+        own_step: bool = False,
         continuous_weight: NonNegativeFloat = 0.1,
         trunk: bool = False,
     ):
-        super().__init__(weight, every)
+        super().__init__(weight, every, own_step)
         require(0, **{f"{type(self).__name__}: continuous_weight": continuous_weight})
         self.continuous_weight = continuous_weight
         self.players: tuple[Player, ...] = ("generator", "discriminator") if trunk else ("generator",)

@@ -42,8 +42,10 @@ class LabelSmoothing(Regularizer):
 class Drift(Regularizer):
     """weight * D(x)^2 on reals, against a drift of the logits (Karras et al. 2018, ProGAN)."""
 
-    def __init__(self, weight: NonNegative = 0.001, every: PositiveInt = 1):
-        super().__init__(weight, every)
+    reads = ("real",)
+
+    def __init__(self, weight: NonNegative = 0.001, every: PositiveInt = 1, own_step: bool = False):
+        super().__init__(weight, every, own_step)
 
     def penalty(self, step: Step) -> Tensor:
         assert step.real.out is not None

@@ -57,7 +57,8 @@ class Step:
 
     real, fake: both sides. In the generator's update `real.out` is None unless the loss or a regularizer that is due
     needs D(real).
-    latents: (N, latent_dim), those of the fakes.
+    latents: (N, latent_dim), or (N, num_ws, latent_dim) if styles are mixed, those of the fakes.
+    layer_noise: (N, noise_dim), that of the generator's layers, if they add any.
     G: (latents, condition) -> images; without a condition, that of the fakes.
     D: (images, condition, side, repeat) -> `DOutput`, augmented as in the loss; without a condition, that of the fakes
     for side "fake", else that of the reals. With `repeat`, augmentations repeat their random numbers of the loss's pass
@@ -78,6 +79,7 @@ class Step:
     noise: Noise
     progress: Progress
     log: Callable[[str, Tensor], None]
+    layer_noise: Tensor | None = None
 
     @property
     def own_side(self) -> Side:

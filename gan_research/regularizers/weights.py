@@ -28,14 +28,17 @@ class Orthogonal(Regularizer):
         generator's, which it leaves out.
     """
 
+    reads = ()
+
     def __init__(
         self,
         weight: NonNegative = 1e-4,
         every: PositiveInt = 1,
+        own_step: bool = False,
         players: tuple[Player, ...] = ("discriminator", "generator"),
         embeddings: bool = False,
     ):
-        super().__init__(weight, every)
+        super().__init__(weight, every, own_step)
         if not players or not set(players) <= set(PLAYERS):
             raise UserError(f"orthogonal: players={list(players)}: set discriminator, generator or both")
         self.players, self.embeddings = tuple(players), embeddings

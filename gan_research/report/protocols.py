@@ -8,7 +8,10 @@ from gan_research.config.upgrade import FILE_FIELDS, upgraded_protocol
 from gan_research.report.records import METRICS, Record
 from gan_research.utils.errors import UserError
 
-OWN = ("ema", "batch_statistics", "sampling", "truncation", "standing_statistics")
+OWN = (
+    "ema", "batch_statistics", "sampling", "truncation", "standing_statistics", "psi", "cutoff", "psi_by_class",
+    "noise",
+)  # fmt: skip
 """The generator's fields of a protocol: runs of one group must agree on them, groups may differ."""
 
 

@@ -1,6 +1,7 @@
-"""Interpolations between samples: in their latents, in their classes, or in both; grids and films of them."""
+"""Interpolations between samples: in their latents, w, classes, or latents and classes; grids and films of them."""
 
 import math
+from dataclasses import replace
 from itertools import product
 from typing import Literal
 
@@ -9,11 +10,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from gan_research.sampling.layer_noise import NoiseOf
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.images import grid, to_uint8
 
-Varied = Literal["latents", "classes", "both"]
+Varied = Literal["latents", "w", "classes", "both"]
 
 
 class Interpolation:
@@ -21,9 +23,11 @@ class Interpolation:
 
     Path i passes the latents i, n + i, 2 n + i, ... of the seed, or the classes i, i + 1, ..., or both. If only one of
     them varies, the other is sample i's. The beginning is `sampler.sample(n, seed)`, bit for bit, and all keyframes are
-    plain samples too. Latents follow the prior's interpolation; classes are mixed linearly.
+    plain samples too. Latents, and the layers' noise of samples, follow the prior's interpolation; classes are mixed
+    linearly, and so is the w of latents if it is varied.
 
-    varied: latents, classes or both. label: the class of all paths; by default sample i has class i mod num_classes.
+    varied: latents, w, classes or both (latents and classes). label: the class of all paths; by default sample i has
+    class i mod num_classes.
     """
 
     def __init__(
@@ -33,33 +37,43 @@ class Interpolation:
         sampler.require_plain("an interpolation")
         if sampler.generates_points:
             raise UserError("this generator makes points: only images are interpolated")
-        if varied != "latents" and sampler.num_classes < 2:
+        of_classes = varied in ("classes", "both")
+        if of_classes and sampler.num_classes < 2:
             raise UserError(f"this generator has no classes to interpolate in: choose latents, not {varied}")
-        if varied != "latents" and label is not None:
+        if of_classes and label is not None:
             raise UserError(f"class {label} of all samples, and an interpolation of {varied}: leave one of them out")
         self.sampler, self.keyframes = sampler, keyframes
         starts = [k * n if varied != "classes" else 0 for k in range(keyframes)]
         self.latents = [sampler.latents(n, seed, start) for start in starts]
-        try:
-            sampler.prior.interpolate(self.latents[0], self.latents[1], 0.5)
-        except NotImplementedError as error:
-            raise UserError(f"{type(sampler.prior).__name__} has no interpolate: implement it") from error
+        self.noise = [NoiseOf(seed, range(start, start + n)) for start in starts]
+        if varied != "w":
+            try:
+                sampler.prior.interpolate(self.latents[0], self.latents[1], 0.5)
+            except NotImplementedError as error:
+                raise UserError(f"{type(sampler.prior).__name__} has no interpolate: implement it") from error
         self.labels = [sampler.labels(n, label)] * keyframes
-        if varied != "latents":
+        if of_classes:
             classes = [torch.arange(k, k + n) % sampler.num_classes for k in range(keyframes)]
             self.labels = [F.one_hot(each, sampler.num_classes).float() for each in classes]
+        self.ws: list[Tensor] = []
+        if varied == "w":
+            sampler.require_mapping("an interpolation of w")
+            self.ws = [sampler.map(*pair) for pair in zip(self.latents, self.labels, strict=True)]
 
     def __call__(self, position: float) -> Tensor:
         """Return the samples (n, C, H, W) at a position: k at keyframe k, and again the first at `keyframes`."""
         k, t = divmod(position, 1)
         a, b = int(k) % self.keyframes, int(k + 1) % self.keyframes
-        latents = self.latents[a]
-        if t > 0:  # else the plain samples' own tensor: the last bits of products depend on a tensor's alignment
-            latents = self.sampler.prior.interpolate(latents, self.latents[b], t)
-        labels, end = self.labels[a], self.labels[b]
+        latents, labels, noise = self.latents[a], self.labels[a], self.noise[a]
+        if t == 0:  # the plain samples' own tensors: the last bits of products depend on a tensor's alignment
+            return self.sampler.generate(latents, labels, noise_of=noise)
+        noise, end = replace(noise, towards=self.noise[b], t=t), self.labels[b]
+        if self.ws:
+            return self.sampler.synthesise(self.ws[a].lerp(self.ws[b], t), labels, noise_of=noise)
+        latents = self.sampler.prior.interpolate(latents, self.latents[b], t)
         if labels is not None and end is not None and labels.is_floating_point():
             labels = labels.lerp(end, t)
-        return self.sampler.generate(latents, labels)
+        return self.sampler.generate(latents, labels, noise_of=noise)
 
     def grid(self, steps: int) -> Tensor:
         """Return a uint8 image (3, height, width) with a row for each path.

@@ -38,8 +38,11 @@ class Prior(Rebuildable):
         """Return the log-density of each coordinate in nats, -inf outside of the support."""
         raise NotImplementedError
 
-    def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
-        """Interpolate from a (t = 0) to b (t = 1), both (..., latent_dim), inside the prior's mass."""
+    def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+        """Interpolate from a (t = 0) to b (t = 1), both (..., latent_dim), inside the prior's mass.
+
+        t: a number, or float64 (..., 1).
+        """
         raise NotImplementedError
 
     def truncate(self, latents: Tensor, threshold: float) -> Tensor:
@@ -71,7 +74,7 @@ class GaussianPrior(Prior):
     def log_prob(self, latents: Tensor) -> Tensor:
         return -0.5 * latents.square() - 0.5 * math.log(2 * math.pi)
 
-    def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+    def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         """Return the spherical (sin((1 - t) w) a + sin(t w) b) / sin w, w the angle; linear if parallel.
 
         Almost all of the prior's mass is near a sphere, which straight lines would leave. Shoemake 1985, "Animating
@@ -108,7 +111,7 @@ class UniformPrior(Prior):
     def log_prob(self, latents: Tensor) -> Tensor:
         return torch.full_like(latents, -math.log(2 * self.bound)).where(latents.abs() <= self.bound, -math.inf)
 
-    def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+    def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         """Return a + t (b - a)."""
         return a.double().lerp(b.double(), t).to(a.dtype)
 
@@ -146,12 +149,13 @@ class CodedPrior(Prior):
         continuous = torch.rand(n, codes.continuous, generator=generator, device=device).mul_(2).sub_(1)
         return torch.cat([noise, one_hot.flatten(1), continuous], 1)
 
-    def interpolate(self, a: Tensor, b: Tensor, t: float) -> Tensor:
+    def interpolate(self, a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
         """Interpolate noise and continuous codes; categorical ones change from a's to b's at t = 1/2."""
         (noise_a, one_hot_a, continuous_a), (noise_b, one_hot_b, continuous_b) = map(self.codes.split, (a, b))
         noise = self.noise.interpolate(noise_a, noise_b, t)
         continuous = continuous_a.double().lerp(continuous_b.double(), t).to(a.dtype)
-        return torch.cat([noise, (one_hot_a if t < 0.5 else one_hot_b).flatten(-2), continuous], -1)
+        one_hot = torch.where(torch.as_tensor(t) < 0.5, one_hot_a.flatten(-2), one_hot_b.flatten(-2))
+        return torch.cat([noise, one_hot, continuous], -1)
 
     def truncate(self, latents: Tensor, threshold: float) -> Tensor:
         """Truncate the noise; codes keep their values, which have a meaning."""

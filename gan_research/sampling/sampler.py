@@ -2,15 +2,18 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from gan_research.distributed import all_reduce_means
+from gan_research.networks import MappedGenerator
+from gan_research.networks.layers import class_rows
+from gan_research.sampling.layer_noise import Kind, NoiseOf
 from gan_research.sampling.priors import Prior
 from gan_research.sampling.selection.base import Selection
 from gan_research.sampling.standing import require_statistics, standing_statistics
@@ -20,6 +23,7 @@ from gan_research.utils.lightning_compat import uncompiled
 from gan_research.utils.rng import generator_for
 
 BLOCK = 256  # the number of latents drawn at once; sample i is a function of (seed, i)
+LATENTS_OF_MEAN = 10_000  # over which the mean of w is computed, as in NVIDIA's projector
 
 
 class Sampler:
@@ -27,17 +31,23 @@ class Sampler:
 
     Samples are drawn in evaluation mode without gradients; neither the generator nor the global random state changes.
     Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation;
-    `truncation` is the threshold of latents, see `truncated`; `standing_statistics` describes those of `standing`, such
-    as "16 x 64". `batch_size`: of training, if known. `discriminator`: the generator's opponent, if it was loaded;
-    `selection`: the method that selects samples by it, see `selecting`.
+    `truncation` is the threshold of latents, see `truncated`; `psi`, `cutoff`, `by_class` and `noise`: see `styled`;
+    `standing_statistics` describes those of `standing`, such as "16 x 64". `batch_size`: of training, if known.
+    `discriminator`: the generator's opponent, if it was loaded; `selection`: the method that selects samples by it, see
+    `selecting`.
     """
 
     description = "prior"
     truncation: float | None = None
+    psi: float = 1.0
+    cutoff: int | None = None
+    by_class: bool = False
+    noise: Kind = "random"
     batch_size: int | None = None
     standing_statistics: str | None = None
     discriminator: nn.Module | None = None
     selection: Selection | None = None
+    _mean: Tensor | None = None  # of w, if psi needs it
 
     def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
         self.generator, self.prior = generator, prior
@@ -59,7 +69,22 @@ class Sampler:
         """The fields of an evaluation's protocol that describe how samples are drawn."""
         standing = {"standing_statistics": self.standing_statistics}
         sampling = self.selection.description if self.selection else self.description
-        return {"sampling": sampling, "truncation": self.truncation} | standing
+        style = {"psi": None if self.psi == 1 else self.psi, "cutoff": self.cutoff, "psi_by_class": self.by_class}
+        noise = {"noise": None if self.noise == "random" else self.noise}
+        return {"sampling": sampling, "truncation": self.truncation} | style | noise | standing
+
+    @property
+    def mapped(self) -> MappedGenerator | None:
+        """The generator if it has a mapping, as it was before torch.compile; else None."""
+        network = uncompiled(self.generator)
+        return network if isinstance(network, MappedGenerator) else None
+
+    def require_mapping(self, what: str) -> MappedGenerator:
+        """Return the generator if it has a mapping; a UserError if not. what: what needs it."""
+        if self.mapped is None:
+            name = type(uncompiled(self.generator)).__name__
+            raise UserError(f"{what}: {name} has no mapping from latents to w, as that of StyleGAN: leave it out")
+        return self.mapped
 
     def truncated(self, threshold: float | None) -> "Sampler":
         """Return this sampler with latents truncated to [-threshold, threshold]; None or infinity: without truncation.
@@ -78,6 +103,59 @@ class Sampler:
                 raise UserError(f"truncation={threshold:g}: {prior} has no cdf and quantile: implement them") from error
         return other
 
+    def styled(
+        self, psi: float = 1.0, cutoff: int | None = None, noise: Kind = "random", by_class: bool = False
+    ) -> "Sampler":
+        """Return this sampler with other styles: w -> mean + psi (w - mean), and other noise inside layers.
+
+        Karras et al. 2019, "A style-based generator architecture", appendix B. The mean is `mean_w`, of the weights at
+        the first use. psi = 1 changes nothing; with psi = 0 all samples without noise are equal. Raises a UserError if
+        the generator has no mapping, layers or noise of that kind.
+
+        cutoff: only the first layers, this many, get the changed w; None: all. by_class: each sample moves
+        towards the mean of its class (Sauer et al. 2022, StyleGAN-XL). noise: "random": sample i's is a function of
+        (seed, i); "constant": all have that of sample 0; "none".
+        """
+        if noise not in get_args(Kind):
+            raise UserError(f"noise={noise}: set {', '.join(get_args(Kind))}")
+        if noise != "random" and not getattr(self.generator, "noise_dim", 0):
+            name = type(uncompiled(self.generator)).__name__
+            raise UserError(f"noise={noise}: {name} adds no noise inside its layers: leave it out")
+        if not math.isfinite(psi):
+            raise UserError(f"psi={psi}: set a finite number, such as 0.7")
+        if psi != 1:
+            self.require_mapping(f"psi={psi:g}")
+        layers = 0 if cutoff is None else self.require_mapping(f"cutoff={cutoff}").num_ws
+        if cutoff is not None and not 1 <= cutoff <= layers:
+            raise UserError(f"cutoff={cutoff}: this generator has {layers} layers: set 1 to {layers}")
+        if by_class and not self.num_classes:
+            raise UserError("psi_by_class: this generator has no classes: leave it out")
+        other = copy.copy(self)
+        other.psi, other.noise, other._mean = psi, noise, None
+        other.cutoff, other.by_class = (None, False) if psi == 1 else (cutoff, by_class)
+        return other
+
+    @torch.no_grad()
+    def mean_w(self, by_class: bool = False) -> Tensor:
+        """Compute the mean of w over 10,000 latents of the prior, always the same: (w_dim,).
+
+        The classes are taken in turn; by_class: of each class, over these latents: (num_classes, w_dim).
+        """
+        network = self.require_mapping("the mean of w")
+        if by_class and not self.num_classes:
+            raise UserError("the mean of w of each class: this generator has no classes")
+        latents = self.latents(LATENTS_OF_MEAN, 0, purpose="mean of w").split(BLOCK)
+
+        def mean(labels: Tensor | None) -> Tensor:
+            classes = repeat(None) if labels is None else labels.split(BLOCK)
+            with eval_mode(network):
+                ws = [network.to_w(*self._moved(*batch)).cpu() for batch in zip(latents, classes, strict=False)]
+            return torch.cat(ws).double().mean(0)
+
+        classes = range(self.num_classes) if by_class else [None]
+        means = [mean(self.labels(LATENTS_OF_MEAN, label)) for label in classes]
+        return (torch.stack(means) if by_class else means[0]).to(next(network.parameters()))
+
     @torch.no_grad()
     def sample(
         self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0, batch_size: int = 500
@@ -89,29 +167,94 @@ class Sampler:
         labels: (n,) int64 classes, or one class for all (None: if conditional, sample i has class i mod num_classes).
         """
         require(1, n=n)
-        labels = self.labels(n, labels, start)
+        labels, numbers = self.labels(n, labels, start), NoiseOf(seed, range(start, start + n))
         if self.selection is None:
-            return self.generate(self.latents(n, seed, start), labels, batch_size)
-        return self.generate(self.selected(n, seed, start, labels, batch_size), labels, batch_size)
+            return self.generate(self.latents(n, seed, start), labels, batch_size, numbers)
+        return self.generate(self.selected(n, seed, start, labels, batch_size), labels, batch_size, numbers)
 
     @torch.no_grad()
-    def generate(self, latents: Tensor, labels: Tensor | None, batch_size: int = 500) -> Tensor:
+    def generate(
+        self, latents: Tensor, labels: Tensor | None, batch_size: int = 500, noise_of: NoiseOf | None = None
+    ) -> Tensor:
         """Generate samples from latents (n, latent_dim) and classes (n,), as `sample` does.
 
         labels: also weights of classes (n, num_classes), whose rows add up to 1, for samples between classes.
+        noise_of: the samples whose layers' noise these get; by default samples 0 ... n - 1 of seed 0.
         """
-        classes = repeat(None) if labels is None else labels.split(batch_size)
-        return torch.cat([self.images(*batch) for batch in zip(latents.split(batch_size), classes, strict=False)])
+        return self._in_batches(self.images, latents, labels, batch_size, noise_of)
 
-    def images(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Generate one batch, as `generate` does, differentiable in the latents."""
-        weights = next(self.generator.parameters())
-        if self.truncation is not None:
-            latents = self.prior.truncate(latents, self.truncation)
-        labels = None if labels is None else labels.to(weights.device)
+    def images(self, latents: Tensor, labels: Tensor | None, noise: Tensor | None = None) -> Tensor:
+        """Generate one batch, as `generate` does, differentiable in the latents; noise: the layers', (n, noise_dim)."""
+        if self.psi == 1:
+            return self._forward(self._truncate(latents), labels, noise)
+        return self._synthesise(self._map(latents, labels), labels, noise)
+
+    @torch.no_grad()
+    def map(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """Map latents (n, latent_dim) to what the generator's first affine maps get.
+
+        With a mapping: the layers' w, with psi: (n, num_ws, w_dim). Else: the latents, truncated.
+        """
+        return self._map(latents, labels)
+
+    def _map(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        latents, network = self._truncate(latents), self.mapped
+        if network is None:
+            return latents
+        with eval_mode(network):
+            ws = network.map(*self._moved(latents, labels))
+        if self.psi == 1:
+            return ws
+        if self._mean is None:
+            self._mean = self.mean_w(self.by_class)
+        mean = self._mean.to(ws)
+        if self.by_class and labels is not None:
+            mean = class_rows(labels.to(ws.device), mean)[:, None]
+        return torch.cat([mean.lerp(ws[:, : self.cutoff], self.psi), ws[:, self.cutoff or ws.shape[1] :]], 1)
+
+    @torch.no_grad()
+    def synthesise(
+        self, mapped: Tensor, labels: Tensor | None, batch_size: int = 500, noise_of: NoiseOf | None = None
+    ) -> Tensor:
+        """Generate samples from what `map` returns for latents and these labels, as `generate` does."""
+        return self._in_batches(self._synthesise, mapped, labels, batch_size, noise_of)
+
+    def _synthesise(self, mapped: Tensor, labels: Tensor | None, noise: Tensor | None) -> Tensor:
+        if (network := self.mapped) is None:
+            return self._forward(mapped, labels, noise)
+        with eval_mode(network):
+            return network.synthesise(*self._moved(mapped, noise))
+
+    def _forward(self, latents: Tensor, labels: Tensor | None, noise: Tensor | None) -> Tensor:
         with eval_mode(self.generator):
-            images: Tensor = self.generator(latents.to(weights.device, weights.dtype), labels)
-        return images
+            inputs = self._moved(latents, labels, noise)
+            samples: Tensor = self.generator(*(inputs[:2] if noise is None else inputs))
+        return samples
+
+    def _truncate(self, latents: Tensor) -> Tensor:
+        return latents if self.truncation is None else self.prior.truncate(latents, self.truncation)
+
+    def _moved(self, *inputs: Tensor | None) -> list[Any]:
+        """Return tensors on the generator's device, and in its dtype if they are floats."""
+        weights = next(self.generator.parameters())
+        return [x if x is None else x.to(weights if x.is_floating_point() else weights.device) for x in inputs]
+
+    def _in_batches(
+        self,
+        generate: Callable[[Tensor, Tensor | None, Tensor | None], Tensor],
+        inputs: Tensor,
+        labels: Tensor | None,
+        batch_size: int,
+        noise_of: NoiseOf | None,
+    ) -> Tensor:
+        """Generate samples batch by batch; the noise of a batch is drawn when it is needed."""
+        noise_of, size = noise_of or NoiseOf(0, range(len(inputs))), getattr(self.generator, "noise_dim", 0)
+        samples = []
+        for start in range(0, len(inputs), batch_size):
+            rows = slice(start, start + batch_size)
+            noise = noise_of.rows(rows, size, self.noise)
+            samples.append(generate(inputs[rows], None if labels is None else labels[rows], noise))
+        return torch.cat(samples)
 
     def to(self, device: torch.device | str) -> "Sampler":
         """Move the networks to a device."""
@@ -143,10 +286,14 @@ class Sampler:
             found.append(self.selection.latents(self, size, seed, start + first, classes, batch_size))
         return torch.cat(found)
 
-    def logits(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """Return D's logits (N,) of the samples of one batch of latents, differentiable in these."""
+    def layer_noise(self, seed: int, numbers: Sequence[int], purpose: str = "sample") -> Tensor | None:
+        """Return the layers' noise (N, noise_dim) of samples by their numbers; None if there is none."""
+        return NoiseOf(seed, numbers, purpose).rows(slice(None), getattr(self.generator, "noise_dim", 0), self.noise)
+
+    def logits(self, latents: Tensor, labels: Tensor | None, noise: Tensor | None = None) -> Tensor:
+        """Return D's logits (N,) of the samples of one batch of latents, as `images`."""
         network: Any = self.discriminator
-        images = self.images(latents, labels)
+        images = self.images(latents, labels, noise)
         classes = None if labels is None or not network.num_classes else labels.to(images.device)
         with eval_mode(network):
             logits: Tensor = network(images, classes).logits
@@ -181,7 +328,7 @@ class Sampler:
         if size is None:
             raise UserError("standing_statistics: the batch size of training isn't known: set standing_batch_size=N")
         other = copy.copy(self)
-        other.generator = copy.deepcopy(uncompiled(self.generator))
+        other.generator, other._mean = copy.deepcopy(uncompiled(self.generator)), None
         other.recompute_statistics(batches, size, seed)
         other.standing_statistics = f"{batches} x {size}"
         return other
@@ -201,7 +348,8 @@ class Sampler:
                     labels = torch.randint(
                         self.num_classes, (batch_size,), generator=generator_for(seed, f"classes of {purpose}", batch)
                     )
-                self.generate(latents, labels, batch_size)
+                numbers = range(batch * batch_size, (batch + 1) * batch_size)
+                self.generate(latents, labels, batch_size, NoiseOf(seed, numbers, purpose))
 
     def sample_uint8(self, n: int, seed: int = 0, labels: Tensor | int | None = None, start: int = 0) -> Tensor:
         """Generate images as `sample` does, rounded and clamped to 0..255; UserError if they are points."""
@@ -263,21 +411,48 @@ class SampleSource:
         """Return the classes (stop - start,) int64 of those samples; None if the generator is unconditional."""
         return self.sampler.labels(stop - start, start=start)
 
-    def paths(self, start: int, stop: int, epsilon: float) -> Tensor:
-        """Generate pairs of samples with close latents: float32 (stop - start, 2, C, H, W).
+    def paths(
+        self,
+        start: int,
+        stop: int,
+        epsilon: float,
+        space: Literal["z", "w"] = "z",
+        sampling: Literal["full", "end"] = "end",
+    ) -> Tensor:
+        """Generate pairs of samples a step apart: float32 (stop - start, 2, C, H, W).
 
-        The second latent is a fraction `epsilon` of the way to another one, by the prior's interpolation; the class is
-        the same. Levels 0 to 255, neither rounded nor clamped. Raises a UserError if the generator makes points.
+        The second one is a fraction `epsilon` further on the way between two latents than the first one, which is at
+        the start of the way ("end"), or at a uniform position ("full"). The ways follow the prior's interpolation, or
+        are lines between the latents' w. Both have the same class and noise. Levels 0 to 255, neither rounded nor
+        clamped. Raises a UserError if the generator makes points, or has no mapping to w.
         """
         sampler, n = self.sampler, stop - start
         if sampler.generates_points:
             raise UserError("this generator makes points, which have no perceptual path length: leave 'ppl' out")
         sampler.require_plain("'ppl'")
-        starts, ends = (sampler.latents(n, self.seed, start, purpose) for purpose in ("sample", "path ends"))
-        pairs = torch.stack([starts, sampler.prior.interpolate(starts, ends, epsilon)], 1)
         labels = self.labels(start, stop)
-        images = sampler.generate(pairs.flatten(0, 1), None if labels is None else labels.repeat_interleave(2))
+        a, b = (sampler.latents(n, self.seed, start, purpose) for purpose in ("sample", "path ends"))
+        between: Callable[..., Tensor] = sampler.prior.interpolate
+        synthesise: Callable[..., Tensor] = sampler.generate
+        if space == "w":
+            sampler.require_mapping("space=w")
+            a, b = (sampler.map(latents, labels).cpu() for latents in (a, b))
+            between, synthesise = lerp, sampler.synthesise
+        if sampling == "end":
+            pairs = torch.stack([a, between(a, b, epsilon)], 1)
+        else:
+            t = sampler.drawn(lambda n, g: torch.rand(n, generator=g), n, self.seed, start, "path positions")
+            t = t.double().view(-1, *[1] * (a.dim() - 1))
+            pairs = torch.stack([between(a, b, t), between(a, b, t + epsilon)], 1)
+        numbers = NoiseOf(self.seed, [i for i in range(start, stop) for _ in range(2)])
+        twice = None if labels is None else labels.repeat_interleave(2)
+        images = synthesise(pairs.flatten(0, 1), twice, noise_of=numbers)
         return to_levels(images, sampler.value_range).unflatten(0, (n, 2))
+
+
+def lerp(a: Tensor, b: Tensor, t: Tensor | float) -> Tensor:
+    """Return a + t (b - a), computed in float64."""
+    return a.double().lerp(b.double(), t).to(a.dtype)
 
 
 @contextmanager

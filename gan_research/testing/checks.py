@@ -28,7 +28,7 @@ from gan_research.data import Arrays
 from gan_research.distributed.strategies import PlayerDDPStrategy
 from gan_research.losses import AdversarialLoss, NonSaturating
 from gan_research.losses.base import OPPONENT, PLAYERS, Player
-from gan_research.networks import MLPDiscriminator, MLPGenerator
+from gan_research.networks import Generator, MLPDiscriminator, MLPGenerator
 from gan_research.networks.heads import HeadFactory
 from gan_research.regularizers import Regularizer
 from gan_research.sampling.priors import GaussianPrior, Prior
@@ -50,6 +50,8 @@ SINGLE = {"reduction": Reduction, "refinement": LatentRefinement, "unrolling": U
 ROUNDS, BATCH_SIZE, RESOLUTION, LATENT_DIM = 6, 8, 4, 3
 CAPTURED_ROUNDS = 12  # rounds of a captured run; each kind of update is captured after three of its own
 
+SMALL_MLP = partial(MLPGenerator, width=8, depth=1)
+
 DISABLED = "logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary", "use_distributed_sampler"
 """Features of the trainer that the checks do without."""
 
@@ -60,7 +62,7 @@ class Case:
 
     components: regularizers, augmentations, a reduction, a refinement and an unrolling, used together; each run starts
     with copies of them.
-    head: the discriminator's head. num_classes: 0 without labels.
+    head: the discriminator's head. num_classes: 0 without labels. generator: (latent_dim, samples) -> generator.
     """
 
     components: tuple[Component, ...] = ()
@@ -69,6 +71,7 @@ class Case:
     loss: AdversarialLoss = field(default_factory=NonSaturating)
     schedule: Schedule = field(default_factory=lambda: Schedule(discriminator_steps=2))
     prior: Prior = field(default_factory=lambda: GaussianPrior(LATENT_DIM))
+    generator: Callable[..., Generator] = SMALL_MLP
 
     def game(self, rounds: int = ROUNDS, **arguments: Any) -> GAN:
         """Return the game before its first round."""
@@ -78,7 +81,7 @@ class Case:
         named = [(f"{type(c).__name__}_{i}", copy.deepcopy(c)) for i, c in enumerate(self.components)]
         single = {key: c for key, base in SINGLE.items() for _, c in named if isinstance(c, base)}
         return GAN(
-            MLPGenerator(self.prior.latent_dim, samples, width=8, depth=1),
+            self.generator(self.prior.latent_dim, samples),
             MLPDiscriminator(samples, width=8, depth=1, activation="silu", head=self.head),
             self.loss,
             self.prior,
@@ -98,6 +101,7 @@ def check_component(
     num_classes: int = 0,
     loss: AdversarialLoss | None = None,
     prior: Prior | None = None,
+    generator: Callable[..., Generator] | None = None,
     ranks: bool = True,
 ) -> None:
     """Check the contract of components, used together, and of a head.
@@ -108,13 +112,14 @@ def check_component(
 
     components: regularizers, augmentations, and at most one reduction, refinement and unrolling.
     head: a head class, or a partial of one, that the components need. num_classes: the number of classes of labels.
-    loss: the adversarial loss, non-saturating by default. prior: of the latents, Gaussian by default. ranks: also train
-    in two processes, which takes seconds and in a script requires `if __name__ == "__main__":`.
+    loss: the adversarial loss, non-saturating by default. prior: of the latents, Gaussian by default.
+    generator: (latent_dim, samples) -> the generator, by default an MLP.
+    ranks: also train in two processes, which takes seconds and in a script requires `if __name__ == "__main__":`.
 
         check_component(R1(weight=0.1))
         check_component(AuxiliaryClassifier(), head=ClassifierHead, num_classes=3)
     """
-    chosen: dict[str, Any] = {"loss": loss, "prior": prior}
+    chosen: dict[str, Any] = {"loss": loss, "prior": prior, "generator": generator}
     case = Case(tuple(components), head, num_classes, **{name: part for name, part in chosen.items() if part})
     for check in CHECKS:
         check(case)
@@ -236,6 +241,9 @@ def losses_of(game: GAN, players: tuple[Player, ...]) -> Iterator[tuple[Player, 
     )
     noise = game._noise(players[0], 0, BATCH_SIZE)
     yield from game.objective.losses(players, minibatch, noise, game.updates, game.progress)
+    for player in players:
+        if game.objective.due(player, game.updates[player], own_step=True):
+            yield from game.objective.losses((player,), minibatch, noise, game.updates, game.progress, own_step=True)
 
 
 def train(game: GAN, checkpoint: Path | None = None, save: Path | None = None, world_size: int = 1) -> GAN:

@@ -87,18 +87,18 @@ class DiracObjective(Objective):
     def discriminate(self, images: Tensor, condition: Any, **info: Tensor) -> DOutput:
         return DOutput(self.networks["discriminator"](images).flatten(), images)
 
-    def collect(self, step: Step, due: Penalties) -> None:
+    def collect(self, step: Step, due: Penalties, own_step: bool = False) -> None:
         if self.collects:
-            super().collect(step, due)
+            super().collect(step, due, own_step)
 
 
 class DiracGAN:
     """The Dirac-GAN with one loss and any regularizers and augmentations, which are copied.
 
-    Lazy penalties have the weight that they have on average. Noise (instance noise, interpolation) is replaced by its
-    expectation, by `nodes` quadrature nodes. The state of a penalty (LeCam's anchors) is fixed at its limit at the
-    equilibrium. A regularizer that only acts after a step (weight clipping) isn't part of the field: it is listed in
-    `projections`, and projects the states of the flow and of gradient steps.
+    Lazy penalties, also those in a step of their own, have the weight that they have on average. Noise (instance noise,
+    interpolation) is replaced by its expectation, by `nodes` quadrature nodes. The state of a penalty (LeCam's anchors)
+    is fixed at its limit at the equilibrium. A regularizer that only acts after a step (weight clipping) isn't part of
+    the field: it is listed in `projections`, and projects the states of the flow and of gradient steps.
 
     Raises a UserError where a regularizer doesn't support the loss.
     """
@@ -108,7 +108,7 @@ class DiracGAN:
         regularizers = {name: c for name, c in components.items() if isinstance(c, Regularizer)}
         augmentations = {name: c for name, c in components.items() if isinstance(c, Augmentation)}
         for regularizer in regularizers.values():
-            regularizer.every = 1
+            regularizer.every, regularizer.own_step = 1, False
         self.projections = {name: r for name, r in regularizers.items() if not r.players}
         g, d = (nn.utils.skip_init(nn.Linear, 1, 1, dtype=torch.float64).requires_grad_(False) for _ in range(2))
         g.weight.zero_()  # G(z) = 0 z + theta

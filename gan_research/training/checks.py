@@ -104,7 +104,12 @@ def check_objective(objective: "Objective", fakes_per_real: int, accumulation: i
     check_extras(objective.networks["discriminator"], {"loss": loss, **objective.regularizers})
     check_info(objective.networks["discriminator"], objective.augmentations)
     check_codes(objective.prior, getattr(objective.networks["discriminator"], "head", None))
-    for component in (objective.unrolling, *objective.regularizers.values(), *objective.augmentations.values()):
+    for component in (
+        objective.refinement,
+        objective.unrolling,
+        *objective.regularizers.values(),
+        *objective.augmentations.values(),
+    ):
         if component is not None:
             component.check(objective)
 

@@ -105,17 +105,17 @@ class CapturedUpdate:
 class CapturedUpdates:
     """The captured updates of a game: each is captured after `WARM_UP` runs and then replayed.
 
-    There is one for each combination of players, penalties that are due, whether the round is logged, and the shape of
-    the samples. Weights, buffers, samples, noise and progress are read in place.
+    There is one for each combination of players, penalties that are due, whether they have a step of their own, whether
+    the round is logged, and the shape of the samples. Weights, buffers, samples, noise and progress are read in place.
 
-    gradients: (players, minibatch, noise) -> None; computes gradients, which are None before, and logs the terms of
-        `objective`.
-    updates: optimizer steps of each player so far.
+    gradients: (players, minibatch, noise, own_step) -> None; computes gradients, which are None before, and logs the
+        terms of `objective`.
+    updates: updates of each player so far.
     """
 
     def __init__(
         self,
-        gradients: Callable[[Update, Minibatch, Noise], None],
+        gradients: Callable[[Update, Minibatch, Noise, bool], None],
         objective: Objective,
         updates: Mapping[Player, int],
         device: torch.device,
@@ -126,10 +126,10 @@ class CapturedUpdates:
         self._log, self._capture = objective.log, CudaGraphCapture(device)
         self._captured: dict[Any, CapturedUpdate] = {}
 
-    def run(self, players: Update, micro_batch: Minibatch, noise: Noise) -> None:
+    def run(self, players: Update, micro_batch: Minibatch, noise: Noise, own_step: bool) -> None:
         """Compute the gradients of `players`, and log the terms."""
-        due = tuple(name for p in players for name, _ in self._objective.due(p, self._updates[p]))
-        key = (players, due, self._log.measuring, micro_batch.images.shape)
+        due = tuple(name for p in players for name, _ in self._objective.due(p, self._updates[p], own_step))
+        key = (players, own_step, due, self._log.measuring, micro_batch.images.shape)
         if key not in self._captured:
             self._captured[key] = CapturedUpdate(micro_batch.clone())
         update = self._captured[key]
@@ -139,10 +139,10 @@ class CapturedUpdates:
         if update.replay is None:
             static = StaticNoise(**vars(noise), draws=update.draws, first_run=update.runs == 0)
             if update.runs < WARM_UP:
-                self._capture.warm_up(partial(self._gradients, players, update.minibatch, static))
+                self._capture.warm_up(partial(self._gradients, players, update.minibatch, static, own_step))
                 update.runs += 1
                 return
-            update.replay = self._capture_update(update, players, static)
+            update.replay = self._capture_update(update, players, static, own_step)
         update.replay()
         for parameter, gradient in update.gradients:
             parameter.grad = gradient
@@ -150,12 +150,14 @@ class CapturedUpdates:
         for (name, shape), value in zip(update.terms, values, strict=True):
             self._log.add(name, value.view(shape))
 
-    def _capture_update(self, update: CapturedUpdate, players: Update, noise: StaticNoise) -> Callable[[], None]:
+    def _capture_update(
+        self, update: CapturedUpdate, players: Update, noise: StaticNoise, own_step: bool
+    ) -> Callable[[], None]:
         """Capture the update and set its gradients and terms; return its replay."""
 
         def run() -> None:
             with self._log.capture() as terms:
-                self._gradients(players, update.minibatch, noise)
+                self._gradients(players, update.minibatch, noise, own_step)
             update.terms = [(name, value.shape) for name, _, value in terms]
             update.values = torch.cat([value.reshape(-1) for _, _, value in terms])
 

@@ -70,8 +70,8 @@ class GAN(pl.LightningModule):
     log_every: rounds between two log entries; the last round has one, too.
 
     Attributes: completed rounds (`round`), real images that the discriminator has seen, over all devices
-    (`images_seen`), optimizer steps of each player (`updates`), returns to a checkpoint after divergence
-    (`roll_backs`), and whether the run was resumed from a checkpoint (`resumed`).
+    (`images_seen`), updates of each player (`updates`), without penalties' steps of their own, returns to a checkpoint
+    after divergence (`roll_backs`), and whether the run was resumed from a checkpoint (`resumed`).
     """
 
     def __init__(
@@ -122,7 +122,8 @@ class GAN(pl.LightningModule):
             "discriminator": (discriminator_optimizer, discriminator_lr_schedule),
             "generator": (generator_optimizer, generator_lr_schedule),
         }
-        self.player_optimizers = PlayerOptimizers(factories, max_gradient_norm, scaled=precision == "fp16")
+        penalties = (regularizers or {}).values()
+        self.player_optimizers = PlayerOptimizers(factories, max_gradient_norm, precision == "fp16", penalties)
         self._agreed_at, self._recomputed_at, self._warned = -1, 0, False
         if precision == "64":
             self.double()
@@ -145,39 +146,55 @@ class GAN(pl.LightningModule):
         self.progress.set(self.round, self.images_seen, self.rounds)
         conditional, dtype = self.generator.num_classes > 0, self.objective.forward.dtype
         minibatches = minibatches_of(batch, self.layout, dtype, conditional)
-        for players in self.schedule.plan(self.round):
-            if self.schedule.takes_reals(players):
-                minibatch = minibatches.pop(0)
-            self._update(players, minibatch)
+        for players, number in zip(self.schedule.plan(self.round), self.schedule.reals, strict=True):
+            self._update(players, minibatches[number])
         self._end_round(len(batch.images) // self.schedule.minibatches * self.schedule.discriminator_steps)
 
     def _update(self, players: Update, minibatch: list[Minibatch]) -> None:
-        """Take one optimizer step for each of `players`; all gradients are computed before the first step."""
+        """Take one optimizer step for each of `players`; all gradients are computed before the first step.
+
+        Then take those of penalties that have one of their own.
+        """
+        self._differentiate(players, minibatch)
+        for player in players:
+            self._step(player, f"gradient_norm/{player}")
+        for player in players:
+            if self.objective.due(player, self.updates[player], own_step=True):
+                self._differentiate((player,), minibatch, own_step=True)
+                self.player_optimizers[player].fill_gradients()
+                self._step(player, f"gradient_norm/{player}_penalties")
+            self.updates[player] += 1
+            self.objective.after_step(player)
+
+    def _differentiate(self, players: Update, minibatch: list[Minibatch], own_step: bool = False) -> None:
+        """Compute the gradients of the players' losses, or of penalties with an `own_step`."""
         for player in players:
             self.player_optimizers[player].optimizer.zero_grad()
         multiple = self.schedule.generator_batch_multiple if players == ("generator",) else 1
         for part, micro_batch in enumerate(minibatch):
-            micro_batch = micro_batch.repeated(multiple, self.discriminator.packing)
-            self._compute_gradients(players, micro_batch, self._noise(players[0], part, len(micro_batch.images)))
-        for player in players:
-            norm = self.player_optimizers[player].step(self.loss_log.measuring, self.images_seen)
-            if norm is not None and self.loss_log.measuring:
-                self.loss_log.add(f"gradient_norm/{player}", norm)
-            self.updates[player] += 1
-            self.objective.after_step(player)
+            micro_batch = micro_batch.repeated(multiple, self.discriminator.batch_multiple)
+            noise = self._noise(players[0], part, len(micro_batch.images), own_step)
+            self._compute_gradients(players, micro_batch, noise, own_step)
 
-    def _eager_gradients(self, players: Update, micro_batch: Minibatch, noise: Noise) -> None:
+    def _step(self, player: Player, norm_name: str) -> None:
+        """Take an optimizer step; log the norm of the gradient in rounds that are measured."""
+        norm = self.player_optimizers[player].step(self.loss_log.measuring, self.images_seen)
+        if norm is not None and self.loss_log.measuring:
+            self.loss_log.add(norm_name, norm)
+
+    def _eager_gradients(self, players: Update, micro_batch: Minibatch, noise: Noise, own_step: bool = False) -> None:
         """Accumulate the gradients of one micro-batch in the parameters of each of `players`."""
-        for player, loss in self.objective.losses(players, micro_batch, noise, self.updates, self.progress):
-            penalized = bool(self.objective.due(player, self.updates[player]))
+        losses = self.objective.losses(players, micro_batch, noise, self.updates, self.progress, own_step)
+        for player, loss in losses:
+            penalized = bool(self.objective.due(player, self.updates[player], own_step))
             with self.objective.forward.full_precision() if penalized else nullcontext():
                 scaled = loss if self.accumulation == 1 else loss / self.accumulation
                 self.player_optimizers[player].backward(scaled, only_own=self.objective.crosses_players[player])
 
-    def _noise(self, player: Player, part: int, size: int) -> Noise:
-        """Return the noise of one micro-batch of the player's next update."""
+    def _noise(self, player: Player, part: int, size: int, own_step: bool = False) -> Noise:
+        """Return the noise of a micro-batch of the player's next update, or its `own_step`."""
         rows, dtype = self.layout.block(part, size), self.objective.forward.dtype
-        return Noise(self._player_seeds[player], self.updates[player], *rows, self.device, dtype)
+        return Noise(self._player_seeds[player, own_step], self.updates[player], *rows, self.device, dtype)
 
     def _end_round(self, local_images: int) -> None:
         images = local_images * self.layout.world_size
@@ -285,7 +302,8 @@ class GAN(pl.LightningModule):
         self._compute_gradients = self._eager_gradients
         self.progress = Progress.zeros(self.device)
         self.seeds = RunSeeds(self.seed, self.roll_backs, self.layout.rank)
-        self._player_seeds = {player: self.seeds.of(player) for player in PLAYERS}
+        self._player_seeds = {(player, False): self.seeds.of(player) for player in PLAYERS}
+        self._player_seeds |= {(player, True): self.seeds.of(f"{player}'s penalties") for player in PLAYERS}
         if self.ema is not None:
             self._averaged = [self.ema.tensors(g) for g in self.averages], self.ema.tensors(self.generator)
 

@@ -113,40 +113,66 @@ class Objective:
         return self.forward.discriminate(images, condition, **info)
 
     def losses(
-        self, players: Update, minibatch: Minibatch, noise: Noise, updates: Mapping[Player, int], progress: Progress
+        self,
+        players: Update,
+        minibatch: Minibatch,
+        noise: Noise,
+        updates: Mapping[Player, int],
+        progress: Progress,
+        own_step: bool = False,
     ) -> Iterator[tuple[Player, Tensor]]:
         """Yield (player, loss) for each of `players`, on the same fakes.
 
         Call backward before the next one: until then, the other player's parameters are frozen, unless a penalty
         crosses players.
 
-        updates: optimizer steps of each player so far, which determine the penalties that are due.
+        updates: updates of each player so far, which determine the penalties that are due.
+        own_step: yield the sum of the penalties that have an optimizer step of their own, instead of the loss without
+            them. Only the sides that they read are computed.
         """
         self.calls = 0
         self._layer_noise = noise.normal("layers of G", self._noise_dim) if self._noise_dim else None
         condition = self.fake_labels(minibatch.labels, noise)
         drawn = noise.sample("latents", self.prior.sample)
         through = self._refines_differentiably
-        if not through:
-            with nullcontext() if "generator" in players else torch.no_grad():
-                latents, fakes = self._fakes(drawn, condition, noise, progress)
-        for player in players:
-            with frozen(self._frozen[player]):
-                if through:  # each player's gradient goes through its own refinement, on the same latents
-                    latents, fakes = self._fakes(drawn, condition, noise, progress)
-                due = self.due(player, updates[player])
-                step = self._step(player, due, minibatch, Side(fakes, condition, None), latents, noise, progress)
-                loss = self._loss(step, due)
-                if self.refinement is not None and self.refinement.weight != 0:
-                    moved = (latents - drawn).square().sum(1).mean()
-                    loss = loss + self._weighted("refinement", self.refinement.weight, moved, progress)
-                self.collect(step, due)
-                yield player, loss
+        due = {player: self.due(player, updates[player], own_step) for player in players}
+        reads = {player: self._reads(player, due[player], own_step) for player in players}
+        sides = set().union(*reads.values())
+        wanted = "fake" in sides or bool(sides and self.augmentations)  # which may show fakes
+        in_full = own_step and all(r.full_precision for penalties in due.values() for _, r in penalties)
+        with self.forward.full_precision() if in_full else nullcontext():
+            if not through:
+                with nullcontext() if "generator" in players else torch.no_grad():
+                    latents, fakes = self._fakes(drawn, condition, noise, progress, wanted)
+            for player in players:
+                with frozen(self._frozen[player]):
+                    if through:  # each player's gradient goes through its own refinement, on the same latents
+                        latents, fakes = self._fakes(drawn, condition, noise, progress, wanted)
+                    fake = Side(fakes, condition, None)
+                    step = self._step(player, due[player], reads[player], minibatch, fake, latents, noise, progress)
+                    loss = self._loss(step, due[player], own_step)
+                    if self.refinement is not None and self.refinement.weight != 0 and not own_step:
+                        moved = (latents - drawn).square().sum(1).mean()
+                        loss = loss + self._weighted("refinement", self.refinement.weight, moved, progress)
+                    self.collect(step, due[player], own_step)
+                    yield player, loss
 
-    def _fakes(self, drawn: Tensor, condition: Any, noise: Noise, progress: Progress) -> tuple[Tensor, Tensor]:
-        """Return the latents, refined if there is a refinement, and the samples generated from them."""
+    def _reads(self, player: Player, due: Penalties, own_step: bool) -> set[SideName]:
+        """Return the sides that need D's output; in an `own_step` for penalties alone."""
+        reads: set[SideName] = {side for _, r in due for side in r.reads} if own_step else {"real", "fake"}
+        needs_real = any(r.needs_real_output for _, r in due) or (self.loss.needs_real and not own_step)
+        return reads if player == "discriminator" or needs_real else reads - {"real"}
+
+    def _fakes(
+        self, drawn: Tensor, condition: Any, noise: Noise, progress: Progress, wanted: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Return the latents, refined if there is a refinement, and if `wanted` their samples."""
+        latents = self._refined(drawn, condition, noise, progress)
+        return latents, self.generate(latents, condition) if wanted else latents[:0]
+
+    def _refined(self, drawn: Tensor, condition: Any, noise: Noise, progress: Progress) -> Tensor:
         if self.refinement is None:
-            return drawn, self.generate(drawn, condition)
+            return drawn
 
         def score(latents: Tensor) -> Tensor:
             images = self.generate(latents, condition)
@@ -156,15 +182,18 @@ class Objective:
             return out.logits
 
         with self.forward.full_precision() if self._refines_differentiably else nullcontext():
-            latents = self.refinement(drawn, score, self.prior, noise, self._log)
-        return latents, self.generate(latents, condition)
+            return self.refinement(drawn, score, self.prior, noise, self._log)
 
-    def due(self, player: Player, update: int) -> Penalties:
-        """Return the regularizers that penalize the player's update of this number, counted from 0."""
-        return [(name, r) for name, r in self.penalties[player] if r.due(update)]
+    def due(self, player: Player, update: int, own_step: bool | None = None) -> Penalties:
+        """Return the regularizers that penalize the player's update of this number, counted from 0.
+
+        own_step: only those that have an optimizer step of their own, or only the others.
+        """
+        due = [(name, r) for name, r in self.penalties[player] if r.due(update)]
+        return due if own_step is None else [(name, r) for name, r in due if r.own_step == own_step]
 
     def after_step(self, player: Player) -> None:
-        """Call `after_step` of regularizers and augmentations after an optimizer step of `player`."""
+        """Call `after_step` of regularizers and augmentations after an update of `player`."""
         for regularizer in self.regularizers.values():
             regularizer.after_step(player, self.networks[player])
         for augmentation in self.augmentations.values():
@@ -174,13 +203,14 @@ class Objective:
         self,
         player: Player,
         due: Penalties,
+        reads: set[SideName],
         minibatch: Minibatch,
         fake: Side,
         latents: Tensor,
         noise: Noise,
         progress: Progress,
     ) -> Step:
-        """Run the discriminator on both sides, and return the components' view of the update."""
+        """Run D on the sides in `reads`, and return the components' view of the update."""
         fakes, fake_condition = fake.images, fake.condition
         context = AugmentationInput(noise, 0, fakes.detach(), progress, fake_condition=fake_condition)
         passes = Passes(self, context)
@@ -198,17 +228,20 @@ class Objective:
             reals = real.images.requires_grad_("real" in differentiated)
             if not self._refines_differentiably:
                 fakes = fakes.detach().requires_grad_("fake" in differentiated)
-            with self.forward.double_backward("real" in differentiated):
-                real = passes(reals, minibatch.labels, "real")
-            with self.forward.double_backward("fake" in differentiated):
-                fake = passes(fakes, fake_condition, "fake")
-        elif self.unrolling is not None:
+            if "real" in reads:
+                with self.forward.double_backward("real" in differentiated):
+                    real = passes(reals, minibatch.labels, "real")
+            if "fake" in reads:
+                with self.forward.double_backward("fake" in differentiated):
+                    fake = passes(fakes, fake_condition, "fake")
+        elif self.unrolling is not None and reads:
             real, fake = self._unroll(passes, self.unrolling, real, fake)
         else:
-            if self.loss.needs_real or any(r.needs_real_output for _, r in due):
+            if "real" in reads:
                 with torch.no_grad():
                     real = passes(real.images, minibatch.labels, "real")
-            fake = passes(fakes, fake_condition, "fake")
+            if "fake" in reads:
+                fake = passes(fakes, fake_condition, "fake")
         return Step(
             player=player,
             real=real,
@@ -221,6 +254,7 @@ class Objective:
             noise=noise,
             progress=progress,
             log=self._log,
+            layer_noise=self._layer_noise,
         )
 
     def _unroll(self, passes: "Passes", unrolling: Unrolling, real: Side, fake: Side) -> tuple[Side, Side]:
@@ -235,8 +269,18 @@ class Objective:
 
         return judged(unrolling(lambda tensors: self.loss.of_discriminator(*judged(tensors)).mean(), parameters))
 
-    def _loss(self, step: Step, due: Penalties) -> Tensor:
-        """Return the reduced adversarial loss plus the weighted penalties, and log all of them."""
+    def _loss(self, step: Step, due: Penalties, own_step: bool) -> Tensor:
+        """Return the adversarial loss, but for an `own_step`, plus weighted penalties; log all."""
+        loss: Any = 0.0 if own_step else self._adversarial_loss(step)
+        for name, regularizer in due:
+            with self.forward.full_precision() if regularizer.full_precision else nullcontext():
+                penalty = regularizer.penalty(step).mean()
+            every = regularizer.every  # a lazy one replaces those it skips
+            loss = loss + self._weighted(name, regularizer.weight, penalty, step.progress, every)
+        return loss
+
+    def _adversarial_loss(self, step: Step) -> Tensor:
+        """Return the reduced adversarial loss, and log it with the logits."""
         fake_logits, reals = step.fake.out.logits, step.real.out  # type: ignore[union-attr]
         if step.player == "discriminator":
             assert reals is not None
@@ -259,11 +303,6 @@ class Objective:
             returned = f"{type(self.reduction).__name__} returned losses of shape {tuple(loss.shape)}"
             raise UserError(f"{returned}: a reduction returns a scalar")
         self._log(f"loss/{step.player}", loss)
-        for name, regularizer in due:
-            with self.forward.full_precision() if regularizer.full_precision else nullcontext():
-                penalty = regularizer.penalty(step).mean()
-            every = regularizer.every  # a lazy one replaces those it skips
-            loss = loss + self._weighted(name, regularizer.weight, penalty, step.progress, every)
         return loss
 
     def _weighted(self, name: str, weight: Number, penalty: Tensor, progress: Progress, every: int = 1) -> Tensor:
@@ -275,11 +314,11 @@ class Objective:
             value = value.to(penalty.dtype)
         return value * every * penalty
 
-    def collect(self, step: Step, due: Penalties) -> None:
-        """Update the components' statistics from a micro-batch."""
+    def collect(self, step: Step, due: Penalties, own_step: bool = False) -> None:
+        """Update the components' statistics from a micro-batch; in an `own_step`, of its penalties."""
         for _, regularizer in due:
             regularizer.update(step)
-        if step.player == "discriminator":
+        if step.player == "discriminator" and not own_step:
             for augmentation in self.augmentations.values():
                 augmentation.update(step)
 

@@ -1,10 +1,13 @@
 """The players' optimizers: gradients are averaged over ranks and clipped before each step."""
 
+import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from gan_research.distributed.strategies import PlayerDDPStrategy, averaging_strategy
 from gan_research.losses.base import PLAYERS, Player
+from gan_research.regularizers import Regularizer
 from gan_research.training.objective import Objective
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.lightning_compat import skip_capture_check
@@ -35,6 +39,7 @@ class PlayerOptimizer:
     scaler: scales losses up in float16, so that gradients don't underflow; a step whose gradients overflow is skipped.
         Each player has its own, as their losses differ in scale.
     ramps: settings of the optimizer that change with the images seen, such as lr or betas.
+    updates_per_step: c of `Regularizer.own_step`, by which settings are corrected.
     """
 
     optimizer: Optimizer
@@ -44,6 +49,7 @@ class PlayerOptimizer:
     max_norm: float | None = None
     scaler: torch.amp.GradScaler | None = None
     ramps: Mapping[str, Any] = field(default_factory=dict)
+    updates_per_step: float = 1.0
 
     def __post_init__(self) -> None:
         if all(p.device.type == "cpu" for p in self.parameters):
@@ -54,6 +60,12 @@ class PlayerOptimizer:
         inputs = [p for p in self.parameters if p.requires_grad] if only_own else None
         self.differentiate(loss if self.scaler is None else self.scaler.scale(loss), inputs=inputs)
 
+    def fill_gradients(self) -> None:
+        """Give a gradient of 0 to parameters without any, so that all take the step."""
+        for parameter in self.parameters:
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+
     def step(self, return_norm: bool = False, images_seen: int = 0) -> Tensor | None:
         """Take an optimizer step, with the settings that ramps have after `images_seen` images.
 
@@ -61,7 +73,7 @@ class PlayerOptimizer:
         """
         for name, value in self.ramps.items():
             for group in self.optimizer.param_groups:
-                group[name] = resolved(value, images_seen)
+                group[name] = corrected(name, resolved(value, images_seen), self.updates_per_step)
         if self.average is not None:
             self.average()
         if self.scaler is not None:
@@ -78,6 +90,25 @@ class PlayerOptimizer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm if norm is None else norm.nan_to_num(posinf=0.0)  # infinite where the step is skipped
+
+
+def updates_per_step(regularizers: Iterable[Regularizer], player: Player) -> float:
+    """Return the updates of a player per optimizer step, including those of penalties alone.
+
+    It is k / (k + 1) for penalties that are all due in every k-th update. Else the share of updates that are multiples
+    of any interval is added up by inclusion and exclusion.
+    """
+    intervals = {r.every for r in regularizers if r.own_step and player in r.players}
+    subsets = (subset for size in range(1, len(intervals) + 1) for subset in combinations(intervals, size))
+    share = sum((Fraction((-1) ** (len(subset) + 1), math.lcm(*subset)) for subset in subsets), Fraction(0))
+    return float(1 / (1 + share))
+
+
+def corrected(name: str, value: Any, updates_per_step: float) -> Any:
+    """Return a setting of an optimizer with c updates per step: lr * c, or betas^c."""
+    if name == "lr":
+        return value * updates_per_step
+    return tuple(beta**updates_per_step for beta in value) if name == "betas" else value
 
 
 def without_ramps(make: OptimizerFactory) -> tuple[OptimizerFactory, dict[str, Any]]:
@@ -102,7 +133,8 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
     """The optimizer of each player; empty before training starts.
 
     factories: (parameters -> optimizer, optimizer -> scheduler or None) of each player.
-    max_norm: as in `PlayerOptimizer`. scaled: use gradient scalers, for float16.
+    max_norm: as in `PlayerOptimizer`. scaled: use gradient scalers, for float16. regularizers: those that may have an
+        optimizer step of their own.
     """
 
     def __init__(
@@ -110,8 +142,10 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
         factories: Mapping[Player, tuple[OptimizerFactory, SchedulerFactory | None]],
         max_norm: float | None = None,
         scaled: bool = False,
+        regularizers: Collection[Regularizer] = (),
     ) -> None:
         super().__init__()
+        self.updates_per_step = {player: updates_per_step(regularizers, player) for player in PLAYERS}
         self.factories, self.max_norm, self.scaled = {p: factories[p] for p in PLAYERS}, max_norm, scaled
         self._loaded: Mapping[Player, dict[str, Any]] = {}
 
@@ -141,6 +175,9 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
         make = partial(strategy.optimizer_of, make_optimizer) if strategy else make_optimizer
         with accepted_by_torch(f"optimizer.{player}"):
             optimizer = make(parameters)
+        if (c := self.updates_per_step[player]) != 1:
+            for group in optimizer.param_groups:
+                group.update({name: corrected(name, value, c) for name, value in group.items()})
         with accepted_by_torch(f"lr_schedule.{player}"):
             return optimizer, make_scheduler(optimizer) if make_scheduler is not None else None
 
@@ -164,6 +201,7 @@ class PlayerOptimizers(dict[Player, PlayerOptimizer]):
                 max_norm=self.max_norm,
                 scaler=scaler,
                 ramps=without_ramps(self.factories[player][0])[1],
+                updates_per_step=self.updates_per_step[player],
             )
 
     def learning_rates(self) -> dict[Player, float]:

@@ -55,7 +55,7 @@ class Forward:
     @property
     def reduced_precision(self) -> bool:
         """Return True if gradient penalties need a separate forward pass in full precision."""
-        return self.precision in AUTOCAST or self.precision == "tf32"
+        return not self._is_full and (self.precision in AUTOCAST or self.precision == "tf32")
 
     def generate(self, latents: Tensor, labels: Tensor | None, noise: Tensor | None = None) -> Tensor:
         """Return the generator's samples; noise: that of its layers, if they add any."""

@@ -1,16 +1,17 @@
 """Refinements of latents before the generator gets them."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
+from gan_research.networks import MappedGenerator
 from gan_research.sampling.priors import Prior
 from gan_research.utils.errors import UserError
 from gan_research.utils.ramps import NonNegative, bounds
-from gan_research.utils.ranges import PositiveFraction
+from gan_research.utils.ranges import PositiveFraction, Probability
 from gan_research.utils.rng import Noise
 
 
@@ -32,12 +33,15 @@ class LatentRefinement:
         noise: Noise,
         log: Callable[[str, Tensor], None],
     ) -> Tensor:
-        """Return latents of the same shape (N, latent_dim); called in both players' updates.
+        """Return latents (N, latent_dim) from such ones, or (N, num_ws, latent_dim); called in both players' updates.
 
         score: latents -> D's logits of their images, differentiable under `torch.enable_grad()`; twice if the
             refinement is `differentiable`.
         """
         raise NotImplementedError
+
+    def check(self, objective: Any) -> None:
+        """Raise a UserError if the refinement doesn't support the `Objective`."""
 
 
 class LOGAN(LatentRefinement):
@@ -94,3 +98,45 @@ class LOGAN(LatentRefinement):
                 refined = (refined + (uniform < self.rate) * step).clamp(-prior.bound, prior.bound)
         log("latents/moved", (refined - latents).square().sum(1))
         return refined if self.differentiable else refined.detach()
+
+
+class StyleMixing(LatentRefinement):
+    """Style mixing (StyleGAN, Karras et al. 2019, section 3.1): the layers from a cut on get w of another latent.
+
+    With `probability` the cut is uniform on 1, ..., num_ws - 1, else there is none. As in the code of StyleGAN2, it is
+    the same for the whole minibatch, both latents have the prior's distribution, and classes stay. Samples and
+    evaluations don't mix.
+    """
+
+    num_ws = 1  # of the generator
+
+    def __init__(self, probability: Probability = 0.9):
+        if not 0 <= probability <= 1:
+            raise UserError(f"style_mixing: probability={probability}: set it from 0 to 1")
+        self.probability = probability
+
+    def check(self, objective: Any) -> None:
+        """Set the number of layers. UserError if the generator doesn't have several, or the prior has codes."""
+        generator = objective.networks["generator"]
+        if not isinstance(generator, MappedGenerator) or generator.num_ws < 2:
+            raise UserError(
+                f"style_mixing needs a generator with a mapping and several layers, unlike {type(generator).__name__}: "
+                "set generator=stylegan2, or refinement=none"
+            )
+        if hasattr(objective.prior, "codes"):
+            raise UserError("style_mixing would give layers other codes: set refinement=none, or another prior=")
+        self.num_ws = generator.num_ws
+
+    def __call__(
+        self,
+        latents: Tensor,
+        score: Callable[[Tensor], Tensor],
+        prior: Prior,
+        noise: Noise,
+        log: Callable[[str, Tensor], None],
+    ) -> Tensor:
+        mixes, place = noise.common("style mixing", 2)
+        cut = 1 + (place * (self.num_ws - 1)).floor()
+        changed = (torch.arange(self.num_ws, device=latents.device) >= cut) & (mixes < self.probability)
+        others = noise.sample("latents of style mixing", prior.sample)
+        return torch.where(changed[:, None], others[:, None], latents[:, None])

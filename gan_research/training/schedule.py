@@ -4,15 +4,18 @@ from typing import Literal, get_args
 
 from pydantic import PositiveInt
 
-from gan_research.losses.base import Player
+from gan_research.losses.base import PLAYERS, Player
 from gan_research.utils.errors import UserError
 
 FakeLabelSource = Literal["paired", "uniform", "data"]
 Update = tuple[Player, ...]  # the players that step together; all their gradients are computed before the first step
 
+D: Update = ("discriminator",)
+G: Update = ("generator",)
+
 
 class Schedule:
-    """A round of `discriminator_steps` updates (k in the paper), then `generator_steps`.
+    """A round of `discriminator_steps` updates (k in the paper), then `generator_steps`, or the other way round.
 
     alternating: the generator's gradient is computed after the discriminator's last step (Algorithm 1).
     simultaneous: the last discriminator update and the first generator update compute their gradients at the same
@@ -21,8 +24,10 @@ class Schedule:
     2017, GEN_BS_MULTIPLE).
     fake_labels: the classes of fakes. paired: those of the update's reals, one for one (as R3GAN needs, whose loss
     compares both); uniform: drawn uniformly (BigGAN); data: drawn with the frequencies of the data.
-    generator_reals: the reals of a generator update, where a loss or regularizer needs them. same: those of the last
-    discriminator update; fresh: a minibatch of its own (R3GAN), which isn't counted in the images seen.
+    generator_reals: the reals of a generator update, where a loss or regularizer needs them, or paired labels. same:
+    those of the discriminator update next to it, the last before it or the first after it; fresh: a minibatch of its
+    own (R3GAN), which isn't counted in the images seen.
+    first: the player whose updates begin the round; the generator in StyleGAN2's code.
     """
 
     def __init__(
@@ -33,6 +38,7 @@ class Schedule:
         generator_batch_multiple: PositiveInt = 1,
         fake_labels: FakeLabelSource = "paired",
         generator_reals: Literal["same", "fresh"] = "same",
+        first: Player = "discriminator",
     ):
         counts = {"discriminator_steps": discriminator_steps, "generator_steps": generator_steps}
         for name, value in (counts | {"generator_batch_multiple": generator_batch_multiple}).items():
@@ -42,9 +48,15 @@ class Schedule:
             ("updates", updates, ("alternating", "simultaneous")),
             ("fake_labels", fake_labels, get_args(FakeLabelSource)),
             ("generator_reals", generator_reals, ("same", "fresh")),
+            ("first", first, PLAYERS),
         ):
             if choice not in choices:
                 raise UserError(f"schedule.{name}={choice}: give {' or '.join(choices)}")
+        if first == "generator" and updates == "simultaneous":
+            raise UserError(
+                "schedule.first=generator: in simultaneous updates both players step at once: set updates=alternating, "
+                "or first=discriminator"
+            )
         if generator_reals == "fresh" and updates == "simultaneous":
             raise UserError(
                 "schedule.generator_reals=fresh: in simultaneous updates both players use the same reals: set "
@@ -58,21 +70,24 @@ class Schedule:
         self.discriminator_steps, self.generator_steps = discriminator_steps, generator_steps
         self.updates, self.generator_batch_multiple = updates, generator_batch_multiple
         self.fake_labels: FakeLabelSource = fake_labels
-        self.generator_reals = generator_reals
-        self.minibatches = discriminator_steps + (generator_steps if generator_reals == "fresh" else 0)
+        self.generator_reals, self.first = generator_reals, first
+        k, n, fresh = discriminator_steps, generator_steps, generator_reals == "fresh"
+        self.minibatches = k + (n if fresh else 0)
         """The number of real minibatches in a round."""
-        d: Update = ("discriminator",)
-        g: Update = ("generator",)
-        last_d_first_g = (d + g,) if updates == "simultaneous" else (d, g)
-        self._plan = (*[d] * (discriminator_steps - 1), *last_d_first_g, *[g] * (generator_steps - 1))
+        if updates == "simultaneous":
+            self._plan = (*[D] * (k - 1), D + G, *[G] * (n - 1))
+        else:
+            self._plan = (*[G] * n, *[D] * k) if first == "generator" else (*[D] * k, *[G] * n)
+        own = range(self.minibatches)  # of updates that have a minibatch of their own
+        self.reals: tuple[int, ...] = tuple(own)
+        """The number, in the round, of the real minibatch of each update of the plan."""
+        if not fresh:
+            shared = len(self._plan) - k
+            self.reals = (*[0] * shared, *own) if first == "generator" else (*own, *[k - 1] * shared)
 
     def plan(self, round: int) -> tuple[Update, ...]:
         """Return the updates of `round`, in order."""
         return self._plan
-
-    def takes_reals(self, players: Update) -> bool:
-        """Return whether an update takes the next real minibatch of the round."""
-        return "discriminator" in players or self.generator_reals == "fresh"
 
     def steps(self, player: Player) -> int:
         """Return the optimizer steps of `player` in a round."""

@@ -61,6 +61,11 @@ class Noise:
         """Return numbers uniform on [0, 1): (stop - start, *shape)."""
         return self.sample(purpose, lambda n, g: torch.rand(n, *shape, generator=g, device=self.device))
 
+    def common(self, purpose: str, *shape: int) -> Tensor:
+        """Return numbers uniform on [0, 1) that the whole minibatch shares: (*shape)."""
+        one = lambda n, g: torch.rand(1, *shape, generator=g, device=self.device).expand(n, *shape)  # noqa: E731
+        return self.sample(purpose, one)[0]
+
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """Return standard normal numbers: (stop - start, *shape)."""
         return self.sample(purpose, lambda n, g: torch.randn(n, *shape, generator=g, device=self.device))

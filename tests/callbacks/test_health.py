@@ -313,9 +313,8 @@ def crashing(play, game, tmp_path, pictures):
 
     def crash(poison, error=Diverged, folder=tmp_path / "run", **arguments):
         folder.mkdir(exist_ok=True)
-        gan = game(
-            rounds=9, schedule=Schedule(2), regularizers={"r1": R1(every=3), "poison": poison}, seed=5, **arguments
-        )
+        components = {"schedule": Schedule(2), "regularizers": {"r1": R1(every=3), "poison": poison}}
+        gan = game(rounds=9, seed=5, **components | arguments)
         numbers = {picture.numpy().tobytes(): i for i, picture in enumerate(pictures.images)}
         shown = []
 
@@ -362,6 +361,16 @@ def test_a_game_that_diverged_leaves_what_it_takes_to_play_the_round_again(crash
     assert (said["rank"], said["world_size"], said["device"]) == (0, 1, "cpu")
     assert said["versions"]["torch"] == torch.__version__
     assert caplog.messages == []
+
+
+def test_reals_of_a_crash_are_those_of_its_schedule(crashing):
+    """Those of D's updates, which follow G's with a minibatch of its own."""
+    schedule = Schedule(2, 1, first="generator", generator_reals="fresh")
+    _, run, shown = crashing(Poison(at=5), log_every=2, schedule=schedule)
+    assert json.loads((run / "crash" / "round_3.json").read_text())["reals"] == [
+        {"update": 4, "positions": [28, 32], "indices": shown[4]},
+        {"update": 5, "positions": [32, 36], "indices": shown[5]},
+    ]
 
 
 def test_so_does_any_other_error(crashing):

@@ -93,7 +93,9 @@ def test_what_cannot_be_selected_is_one_line(finished, hinge, gan, train, one_li
     one_line(gan("evaluate", finished, "sampler.steps=3"), "sampler", "--sampler")
     assert gan("export", finished, "-o", tmp_path / "plain").status == 0
     one_line(gan("sample", tmp_path / "plain", *out, "--sampler", "ddls"), "no discriminator", "--discriminator")
-    one_line(gan("evaluate", tmp_path / "plain", "--metrics", "digits", "--sampler", "ddls"), "no discriminator")
+    one_line(
+        gan("evaluate", tmp_path / "plain", "digits", "--metrics", "digits", "--sampler", "ddls"), "no discriminator"
+    )
     np.savez(tmp_path / "images.npz", images=np.zeros((20, 8, 8), np.uint8))
     one_line(gan("evaluate", tmp_path / "images.npz", "--sampler", "ddls"), "--sampler", "set of samples")
     assert {path.name for path in tmp_path.iterdir()} == {"plain", "images.npz"}

@@ -314,7 +314,7 @@ LOSSES, REGULARIZERS = (
     sorted(name for name in groups()[group] if not getattr(make(choice(group, name)), "needs_extras", ()))
     for group in ("loss", "regularizer")
 )
-REGULARIZERS = [name for name in REGULARIZERS if name not in ("cr", "bcr")]  # they flip and shift images
+REGULARIZERS = [name for name in REGULARIZERS if name not in ("cr", "bcr", "path_length")]  # of images, of w
 SUITED = {"wasserstein": "weight_clipping", "non_saturating": "label_smoothing"}
 TURNS = itertools.cycle([name for name in REGULARIZERS if name not in SUITED.values()])
 PAIRS = [(loss, SUITED.get(loss) or next(TURNS)) for loss in LOSSES]

@@ -15,8 +15,8 @@ OWN_HEADS = COMPANIONS.keys() - {"auxiliary_classifier"}
 """Those that need a head of their own: tests/testing has them on two ranks."""
 
 LOSSES = sorted(set(groups()["loss"]) - OWN_HEADS)
-REGULARIZERS = sorted(set(groups()["regularizer"]) - OWN_HEADS - {"instance_noise"} | {"augment"})
-"""And the augmentation."""
+REGULARIZERS = sorted(set(groups()["regularizer"]) - OWN_HEADS - {"instance_noise", "path_length"} | {"augment"})
+"""And the augmentation; path_length needs a generator with a mapping: tests/testing has it on two ranks."""
 SETTINGS = list(product((1, 3), (1, 2), (1, 2)))
 """k, accumulation, packing."""
 
@@ -102,5 +102,10 @@ OTHERS = {
                                           *NETWORKS["batch norm"]],
     "frozen blocks": ["init=its.ckpt", "freeze_discriminator=1", "discriminator.norm=batch_all",
                       *NETWORKS["spectral norm"]],
+    "generator first, penalties in their own step": [
+        "schedule.first=generator", "schedule.generator_reals=fresh", "schedule.discriminator_steps=2",
+        "regularizer=[r1,zcr]", "regularizer.r1.every=3", "regularizer.r1.own_step=true", "regularizer.zcr.every=2",
+        "regularizer.zcr.own_step=true", "accumulation=2", *NETWORKS["mlp"],
+    ],
     "points": ["data=ring", "generator=mlp", "discriminator=mlp", "discriminator.packing=2", "optimizer=sgd"],
 }  # fmt: skip

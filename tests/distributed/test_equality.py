@@ -72,6 +72,7 @@ def cells_alone():
 @pytest.mark.parametrize("strategy", ["ddp_zero", "ddp_lightning"])
 def test_other_strategies_play_the_same_game(strategy, together, cells_alone):
     chosen = ["simultaneous, two steps of G", "classes, projection, accumulation", "lazy penalties", "points"]
+    chosen += ["generator first, penalties in their own step"]
     cells = {name: OTHERS[name] for name in chosen}
     assert check(cells, together(2, play_all, cells, strategy), cells_alone(cells)) == {}
 

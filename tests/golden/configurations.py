@@ -42,6 +42,8 @@ CONFIGURATIONS = {
     "clipped_cosine": f"{MLP} regularizer=[r1] max_gradient_norm=0.5 lr_schedule=cosine",
     "maxout_dropout_momentum": f"{MLP} {PLAIN} discriminator.activation=maxout discriminator.dropout=0.5 "
     "discriminator.input_dropout=0.2 optimizer=sgd lr_schedule=decay_with_momentum prior=uniform",
+    "generator_first_own_steps": f"{MLP} schedule.first=generator regularizer=[r1,zcr] regularizer.r1.every=4 "
+    "regularizer.r1.own_step=true regularizer.zcr.every=2 regularizer.zcr.own_step=true",
     "points": f"{MLP} data=ring data.reference=200 regularizer=[r1]",
     "two_processes_lecam_dragan": f"{MLP} regularizer=[lecam,dragan] {TWO}",
     "two_processes_batch_norm_r1": f"{DCGAN} regularizer=[r1] {TWO}",

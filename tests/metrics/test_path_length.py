@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch_fidelity.registry
+from styled import SmallStyles
 from torch import nn
 from torch_fidelity.generative_model_base import GenerativeModelBase
 from torch_fidelity.metric_ppl import calculate_ppl
@@ -86,7 +87,7 @@ def mlp():
 def measured(sampler, n=300, seed=0, **settings):
     metric = PathLength(SquaredDistance(), **settings)
     for start in range(0, n, 77):
-        metric.update(sampler.source(seed).paths(start, min(start + 77, n), metric.epsilon))
+        metric.update(sampler.source(seed).paths(start, min(start + 77, n), **metric.step))
     return metric.compute()
 
 
@@ -111,6 +112,56 @@ def test_on_the_sphere_it_tends_to_the_derivatives():
     errors = [abs(value / exact - 1) for value in found]
     assert errors[0] > errors[1] > errors[2]
     assert errors[3] < 5e-4
+
+
+def styles():
+    torch.manual_seed(0)
+    generator = SmallStyles(6, SampleSpec(4, 1, 3))
+    return Sampler(generator, GaussianPrior(6), 3, generator.value_range)
+
+
+@pytest.mark.parametrize("sampling", ["full", "end"])
+@pytest.mark.parametrize(("epsilon", "tolerance"), [(1e-2, 2e-5), (1e-4, 2e-3)])
+@pytest.mark.parametrize(("noise", "psi"), [("random", 1.0), ("none", 1.0), ("random", 0.5)])
+def test_in_w_a_linear_synthesis_has_the_length_of_its_lines(sampling, epsilon, tolerance, noise, psi):
+    sampler, labels = styles().styled(psi, noise=noise), torch.arange(300) % 3
+    a, b = (sampler.latents(300, 0, 0, purpose) for purpose in ("sample", "path ends"))
+    steps = psi * (sampler.generator.map(b, labels) - sampler.generator.map(a, labels)).flatten(1).double()
+    lengths = (127.5 * steps @ sampler.generator.styles.weight.double().T).square().mean(1).detach()
+    found = measured(sampler, epsilon=epsilon, discard=0, space="w", sampling=sampling)
+    assert found["ppl"] == pytest.approx(lengths.mean().item(), rel=tolerance)  # both have the same noise
+    assert found["ppl_std"] == pytest.approx(lengths.std(correction=0).item(), rel=tolerance)
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_positions_are_uniform_and_of_the_seed_and_the_number(space):
+    if space == "z":
+        sampler = Sampler(Linear(), UniformPrior(6), 0, Linear.value_range)
+        a, b = (sampler.latents(900, 1, 0, purpose) for purpose in ("sample", "path ends"))
+        ends = [sampler.generate(latents, None) for latents in (a, b)]
+    else:
+        sampler = styles().styled(noise="none")
+        a, b = (sampler.latents(900, 1, 0, purpose) for purpose in ("sample", "path ends"))
+        ends = [127.5 * (sampler.generate(latents, torch.arange(900) % 3) + 1) for latents in (a, b)]
+    paths = sampler.source(1).paths(0, 900, 0.1, space, "full")
+    x, y = (end.flatten(1).double() for end in ends)
+    first, second = (
+        ((image.flatten(1).double() - x) * (y - x)).sum(1) / (y - x).square().sum(1) for image in paths.unbind(1)
+    )
+    torch.testing.assert_close(second - first, torch.full((900,), 0.1).double(), rtol=0, atol=1e-4)
+    shares, _ = first.sort()
+    assert (shares - torch.arange(900) / 900).abs().max().item() < 0.054  # Kolmogorov-Smirnov at 1 %
+    part = sampler.source(1).paths(300, 350, 0.1, space, "full")
+    torch.testing.assert_close(part, paths[300:350], rtol=0, atol=1e-3)
+
+
+def test_in_z_the_way_goes_through_the_mapping():
+    sampler = styles()
+    a, b = (sampler.latents(9, 0, 0, purpose) for purpose in ("sample", "path ends"))
+    stepped = sampler.generate(sampler.prior.interpolate(a, b, 0.1), torch.arange(9) % 3)  # with the samples' noise
+    paths = sampler.source(0).paths(0, 9, 0.1)
+    torch.testing.assert_close(paths[:, 0], 127.5 * (sampler.sample(9) + 1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(paths[:, 1], 127.5 * (stepped + 1), rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=["gaussian", "uniform"])
@@ -159,8 +210,13 @@ def test_an_evaluation_asks_for_paths():
     evaluation = Evaluation(SquaredDistance(), ["ppl"], num_samples=300, batch_size=77, settings=settings, cache=False)
     evaluation.prepare(Images())
     assert evaluation(sampler.source(3)) == pytest.approx(measured(sampler, seed=3, **settings["ppl"]), rel=1e-6)
-    assert evaluation.protocol().settings == settings
+    assert evaluation.protocol().settings == {"ppl": settings["ppl"] | {"space": "z", "sampling": "end"}}
     assert evaluation.columns == {"ppl": "min"}
+    of_w = Evaluation(SquaredDistance(), ["ppl"], settings={"ppl": {"space": "w"}}, cache=False)
+    with pytest.raises(UserError, match="metric 'ppl' with space=w: MLPGenerator has no mapping"):
+        of_w.check(sampler)
+    of_w.check(styles())
+    evaluation.check(sampler)
     with pytest.raises(UserError, match="path lengths need a generator, not a set of its images"):
         evaluation(Images())
 

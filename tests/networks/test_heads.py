@@ -15,6 +15,7 @@ from gan_research.networks import (
     MLPDiscriminator,
     R3GANDiscriminator,
     ResNetDiscriminator,
+    StyleGAN2Discriminator,
     TFDCGANDiscriminator,
 )
 from gan_research.networks.heads import (
@@ -29,6 +30,7 @@ from gan_research.networks.heads import (
     ProjectionHead,
     TwinClassifierHead,
 )
+from gan_research.networks.stylegan2 import LabelMappingHead
 from gan_research.regularizers import AuxiliaryClassifier
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
@@ -38,6 +40,7 @@ LABELS = torch.arange(N) % CLASSES
 SHAPES = {
     ProjectionHead: {},
     BilinearHead: {},
+    LabelMappingHead: {},
     ClassifierHead: {"class_logits": (N, 3)},
     TwinClassifierHead: {"class_logits": (N, 3), "twin_logits": (N, 3)},
     DiscriminativeClassifierHead: {"joint_logits": (N, 6)},
@@ -49,7 +52,7 @@ SHAPES = {
 DISCRIMINATORS = (
     MLPDiscriminator, CNNDiscriminator, DCGANDiscriminator, TFDCGANDiscriminator, ResNetDiscriminator,
     BigGANDiscriminator, BigGANDeepDiscriminator,
-    partial(R3GANDiscriminator, group_width=8),
+    partial(R3GANDiscriminator, group_width=8), partial(StyleGAN2Discriminator, minibatch_std_group=3),
 )  # fmt: skip
 
 
@@ -146,6 +149,10 @@ def test_a_head_and_its_term_name_each_other(head, arguments, message, game):
         (["head=twin_classifier"], "conditional=true"),
         (["head=embedding", "conditional=true", "regularizer=[conditional_contrastive]", "accumulation=2"], "=2"),
         (["prior=coded"], "head=infogan"),
+        (
+            ["generator=stylegan2", "discriminator=stylegan2", "discriminator.minibatch_std_group=5"],
+            "minibatch_std_group",
+        ),
         (["head=infogan", "regularizer=[mutual_information]"], "prior=coded"),
         (["prior=coded", "head=infogan", "head.categories=5", "regularizer=[mutual_information]"], "1 x 5"),
     ],

@@ -31,6 +31,8 @@ from gan_research.networks import (
     R3GANGenerator,
     ResNetDiscriminator,
     ResNetGenerator,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
     TFDCGANDiscriminator,
     TFDCGANGenerator,
     base_and_doublings,
@@ -57,6 +59,11 @@ GENERATORS = {
     "resnet": (ResNetGenerator, {"width": 4, "max_width": 8}),
     "dcgan-tf": (TFDCGANGenerator, {"width": 4}),
     "r3gan": (R3GANGenerator, {"width": 4, "max_width": 8, "group_width": 8, "class_dim": 3}),
+    "stylegan2": (StyleGAN2Generator, {"width": 4, "max_width": 8, "w_dim": 6, "mapping_layers": 2}),
+    "stylegan2-fused": (
+        StyleGAN2Generator,
+        {"width": 4, "max_width": 8, "w_dim": 6, "mapping_layers": 1, "fused": True, "layer_noise": False},
+    ),
     "resnet-bilinear": (
         ResNetGenerator,
         {"width": 4, "max_width": 8, "upsampling": "bilinear", "init": "torch_shortcuts"},
@@ -88,6 +95,15 @@ DISCRIMINATORS = {
     "dcgan-tf": (TFDCGANDiscriminator, {"width": 4}),
     "resnet": (ResNetDiscriminator, {"width": 4, "max_width": 8}),
     "r3gan": (R3GANDiscriminator, {"width": 4, "max_width": 8, "group_width": 8}),
+    "stylegan2": (StyleGAN2Discriminator, {"width": 4, "max_width": 8}),
+    "stylegan2-orig": (
+        StyleGAN2Discriminator,
+        {"width": 4, "max_width": 8, "architecture": "orig", "minibatch_std_group": 2, "minibatch_std_channels": 2},
+    ),
+    "stylegan2-skip": (
+        StyleGAN2Discriminator,
+        {"width": 4, "max_width": 8, "architecture": "skip", "minibatch_std_channels": 0, "conv_clamp": 256.0},
+    ),
     "resnet-batch": (ResNetDiscriminator, {"width": 4, "max_width": 8, "norm": "batch", "plain_blocks": 2}),
     "resnet-none": (ResNetDiscriminator, {"width": 4, "max_width": 8, "norm": "none", "downsamples": 1}),
     "resnet-rectified": (
@@ -105,7 +121,7 @@ DISCRIMINATORS = {
 BY_VECTORS = [name for name in GENERATORS if name.startswith("biggan") or name == "resnet-sagan"]
 """The generators whose conditional batch norms take vectors; in the others each has a gain for each class."""
 SPECTRAL = ["cnn", "dcgan-spectral", "resnet", "resnet-rectified", "resnet-sagan", "biggan", "biggan-deep"]
-UNBOUNDED = "r3gan"
+UNBOUNDED = {"r3gan", "stylegan2", "stylegan2-fused"}
 
 
 @pytest.fixture(autouse=True)
@@ -182,7 +198,7 @@ class TestShapes:
         assert images.shape == (N, channels, resolution, resolution)
         assert images.dtype == torch.float32
         assert images.min() < 0 < images.max()
-        assert name == UNBOUNDED or images.abs().max() <= 1
+        assert name in UNBOUNDED or images.abs().max() <= 1
 
     @pytest.mark.parametrize("name", DISCRIMINATORS)
     def test_discriminator_gives_a_logit_an_image(self, name, resolution, channels, num_classes):
@@ -197,7 +213,7 @@ class TestShapes:
         assert extras == {}
 
 
-@pytest.mark.parametrize("name", sorted(GENERATORS.keys() - {UNBOUNDED}))
+@pytest.mark.parametrize("name", sorted(GENERATORS.keys() - UNBOUNDED))
 def test_generator_in_the_range_of_goodfellows_mnist(name):
     images = generator(name, 28, value_range=(0, 1))(torch.randn(N, LATENT_DIM))
     assert 0 <= images.min() < 0.5 < images.max() <= 1
@@ -231,7 +247,8 @@ def test_an_mlp_generates_points_and_vectors():
 @pytest.mark.parametrize(("make", "name"), both())
 def test_gradient_reaches_every_parameter(make, name, num_classes):
     network = perturbed(make(name, 16, 3, num_classes))
-    outputs = output(network, inputs_for(network, 12), labels_for(num_classes, 12))
+    noise = [torch.randn(12, network.noise_dim)] if getattr(network, "noise_dim", 0) else []
+    outputs = output(network, inputs_for(network, 12), labels_for(num_classes, 12), *noise)
     (outputs * torch.randn_like(outputs)).sum().backward()
     for key, parameter in network.named_parameters():
         assert parameter.grad is not None, key
@@ -278,7 +295,7 @@ def normalizations(network):
 
 def test_every_generators_batch_norm_has_a_gain_for_each_class():
     cls, knobs = MLPGenerator, {"width": 8, "norm": "conditional_batch"}
-    tables = [name for name in GENERATORS if name not in (*BY_VECTORS, UNBOUNDED)]
+    tables = [name for name in GENERATORS if name not in (*BY_VECTORS, *UNBOUNDED)]
     made = [generator(name, num_classes=CLASSES) for name in tables]
     made.append(cls(LATENT_DIM, SampleSpec(8, 1, CLASSES), **knobs))
     assert {type(network) for network in made if normalizations(network)} == {GENERATORS[name][0] for name in tables}

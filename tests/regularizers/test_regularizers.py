@@ -7,6 +7,7 @@ import pytest
 import torch
 from companions import companions
 from moments import SHAPE, N, Quadratic, moment
+from styled import SmallStyles
 
 from gan_research.augmentations import InstanceNoise
 from gan_research.config.build import make
@@ -27,6 +28,7 @@ from gan_research.regularizers import (
     FeatureMatching,
     GradientPenalty,
     MaxGP,
+    PathLength,
     Regularizer,
     WeightClipping,
     ZeroCentered,
@@ -345,6 +347,7 @@ COUPLED = {
     "data_to_data_cross_entropy": DataToDataCrossEntropy,
     "feature_matching": FeatureMatching,
     "max_gp": MaxGP,
+    "path_length": PathLength,
 }
 """They need the whole minibatch."""
 
@@ -353,12 +356,15 @@ COUPLED = {
 def test_every_choice_composes_and_plays(choice, play):
     needed = companions(choice)
     config = compose_train([f"regularizer={choice}", *needed]).config
-    regularizers = {name: make(node) for name, node in (config["regularizer"] or {}).items()}
+    nodes = (config["regularizer"] or {}).items()
+    regularizers = {name: make(node | ({"every": 1} if "every" in node else {})) for name, node in nodes}
     game = {
         "num_classes": 3 * config["conditional"],
         "discriminator": partial(MLPDiscriminator, width=8, head=make(config["head"])),
         "prior": make(config["prior"]),
     }
+    if choice == "path_length":
+        game["generator"] = SmallStyles
     parts = 1 if choice in COUPLED else 2
     gan = play(
         rounds=3,
@@ -366,7 +372,7 @@ def test_every_choice_composes_and_plays(choice, play):
         accumulation=parts,
         regularizers=regularizers,
         log_every=100,
-        **(game if needed else {}),
+        **(game if needed or "generator" in game else {}),
     )
     values = gan.loss_log.flush()
     assert list(regularizers) == ([] if choice == "none" else [choice])

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from scipy.stats import chisquare
+from styled import SmallStyles
 from torch import nn
 
 from gan_research.losses import Hinge, Minimax, NonSaturating, Wasserstein
@@ -12,6 +13,7 @@ from gan_research.metrics.protocol import Protocol
 from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.networks.base import DOutput
 from gan_research.sampling.interpolation import Interpolation
+from gan_research.sampling.layer_noise import NoiseOf
 from gan_research.sampling.priors import CodedPrior, GaussianPrior, UniformPrior
 from gan_research.sampling.sampler import Sampler
 from gan_research.sampling.selection import DDLS, Metropolis, Rejection
@@ -38,7 +40,7 @@ class Identity(nn.Module):
 class Table(nn.Module):
     """Logits that are a function of a sample: (N, dim) -> (N,)."""
 
-    num_classes, packing, logits_are_log_odds = 0, 1, True
+    num_classes, batch_multiple, logits_are_log_odds = 0, 1, True
 
     def __init__(self, function):
         super().__init__()
@@ -222,8 +224,25 @@ def test_a_truncated_sampler_selects_among_its_samples(method):
         assert cut.measured["burn-in"][0].item() <= 6 < chosen.measured["burn-in"][0].item()
 
 
+@methods
+def test_layers_keep_the_noise_of_the_sample(method):
+    torch.manual_seed(0)
+    plain = Sampler(SmallStyles(3, SampleSpec(4, 1)), GaussianPrior(3), 0, (-1, 1))
+    chosen = plain.selecting(method, Table(lambda x: x.square().flatten(1).sum(1)))
+    everything = chosen.sample(300, seed=4)
+    part = chosen.sample(70, seed=4, start=200, batch_size=64)
+    torch.testing.assert_close(part, everything[200:270], rtol=0, atol=1e-4)
+    silent = chosen.styled(noise="none").generate(chosen.selected(300, 4, 0, None, 500), None)
+    noise = 0.5 * NoiseOf(4, range(300)).rows(slice(None), 16, "random").view(300, 1, 4, 4)
+    torch.testing.assert_close(everything - silent, noise, rtol=0, atol=1e-5)
+    other = chosen.styled(noise="none").sample(300, seed=4)  # selected by other logits
+    assert (other - silent).abs().max().item() > 1e-3
+    equal = chosen.styled(psi=0.0, noise="none").sample(9, seed=4)
+    torch.testing.assert_close(equal, equal[:1].expand(9, -1, -1, -1), rtol=0, atol=1e-5)
+
+
 class Packed(Table):
-    packing = 2
+    batch_multiple = 2
 
 
 @pytest.mark.parametrize("loss", [NonSaturating(), Minimax(), Hinge(), Wasserstein(), None])
@@ -247,7 +266,7 @@ def test_what_cannot_be_selected_is_refused():
     plain = Sampler(Identity(), GaussianPrior(3), 0, (-math.inf, math.inf))
     with pytest.raises(UserError, match="needs the discriminator"):
         plain.selecting(DDLS())
-    with pytest.raises(UserError, match="packs of 2 samples"):
+    with pytest.raises(UserError, match="groups of 2 samples"):
         plain.selecting(DDLS(), Packed(shifted))
     coded = Sampler(Identity(), CodedPrior(14), 0, (-math.inf, math.inf))
     with pytest.raises(UserError, match="CodedPrior has no log_prob"):

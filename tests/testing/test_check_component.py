@@ -5,6 +5,7 @@ from itertools import combinations
 
 import pytest
 import torch
+from styled import SmallStyles
 
 from gan_research.augmentations import ADA, APA, Augmentation, Cutout, DiffAugment, InstanceNoise
 from gan_research.distributed import all_reduce_mean
@@ -20,6 +21,7 @@ from gan_research.networks.heads import (
     MultiHingeHead,
     TwinClassifierHead,
 )
+from gan_research.networks.stylegan2 import LabelMappingHead
 from gan_research.regularizers import (
     CR,
     DRAGAN,
@@ -41,6 +43,7 @@ from gan_research.regularizers import (
     MaxGP,
     MutualInformation,
     Orthogonal,
+    PathLength,
     Regularizer,
     TwinAuxiliaryClassifier,
     WeightClipping,
@@ -50,7 +53,7 @@ from gan_research.sampling.priors import CodedPrior
 from gan_research.testing import check_component
 from gan_research.testing.checks import CHECKS, Case, check_ranks
 from gan_research.training.reduction import TopK
-from gan_research.training.refinement import LOGAN
+from gan_research.training.refinement import LOGAN, StyleMixing
 from gan_research.training.schedule import Schedule
 from gan_research.training.unrolling import Unrolling
 from gan_research.utils.errors import UserError
@@ -147,8 +150,15 @@ COMPONENTS = {
         (Unrolling(2, "sgd", 0.1, descends="loss"), LOGAN(), InstanceNoise(), FeatureMatching(), TopK()),
         schedule=SIMULTANEOUS,
     ),
+    "path length": Case((PathLength(every=2),), generator=SmallStyles),
+    "path length in its own step, of mixed styles": Case(
+        (PathLength(every=2, own_step=True), StyleMixing()), generator=SmallStyles, num_classes=3
+    ),
+    "style mixing": Case((StyleMixing(), R1(0.1), ZCR()), generator=SmallStyles, num_classes=3),
+    "r1 in its own step": Case((R1(0.1, every=2, own_step=True),), schedule=Schedule(2, first="generator")),
     "projection": Case((R1(0.1),), num_classes=3),
     "bilinear": Case((R1(0.1), R2(0.1)), head=BilinearHead, num_classes=3, loss=Relativistic(NonSaturating())),
+    "label mapping": Case((R1(0.1),), head=partial(LabelMappingHead, layers=2), num_classes=3),
     "simultaneous": Case((LeCam(), AdaptiveNoise()), schedule=SIMULTANEOUS),
 }
 

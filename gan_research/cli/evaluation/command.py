@@ -40,8 +40,8 @@ def measure(options: argparse.Namespace) -> Report:
     if is_generator(path):
         generators = open_generators(path, options.raw, options.allow, options.ema)
         generated, config = None, generators[-1].config
-        pairs = product(generators, options.truncation or [None])
-        measurements = [partial(of_generator, one, options.seeds, threshold, device) for one, threshold in pairs]
+        each = product(generators, options.truncation or [None], options.psi or [None])
+        measurements = [partial(of_generator, one, options.seeds, t, psi, device) for one, t, psi in each]
     else:
         generated, config = open_generated(options), None
         measurements = [partial(of_samples, generated)]
@@ -134,8 +134,8 @@ def verifiable(evaluations: dict[str, Evaluation], *samples: Source | None) -> s
 def open_generated(options: argparse.Namespace) -> Samples:
     """Open a fixed set of generated samples."""
     own = {"--seeds": options.seeds, "--truncation": options.truncation, "--raw": options.raw, "--ema": options.ema}
-    own |= {"--standing-statistics": options.standing_statistics, "--sampler": options.sampler}
-    for option, value in own.items():
+    own |= {"--psi": options.psi, "--noise": options.noise, "--sampler": options.sampler}
+    for option, value in (own | {"--standing-statistics": options.standing_statistics}).items():
         if value:
             raise UserError(f"{option} is for checkpoints: {options.samples} is a set of samples")
     samples = open_samples(options.samples, None, None, options.skip_corrupt)
@@ -175,9 +175,10 @@ def build_evaluations(
     count = generated.count if generated and options.num_samples is None else options.num_samples
     values |= {} if count is None else {"num_samples": count}
     values |= {"seed": options.seeds[0]} if options.seeds else {}
-    if options.standing_statistics is not None:
-        values |= {"standing_statistics": options.standing_statistics}
-    if options.sampler is not None:
-        values |= {"sampler": choice("sampler", options.sampler)}
+    for option in ("standing_statistics", "cutoff", "noise"):
+        values |= {} if getattr(options, option) is None else {option: getattr(options, option)}
+    values |= {"psi_by_class": True} if options.psi_by_class else {}
+    values |= {"psi": options.psi[0]} if options.psi else {}
+    values |= {} if options.sampler is None else {"sampler": choice("sampler", options.sampler)}
     nodes = blocks(options.metrics, options.extractor, values, options.settings, options.allow, config)
     return {block: make(node) for block, node in nodes.items()}

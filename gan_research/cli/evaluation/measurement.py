@@ -40,6 +40,11 @@ class Measurement:
         return self.protocol.truncation or math.inf
 
     @property
+    def psi(self) -> float:
+        """The factor of w's distance from its mean, 1 without one."""
+        return 1.0 if self.protocol.psi is None else self.protocol.psi
+
+    @property
     def mean(self) -> dict[str, float]:
         """The mean of each column over the sampling seeds; columns of class numbers aren't averaged."""
         return {name: statistics.fmean(numbers[name] for numbers in self.each) for name in self._averaged}
@@ -75,19 +80,20 @@ def of_generator(
     generator: Generator,
     seeds: Sequence[int],
     truncation: float | None,
+    psi: float | None,
     device: str,
     evaluation: Evaluation,
     bar: ProgressBar,
 ) -> tuple[Measurement, Source]:
-    """Measure a generator with these sampling seeds and truncation; return its samples of the first seed too.
+    """Measure a generator with these sampling seeds, truncation and psi; return its samples of the first seed too.
 
-    No seeds, or no truncation, means the evaluation's.
+    No seeds, truncation or psi means the evaluation's.
     """
     weights = generator.path, generator.raw, generator.allow, generator.ema
     sampler, seeds = load(*weights, discriminator=evaluation.sampler is not None), seeds or [evaluation.seed]
     sampler.to(device)
     round = int(generator.state["round"])
-    sources = [evaluation.adapt(sampler, seed, truncation).source(seed) for seed in seeds]
+    sources = [evaluation.adapt(sampler, seed, truncation, psi).source(seed) for seed in seeds]
     each = [evaluation(source, bar.of(f"round {round:,}, seed {source.seed}")) for source in sources]
     protocol = evaluation.protocol(generator.average, sampling_seeds=seeds, **sources[0].sampler.protocol)
     kimg, training_seed = float(generator.state["images_seen"]) / 1000, (generator.config or {}).get("seed")

@@ -1,4 +1,4 @@
-"""The figure of `gan evaluate --plot`: over rounds, over truncations, or by sampling seed."""
+"""The figure of `gan evaluate --plot`: over rounds, over truncation or psi, or by sampling seed."""
 
 import math
 from itertools import cycle
@@ -7,11 +7,13 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from gan_research.cli.evaluation.measurement import PERFECT, Measurement
-from gan_research.cli.evaluation.report import are_truncated
+from gan_research.cli.evaluation.report import varied_in
 from gan_research.utils.files import write_atomically
 from gan_research.utils.plotting import BOUND, SERIES, panels, png, styled
 
 COLUMNS = 3  # the most panels in a row
+
+LABELS = {"truncation": "truncation of latents", "psi": "psi"}
 
 DIRECTIONS = {"min": "lower is better", "max": "higher is better"}
 
@@ -20,17 +22,17 @@ DIRECTIONS = {"min": "lower is better", "max": "higher is better"}
 def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
     """Write a PNG with a panel for each column of each block that ranks generators.
 
-    Several truncations are the horizontal axis, with a line for each round. One more panel shows precision and recall
-    of each, if both are measured.
+    Several values of truncation, or psi, are the horizontal axis, with a line for each round. One more panel shows
+    precision and recall of each, if both are measured.
     """
     drawn = [(measurements, name) for measurements in blocks.values() for name in measurements[0].better]
-    traded = [ms for ms in blocks.values() if are_truncated(ms) and {"precision", "recall"} <= set(ms[0].better)]
+    traded = [ms for ms in blocks.values() if varied_in(ms) and {"precision", "recall"} <= set(ms[0].better)]
     count = len(drawn) + len(traded)
     figure, axes = panels(math.ceil(count / COLUMNS), min(COLUMNS, count))
     for panel, (measurements, name) in zip(axes.flat, drawn, strict=False):
         first = measurements[0]
-        if are_truncated(measurements):
-            over_truncation(panel, measurements, name)
+        if varied := varied_in(measurements):
+            over_values(panel, measurements, name, varied[0])
         elif len(measurements) > 1:
             over_rounds(panel, measurements, name)
         else:
@@ -46,44 +48,45 @@ def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
     write_atomically(path, png(figure))
 
 
-def over_truncation(axes: Axes, measurements: list[Measurement], name: str) -> None:
-    """Draw a line for each round over thresholds, whose log scale ends with infinity."""
-    thresholds = sorted({m.truncation for m in measurements})
-    places = [math.log2(t) for t in thresholds if math.isfinite(t)]
-    places += [places[-1] + 1] * (len(thresholds) - len(places))
-    place, rounds = dict(zip(thresholds, places, strict=True)), lines(measurements)
+def over_values(axes: Axes, measurements: list[Measurement], name: str, varied: str) -> None:
+    """Draw a line for each round over psi or thresholds; their log scale ends with infinity."""
+    values = sorted({getattr(m, varied) for m in measurements})
+    places = values if varied == "psi" else [math.log2(t) for t in values if math.isfinite(t)]
+    places += [places[-1] + 1] * (len(values) - len(places))
+    place, rounds = dict(zip(values, places, strict=True)), lines(measurements, varied)
     for colour, (round, line) in zip(cycle(SERIES), rounds.items(), strict=False):
         spreads = [m.std[name] for m in line] if line[0].std else None
-        x, y = [place[m.truncation] for m in line], [m.mean[name] for m in line]
+        x, y = [place[getattr(m, varied)] for m in line], [m.mean[name] for m in line]
         axes.errorbar(x, y, spreads, fmt="o-", markersize=3, capsize=2, color=colour, label=f"round {round:,}")
-    axes.set_xticks(places, map(text_of, thresholds))
-    axes.set_xlabel("truncation of latents")
+    axes.set_xticks(places, map(text_of, values))
+    axes.set_xlabel(LABELS[varied])
     if len(rounds) > 1:
         axes.legend()
 
 
 def precision_over_recall(axes: Axes, measurements: list[Measurement]) -> None:
-    """Draw precision over recall, a line of thresholds for each round."""
-    for colour, line in zip(cycle(SERIES), lines(measurements).values(), strict=False):
+    """Draw precision over recall, a line of thresholds, or of psi, for each round."""
+    (varied,) = varied_in(measurements)
+    for colour, line in zip(cycle(SERIES), lines(measurements, varied).values(), strict=False):
         places = [(m.mean["recall"], m.mean["precision"]) for m in line]
         axes.plot(*zip(*places, strict=True), "o-", markersize=3, color=colour)
         for m, place in zip(line, places, strict=True):
-            axes.annotate(text_of(m.truncation), place, (4, 4), textcoords="offset points", fontsize=7)
+            axes.annotate(text_of(getattr(m, varied)), place, (4, 4), textcoords="offset points", fontsize=7)
     axes.margins(0.12)
-    axes.set(title="precision over recall, by truncation", xlabel="recall", ylabel="precision")
+    axes.set(title=f"precision over recall, by {varied}", xlabel="recall", ylabel="precision")
 
 
-def lines(measurements: list[Measurement]) -> dict[int, list[Measurement]]:
-    """Return the measurements of each round, from the least truncation on."""
+def lines(measurements: list[Measurement], varied: str) -> dict[int, list[Measurement]]:
+    """Return the measurements of each round, from the least value of `varied` on."""
     found: dict[int, list[Measurement]] = {}
-    for m in sorted(measurements, key=lambda m: m.truncation):
+    for m in sorted(measurements, key=lambda m: getattr(m, varied)):
         found.setdefault(m.round or 0, []).append(m)
     return dict(sorted(found.items()))
 
 
-def text_of(threshold: float) -> str:
-    """Return a threshold as text."""
-    return "\N{INFINITY}" if math.isinf(threshold) else f"{threshold:g}"
+def text_of(value: float) -> str:
+    """Return a threshold, or psi, as text."""
+    return "\N{INFINITY}" if math.isinf(value) else f"{value:g}"
 
 
 def over_rounds(axes: Axes, measurements: list[Measurement], name: str) -> None:

@@ -94,20 +94,20 @@ def by_column(measurement: Measurement) -> Table:
 
 
 def by_round(measurements: list[Measurement]) -> Table:
-    """Return a table of a run: a row for each round and truncation."""
-    first, several = measurements[0], are_truncated(measurements)
+    """Return a table of a run: a row for each round, and each truncation or psi."""
+    first, varied = measurements[0], varied_in(measurements)
     table = Table()
-    for name in ("round", "kimg", *["truncation"] * several, *(heading(first, name) for name in first.mean)):
+    for name in ("round", "kimg", *varied, *(heading(first, name) for name in first.mean)):
         table.add_column(name, justify="right")
     for m in measurements:
-        truncation = [f"{m.truncation:g}"] * several
-        table.add_row(f"{m.round:,}", f"{m.kimg:,.1f}", *truncation, *(value(m, name) for name in m.mean))
+        own = [f"{getattr(m, name):g}" for name in varied]
+        table.add_row(f"{m.round:,}", f"{m.kimg:,.1f}", *own, *(value(m, name) for name in m.mean))
     return table
 
 
-def are_truncated(measurements: list[Measurement]) -> bool:
-    """Return whether measurements differ in their truncation."""
-    return len({m.truncation for m in measurements}) > 1
+def varied_in(measurements: list[Measurement]) -> list[str]:
+    """Return the field in which measurements differ, truncation or psi, if any."""
+    return [name for name in ("truncation", "psi") if len({getattr(m, name) for m in measurements}) > 1]
 
 
 def heading(measurement: Measurement, name: str) -> str:
@@ -122,12 +122,13 @@ def value(measurement: Measurement, name: str) -> str:
 
 
 def protocol(measurements: list[Measurement]) -> Table:
-    """Return a table of the protocol, without a truncation in which measurements differ."""
+    """Return a table of the protocol, without a truncation or psi in which measurements differ."""
     table = Table(show_header=False, box=None, padding=(0, 1))
     table.add_column(style="dim")
     table.add_column(style="dim", overflow="fold")
+    varied = varied_in(measurements)
     for name, content in measurements[0].protocol.as_dict().items():
-        if name != "truncation" or not are_truncated(measurements):
+        if name not in varied:
             table.add_row(name, "" if content is None else str(content))
     return table
 
@@ -135,13 +136,13 @@ def protocol(measurements: list[Measurement]) -> Table:
 def verified(measurements: list[Measurement]) -> Table:
     """Return a table of the numbers and torch-fidelity's."""
     table = Table(title="verified by torch-fidelity", title_justify="left")
-    first, several = measurements[0], are_truncated(measurements)
+    first, varied = measurements[0], varied_in(measurements)
     table.add_column("" if first.round is None else f"round, sampling seed {first.protocol.sampling_seeds[0]}")
     for name in ("column", "ours", "torch-fidelity", "relative difference"):
         table.add_column(name, justify="left" if name == "column" else "right")
     for m in measurements:
         for name, check in (m.checks or {}).items():
             numbers = f"{check.ours:.8g}", f"{check.theirs:.8g}", f"{check.difference:.1e}"
-            row = "" if m.round is None else f"{m.round:,}{f', truncation {m.truncation:g}' if several else ''}"
-            table.add_row(row, name, *numbers)
+            own = [f"{name} {getattr(m, name):g}" for name in varied]
+            table.add_row("" if m.round is None else ", ".join([f"{m.round:,}", *own]), name, *numbers)
     return table

@@ -31,9 +31,9 @@ class Selection(Rebuildable):
         """Raise a UserError if latents of this prior can't be selected by this discriminator."""
         if discriminator is None:
             raise UserError(f"{self.name} needs the discriminator: load it, too, with load(..., discriminator=True)")
-        if discriminator.packing > 1:
-            packs = f"packs of {discriminator.packing} samples"
-            raise UserError(f"{self.name} needs a logit for each sample, and this discriminator judges {packs}")
+        if (count := discriminator.batch_multiple) > 1:
+            groups = f"packs or groups of {count} samples"
+            raise UserError(f"{self.name} needs a logit of each sample alone, and this discriminator judges {groups}")
         if discriminator.logits_are_log_odds is None:
             raise UserError(
                 f"{self.name} needs logits that are log-odds, and the loss of this discriminator isn't known: take a "

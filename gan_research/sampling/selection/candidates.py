@@ -37,7 +37,8 @@ class Among(Selection):
         latents = torch.stack([sampler.latents(n, seed, start, purpose)[rows] for purpose in purposes], 1)
         uniform = [sampler.drawn(pairs, n, seed, start, f"choice {number}")[rows] for number in numbers]
         classes = None if labels is None else labels[rows].repeat_interleave(len(numbers))
-        logits = sampler.logits(latents.flatten(0, 1), classes).double().cpu()
+        layers = sampler.layer_noise(seed, [start + row for row in rows.tolist() for _ in numbers])
+        logits = sampler.logits(latents.flatten(0, 1), classes, layers).double().cpu()
         if not logits.isfinite().all():
             raise UserError(f"{self.name}: the discriminator's logits aren't finite: take an earlier checkpoint")
         return latents, logits.view(len(rows), -1), torch.stack(uniform, 1)
@@ -98,7 +99,8 @@ class Rejection(Among):
         for start in range(0, self.burn_in, batch_size):
             n = min(batch_size, self.burn_in - start)
             latents, labels = sampler.latents(n, 0, start, "burn-in"), sampler.labels(n, start=start)
-            logits.append(sampler.logits(latents, labels).double().cpu())
+            layers = sampler.layer_noise(0, range(start, start + n), "burn-in")
+            logits.append(sampler.logits(latents, labels, layers).double().cpu())
         each = torch.cat(logits)
         largest = each.max()
         if self.percentile is None:

@@ -56,11 +56,12 @@ class DDLS(Selection):
     def latents(self, sampler: Any, n: int, seed: int, start: int, labels: Tensor | None, batch_size: int) -> Tensor:
         weights = next(sampler.generator.parameters())
         latents = sampler.latents(n, seed, start).to(weights.device, weights.dtype)
+        layers = sampler.layer_noise(seed, range(start, start + n))
         for step in range(self.steps):
             size = self.step_size * self.decay ** (step // self.decay_every)
             with torch.enable_grad():
                 latents.requires_grad_()
-                energy = -sampler.prior.log_prob(latents).sum() - sampler.logits(latents, labels).sum()
+                energy = -sampler.prior.log_prob(latents).sum() - sampler.logits(latents, labels, layers).sum()
                 (gradient,) = torch.autograd.grad(energy, latents)
             noise = sampler.drawn(normal(sampler.prior.latent_dim), n, seed, start, f"langevin {step}").to(latents)
             moved = latents.detach() - size / 2 * gradient + math.sqrt(size) * self.noise * noise
