@@ -45,7 +45,9 @@ class Evaluate(Periodic):
                 self.board.add_metrics(values, gan.round)
                 protocol = part.protocol(ema=average, **sampler.protocol)
                 how = {"protocol": protocol.as_dict(), "better": part.columns, "ranges": part.ranges}
-                log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in values.items()} | how)
+                share = sampler.acceptance()
+                rate = {} if share is None else {"sampling/acceptance": share}
+                log_metrics(trainer, gan, {f"metrics/{k}": v for k, v in values.items()} | rate | how)
 
     def state_dict(self) -> dict[str, Any]:
         board = self.board

@@ -9,8 +9,8 @@ from gan_research.utils.renamed import renamed
 
 OWN = (
     "augmentations", "callbacks", "data", "distributed", "losses", "metrics", "networks", "regularizers",
-    "runs.loggers", "sampling.priors", "theory", "training.ema", "training.lr_schedules", "training.reduction",
-    "training.refinement", "training.schedule", "training.unrolling", "utils.ramps",
+    "runs.loggers", "sampling.priors", "sampling.selection", "theory", "training.ema", "training.lr_schedules",
+    "training.reduction", "training.refinement", "training.schedule", "training.unrolling", "utils.ramps",
 )  # fmt: skip
 
 ALLOWED = (*(f"gan_research.{part}" for part in OWN), "torch.optim")

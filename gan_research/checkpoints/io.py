@@ -60,7 +60,7 @@ class Profiles(TypedDict):
 
 
 class Game(TypedDict):
-    """The project's own state in a checkpoint."""
+    """The project's own state in a checkpoint. log_odds: whether the logits of the loss are log-odds."""
 
     format: NonNegativeInt
     version: str
@@ -68,6 +68,7 @@ class Game(TypedDict):
     discriminator: Description
     prior: Description
     ema: bool
+    log_odds: NotRequired[bool]
     power: NotRequired[Profiles]
     round: NonNegativeInt
     images_seen: NonNegativeInt

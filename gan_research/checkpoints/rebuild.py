@@ -41,11 +41,19 @@ def describe(component: Rebuildable) -> dict[str, Any]:
 
 def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
     """Build the object of a description if its class is allowed or in `allow`."""
-    arguments = dict(description)
+    arguments = {name: _factory(value, allow) for name, value in description.items()}
     cls = resolve_allowed(arguments.pop("_target_", None), allow)
     if SPEC in inspect.signature(cls).parameters:
         arguments[SPEC] = SampleSpec(**{name: arguments.pop(name) for name in SPEC_FIELDS if name in arguments})
     return cls(**arguments)
+
+
+def _factory(value: Any, allow: Sequence[str]) -> Any:
+    """Return the factory that `plain` described, such as a head, or the value itself."""
+    if not (isinstance(value, dict) and value.get("_partial_")):
+        return value
+    arguments = {name: inner for name, inner in value.items() if name not in ("_target_", "_partial_")}
+    return partial(resolve_allowed(value.get("_target_"), allow), **arguments)
 
 
 def with_defaults(description: dict[str, Any], component: Rebuildable) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gan_research.cli.arguments import add_style, add_weights, psi, slow_imports, threshold
 from gan_research.cli.evaluation.sources import require_source
+from gan_research.cli.selection import add_sampler, selection
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import require_path
 from gan_research.utils.renamed import renamed_argument
@@ -101,10 +102,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="of the statistics: pytorch-fid (default); clean-fid or stylegan, with features",
     )  # fmt: skip
     add("--allow", action="append", default=[], metavar="PKG", help="a package of yours whose classes may be built")
+    add_sampler(parser, "as in the run; none: all samples")
     options = parser.parse_intermixed_args(arguments)
     if len(options.psi) > 1 and len(options.truncation) > 1:
         raise UserError("--psi and --truncation: give several values of one of them, and one of the other")
     options.settings = [renamed_argument(word) for word in options.others if is_setting(word)]
+    if options.sampler is not None:
+        selection(options.sampler, [word for word in options.settings if word.startswith("sampler.")])
     references = [word for word in options.others if not is_setting(word)]
     if len(references) > 1:
         raise UserError(f"there is one REFERENCE, not {' and '.join(references)}: settings are KEY=VALUE")

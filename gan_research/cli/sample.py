@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_research.cli.arguments import add_style, add_weights, psi, slow_imports, threshold
+from gan_research.cli.selection import add_sampler, selection
 from gan_research.utils.artifacts import require_checkpoint
 from gan_research.utils.errors import UserError, require, require_positive
 from gan_research.utils.files import free_name, new_folder, require_new_folder, write_atomically, write_npz
@@ -31,13 +32,17 @@ def main(arguments: list[str]) -> int:
     figure = next((name for name in FIGURES if getattr(options, name)), "")
     output = options.output or free_name(Path(f"{FIGURES.get(figure, 'samples')}.png"))
     check_output(output, figure)
+    node = selection(options.sampler, options.settings)
     with slow_imports():
+        from gan_research.config.build import make
         from gan_research.sampling.load import load
 
-    sampler = load(options.checkpoint, raw=options.raw, allow=options.allow, ema=options.ema)
+    weights = {"raw": options.raw, "allow": options.allow, "ema": options.ema}
+    sampler = load(options.checkpoint, **weights, discriminator=bool(node))
     sampler = sampler.truncated(options.truncation)
     style = {"psi": options.psi, "cutoff": options.cutoff, "noise": options.noise, "by_class": options.psi_by_class}
     sampler = sampler.styled(**{name: value for name, value in style.items() if value is not None})
+    sampler = sampler.selecting(make(node))
     replaced = " (replaced)" if output.exists() else ""
     if options.codes:
         from gan_research.sampling.code_figure import codes_png
@@ -82,7 +87,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "suffix: a new folder of PNGs (samples.png, codes.png, ...; samples-2.png, ... if that exists)",
     )  # fmt: skip
     add("--allow", action="append", default=[], metavar="PKG", help="a package whose generator may be built")
-    options = parser.parse_args(arguments)
+    add_sampler(parser, "all samples")
+    add("settings", metavar="sampler.KEY=VALUE", nargs="*", help="settings of the sampler")
+    options = parser.parse_intermixed_args(arguments)
     check_numbers(options)
     return options
 
@@ -165,7 +172,7 @@ def write_directions(sampler: Any, options: argparse.Namespace, output: Path) ->
 def write_samples(sampler: Any, num: int, seed: int, label: int | None, output: Path) -> str:
     """Write `num` samples; return their description, such as "64 images of 1x8x8"."""
     with enough_memory(f"-n {num}", "give a smaller one"):
-        labels, one = sampler.labels(num, label), sampler.sample(1)
+        labels, one = sampler.labels(num, label), sampler.generate(sampler.latents(1, seed), sampler.labels(1))
         one.new_empty(num, one.numel() + sampler.prior.latent_dim)
     if points := sampler.generates_points:
         samples = sampler.sample(num, seed, labels)
@@ -173,7 +180,8 @@ def write_samples(sampler: Any, num: int, seed: int, label: int | None, output: 
     else:
         samples = sampler.sample_uint8(num, seed, labels)
         write_images(samples, labels, output)
-    return f"{num} {'points' if points else 'images'} of {'x'.join(map(str, samples.shape[1:]))}"
+    accepted = "" if (share := sampler.acceptance()) is None else f" ({share:.3%} of the candidates)"
+    return f"{num} {'points' if points else 'images'} of {'x'.join(map(str, samples.shape[1:]))}{accepted}"
 
 
 def ending(output: Path) -> str:

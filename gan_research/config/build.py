@@ -17,7 +17,7 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment, TorchElas
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from gan_research.checkpoints.io import AtomicCheckpointIO
-from gan_research.config.keys import OF_GAN
+from gan_research.config.keys import OF_GAN, evaluations
 from gan_research.config.schema import INSTRUCTIONS, target_of
 from gan_research.data import Data
 from gan_research.data.layout import RoundLayout
@@ -153,9 +153,10 @@ def require_images_of_classes(data: Data) -> None:
 
 def build_evaluation(config: dict[str, Any], optional: bool) -> Evaluation | Evaluations | None:
     """Build the evaluation, or several; if it is `optional` and has no weights, warn and return None."""
-    node = config.get("metrics")
-    if node and "_target_" not in node:
-        return Evaluations({name: make(part) for name, part in node.items()})
+    nodes = evaluations(config)
+    if nodes and "" not in nodes:
+        return Evaluations({name: make(node) for name, node in nodes.items()})
+    node = nodes.get("")
     if not node or not optional:
         return make(node)
     try:

@@ -124,7 +124,7 @@ def compose_train(
         raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
     config = check(_selected(config, overrides))
     published = config.pop("published", None)
-    unset = [key for key in ("init", "freeze_discriminator") if config[key] in (None, 0)]
+    unset = [key for key in ("init", "freeze_discriminator", "sampler") if config[key] in (None, 0)]
     for key in ("budget", "budgets", "variant", *unset):
         config.pop(key, None)
     config |= {"variant": variant} if variant else {}
@@ -384,7 +384,7 @@ def _selected(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
             if any(begins(o, f"{group}.{name}") for o in overrides):
                 raise UserError(f"{group}.{name} is set but not chosen: add {group}=[{','.join([*chosen, name])}]")
         config[group] = chosen
-    for group in ("ema", "head", "refinement", "unrolling"):  # groups that may be none
+    for group in ("ema", "head", "refinement", "unrolling", "sampler"):  # groups that may be none
         if "_target_" not in (config.get(group) or {}):
             config[group] = None
     config["metrics"] = config["metrics"] or None

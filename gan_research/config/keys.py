@@ -56,6 +56,7 @@ KEYS: dict[str, Key] = {
     "seed": Key("game", of_gan=True),
     "rounds": Key("measurement", of_gan=True),  # more of them continue the same game
     "metrics": Key("measurement", "gan_research.metrics.Evaluation", named=True),
+    "sampler": Key("measurement", "gan_research.sampling.selection.Selection"),  # absent if none
     "cuda_graphs": Key("bookkeeping", of_gan=True),  # bit-equal to eager
     "log_every": Key("bookkeeping", of_gan=True),
     "sample_every": Key("bookkeeping"),
@@ -88,6 +89,12 @@ def parts(key: str, value: Any) -> dict[str, Any]:
     how = KEYS[key]
     by_name = how.several or how.players or (how.named and "_target_" not in (value or {}))
     return (value or {}) if by_name else {"": value}
+
+
+def evaluations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the nodes of a config's evaluations by name, each with the run's sampler."""
+    sampler = {"sampler": config["sampler"]} if config.get("sampler") else {}
+    return {name: sampler | node for name, node in parts("metrics", config.get("metrics")).items() if node}
 
 
 def is_interval(setting: str) -> bool:

@@ -77,6 +77,7 @@ def train(  # the signature is the schema
     reduction: Node | None = None,
     refinement: Node | None = None,
     unrolling: Node | None = None,
+    sampler: Node | None = None,
     channels_last: bool = False,
     cuda_graphs: bool = False,
     variant: str | None = None,

@@ -17,7 +17,7 @@ from torch import nn
 from gan_research.callbacks import Checkpoints, SampleGrid
 from gan_research.config.build import build_data, build_game, build_trainer, make
 from gan_research.config.compose import Composition
-from gan_research.config.keys import parts
+from gan_research.config.keys import evaluations
 from gan_research.cost.intervals import evaluation_of, how_often, seconds_to_act, time_analysis, time_evaluation
 from gan_research.cost.operations import count_operations, memory_of
 from gan_research.cost.rounds import NEVER, kinds_of, time_rounds
@@ -96,7 +96,7 @@ class Measurement:
         notes = list[str]()
         self.config = measurable(composition.config, notes) | {"output": str(folder)}
         self.extractors = list[tuple[dict[str, Any], Any]]()  # of each evaluation, with its config
-        for node in filter(None, parts("metrics", self.config["metrics"]).values()):
+        for node in evaluations(self.config).values():
             try:
                 self.extractors.append((node, make(node["extractor"])))
             except UserError as error:

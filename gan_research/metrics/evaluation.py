@@ -23,6 +23,7 @@ from gan_research.metrics.statistics import STATISTICS
 from gan_research.metrics.statistics_files import StatisticsFile
 from gan_research.sampling.layer_noise import Kind
 from gan_research.sampling.sampler import Sampler
+from gan_research.sampling.selection import Selection
 from gan_research.sampling.standing import require_statistics
 from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.paths import cache_folder
@@ -65,6 +66,7 @@ class Evaluation:
         standing_statistics: batches of samples from which batch norm's statistics are computed, see
             `Sampler.standing`; None: the generator's own.
         standing_batch_size: of those batches; None: that of training.
+        sampler: the method that selects samples by the discriminator, see `Sampler.selecting`; None: all samples.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Evaluation:
         cutoff: PositiveInt | None = None,
         psi_by_class: bool = False,
         noise: Kind = "random",
+        sampler: Selection | None = None,
     ) -> None:
         if num_samples < 2 or batch_size < 1 or (num_real is not None and num_real < 2):
             raise UserError(
@@ -110,6 +113,9 @@ class Evaluation:
             name = "psi_by_class=true" if cutoff is None else f"cutoff={cutoff}"
             raise UserError(f"{name}: set psi too, such as psi=0.7, or leave it out")
         self.psi, self.cutoff, self.psi_by_class, self.noise = psi, cutoff, psi_by_class, noise
+        if sampler is not None and "paths" in extractor.accepts:
+            raise UserError(f"sampler={sampler.name}: path lengths are of latents as they are drawn: leave one out")
+        self.sampler = sampler
         self.cache = Cache(cache_folder() / "statistics") if cache and extractor.cached else None
         self._real: dict[Need, Any] | None = None
 
@@ -175,6 +181,7 @@ class Evaluation:
         for metric in self.metrics:
             if metric.settings.get("space") == "w":
                 sampler.require_mapping(f"metric '{metric.name}' with space=w")
+        sampler.selecting(self.sampler)
 
     @property
     def is_prepared(self) -> bool:
@@ -200,6 +207,9 @@ class Evaluation:
         if self.standing_statistics is not None and getattr(sampler, "standing_statistics", None) is None:
             what = f"standing_statistics={self.standing_statistics}"
             raise UserError(f"{what} is for generators, whose samples are drawn from `sampler.standing(...)`")
+        if self.sampler is not None and getattr(sampler, "selection", None) is None:
+            name = self.sampler.name
+            raise UserError(f"sampler={name} is for generators, whose samples are drawn from `sampler.selecting(...)`")
         self._fake_files = files_of(source)
         generated = self._generated(source, progress)
         results: dict[str, float] = {}
@@ -229,13 +239,13 @@ class Evaluation:
     def adapt(
         self, sampler: Any, seed: int | None = None, truncation: float | None = None, psi: float | None = None
     ) -> Any:
-        """Return a `Sampler` with this evaluation's truncation, style and standing statistics.
+        """Return a `Sampler` with this evaluation's truncation, style, standing statistics and selection of samples.
 
         seed, truncation, psi: instead of the evaluation's.
         """
         sampler = self._styled(sampler.truncated(self.truncation if truncation is None else truncation), psi)
         batches, size = self.standing_statistics, self.standing_batch_size
-        return sampler.standing(batches, size, self.seed if seed is None else seed)
+        return sampler.standing(batches, size, self.seed if seed is None else seed).selecting(self.sampler)
 
     def _styled(self, sampler: Any, psi: float | None = None) -> Any:
         psi = self.psi if psi is None else psi

@@ -22,6 +22,7 @@ class Protocol:
     fake_labels: "in turn" means the classes 0, 1, ... in turn.
     ema, batch_statistics: of the generator; None if samples come from files. ema is a profile if it is the average of a
         power function.
+    sampling: "prior", or the method that selects samples by the discriminator, with its settings.
     truncation: the threshold of the generator's latents; None: the whole prior.
     psi, cutoff, psi_by_class, noise: of w and of the noise inside layers, see `Sampler.styled`; psi is None if it is 1,
         noise if it is random.

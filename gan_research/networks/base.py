@@ -104,12 +104,14 @@ class Discriminator(Network):
     and get one logit: (N / m,) (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
     `packed_channels`, and sets `head`. `batch_multiple` divides the number of samples of each batch, which consists of
     whole packs or groups. `accepts` names further arguments of `features`, which augmentations provide. `frozen` is the
-    number of its blocks that don't learn, see `freeze`.
+    number of its blocks that don't learn, see `freeze`. `logits_are_log_odds` describes its logits as its loss does;
+    None if the loss isn't known.
     """
 
     head: Head
     accepts: ClassVar[tuple[str, ...]] = ()
     frozen = 0
+    logits_are_log_odds: bool | None = None
 
     def __init__(self, samples: SampleSpec, packing: PositiveInt = 1) -> None:
         super().__init__(samples)

@@ -27,6 +27,7 @@ def codes_png(sampler: Sampler, seed: int = 0, columns: int | None = None, label
     prior = sampler.prior
     if not isinstance(prior, CodedPrior):
         raise UserError("this generator has no codes: train it with prior=coded head=infogan")
+    sampler.require_plain("a figure of codes")
     n = columns or (POINTS if sampler.generates_points else COLUMNS)
     found = list(traversals(sampler, prior, sampler.latents(n, seed), sampler.labels(n, label), seed))
     if sampler.generates_points:

@@ -14,6 +14,7 @@ from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
+from gan_research.checkpoints.allowlist import resolve_allowed
 from gan_research.checkpoints.io import Description, batch_size_of, usable
 from gan_research.checkpoints.rebuild import rebuild
 from gan_research.sampling.sampler import Sampler
@@ -62,11 +63,11 @@ def describe_export(
 
     averaged: whether of the generator's average. ema: its profile, if it isn't the first one.
     """
-    keys = ("version", "generator", "discriminator", "prior", "round", "images_seen")
+    keys = ("version", "generator", "discriminator", "prior", "round", "images_seen", "log_odds")
     samples = {"value_range": value_range, "num_classes": num_classes, "batch_size": batch_size_of(game)}
     profile = {"profile": ema or game["power"]["profiles"][0]} if averaged and "power" in game else {}
     kimg = game["images_seen"] / 1000
-    return {key: game[key] for key in keys} | {"averaged": averaged, **profile, "kimg": kimg, **samples}
+    return {key: game[key] for key in keys if key in game} | {"averaged": averaged, **profile, "kimg": kimg, **samples}
 
 
 def require_export_folder(folder: Path) -> None:
@@ -93,6 +94,7 @@ class Export(TypedDict):
     generator: Description
     discriminator: Description
     prior: Description
+    log_odds: NotRequired[bool]
     averaged: bool
     profile: NotRequired[float]
     value_range: tuple[float, float]
@@ -136,14 +138,32 @@ def read_weights(folder: Path, network: str, config: Mapping[str, Any]) -> dict[
 
 def make_sampler(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> Sampler:
     """Build the sampler of the generator and prior described in `game`, with these weights."""
-    require_size(game["generator"], weights, allow)
-    generator, prior = rebuild(game["generator"], allow), rebuild(game["prior"], allow)
+    generator = make_network(game["generator"], weights, allow)
+    return Sampler(generator, rebuild(game["prior"], allow), generator.num_classes, generator.value_range)
+
+
+def make_discriminator(game: Mapping[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> Any:
+    """Build the discriminator described in `game`, with these weights, in evaluation mode.
+
+    Its loss tells `logits_are_log_odds`; in older checkpoints, and exports of W&B, the run's config names the loss.
+    """
+    discriminator = make_network(game["discriminator"], weights, allow)
+    known, loss = game.get("log_odds"), (game.get("config") or {}).get("loss")
+    if known is None and loss:
+        known = resolve_allowed(loss["_target_"], allow).logits_are_log_odds
+    discriminator.logits_are_log_odds = known
+    return discriminator
+
+
+def make_network(description: dict[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> Any:
+    """Build a network with these weights, in evaluation mode and without gradients in them."""
+    require_size(description, weights, allow)
+    network = rebuild(description, allow)
     dtype = next(tensor.dtype for tensor in weights.values() if tensor.is_floating_point())
-    if dtype != next(generator.parameters()).dtype:  # of a game in float64
-        generator.to(dtype)
-    generator.load_state_dict(weights)
-    generator.requires_grad_(False).eval()
-    return Sampler(generator, prior, generator.num_classes, generator.value_range)
+    if dtype != next(network.parameters()).dtype:  # of a game in float64
+        network.to(dtype)
+    network.load_state_dict(weights)
+    return network.requires_grad_(False).eval()
 
 
 def require_size(description: dict[str, Any], weights: Mapping[str, Tensor], allow: Sequence[str] = ()) -> None:

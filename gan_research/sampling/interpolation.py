@@ -34,6 +34,7 @@ class Interpolation:
         self, sampler: Sampler, varied: Varied, n: int, keyframes: int, seed: int = 0, label: int | None = None
     ) -> None:
         require(2, keyframes=keyframes)
+        sampler.require_plain("an interpolation")
         if sampler.generates_points:
             raise UserError("this generator makes points: only images are interpolated")
         of_classes = varied in ("classes", "both")

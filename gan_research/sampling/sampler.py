@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from typing import Any, Literal, get_args
@@ -10,10 +10,12 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from gan_research.distributed import all_reduce_means
 from gan_research.networks import MappedGenerator
 from gan_research.networks.layers import class_rows
 from gan_research.sampling.layer_noise import Kind, NoiseOf
 from gan_research.sampling.priors import Prior, linear
+from gan_research.sampling.selection.base import Selection
 from gan_research.sampling.standing import require_statistics, standing_statistics
 from gan_research.utils.errors import UserError, require, require_positive
 from gan_research.utils.images import to_levels, to_uint8
@@ -31,6 +33,8 @@ class Sampler:
     Sample i is a function of (seed, i) only. `description` names the sampling method in the protocol of an evaluation;
     `truncation` is the threshold of latents, see `truncated`; `psi`, `cutoff`, `by_class` and `noise`: see `styled`;
     `standing_statistics` describes those of `standing`, such as "16 x 64". `batch_size`: of training, if known.
+    `discriminator`: the generator's opponent, if it was loaded; `selection`: the method that selects samples by it, see
+    `selecting`.
     """
 
     description = "prior"
@@ -41,11 +45,19 @@ class Sampler:
     noise: Kind = "random"
     batch_size: int | None = None
     standing_statistics: str | None = None
+    discriminator: nn.Module | None = None
+    selection: Selection | None = None
     _mean: Tensor | None = None  # of w, if psi needs it
 
     def __init__(self, generator: nn.Module, prior: Prior, num_classes: int, value_range: tuple[float, float]):
         self.generator, self.prior = generator, prior
         self.num_classes, self.value_range = num_classes, value_range
+        self.measured: dict[str, Any] = {}  # what a selection measured of these samples
+
+    def __copy__(self) -> "Sampler":
+        other = object.__new__(type(self))
+        other.__dict__ |= self.__dict__ | {"measured": {}}  # the copy gets other samples
+        return other
 
     @property
     def generates_points(self) -> bool:
@@ -56,9 +68,10 @@ class Sampler:
     def protocol(self) -> dict[str, Any]:
         """The fields of an evaluation's protocol that describe how samples are drawn."""
         standing = {"standing_statistics": self.standing_statistics}
+        sampling = self.selection.description if self.selection else self.description
         style = {"psi": None if self.psi == 1 else self.psi, "cutoff": self.cutoff, "psi_by_class": self.by_class}
         noise = {"noise": None if self.noise == "random" else self.noise}
-        return {"sampling": self.description, "truncation": self.truncation} | style | noise | standing
+        return {"sampling": sampling, "truncation": self.truncation} | style | noise | standing
 
     @property
     def mapped(self) -> MappedGenerator | None:
@@ -154,8 +167,10 @@ class Sampler:
         labels: (n,) int64 classes, or one class for all (None: if conditional, sample i has class i mod num_classes).
         """
         require(1, n=n)
-        numbers = NoiseOf(seed, range(start, start + n))
-        return self.generate(self.latents(n, seed, start), self.labels(n, labels, start), batch_size, numbers)
+        labels, numbers = self.labels(n, labels, start), NoiseOf(seed, range(start, start + n))
+        if self.selection is None:
+            return self.generate(self.latents(n, seed, start), labels, batch_size, numbers)
+        return self.generate(self.selected(n, seed, start, labels, batch_size), labels, batch_size, numbers)
 
     @torch.no_grad()
     def generate(
@@ -240,6 +255,66 @@ class Sampler:
             noise = noise_of.rows(rows, size, self.noise)
             samples.append(generate(inputs[rows], None if labels is None else labels[rows], noise))
         return torch.cat(samples)
+
+    def to(self, device: torch.device | str) -> "Sampler":
+        """Move the networks to a device."""
+        for network in filter(None, (self.generator, self.discriminator)):
+            network.to(device)
+        return self
+
+    # Selection of samples by the discriminator
+
+    def selecting(self, method: Selection | None, discriminator: nn.Module | None = None) -> "Sampler":
+        """Return this sampler with samples that are selected by a discriminator; None: as the generator makes them.
+
+        discriminator: that of the same checkpoint; by default the sampler's own. Raises a UserError if its logits
+        aren't log-odds, or the method can't select latents of this prior.
+        """
+        other = copy.copy(self)
+        other.discriminator, other.selection = self.discriminator if discriminator is None else discriminator, method
+        if method is not None:
+            method.check(other.prior, other.discriminator)
+        return other
+
+    def selected(self, n: int, seed: int, start: int, labels: Tensor | None, batch_size: int) -> Tensor:
+        """Return the latents of samples start .. start + n - 1 that are selected: (n, latent_dim)."""
+        assert self.selection is not None
+        found = []
+        for first in range(0, n, batch_size):
+            size = min(batch_size, n - first)
+            classes = None if labels is None else labels[first : first + size]
+            found.append(self.selection.latents(self, size, seed, start + first, classes, batch_size))
+        return torch.cat(found)
+
+    def layer_noise(self, seed: int, numbers: Sequence[int], purpose: str = "sample") -> Tensor | None:
+        """Return the layers' noise (N, noise_dim) of samples by their numbers; None if there is none."""
+        return NoiseOf(seed, numbers, purpose).rows(slice(None), getattr(self.generator, "noise_dim", 0), self.noise)
+
+    def logits(self, latents: Tensor, labels: Tensor | None, noise: Tensor | None = None) -> Tensor:
+        """Return D's logits (N,) of the samples of one batch of latents, as `images`."""
+        network: Any = self.discriminator
+        images = self.images(latents, labels, noise)
+        classes = None if labels is None or not network.num_classes else labels.to(images.device)
+        with eval_mode(network):
+            logits: Tensor = network(images, classes).logits
+        if logits.dim() != 1:
+            raise UserError(f"the discriminator has {logits.shape[1]} logits for a sample, and one is needed")
+        return logits
+
+    def count_tries(self, tries: int, accepted: int) -> None:
+        """Count candidates of a selection, and those of them that were accepted."""
+        counts = self.measured.setdefault("tries", {"tries": 0.0, "accepted": 0.0})
+        counts["tries"], counts["accepted"] = counts["tries"] + tries, counts["accepted"] + accepted
+
+    def acceptance(self) -> float | None:
+        """Return the share of candidates that were accepted, over all processes; None if there were none."""
+        counts = all_reduce_means(self.measured["tries"]) if "tries" in self.measured else {"tries": 0.0}
+        return counts["accepted"] / counts["tries"] if counts["tries"] else None
+
+    def require_plain(self, what: str) -> None:
+        """Raise a UserError if samples are selected by the discriminator; what: what has latents of the prior."""
+        if self.selection is not None:
+            raise UserError(f"{what} has latents of the prior, and {self.selection.name} selects others: leave it out")
 
     def standing(self, batches: int | None, batch_size: int | None = None, seed: int = 0) -> "Sampler":
         """Return a sampler with standing statistics (`recompute_statistics`) in a copy of the generator.
@@ -354,6 +429,7 @@ class SampleSource:
         sampler, n = self.sampler, stop - start
         if sampler.generates_points:
             raise UserError("this generator makes points, which have no perceptual path length: leave 'ppl' out")
+        sampler.require_plain("'ppl'")
         labels = self.labels(start, stop)
         a, b = (sampler.latents(n, self.seed, start, purpose) for purpose in ("sample", "path ends"))
         between: Callable[..., Tensor] = sampler.prior.interpolate

@@ -58,6 +58,7 @@ def directions_png(
     A row for each direction, and a column for each of `steps` moves from -shift to shift. label: its class.
     """
     require(2, steps=steps)
+    sampler.require_plain("a figure of directions")
     if sampler.generates_points:
         raise UserError("this generator makes points: directions are shown in images")
     sigmas, vectors = (values[:count] for values in directions(sampler.generator))

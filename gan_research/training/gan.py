@@ -107,6 +107,7 @@ class GAN(pl.LightningModule):
         check_arguments(locals())
         self.automatic_optimization = False
         discriminator.freeze(freeze_discriminator)
+        discriminator.logits_are_log_odds = loss.logits_are_log_odds
         self.generator, self.discriminator = generator, discriminator
         averages = ema.copies(generator) if ema else []
         self.generator_ema, self.further_averages = next(iter(averages), None), nn.ModuleList(averages[1:])
@@ -248,7 +249,7 @@ class GAN(pl.LightningModule):
     def _sampler_of(self, network: Any) -> Sampler:
         g = self.generator
         sampler = Sampler(network, self.prior, g.num_classes, g.value_range)
-        sampler.batch_size = self.batch_size
+        sampler.batch_size, sampler.discriminator = self.batch_size, self.discriminator
         return sampler
 
     def synchronize_buffers(self) -> None:

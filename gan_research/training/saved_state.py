@@ -34,6 +34,7 @@ def save_game(gan: Any, checkpoint: dict[str, Any]) -> None:
         "updates": dict(gan.updates),
         "batch_size": gan.batch_size,
         "roll_backs": gan.roll_backs,
+        "log_odds": gan.loss.logits_are_log_odds,
         **({"power": describe_profiles(gan)} if gan.ema is not None and gan.ema.profiles else {}),
         "steps": gan.player_optimizers.state_dict(),
         "recorder": gan.loss_log.state_dict(),

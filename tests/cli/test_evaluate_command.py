@@ -182,8 +182,8 @@ def test_what_was_measured_is_kept_though_a_later_checkpoint_fails(kept, gan, on
 
     sampler_of = load
 
-    def loading(path, *rest):
-        sampler = sampler_of(path, *rest)
+    def loading(path, *rest, **options):
+        sampler = sampler_of(path, *rest, **options)
         sampler.fails = "round_00000020" in str(path)
         return sampler
 

@@ -11,7 +11,12 @@ from torch.multiprocessing import start_processes
 from gan_research.distributed import shard
 from gan_research.metrics import Classifier, Evaluation
 from gan_research.metrics.protocol import fingerprint
+from gan_research.networks import MLPDiscriminator, MLPGenerator
+from gan_research.sampling.priors import GaussianPrior
+from gan_research.sampling.sampler import Sampler
+from gan_research.sampling.selection import Rejection
 from gan_research.utils.errors import UserError
+from gan_research.utils.sample_spec import SampleSpec
 
 METRICS = [
     "fid",
@@ -71,12 +76,28 @@ def measured(images, labels, case):
     return numbers, drawing.drawn // 2, fingerprint(evaluation.protocol().as_dict())
 
 
+def selected():
+    """The numbers of samples that a discriminator selected, and the share of candidates that were accepted."""
+    torch.manual_seed(0)
+    samples = SampleSpec(8, 1)
+    generator, discriminator = MLPGenerator(3, samples, width=8), MLPDiscriminator(samples, width=8)
+    with torch.no_grad():
+        discriminator.head.linear.weight *= 50  # so that few candidates are accepted
+    discriminator.logits_are_log_odds = True
+    evaluation = Evaluation(Classifier("digits"), ["inception_score"], 210, 50, sampler=Rejection(burn_in=200))
+    evaluation.prepare(None)
+    plain = Sampler(generator, GaussianPrior(3), 0, (-1, 1)).selecting(None, discriminator)
+    sampler = evaluation.adapt(plain)
+    return evaluation(sampler.source(3)), sampler.acceptance()
+
+
 def work(rank, size, folder, images, labels):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29500 + os.getppid() % 2000)}
     os.environ["GAN_RESEARCH_CACHE"] = str(folder / "cache")
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=size)
     results = {case: measured(images, labels, case) for case in CASES}
+    results["selected"] = selected()
     evaluation = Evaluation(Classifier("digits"), ["inception_score"], 400, 100)
     evaluation.prepare(None)
 
@@ -111,6 +132,14 @@ def test_two_processes_find_what_one_does(together, digits, case):
     assert protocol_first == protocol_second == protocol
     extra = 1 if case == "fewer batches than processes" else 0  # one sample, of which none is taken, to know its shape
     assert drawn_first + drawn_second == CASES[case][0] + extra
+
+
+def test_two_processes_select_the_samples_of_one(together):
+    alone, share = selected()
+    for found in together:
+        assert found["selected"][0] == pytest.approx(alone, rel=1e-6)
+        assert found["selected"][1] == pytest.approx(share, rel=1e-9)
+    assert 0.01 < share < 0.9
 
 
 def test_an_error_of_one_is_an_error_of_all(together):

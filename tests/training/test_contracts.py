@@ -10,6 +10,7 @@ from torch import nn
 
 from gan_research.augmentations import Augmentation
 from gan_research.cli import main
+from gan_research.losses import NonSaturating
 from gan_research.networks.heads import ClassifierHead, LinearHead
 from gan_research.regularizers import Regularizer
 from gan_research.sampling.priors import GaussianPrior
@@ -289,6 +290,7 @@ def test_its_state_is_found_where_it_was():
         player_optimizers=PlayerOptimizers(dict.fromkeys(("discriminator", "generator"), (None, None))),
         recompute_statistics=lambda: None,
         batch_size=4,
+        loss=NonSaturating(),
     )
     checkpoint = {"state_dict": before}
     save_game(SimpleNamespace(**vars(game), round=1, images_seen=4, roll_backs=0), checkpoint)

@@ -4,11 +4,10 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-from omegaconf import MISSING, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import MISSING
 
 from gan_research.checkpoints.allowlist import require_allowed
+from gan_research.cli.selection import nested
 from gan_research.config.compose import choice, groups, merged
 from gan_research.config.keys import parts
 from gan_research.config.schema import check_nodes, missing_values
@@ -40,11 +39,15 @@ def blocks(
     """
     choices = set(groups()["metrics"]) - (set(METRICS) if extractor else set())
     found = _chosen(names, choices, config or {})
+    if config and config.get("sampler"):
+        options = {"sampler": config["sampler"]} | options
     for name, node in found.items():
         if "_target_" not in node:
             raise UserError("that measures nothing: choose metrics, such as --metrics digits, inception or modes")
         own = {} if extractor is None else {"extractor": _extractor(extractor)}
         node = merged(node | own | options, _settings(settings, name, found))
+        if node.get("sampler") and "_target_" not in node["sampler"]:
+            raise UserError(f"sampler.{min(node['sampler'])} is a setting of a sampler: add --sampler NAME")
         require_allowed(node, allow)  # before its schema, which imports the named classes
         if missing := missing_values(node, "metrics"):
             raise UserError(f"{missing[0]} must be given: add {missing[0]}=...")
@@ -90,12 +93,7 @@ def _settings(words: Sequence[str], block: str, blocks: dict[str, Node]) -> Node
             word = rest
         if first in (OWN, block) or (first not in blocks and not _elsewhere(word, block, blocks)):
             mine.append(word)
-    try:
-        found = OmegaConf.to_container(OmegaConf.from_dotlist(mine), resolve=True)
-    except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(f"{' '.join(mine)} can't be read: {' '.join(str(error).split())}") from error
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+    return nested(mine)
 
 
 def _elsewhere(word: str, block: str, blocks: dict[str, Node]) -> bool:

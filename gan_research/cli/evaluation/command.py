@@ -19,6 +19,7 @@ from gan_research.cli.evaluation.progress import ProgressBar
 from gan_research.cli.evaluation.report import Report
 from gan_research.cli.evaluation.samples import Samples, open_data, open_samples
 from gan_research.config.build import make
+from gan_research.config.compose import choice
 from gan_research.config.schema import check_nodes
 from gan_research.distributed import is_rank_zero
 from gan_research.metrics import Evaluation
@@ -133,7 +134,7 @@ def verifiable(evaluations: dict[str, Evaluation], *samples: Source | None) -> s
 def open_generated(options: argparse.Namespace) -> Samples:
     """Open a fixed set of generated samples."""
     own = {"--seeds": options.seeds, "--truncation": options.truncation, "--raw": options.raw, "--ema": options.ema}
-    own |= {"--psi": options.psi, "--noise": options.noise}
+    own |= {"--psi": options.psi, "--noise": options.noise, "--sampler": options.sampler}
     for option, value in (own | {"--standing-statistics": options.standing_statistics}).items():
         if value:
             raise UserError(f"{option} is for checkpoints: {options.samples} is a set of samples")
@@ -178,5 +179,6 @@ def build_evaluations(
         values |= {} if getattr(options, option) is None else {option: getattr(options, option)}
     values |= {"psi_by_class": True} if options.psi_by_class else {}
     values |= {"psi": options.psi[0]} if options.psi else {}
+    values |= {} if options.sampler is None else {"sampler": choice("sampler", options.sampler)}
     nodes = blocks(options.metrics, options.extractor, values, options.settings, options.allow, config)
     return {block: make(node) for block, node in nodes.items()}

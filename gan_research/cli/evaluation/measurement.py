@@ -31,6 +31,7 @@ class Measurement:
     kimg: float | None = None
     training_seed: int | None = None
     selected_by: str | None = None  # the column whose best value selected the checkpoint
+    acceptance: float | None = None  # the share of the candidates of a selection that were accepted
     checks: dict[str, Check] | None = None  # torch-fidelity's numbers for the first sampling seed
 
     @property
@@ -62,7 +63,9 @@ class Measurement:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        sampling = {"seeds": list(self.protocol.sampling_seeds)} | ({"std": self.std} if self.std else {})
+        optional = {"std": self.std or None, "acceptance": self.acceptance}
+        found = {name: value for name, value in optional.items() if value is not None}
+        sampling: dict[str, Any] = {"seeds": list(self.protocol.sampling_seeds), **found}
         plain = {
             **{name: getattr(self, name) for name in ("checkpoint", "round", "kimg", "training_seed", "selected_by")},
             "metrics": self.mean,
@@ -86,15 +89,18 @@ def of_generator(
 
     No seeds, truncation or psi means the evaluation's.
     """
-    sampler, seeds = load(generator.path, generator.raw, generator.allow, generator.ema), seeds or [evaluation.seed]
-    sampler.generator.to(device)
+    weights = generator.path, generator.raw, generator.allow, generator.ema
+    sampler, seeds = load(*weights, discriminator=evaluation.sampler is not None), seeds or [evaluation.seed]
+    sampler.to(device)
     round = int(generator.state["round"])
     sources = [evaluation.adapt(sampler, seed, truncation, psi).source(seed) for seed in seeds]
     each = [evaluation(source, bar.of(f"round {round:,}, seed {source.seed}")) for source in sources]
     protocol = evaluation.protocol(generator.average, sampling_seeds=seeds, **sources[0].sampler.protocol)
     kimg, training_seed = float(generator.state["images_seen"]) / 1000, (generator.config or {}).get("seed")
     trained = str(generator.path), round, kimg, training_seed, generator.selected_by
-    return Measurement(each, protocol, evaluation.columns, *trained), sources[0]
+    shares = [share for source in sources if (share := source.sampler.acceptance()) is not None]
+    acceptance = statistics.fmean(shares) if shares else None
+    return Measurement(each, protocol, evaluation.columns, *trained, acceptance=acceptance), sources[0]
 
 
 def of_samples(samples: Samples, evaluation: Evaluation, bar: ProgressBar) -> tuple[Measurement, Source]:

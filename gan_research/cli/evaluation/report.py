@@ -68,6 +68,8 @@ class Report:
             if first.std:
                 console.print("± std over sampling seeds of one generator, not over training seeds", style="dim")
             for m in measurements:
+                if m.acceptance is not None:
+                    console.print(f"{m.acceptance:.3%} of the candidates were accepted", style="dim", highlight=False)
                 if m.selected_by:
                     note = f"round {m.round:,} was selected as the best {m.selected_by} of the run"
                     note += f" ({BEST}{m.selected_by}.ckpt): a selected number"
