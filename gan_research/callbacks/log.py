@@ -110,10 +110,11 @@ def middle_logit(loss: AdversarialLoss) -> float | None:
 
 
 def probe_of(data: Data, samples: SampleSet, gan: GAN) -> tuple[Tensor, Tensor | None]:
-    """Return the first samples of a set, in whole packs; labels if G is class-conditional."""
+    """Return the first samples of a set, in whole packs and groups; labels if G is class-conditional."""
     images, labels = next(iter(samples.batches(PROBED)))
-    images = images[: len(images) // gan.discriminator.packing * gan.discriminator.packing]
-    labels = labels.to(gan.device) if labels is not None and gan.generator.num_classes else None
+    multiple = gan.discriminator.batch_multiple
+    images = images[: len(images) // multiple * multiple]
+    labels = labels[: len(images)].to(gan.device) if labels is not None and gan.generator.num_classes else None
     return data.to_float(images.to(gan.device)), labels
 
 

@@ -32,8 +32,8 @@ class SampleTable(Periodic):
         loggers: list[Any] = [logger for logger in trainer.loggers if getattr(logger, "sample_rows", 0)]
         if not loggers or gan.generator.resolution is None:
             return
-        packing = gan.discriminator.packing
-        count = -(-max(logger.sample_rows for logger in loggers) // packing) * packing
+        multiple = gan.discriminator.batch_multiple
+        count = -(-max(logger.sample_rows for logger in loggers) // multiple) * multiple
         sampler = gan.sampler()
         samples, labels = sampler.sample(count, seed=gan.seed), sampler.labels(count)
         logits = gan.objective.forward.probe(samples, None if labels is None else labels.to(samples.device))

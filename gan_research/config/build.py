@@ -129,7 +129,7 @@ def build_game(config: dict[str, Any], data: Data) -> GAN:
         ema=make(config["ema"]),
         **{key: config[key] for key in OF_GAN if key in config},  # cuda_graphs is younger than some runs
     )
-    layout.check(config["batch_size"], gan.discriminator.packing)
+    layout.check(config["batch_size"], gan.discriminator.batch_multiple)
     for regularizer in gan.objective.regularizers.values():
         regularizer.check_batch(config["batch_size"] // layout.parts // gan.discriminator.packing)
     with enough_memory("a round of real samples", "lower batch_size, or schedule.discriminator_steps"):

@@ -24,17 +24,18 @@ class RoundLayout:
         """The number of blocks of a minibatch, over all ranks."""
         return self.accumulation * self.world_size
 
-    def check(self, batch_size: int, packing: int = 1) -> None:
-        """Raise a UserError unless a minibatch divides into blocks of whole packs."""
+    def check(self, batch_size: int, multiple: int = 1) -> None:
+        """Raise a UserError unless a minibatch divides into blocks of a multiple of so many samples."""
         if batch_size % self.parts:
             raise UserError(
                 f"batch_size={batch_size} can't be divided into {self.parts} parts, accumulation={self.accumulation} "
                 f"on {self.world_size} devices: make it a multiple of {self.parts}"
             )
-        if batch_size // self.parts % packing:
+        if batch_size // self.parts % multiple:
             raise UserError(
-                f"batch_size={batch_size} isn't made of whole packs: choose one that devices x accumulation x packing "
-                f"= {self.world_size} x {self.accumulation} x {packing} divides"
+                f"batch_size={batch_size} isn't made of the discriminator's packs or groups of {multiple}: choose one "
+                f"that devices x accumulation x {multiple} = {self.world_size} x {self.accumulation} x {multiple} "
+                "divides, or other discriminator.packing and minibatch_std_group"
             )
 
     def block(self, part: int, size: int) -> tuple[int, int, int]:

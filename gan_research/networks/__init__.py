@@ -15,12 +15,13 @@ from gan_research.networks.mapped import MappedGenerator
 from gan_research.networks.mlp import MLPDiscriminator, MLPGenerator
 from gan_research.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from gan_research.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from gan_research.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from gan_research.utils.sample_spec import SampleSpec
 
 __all__ = [
     "BigGANDeepDiscriminator", "BigGANDeepGenerator", "BigGANDiscriminator", "BigGANGenerator", "CNNDiscriminator",
     "CNNGenerator", "DCGANDiscriminator", "DCGANGenerator", "Discriminator", "Generator", "Head", "LinearHead",
     "MLPDiscriminator", "MLPGenerator", "MappedGenerator", "ProjectionHead", "R3GANDiscriminator", "R3GANGenerator",
-    "ResNetDiscriminator", "ResNetGenerator", "SampleSpec", "TFDCGANDiscriminator", "TFDCGANGenerator",
-    "base_and_doublings", "make_head",
+    "ResNetDiscriminator", "ResNetGenerator", "SampleSpec", "StyleGAN2Discriminator", "StyleGAN2Generator",
+    "TFDCGANDiscriminator", "TFDCGANGenerator", "base_and_doublings", "make_head",
 ]  # fmt: skip

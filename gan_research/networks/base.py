@@ -102,8 +102,9 @@ class Discriminator(Network):
 
     A conditional one takes labels (N,) int64. With `packing` = m, m consecutive samples are concatenated as channels
     and get one logit: (N / m,) (PacGAN, Lin et al. 2018, section 3.1). A subclass implements `features` for samples of
-    `packed_channels`, and sets `head`. `accepts` names further arguments of `features`, which augmentations provide.
-    `frozen` is the number of its blocks that don't learn, see `freeze`.
+    `packed_channels`, and sets `head`. `batch_multiple` divides the number of samples of each batch, which consists of
+    whole packs or groups. `accepts` names further arguments of `features`, which augmentations provide. `frozen` is the
+    number of its blocks that don't learn, see `freeze`.
     """
 
     head: Head
@@ -115,7 +116,7 @@ class Discriminator(Network):
         require(1, packing=packing)
         if packing > 1 and samples.num_classes:
             raise UserError(f"packing={packing} samples with one logit can't have a class each: set conditional=false")
-        self.packing = packing
+        self.packing = self.batch_multiple = packing
         self.packed_channels = packing * samples.channels
 
     def forward(self, images: Tensor, labels: Tensor | None = None, **info: Tensor) -> DOutput:

@@ -47,10 +47,11 @@ class LinearHead(Head):
 
     def __init__(self, num_features: int, num_classes: int = 0, bias: bool = True) -> None:
         super().__init__(num_features, num_classes, bias)
-        self.linear = nn.Linear(num_features, 1, bias)
+        self.linear: nn.Module = nn.Linear(num_features, 1, bias)
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.linear(features).squeeze(1)
+        logits: Tensor = self.linear(features)
+        return logits.squeeze(1)
 
 
 class ProjectionHead(LinearHead):

@@ -18,9 +18,10 @@ from typing import TypeVar
 
 import torch.nn.functional as F
 from pydantic import PositiveInt
-from torch import Tensor, cat, empty, eye, nn, tensor
+from torch import Tensor, cat, empty, nn
 
 from gan_research.networks.base import Discriminator, Generator, base_and_doublings, doubling_widths
+from gan_research.networks.fir import Downsample, Upsample
 from gan_research.networks.heads import BilinearHead, HeadFactory, LinearHead, make_head
 from gan_research.networks.layers import class_rows, output_range
 from gan_research.utils.errors import UserError, require
@@ -55,36 +56,6 @@ class Block(nn.Module):
         hidden = F.leaky_relu(self.expand(images), SLOPE)
         hidden = F.leaky_relu(self.grouped(hidden), SLOPE)
         return images + self.project(hidden)
-
-
-class Resampling(nn.Module):
-    """A change of size by 2 with the filter (1, 3, 3, 1) along each axis.
-
-    It is U x U^T, or U^T x U / 4, with 0 outside of the image. size: the smaller one. U (2 size, size) interpolates
-    linearly; as a matrix it is quicker than as a convolution.
-    """
-
-    matrix: Tensor
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        taps = tensor([[[1.0, 3.0, 3.0, 1.0]]]) / 4
-        rows = F.conv_transpose1d(eye(size)[:, None], taps, stride=2, padding=1)
-        self.register_buffer("matrix", rows[:, 0].T.contiguous(), persistent=False)
-
-
-class Upsample(Resampling):
-    """Images (N, C, size, size) -> (N, C, 2 size, 2 size); the filter's sum is 4."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.matrix @ (images @ self.matrix.mT)
-
-
-class Downsample(Resampling):
-    """Images (N, C, 2 size, 2 size) -> (N, C, size, size); the filter's sum is 1."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.matrix.mT @ (images @ self.matrix) / 4
 
 
 class R3GANGenerator(Generator):

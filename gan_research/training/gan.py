@@ -156,7 +156,7 @@ class GAN(pl.LightningModule):
             self.player_optimizers[player].optimizer.zero_grad()
         multiple = self.schedule.generator_batch_multiple if players == ("generator",) else 1
         for part, micro_batch in enumerate(minibatch):
-            micro_batch = micro_batch.repeated(multiple, self.discriminator.packing)
+            micro_batch = micro_batch.repeated(multiple, self.discriminator.batch_multiple)
             self._compute_gradients(players, micro_batch, self._noise(players[0], part, len(micro_batch.images)))
         for player in players:
             norm = self.player_optimizers[player].step(self.loss_log.measuring, self.images_seen)

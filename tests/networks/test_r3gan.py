@@ -13,8 +13,9 @@ from references import imported, reference
 from torch import nn
 
 from gan_research.networks import R3GANDiscriminator, R3GANGenerator
+from gan_research.networks.fir import Downsample, Upsample
 from gan_research.networks.heads import BilinearHead, ProjectionHead
-from gan_research.networks.r3gan import Block, Downsample, Upsample
+from gan_research.networks.r3gan import Block
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
 
