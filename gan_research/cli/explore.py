@@ -82,7 +82,8 @@ def neighbours_of(options: argparse.Namespace, device: str) -> Any:
             raise UserError(f"{options.checkpoint} doesn't specify its training data: name images with --reference")
         if not isinstance(samples.samples, ImageSet):
             raise UserError(f"--reference {options.reference} contains no images")
-        return Reals(samples.name, samples.samples, samples.heldout, samples.classes)
+        heldout = samples.heldout if isinstance(samples.heldout, ImageSet) else None
+        return Reals(samples.name, samples.samples, heldout, samples.classes)
 
     def evaluation() -> Evaluation:
         own = bool(config.get("metrics")) or "data" not in config

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from functools import cached_property
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gan_research.explore.view import Place, View
+from gan_research.networks import Generator
 from gan_research.sampling.layer_noise import NoiseOf
 from gan_research.sampling.sampler import Sampler, lerp
 from gan_research.sampling.sefa import directions
@@ -60,7 +62,7 @@ class Explorer:
     def directions(self) -> tuple[Tensor, Tensor]:
         """The directions of SeFa: sigmas (k,) and the directions (k, in); none if the generator has no affine map."""
         try:
-            return directions(self.sampler.generator)
+            return directions(cast(Generator, self.sampler.generator))
         except UserError:
             return torch.zeros(0), torch.zeros(0, 1)
 
@@ -80,7 +82,9 @@ class Explorer:
         if view.position > 0 and sampler.mapped is not None:
             mapped = lerp(mapped, sampler.map(ends, end_labels), view.position)
         if any(view.moves):
-            mapped = mapped + (torch.tensor(view.moves, dtype=torch.float32) @ self.directions[1][: len(view.moves)]).to(mapped)
+            mapped = mapped + (
+                torch.tensor(view.moves, dtype=torch.float32) @ self.directions[1][: len(view.moves)]
+            ).to(mapped)
         return to_uint8(sampler.synthesise(mapped, labels, noise_of=noise), sampler.value_range).cpu()
 
     def path(self, view: View, count: int) -> Tensor:

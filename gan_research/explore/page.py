@@ -4,7 +4,7 @@ import asyncio
 import base64
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.resources import files
@@ -42,6 +42,7 @@ class Page:
         self.num_classes = explorer.sampler.num_classes
         self.classes = {label: str(label) for label in range(self.num_classes)}
         self.image: Tensor | None = None
+        self.shown: dict[str, View] = {}
 
     def build(self) -> None:
         """Create the elements, and show the first view."""
@@ -104,8 +105,8 @@ class Page:
         def change(value: float) -> None:
             self.change(truncation=None if value > bound - step / 2 else value)
 
-        text("latents within [-T, T]", "faint")
-        slider("T", step, bound, step, bound, change, "{:.2f}", {bound: "whole prior"})
+        slider("T", step, bound, step, bound, change, "{:.2f}", {bound: "∞"})
+        text("latents within [-T, T] (∞: the whole prior)", "faint")
 
     def _build_interpolation(self) -> None:
         with section("Interpolation"):
@@ -126,9 +127,9 @@ class Page:
                 button("restart_alt", "all to 0", lambda: [move.set_value(0) for move in self.moves], "right")
             for i, sigma in enumerate(sigmas):
                 change = partial(self._step, i)
-                one = slider(f"{i + 1}", -FARTHEST, FARTHEST, 0.1, 0, change, "{:+.1f}", key=f"direction-{i + 1}")
-                one.tooltip(f"sigma {sigma:.3g}")
-                self.moves.append(one)
+                name = f"{i + 1}: \N{GREEK SMALL LETTER SIGMA} {sigma:.3g}"
+                move = slider(name, -FARTHEST, FARTHEST, 0.1, 0, change, "{:+.1f}", key=f"direction-{i + 1}")
+                self.moves.append(move.props("selection-color=transparent"))
 
     def _step(self, index: int, value: float) -> None:
         moves = [*self.view.moves, *[0.0] * (index + 1 - len(self.view.moves))]
@@ -160,7 +161,7 @@ class Page:
     # The images
 
     def _build_image(self) -> None:
-        with section("Image"):
+        with section("Image").classes("image"):
             self.main = picture("main", self.explorer.shape, "the image of these settings")
             self.caption = text("", "faint")
             with box("bar"):
@@ -186,7 +187,8 @@ class Page:
             with made.head:
                 self.nearest = ui.switch(value=False, on_change=lambda: self.work.request(self.view))
                 self.nearest.props("dense").classes("right nearest")
-            self.found = box("reals")
+            with box("reals") as self.found:
+                self.reals, self.captions = zip(*(real(self.explorer.shape) for _ in range(NEAREST)), strict=True)
             self.note = text("compares the image with those of training, in the features of the run's metrics", "faint")
 
     def _pick(self, act: Callable[[], Any]) -> Any:
@@ -215,22 +217,29 @@ class Page:
 
     async def show_strip(self, view: View) -> None:
         """Show the way of the interpolation."""
-        for element, image in zip(self.strip, await asyncio.to_thread(self.explorer.path, view, STRIP), strict=True):
-            show(element, image)
+        if self._is_new("strip", view := replace(view, position=0.0)):
+            show_all(self.strip, await asyncio.to_thread(self.explorer.path, view, STRIP))
 
     async def show_sheet(self, view: View) -> None:
         """Show samples of the seed, changed as the image is, but without interpolation."""
-        for i, (element, image) in enumerate(zip(self.sheet, await self._sheet(view), strict=True)):
-            show(element, image)
+        for i, element in enumerate(self.sheet):
             chosen = self._first() + i == view.place.number
             element.parent_slot.parent.classes(**{"add" if chosen else "remove": "chosen"})
+        if self._is_new("sheet", view := self._sheet(view)):
+            show_all(self.sheet, await asyncio.to_thread(self.explorer.images, view, SHEET))
 
-    async def _sheet(self, view: View) -> Tensor:
-        place = replace(view.place, number=self._first())
-        return await asyncio.to_thread(self.explorer.images, replace(view, place=place, position=0.0), SHEET)
+    def _sheet(self, view: View) -> View:
+        """Return the view of the sheet's first sample."""
+        return replace(view, place=replace(view.place, number=self._first()), end=Place(), position=0.0)
+
+    def _is_new(self, part: str, view: View) -> bool:
+        """Return whether a part of the page shows another view, and note this one."""
+        before, self.shown[part] = self.shown.get(part), view
+        return before != view
 
     async def show_nearest(self, view: View) -> None:
         """Show the real images that are nearest to the image, if they are wanted."""
+        self.found.set_visibility(self.nearest.value)
         if not self.nearest.value or self.image is None:
             return
         try:
@@ -241,13 +250,10 @@ class Page:
         except UserError as error:
             self.note.set_text(str(error))
             return
-        self.found.clear()
-        with self.found:
-            for i, (image, distance) in enumerate(zip(nearest.images, nearest.distances, strict=True)):
-                with box(tag="figure"):
-                    show(picture("", tuple(image.shape), "a real image"), image)
-                    label = "" if nearest.labels is None else f" · {self.classes.get(nearest.labels[i], '')}"
-                    text(f"{distance:.2f}{label}", tag="figcaption")
+        show_all(self.reals, nearest.images)
+        for i, distance in enumerate(nearest.distances):
+            label = "" if nearest.labels is None else f" · {self.classes.get(nearest.labels[i], '')}"
+            self.captions[i].set_text(f"{distance:.2f}{label}")
         heldout = "" if nearest.heldout is None else f"; nearest image that wasn't trained on: {nearest.heldout:.2f}"
         self.note.set_text(f"distance in {self.neighbours.description}{heldout}")
 
@@ -264,7 +270,7 @@ class Page:
 
     async def save_sheet(self) -> None:
         """Send the sheet to the browser, as a file."""
-        images = await self._sheet(self.view)
+        images = await asyncio.to_thread(self.explorer.images, self._sheet(self.view), SHEET)
         ui.download(png(grid(images)), f"seed{self.view.place.seed}-{self._first()}-{self._first() + SHEET - 1}.png")
 
 
@@ -322,7 +328,7 @@ def slider(
 ) -> Any:
     """Create a row of a name, a slider and its value; names: what some values are called."""
     with box("bar tight"):
-        text(name, "name")
+        text(name, "name long" if len(name) > 6 else "name")
         made = ui.slider(min=low, max=high, step=step, value=value, on_change=lambda event: change(event.value))
         made.classes(f"grow {key or name}").props(f'aria-label="{name}"')
         shown = text("", "value")
@@ -342,6 +348,18 @@ def picture(classes: str, shape: tuple[int, ...], alt: str) -> Any:
     """Create an empty image; small ones are enlarged without smoothing."""
     small = "small" if shape[-1] < SMALL else ""
     return ui.element("img").classes(f"{classes} {small}").props(f'alt="{alt}" width={shape[-1]} height={shape[-2]}')
+
+
+def real(shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Create an empty image with a caption."""
+    with box(tag="figure"):
+        return picture("", shape, "a real image"), text("", tag="figcaption")
+
+
+def show_all(elements: Sequence[Any], images: Tensor) -> None:
+    """Show images (n, C, H, W) in the first n elements."""
+    for element, image in zip(elements, images, strict=False):
+        show(element, image)
 
 
 def show(element: Any, image: Tensor) -> None:
