@@ -20,6 +20,9 @@ class SmallStyles(MappedGenerator):
         self.styles = nn.Linear(num_ws * w_dim, self.noise_dim, bias=False)
         self.strength = nn.Parameter(torch.tensor(0.5))
 
+    def first_affines(self) -> list[Tensor]:
+        return [*self.styles.weight.split(self.w_dim, 1)]
+
     def to_w(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         inputs: Tensor = self.affine(latents)
         return (inputs if labels is None else inputs + class_rows(labels, self.classes)).tanh()

@@ -17,7 +17,7 @@ NEEDS = {
     "shift": ("directions",),
     "cutoff": ("psi",),
     "psi_by_class": ("psi",),
-}  # an option -> those of which it needs one
+}  # an option -> others; it needs one of them
 FILMS = (".gif", ".apng", ".webp")  # suffixes
 MILLISECONDS = 50  # of a frame
 KEYFRAMES, STEPS = {True: 4, False: 2}, {True: 24, False: 10}  # of a film, and of a grid
@@ -111,7 +111,7 @@ def add_figures(parser: argparse.ArgumentParser) -> None:
 
 
 def check_numbers(options: argparse.Namespace) -> None:
-    """Raise a UserError if a number is too small, or an option lacks the one that it is for."""
+    """Raise a UserError if a number is too small, or an option lacks another one."""
     for option, least in (("num", 1), ("keyframes", 2), ("steps", 2)):
         value = getattr(options, option)
         require(least, **{"-n" if option == "num" else f"--{option}": least if value is None else value})

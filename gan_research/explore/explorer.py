@@ -67,7 +67,10 @@ class Explorer:
             return torch.zeros(0), torch.zeros(0, 1)
 
     def images(self, view: View, count: int = 1) -> Tensor:
-        """Return the uint8 images (count, C, H, W) of a view, and of the next samples changed in the same way."""
+        """Return the uint8 images (count, C, H, W) of a view and of the next samples.
+
+        All are changed in the same way.
+        """
         sampler = self._sampler(view)
         latents, labels, noise = self._drawn(view.place, count)
         if view.position == 0 and not any(view.moves):

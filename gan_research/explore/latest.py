@@ -19,7 +19,7 @@ class Latest(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     def request(self, value: T) -> None:
-        """Replace the waiting request, and start the work if none is going on."""
+        """Replace the waiting request, and start the work unless it is running."""
         self._waiting = [value]
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run())

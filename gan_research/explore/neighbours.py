@@ -17,7 +17,7 @@ from gan_research.metrics.samples import drawn_indices
 
 @dataclass(frozen=True)
 class Reals:
-    """The images that a generator was trained on, those that it wasn't trained on, and the labels of the classes."""
+    """Real images: `train`, `heldout` (which aren't trained on), and the labels of the classes."""
 
     name: str
     train: ImageSet

@@ -33,7 +33,7 @@ SEEDS = 100_000  # of the button that draws one
 
 
 class Page:
-    """One browser's view of a generator, with the elements that show and change it."""
+    """A view of a generator in one browser, with its elements."""
 
     def __init__(self, explorer: Explorer, neighbours: Neighbours, name: str) -> None:
         self.explorer, self.neighbours, self.name = explorer, neighbours, name
@@ -57,7 +57,7 @@ class Page:
                 self._build_interpolation()
                 self._build_directions()
             with box("stack shown"):
-                with box("pictures"):
+                with box("images"):
                     self._build_image()
                     self._build_sheet()
                 self._build_strip()
@@ -162,7 +162,7 @@ class Page:
 
     def _build_image(self) -> None:
         with section("Image").classes("image"):
-            self.main = picture("main", self.explorer.shape, "the image of these settings")
+            self.main = image_of("main", self.explorer.shape, "the image of these settings")
             self.caption = text("", "faint")
             with box("bar"):
                 save = ui.button("Save PNG", icon="download", on_click=self.save).props("dense no-caps unelevated")
@@ -193,7 +193,7 @@ class Page:
 
     def _pick(self, act: Callable[[], Any]) -> Any:
         with box("pick", tag="button").props("type=button").on("click", act):
-            return picture("", self.explorer.shape, "")
+            return image_of("", self.explorer.shape, "")
 
     def _first(self) -> int:
         return self.view.place.number // SHEET * SHEET
@@ -206,7 +206,7 @@ class Page:
         self.number.set_value(self._first() + index)
 
     async def show_image(self, view: View) -> None:
-        """Show the image of the view, and say which it is."""
+        """Show the image of the view, and its place in words."""
         (self.image,) = await asyncio.to_thread(self.explorer.images, view)
         assert self.image is not None
         show(self.main, self.image)
@@ -264,7 +264,7 @@ class Page:
         return f"seed {place.seed}, number {place.number}{named}"
 
     async def save(self) -> None:
-        """Send the image of the settings as they are now to the browser, as a file."""
+        """Send the image of the current settings to the browser, as a file."""
         (image,) = await asyncio.to_thread(self.explorer.images, self.view)
         ui.download(png(image), f"seed{self.view.place.seed}-{self.view.place.number}.png")
 
@@ -326,7 +326,10 @@ def slider(
     names: dict[float, str] | None = None,
     key: str = "",
 ) -> Any:
-    """Create a row of a name, a slider and its value; names: what some values are called."""
+    """Create a row of a name, a slider and its value.
+
+    names: of some values.
+    """
     with box("bar tight"):
         text(name, "name long" if len(name) > 6 else "name")
         made = ui.slider(min=low, max=high, step=step, value=value, on_change=lambda event: change(event.value))
@@ -344,7 +347,7 @@ def slider(
     return made
 
 
-def picture(classes: str, shape: tuple[int, ...], alt: str) -> Any:
+def image_of(classes: str, shape: tuple[int, ...], alt: str) -> Any:
     """Create an empty image; small ones are enlarged without smoothing."""
     small = "small" if shape[-1] < SMALL else ""
     return ui.element("img").classes(f"{classes} {small}").props(f'alt="{alt}" width={shape[-1]} height={shape[-2]}')
@@ -353,7 +356,7 @@ def picture(classes: str, shape: tuple[int, ...], alt: str) -> Any:
 def real(shape: tuple[int, ...]) -> tuple[Any, Any]:
     """Create an empty image with a caption."""
     with box(tag="figure"):
-        return picture("", shape, "a real image"), text("", tag="figcaption")
+        return image_of("", shape, "a real image"), text("", tag="figcaption")
 
 
 def show_all(elements: Sequence[Any], images: Tensor) -> None:

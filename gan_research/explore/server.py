@@ -20,7 +20,7 @@ from gan_research.utils.addresses import allows, listening, url
 
 
 class Guard:
-    """Refuses requests, also of web sockets, that name another host or come from the page of another one."""
+    """Refuses requests that name another host, or come from its pages; also of web sockets."""
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         self.app, self.host = app, host

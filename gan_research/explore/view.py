@@ -1,4 +1,4 @@
-"""What a user looks at in a generator: a sample, and how it is changed."""
+"""A view of a generator: a sample, and its changes."""
 
 from dataclasses import dataclass
 

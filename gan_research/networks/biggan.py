@@ -73,7 +73,7 @@ class EmbeddingGenerator(ResidualGenerator):
             yield class_rows(labels, self.shared.weight)
 
     def affines(self, layers: nn.Module) -> Iterator[Tensor]:
-        """Yield the weights of the norms' affine maps of the latents, which follow the embedding in their input."""
+        """Yield the weights of the norms' affine maps, without the inputs of the embedding."""
         for layer in layers.modules():
             if isinstance(layer, VectorBatchNorm2d):
                 yield from (affine.weight[:, self.shared_dim :] for affine in (layer.gain, layer.bias))

@@ -99,8 +99,8 @@ class Sampler:
         the first use. psi = 1 changes nothing; with psi = 0 all samples without noise are equal. Raises a UserError if
         the generator has no mapping, layers or noise of that kind.
 
-        cutoff: only the first layers, this many, get the changed w; None: all. by_class: the mean is that of the
-        sample's class, not of all (Sauer et al. 2022, StyleGAN-XL). noise: "random": sample i's is a function of
+        cutoff: only the first layers, this many, get the changed w; None: all. by_class: each sample moves
+        towards the mean of its class (Sauer et al. 2022, StyleGAN-XL). noise: "random": sample i's is a function of
         (seed, i); "constant": all have that of sample 0; "none".
         """
         if noise not in get_args(Kind):
@@ -233,7 +233,7 @@ class Sampler:
         batch_size: int,
         noise_of: NoiseOf | None,
     ) -> Tensor:
-        """Generate samples batch by batch, each with the noise of its samples, drawn at that time."""
+        """Generate samples batch by batch; the noise of a batch is drawn when it is needed."""
         noise_of, size = noise_of or NoiseOf(0, range(len(inputs))), getattr(self.generator, "noise_dim", 0)
         samples = []
         for start in range(0, len(inputs), batch_size):
@@ -357,7 +357,8 @@ class SampleSource:
             raise UserError("this generator makes points, which have no perceptual path length: leave 'ppl' out")
         labels = self.labels(start, stop)
         a, b = (sampler.latents(n, self.seed, start, purpose) for purpose in ("sample", "path ends"))
-        between, synthesise = sampler.prior.interpolate, sampler.generate
+        between: Callable[..., Tensor] = sampler.prior.interpolate
+        synthesise: Callable[..., Tensor] = sampler.generate
         if space == "w":
             sampler.require_mapping("space=w")
             a, b = (sampler.map(latents, labels).cpu() for latents in (a, b))

@@ -1,9 +1,8 @@
 """Directions of latents, or of w, that change samples most, by the generator's first weights."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from gan_research.networks import Generator
 from gan_research.sampling.code_figure import image_grids
 from gan_research.sampling.layer_noise import NoiseOf
 from gan_research.sampling.sampler import Sampler, eval_mode
@@ -16,7 +15,7 @@ LEFT = 84  # pixels for the labels of rows
 
 
 @torch.no_grad()
-def directions(generator: Generator) -> tuple[Tensor, Tensor]:
+def directions(generator: nn.Module) -> tuple[Tensor, Tensor]:
     """Compute the directions n_i in which the first affine maps A change most.
 
     Returns sigma_i = |A n_i| (k,), descending, and the n_i (k, in), orthonormal; float32 on the CPU. `in` is w_dim if
@@ -41,9 +40,9 @@ def directions(generator: Generator) -> tuple[Tensor, Tensor]:
 def moved(
     sampler: Sampler, latents: Tensor, labels: Tensor | None, moves: Tensor, noise_of: NoiseOf | None = None
 ) -> Tensor:
-    """Generate samples whose w in all layers, or latents where there is no mapping, are moved by `moves` (n, in).
+    """Generate samples from latents, or from w if there is a mapping, moved by vectors.
 
-    latents (n, latent_dim), labels and noise_of: as in `Sampler.generate`.
+    moves: (n, in); those of w are added in all layers. latents (n, latent_dim), labels and noise_of: as in `Sampler.generate`.
     """
     mapped = sampler.map(latents, labels)
     moves = moves.to(mapped)
@@ -53,7 +52,7 @@ def moved(
 def directions_png(
     sampler: Sampler, seed: int = 0, count: int = 8, steps: int = 7, shift: float = 3.0, label: int | None = None
 ) -> bytes:
-    """Return a PNG of sample 0 of the seed, moved along the `count` directions of the largest sigma.
+    """Return a PNG of sample 0 of the seed, moved along its first `count` directions.
 
     A row for each direction, and a column for each of `steps` moves from -shift to shift. label: its class.
     """
@@ -66,6 +65,6 @@ def directions_png(
     along = (vectors[:, None] * moves[:, None]).flatten(0, 1)
     samples = moved(sampler, latents, labels if labels is None else labels.expand(n), along, NoiseOf(seed, [0] * n))
     rows = [f"{i}: \N{GREEK SMALL LETTER SIGMA} = {sigma:.3g}" for i, sigma in enumerate(sigmas.tolist(), 1)]
-    title = f"{'latents' if sampler.mapped is None else 'w'} of sample 0, seed {seed}, moved along directions by"
+    title = f"{'latents' if sampler.mapped is None else 'w'} moved by"
     image = grid(to_uint8(samples, sampler.value_range), steps)
-    return png(image_grids([(title, rows, image)], [f"{move:+.3g}" for move in moves.tolist()], LEFT))
+    return png(image_grids([(title, rows, image)], [f"{move:.2g}" for move in moves.tolist()], LEFT))

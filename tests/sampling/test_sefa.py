@@ -13,7 +13,7 @@ from PIL import Image
 from styled import SmallStyles
 from torch import nn
 
-from gan_research.networks import MLPGenerator
+from gan_research.networks import MappedGenerator, MLPGenerator
 from gan_research.networks.layers import spectral
 from gan_research.sampling.layer_noise import NoiseOf
 from gan_research.sampling.priors import GaussianPrior
@@ -127,14 +127,7 @@ def test_weights_are_those_under_the_spectral_norm():
     torch.testing.assert_close(sigmas, before / before[0], rtol=1e-3, atol=0)
 
 
-class Styles(SmallStyles):
-    """Its first affine maps of w are the columns of `styles` that belong to each layer."""
-
-    def first_affines(self):
-        return [*self.styles.weight.split(self.w_dim, 1)]
-
-
-def styles(kind=Styles):
+def styles(kind=SmallStyles):
     torch.manual_seed(0)
     generator = kind(3, SampleSpec(4, 1, 3))
     return Sampler(generator, GaussianPrior(3), 3, generator.value_range)
@@ -178,6 +171,10 @@ def test_the_figure_has_a_row_for_each_direction(make):
 PLACES = [(row, column) for row in range(2) for column in range(3)]
 
 
+class Untold(SmallStyles):
+    first_affines = MappedGenerator.first_affines
+
+
 class Plain(MLPGenerator):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -185,8 +182,8 @@ class Plain(MLPGenerator):
 
 
 def test_what_has_no_directions_is_refused():
-    with pytest.raises(UserError, match="SmallStyles doesn't tell its first affine maps: implement first_affines"):
-        directions(styles(SmallStyles).generator)
+    with pytest.raises(UserError, match="Untold doesn't tell its first affine maps: implement first_affines"):
+        directions(styles(Untold).generator)
     with pytest.raises(UserError, match="Plain doesn't tell its first affine maps"):
         directions(Plain(3, SampleSpec(4, 1)))
     points = Sampler(linear(), GaussianPrior(6), 0, (-math.inf, math.inf))

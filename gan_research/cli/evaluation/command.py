@@ -40,7 +40,7 @@ def measure(options: argparse.Namespace) -> Report:
         generators = open_generators(path, options.raw, options.allow, options.ema)
         generated, config = None, generators[-1].config
         each = product(generators, options.truncation or [None], options.psi or [None])
-        measurements = [partial(of_generator, one, options.seeds, *values, device) for one, *values in each]
+        measurements = [partial(of_generator, one, options.seeds, t, psi, device) for one, t, psi in each]
     else:
         generated, config = open_generated(options), None
         measurements = [partial(of_samples, generated)]

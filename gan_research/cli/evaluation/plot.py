@@ -49,7 +49,7 @@ def plot(blocks: dict[str, list[Measurement]], path: Path) -> None:
 
 
 def over_values(axes: Axes, measurements: list[Measurement], name: str, varied: str) -> None:
-    """Draw a line for each round over psi, or over thresholds, whose log scale ends with infinity."""
+    """Draw a line for each round over psi or thresholds; their log scale ends with infinity."""
     values = sorted({getattr(m, varied) for m in measurements})
     places = values if varied == "psi" else [math.log2(t) for t in values if math.isfinite(t)]
     places += [places[-1] + 1] * (len(values) - len(places))

@@ -104,7 +104,7 @@ def by_round(measurements: list[Measurement]) -> Table:
 
 
 def varied_in(measurements: list[Measurement]) -> list[str]:
-    """Return the field in which measurements of the same round differ, truncation or psi, if any."""
+    """Return the field in which measurements differ, truncation or psi, if any."""
     return [name for name in ("truncation", "psi") if len({getattr(m, name) for m in measurements}) > 1]
 
 
