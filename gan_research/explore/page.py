@@ -96,8 +96,10 @@ class Page:
                 layers(lambda cutoff: self.change(cutoff=int(cutoff)), "{:.0f}")
                 text("psi moves w of the first layers towards its mean (1: no change)", "faint")
             if explorer.has_noise:
-                toggle = ui.toggle([*get_args(Kind)], value="random", on_change=lambda e: self.change(noise=e.value))
-                toggle.props("dense no-caps unelevated").tooltip("noise inside the layers")
+                with box("bar tight"):
+                    text("noise", "name")
+                    noise = ui.toggle([*get_args(Kind)], value="random", on_change=lambda e: self.change(noise=e.value))
+                    noise.props("dense no-caps unelevated").tooltip("inside the layers")
 
     def _slider_of_truncation(self, bound: float) -> None:
         step = bound / 60
