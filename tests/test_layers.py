@@ -19,7 +19,7 @@ LAYERS = (
     ("callbacks", "config", "testing"),
     ("runs", "theory"),
     ("launchers",),
-    ("sweeps", "report", "cost"),
+    ("sweeps", "report", "cost", "explore"),
     ("reproduction",),
     ("cli",),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gan_research.config.other_tools import setting_of
 from gan_research.config.overrides import literal
+from gan_research.utils.addresses import LOOPBACK, PORT, is_loopback
 from gan_research.utils.errors import UserError
 
 
@@ -116,6 +117,22 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
         help="of a run with ema=power: the average with this relative standard deviation, such as 0.07, kept or "
         "reconstructed from the run's snapshots (the run's first)",
     )  # fmt: skip
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that serves a page: --host and --port."""
+    parser.add_argument("--port", type=int, metavar="N", help=f"a port ({PORT}, or the next free one)")
+    parser.add_argument(
+        "--host", default=LOOPBACK, metavar="ADDRESS",
+        help="the address to listen on (%(default)s: only this machine); 0.0.0.0: reachable from other machines",
+    )  # fmt: skip
+
+
+def announce(what: str, host: str, others_can: str) -> None:
+    """Print what is served, with a warning if other machines reach it."""
+    print(f"{what} (press Ctrl-C to stop)", flush=True)
+    if not is_loopback(host):
+        print(f"gan: warning: anyone who can reach this address can {others_can}", file=sys.stderr, flush=True)
 
 
 def _profile(text: str) -> float:

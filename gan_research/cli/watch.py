@@ -2,10 +2,10 @@
 
 import argparse
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+from gan_research.cli.arguments import add_address, announce
 from gan_research.cli.compare import add_choices, compare_now
 from gan_research.utils.errors import UserError
 
@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"there is no folder {options.folder}: give the folder of a run, of a sweep, or of runs")
     from gan_research.report.folders import walk
     from gan_research.report.page.page import Content, content_of
-    from gan_research.report.serve import LOOPBACK, Live, open_server, signature
+    from gan_research.report.serve import Live, open_server, signature
 
     def make() -> Content:
         comparison = compare_now(options, [options.folder], command(options))
@@ -27,9 +27,7 @@ def main(arguments: list[str]) -> int:
         make()  # raises now if --by or --metric is wrong
     live = Live(make, lambda: signature(options.folder))
     with open_server(live, options.host, options.port) as server:
-        print(f"{options.folder} at {server.url} (press Ctrl-C to stop)", flush=True)
-        if options.host not in (LOOPBACK, "localhost", "::1"):
-            print("gan: warning: anyone who can reach this address can see these runs", file=sys.stderr, flush=True)
+        announce(f"{options.folder} at {server.url}", options.host, "see these runs")
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -43,11 +41,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a run, a sweep, or a folder with runs")
     add_choices(parser)
-    parser.add_argument("--port", type=int, metavar="N", help="a port (8321, or the next free one)")
-    parser.add_argument(
-        "--host", default="127.0.0.1", metavar="ADDRESS",
-        help="the address to listen on (%(default)s: only this machine); 0.0.0.0: reachable from other machines",
-    )  # fmt: skip
+    add_address(parser)
     return parser
 
 

@@ -1,13 +1,12 @@
 """The server of `gan watch`: a page that follows its runs, at two addresses, without files."""
 
 import contextlib
-import ipaddress
 import json
-import re
 import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
@@ -16,13 +15,10 @@ from urllib.parse import parse_qs
 
 from gan_research.report.folders import is_running, walk
 from gan_research.report.page.page import Content, empty_content, policy, render
+from gan_research.utils.addresses import LOOPBACK, PORT, allows, listening, url
 from gan_research.utils.errors import UserError
 from gan_research.utils.run_folder import CONFIG, CRASHES, END, HISTORY, RUN, SAMPLES
 
-LOOPBACK = "127.0.0.1"
-PORT = 8321
-PORTS = 100  # the number of ports that are tried if none is given
-HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(:\d*)?")  # a name or an [IPv6 address], and a port
 SECONDS = 2.0  # the minimum time between two checks of the runs
 SHARE = 0.1  # the maximum share of time for making pages: the runs need the rest
 
@@ -126,24 +122,11 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        host = socket.gethostname() if self.everywhere else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}"
-
-    @property
-    def everywhere(self) -> bool:
-        """True if it listens on all addresses of this host."""
-        return self.host in ("", "0.0.0.0", "::")
+        return url(self.host, self.server_port)
 
     def allows(self, header: str) -> bool:
-        """Return whether a Host header names this server: DNS rebinding may send requests with other names."""
-        if (parts := HOST.fullmatch(header.lower())) is None:
-            return False
-        name = parts.group(1)
-        if name in {"localhost", LOOPBACK, "[::1]", self.host.lower(), f"[{self.host.lower()}]"} - {"", "[]"}:
-            return True
-        with contextlib.suppress(ValueError):  # DNS rebinding doesn't apply to addresses
-            return self.everywhere and bool(ipaddress.ip_address(name.strip("[]")))
-        return self.everywhere and name in {socket.gethostname().lower(), socket.getfqdn().lower()}
+        """Return whether a Host header names this server."""
+        return allows(self.host, header)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that disconnect; handle other errors as usual."""
@@ -153,12 +136,4 @@ class Server(ThreadingHTTPServer):
 
 def open_server(live: Live, host: str, port: int | None) -> Server:
     """Open a server on `port`, or on the first free one from PORT on; raise a UserError if there is none."""
-    for number in range(PORT, PORT + PORTS) if port is None else [port]:
-        try:
-            return Server(live, host, number)
-        except socket.gaierror as error:
-            raise UserError(f"--host {host}: {error.strerror}") from error
-        except (OSError, OverflowError) as error:
-            problem = error
-    where = f"--port {port}" if port is not None else f"{host}, ports {PORT} to {PORT + PORTS - 1}"
-    raise UserError(f"{where}: can't listen: {problem}")
+    return listening(partial(Server, live, host), host, port)

@@ -131,8 +131,9 @@ class Sampler:
         if by_class and not self.num_classes:
             raise UserError("psi_by_class: this generator has no classes: leave it out")
         other = copy.copy(self)
-        other.psi, other.noise, other._mean = psi, noise, None
+        other.psi, other.noise = psi, noise
         other.cutoff, other.by_class = (None, False) if psi == 1 else (cutoff, by_class)
+        other._mean = self._mean if other.by_class == self.by_class else None
         return other
 
     @torch.no_grad()

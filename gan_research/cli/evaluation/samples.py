@@ -1,6 +1,7 @@
 """Sets of samples: a folder of images, an .npz file, or data of the config tree."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Samples:
     samples: SampleSet | StatisticsFile
     split: str
     heldout: SampleSet | None = None
+    classes: Sequence[Any] = ()  # the labels of the classes in the files, if they may be others than the numbers
 
     @property
     def count(self) -> int | None:
@@ -71,7 +73,7 @@ def open_data(node: dict[str, Any], split: str | None, data_root: str | None) ->
     samples = data.heldout if split == "heldout" else data.train
     if samples is None:
         raise UserError(f"--split heldout: {data.name} has no held-out samples")
-    return Samples(data.name, samples, split or "train", data.heldout)
+    return Samples(data.name, samples, split or "train", data.heldout, data.classes)
 
 
 def _read_file(path: Path) -> SampleSet | StatisticsFile:
