@@ -6,28 +6,31 @@ from pathlib import Path
 from typing import Any
 
 from gan_research.cli.arguments import add_address, add_weights, announce, slow_imports
+from gan_research.cli.selection import add_sampler, selection
 from gan_research.utils.artifacts import local, require_checkpoint
 from gan_research.utils.errors import UserError, require
 
 
 def main(arguments: list[str]) -> int:
     """Run `gan explore` with these arguments until Ctrl-C; return the exit status."""
-    options = parser().parse_args(arguments)
+    options = parser().parse_intermixed_args(arguments)
     require_checkpoint(options.checkpoint)
     if options.num_real is not None:
         require(2, **{"--num-real": options.num_real})
     if find_spec("nicegui") is None:
         raise UserError("gan explore needs NiceGUI: pip install 'gan_research[explore]'")
+    node = selection(options.sampler, options.settings)
     with slow_imports():
         from gan_research.cli.evaluation.command import device_of
+        from gan_research.config.build import make
         from gan_research.explore.explorer import Explorer
         from gan_research.explore.server import Server
         from gan_research.sampling.load import load
 
     device = device_of(options)
-    sampler = load(options.checkpoint, raw=options.raw, allow=options.allow, ema=options.ema)
-    sampler.generator.to(device)
-    explorer = Explorer(sampler)
+    weights = {"raw": options.raw, "allow": options.allow, "ema": options.ema}
+    sampler = load(options.checkpoint, **weights, discriminator=bool(node)).to(device)
+    explorer = Explorer(sampler.selecting(make(node)))
     neighbours = neighbours_of(options, device)
     with Server(explorer, neighbours, Path(options.checkpoint).name, options.host, options.port) as server:
         announce(f"{options.checkpoint} at {server.url}", options.host, "look around in this generator and its data")
@@ -51,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     add("--extractor", metavar="NAME", help="the features in which real images are near (those of the run's metrics)")
     add("--num-real", type=int, metavar="N", help="real images to compare with, drawn at random (all)")
     add("--allow", action="append", default=[], metavar="PKG", help="a package whose classes may be built")
+    add_sampler(parser, "all samples")
     add_address(parser)
+    add("settings", metavar="sampler.KEY=VALUE", nargs="*", help="settings of the sampler")
     return parser
 
 

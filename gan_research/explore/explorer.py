@@ -1,7 +1,7 @@
 """The images of a `View`, by a sampler."""
 
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import cast
 
 import torch
@@ -10,14 +10,16 @@ from torch import Tensor
 
 from gan_research.explore.view import Place, View
 from gan_research.networks import Generator
-from gan_research.sampling.layer_noise import NoiseOf
-from gan_research.sampling.sampler import Sampler, lerp
+from gan_research.sampling.layer_noise import Kind, NoiseOf
+from gan_research.sampling.priors import linear
+from gan_research.sampling.sampler import Sampler
 from gan_research.sampling.sefa import directions
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import to_uint8
 from gan_research.utils.lightning_compat import uncompiled
 
 KEPT = 0.5  # any psi but 1: the sampler that keeps the mean of w
+STYLES, PLACES = 8, 64  # the samplers and latents that are kept, as a selection takes long
 
 
 class Explorer:
@@ -27,6 +29,7 @@ class Explorer:
         if sampler.generates_points:
             raise UserError("this generator makes points: only images are explored (gan sample plots points)")
         self.sampler = sampler
+        self._sampler, self._latents = lru_cache(STYLES)(self._styled), lru_cache(PLACES)(self._selected)
         self.shape = tuple(self.images(View()).shape[1:])
         if self.shape[0] not in (1, 3):
             raise UserError(f"images of {self.shape[0]} channels can't be shown: gan sample writes them as .npz")
@@ -71,19 +74,19 @@ class Explorer:
 
         All are changed in the same way.
         """
-        sampler = self._sampler(view)
-        latents, labels, noise = self._drawn(view.place, count)
+        sampler = self._sampler(view.truncation, view.psi, view.cutoff, view.noise)
+        latents, labels, noise = self._drawn(sampler, view.place, count)
         if view.position == 0 and not any(view.moves):
             return to_uint8(sampler.generate(latents, labels, noise_of=noise), sampler.value_range).cpu()
         if view.position > 0:
-            ends, end_labels, end_noise = self._drawn(view.end, count)
+            ends, end_labels, end_noise = self._drawn(sampler, view.end, count)
             noise = replace(noise, towards=end_noise, t=view.position)
             if sampler.mapped is None:
                 latents = sampler.prior.interpolate(latents, ends, view.position)
                 labels = self._between(labels, end_labels, view.position)
         mapped = sampler.map(latents, labels)
         if view.position > 0 and sampler.mapped is not None:
-            mapped = lerp(mapped, sampler.map(ends, end_labels), view.position)
+            mapped = linear(mapped, sampler.map(ends, end_labels), view.position)
         if any(view.moves):
             mapped = mapped + (
                 torch.tensor(view.moves, dtype=torch.float32) @ self.directions[1][: len(view.moves)]
@@ -95,22 +98,26 @@ class Explorer:
         positions = torch.linspace(0, 1, count).tolist()
         return torch.cat([self.images(replace(view, position=position)) for position in positions])
 
-    def _sampler(self, view: View) -> Sampler:
-        if view.psi == 1:
-            return self.sampler.truncated(view.truncation).styled(noise=view.noise)
-        return self._with_mean.truncated(view.truncation).styled(view.psi, view.cutoff, view.noise)
+    def _styled(self, truncation: float | None, psi: float, cutoff: int | None, noise: Kind) -> Sampler:
+        if psi == 1:
+            return self.sampler.truncated(truncation).styled(noise=noise)
+        return self._with_mean.truncated(truncation).styled(psi, cutoff, noise)
 
     @cached_property
     def _with_mean(self) -> Sampler:
         sampler = self.sampler.styled(KEPT)
-        sampler.map(*self._drawn(Place(), 1)[:2])  # computes the mean of w
+        sampler.map(self.sampler.latents(1, 0), self.sampler.labels(1))  # computes the mean of w
         return sampler
 
-    def _drawn(self, place: Place, count: int) -> tuple[Tensor, Tensor | None, NoiseOf]:
+    def _drawn(self, sampler: Sampler, place: Place, count: int) -> tuple[Tensor, Tensor | None, NoiseOf]:
         """Draw the latents of `count` samples from `place` on, their classes and layers' noise."""
-        labels = self.sampler.labels(count, place.label, place.number)
-        latents = self.sampler.latents(count, place.seed, place.number)
-        return latents, labels, NoiseOf(place.seed, range(place.number, place.number + count))
+        labels = sampler.labels(count, place.label, place.number)
+        noise = NoiseOf(place.seed, range(place.number, place.number + count))
+        return self._latents(sampler, place, count), labels, noise
+
+    def _selected(self, sampler: Sampler, place: Place, count: int) -> Tensor:
+        labels = sampler.labels(count, place.label, place.number)
+        return sampler.sample_latents(count, place.seed, place.number, labels)
 
     def _between(self, labels: Tensor | None, ends: Tensor | None, position: float) -> Tensor | None:
         """Return the classes, or weights of classes (n, num_classes) between different ones."""

@@ -169,9 +169,7 @@ class Sampler:
         """
         require(1, n=n)
         labels, numbers = self.labels(n, labels, start), NoiseOf(seed, range(start, start + n))
-        if self.selection is None:
-            return self.generate(self.latents(n, seed, start), labels, batch_size, numbers)
-        return self.generate(self.selected(n, seed, start, labels, batch_size), labels, batch_size, numbers)
+        return self.generate(self.sample_latents(n, seed, start, labels, batch_size), labels, batch_size, numbers)
 
     @torch.no_grad()
     def generate(
@@ -277,9 +275,15 @@ class Sampler:
             method.check(other.prior, other.discriminator)
         return other
 
-    def selected(self, n: int, seed: int, start: int, labels: Tensor | None, batch_size: int) -> Tensor:
-        """Return the latents of samples start .. start + n - 1 that are selected: (n, latent_dim)."""
-        assert self.selection is not None
+    def sample_latents(
+        self, n: int, seed: int, start: int = 0, labels: Tensor | None = None, batch_size: int = 500
+    ) -> Tensor:
+        """Return the latents (n, latent_dim) of samples start .. start + n - 1, selected if there is a selection.
+
+        labels: (n,) the samples' classes.
+        """
+        if self.selection is None:
+            return self.latents(n, seed, start)
         found = []
         for first in range(0, n, batch_size):
             size = min(batch_size, n - first)

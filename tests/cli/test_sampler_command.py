@@ -93,6 +93,8 @@ def test_what_cannot_be_selected_is_one_line(finished, hinge, gan, train, one_li
     one_line(gan("evaluate", finished, "sampler.steps=3"), "sampler", "--sampler")
     assert gan("export", finished, "-o", tmp_path / "plain").status == 0
     one_line(gan("sample", tmp_path / "plain", *out, "--sampler", "ddls"), "no discriminator", "--discriminator")
+    one_line(gan("explore", tmp_path / "plain", "--sampler", "rejection"), "no discriminator", "--discriminator")
+    one_line(gan("explore", hinge, "--sampler", "rejection"), "rejection", line)
     one_line(
         gan("evaluate", tmp_path / "plain", "digits", "--metrics", "digits", "--sampler", "ddls"), "no discriminator"
     )

@@ -9,11 +9,12 @@ from torch import nn
 
 from gan_research.explore.explorer import Explorer
 from gan_research.explore.view import Place, View
-from gan_research.networks import MLPGenerator
+from gan_research.networks import MLPDiscriminator, MLPGenerator
 from gan_research.sampling.layer_noise import NoiseOf
 from gan_research.sampling.priors import GaussianPrior
 from gan_research.sampling.sampler import Sampler
 from gan_research.sampling.sefa import directions, moved
+from gan_research.sampling.selection import Rejection
 from gan_research.utils.errors import UserError
 from gan_research.utils.images import to_uint8
 from gan_research.utils.sample_spec import SampleSpec
@@ -129,3 +130,21 @@ def test_only_images_are_explored():
         Explorer(points)
     with pytest.raises(UserError, match="4 channels"):
         Explorer(sampler_of(MLPGenerator, channels=4))
+
+
+def test_selected_samples_are_those_of_gan_sample(monkeypatch):
+    plain = sampler_of(SmallStyles, channels=1)
+    discriminator = MLPDiscriminator(samples=SampleSpec(8, 1, 0))
+    discriminator.logits_are_log_odds = True
+    selecting = plain.selecting(Rejection(burn_in=100, max_tries=5), discriminator)
+    expected, burn_ins = selecting.styled(0.7).sample_uint8(6, 7, 1, start=2), []
+    bounds = Rejection.bounds
+    monkeypatch.setattr(Rejection, "bounds", lambda *args: burn_ins.append(1) or bounds(*args))
+    explorer = Explorer(selecting)
+    view = View(Place(7, 2, 1), Place(7, 3, 1), psi=0.7)
+    assert torch.equal(explorer.images(view, 6), expected)
+    assert not torch.equal(expected, plain.styled(0.7).sample_uint8(6, 7, 1, start=2))
+    path = explorer.path(view, 3)
+    assert len(burn_ins) == 2  # for psi = 1 of the first image, and for psi = 0.7
+    assert torch.equal(path[0], expected[0])
+    torch.testing.assert_close(path[2], selecting.styled(0.7).sample_uint8(1, 7, 1, start=3)[0], atol=1, rtol=0)

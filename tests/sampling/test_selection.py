@@ -232,7 +232,7 @@ def test_layers_keep_the_noise_of_the_sample(method):
     everything = chosen.sample(300, seed=4)
     part = chosen.sample(70, seed=4, start=200, batch_size=64)
     torch.testing.assert_close(part, everything[200:270], rtol=0, atol=1e-4)
-    silent = chosen.styled(noise="none").generate(chosen.selected(300, 4, 0, None, 500), None)
+    silent = chosen.styled(noise="none").generate(chosen.sample_latents(300, 4), None)
     noise = 0.5 * NoiseOf(4, range(300)).rows(slice(None), 16, "random").view(300, 1, 4, 4)
     torch.testing.assert_close(everything - silent, noise, rtol=0, atol=1e-5)
     other = chosen.styled(noise="none").sample(300, seed=4)  # selected by other logits
