@@ -97,6 +97,7 @@ COUNTS = {
     "adcgan": (9_416_196, 2_417_090),
     "contragan": (9_416_196, 2_517_186),
     "reacgan": (9_416_196, 2_517_186),
+    "stylegan2": (20_215_315, 23_089_664),
 }
 """recipe -> parameters of G and D in StudioGAN, counted by its own networks."""
 
@@ -113,10 +114,10 @@ def test_networks_have_as_many_parameters_as_studiogans(recipe):
     )
 
 
-STUDIOGAN = ["biggan_cr", "biggan_icr", "biggan_diffaug", "biggan_lecam", "biggan_ada", *COUNTS]
+STUDIOGAN = ["biggan_cr", "biggan_icr", "biggan_diffaug", "biggan_lecam", "biggan_ada", *COUNTS.keys() - {"stylegan2"}]
 
 
-@pytest.mark.parametrize("recipe", STUDIOGAN)
+@pytest.mark.parametrize("recipe", sorted(STUDIOGAN))
 def test_networks_are_those_of_studiogan(recipe):
     """In-place ReLU rectifies the shortcuts of D; batch norm and spectral norm have their own eps."""
     config = compose_train([f"experiment={recipe}"]).config
@@ -127,3 +128,26 @@ def test_networks_are_those_of_studiogan(recipe):
     if not config["discriminator"]["_target_"].endswith("ResNetDiscriminator"):
         assert config["ema"]["start"] == 1000
         assert config["ema"]["buffers"] == "average"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "labels", "flip", "images"),
+    [
+        ("stylegan2", "uniform", True, 12.8e6),
+        ("stylegan2_ada", "uniform", True, 64e6),
+        ("stylegan2_diffaug", "uniform", True, 64e6),
+        ("stylegan2_lecam", "uniform", True, 12.8e6),
+        ("stylegan2_ada_nvidia", "data", False, 100e6),
+    ],
+)
+def test_stylegan2_is_trained_as_its_sources_do(recipe, labels, flip, images):
+    """G goes first, and the optimizers are corrected as for lazy penalties: D by `own_step`, G without a penalty."""
+    config = compose_train([f"experiment={recipe}"]).config
+    assert (config["schedule"]["fake_labels"], config["data"]["flip"]) == (labels, flip)
+    assert config["rounds"] * config["batch_size"] == images
+    assert config["schedule"]["first"] == "generator"
+    generator, discriminator = config["optimizer"]["generator"], config["optimizer"]["discriminator"]
+    assert generator["lr"] == pytest.approx(discriminator["lr"] * 4 / 5)
+    assert generator["betas"] == pytest.approx([beta**0.8 for beta in discriminator["betas"]], abs=1e-6)
+    penalty = config["regularizer"]["r1"]
+    assert (penalty["weight"], penalty["every"], penalty["own_step"]) == (0.01, 16, True)

@@ -29,7 +29,8 @@ EXPECTED = {
     "wgan_gp_resnet", "wgan_gp_resnet_mimicry", "sngan_studiogan", "pd_gan", "acgan_mod", "sagan", "biggan",
     "biggan_cr", "biggan_icr", "biggan_diffaug", "biggan_lecam", "mhgan", "adcgan", "contragan", "reacgan",
     "diracgan", "diracgan_non_saturating", "diracgan_wgan", "diracgan_wgan_gp", "diracgan_instance_noise",
-    "diracgan_r1", "diracgan_consensus", "r3gan_cifar10", "r3gan_stacked_mnist",
+    "diracgan_r1", "diracgan_consensus", "r3gan_cifar10", "r3gan_stacked_mnist", "stylegan2", "stylegan2_ada",
+    "stylegan2_diffaug", "stylegan2_lecam", "stylegan2_ada_nvidia",
 }  # fmt: skip
 
 
