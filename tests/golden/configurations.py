@@ -4,6 +4,10 @@ MLP = "generator=mlp discriminator=mlp generator.width=8 discriminator.width=8"
 DCGAN = "generator=dcgan discriminator=dcgan generator.width=4 discriminator.width=4"
 CNN = "generator=cnn discriminator=cnn generator.width=4 discriminator.width=4"
 RESNET = "generator=resnet discriminator=resnet generator.width=4 discriminator.width=4"
+STYLEGAN2 = (
+    "generator=stylegan2 generator.width=4 generator.max_width=8 generator.w_dim=8 generator.mapping_layers=2 "
+    "discriminator=stylegan2 discriminator.width=4 discriminator.max_width=8 discriminator.minibatch_std_group=4"
+)
 PLAIN = "regularizer=none ema=none"
 TWO = "trainer=ddp trainer.accelerator=cpu trainer.devices=2"
 
@@ -44,6 +48,9 @@ CONFIGURATIONS = {
     "discriminator.input_dropout=0.2 optimizer=sgd lr_schedule=decay_with_momentum prior=uniform",
     "generator_first_own_steps": f"{MLP} schedule.first=generator regularizer=[r1,zcr] regularizer.r1.every=4 "
     "regularizer.r1.own_step=true regularizer.zcr.every=2 regularizer.zcr.own_step=true",
+    "stylegan2": f"{STYLEGAN2} conditional=true schedule.first=generator refinement=style_mixing "
+    "regularizer=[r1,path_length] regularizer.r1.every=4 regularizer.r1.own_step=true "
+    "regularizer.path_length.every=2 regularizer.path_length.own_step=true ema=half_life",
     "points": f"{MLP} data=ring data.reference=200 regularizer=[r1]",
     "two_processes_lecam_dragan": f"{MLP} regularizer=[lecam,dragan] {TWO}",
     "two_processes_batch_norm_r1": f"{DCGAN} regularizer=[r1] {TWO}",
