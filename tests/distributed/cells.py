@@ -110,9 +110,9 @@ OTHERS = {
     "stylegan2, path length, style mixing": [
         "generator=stylegan2", "generator.width=4", "generator.max_width=4", "generator.w_dim=4",
         "generator.mapping_layers=2", "discriminator=stylegan2", "discriminator.width=4", "discriminator.max_width=4",
-        "discriminator.minibatch_std_group=2", "conditional=true", "schedule.first=generator", "refinement=style_mixing",
-        "regularizer=[r1,path_length]", "regularizer.r1.every=2", "regularizer.r1.own_step=true",
-        "regularizer.path_length.own_step=true", *EPSILON,
+        "discriminator.minibatch_std_group=2", "conditional=true", "schedule.first=generator",
+        "refinement=style_mixing", "regularizer=[r1,path_length]", "regularizer.r1.every=2",
+        "regularizer.r1.own_step=true", "regularizer.path_length.own_step=true", *EPSILON,
     ],
     "points": ["data=ring", "generator=mlp", "discriminator=mlp", "discriminator.packing=2", "optimizer=sgd"],
 }  # fmt: skip

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from gan_research.data import Digits
-from gan_research.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
+from gan_research.networks import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+)
 from gan_research.regularizers import R1, GradientPenalty
 from gan_research.training.ema import EMA
 
@@ -17,8 +24,9 @@ NETWORKS = {
     "mlp": (partial(MLPGenerator, width=8), partial(MLPDiscriminator, width=8)),
     "batch norm": (partial(DCGANGenerator, width=4), partial(DCGANDiscriminator, width=4)),
     "spectral norm": (partial(DCGANGenerator, width=4), partial(DCGANDiscriminator, width=4, norm="spectral")),
+    "stylegan2": (partial(StyleGAN2Generator, width=4, max_width=4, w_dim=4), partial(StyleGAN2Discriminator, width=4)),
 }
-long = [pytest.param(name, marks=pytest.mark.long) for name in ("batch norm", "spectral norm")]
+long = [pytest.param(name, marks=pytest.mark.long) for name in ("batch norm", "spectral norm", "stylegan2")]
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,8 @@ import torch
 
 from gan_research.config.compose import compose_train
 from gan_research.data import Digits
-from gan_research.regularizers import DRAGAN, R1, Consensus, GradientPenalty, Regularizer
+from gan_research.networks import StyleGAN2Discriminator, StyleGAN2Generator
+from gan_research.regularizers import DRAGAN, R1, Consensus, GradientPenalty, PathLength, Regularizer
 from gan_research.training.precision import Forward
 from gan_research.training.schedule import Schedule
 from gan_research.utils.errors import UserError
@@ -80,6 +81,24 @@ def test_penalties_are_in_float32(precision, penalty, game, play):
         terms = gan.loss_log.flush()
         values.append(next(value.mean().item() for name, value in terms.items() if name.startswith(f"loss/{penalty}")))
     assert values[1] == pytest.approx(values[0], rel=1e-6 if penalty == "r1" else 1e-2)
+    assert values[0] > 0
+
+
+STYLES = {"width": 4, "max_width": 4}
+
+
+@pytest.mark.parametrize(("name", "penalty"), [("r1", R1), ("path_length", PathLength)])
+def test_penalties_of_stylegan2_are_in_float32(name, penalty, play):
+    generator = partial(StyleGAN2Generator, **STYLES, w_dim=4, mapping_layers=2)
+    discriminator, values = partial(StyleGAN2Discriminator, **STYLES), []
+    for kind in ("32", "bf16"):
+        networks = {"generator": generator, "discriminator": discriminator}
+        regularizers = {name: penalty(weight=1.0, every=1)}
+        gan = play(
+            rounds=1, precision=kind, regularizers=regularizers, resolution=8, data=Digits(batch_size=8), **networks
+        )
+        values.append(gan.loss_log.flush()[f"loss/{name}"].mean().item())
+    assert values[1] == pytest.approx(values[0], rel=1e-6)
     assert values[0] > 0
 
 
