@@ -49,6 +49,16 @@ CASES = {
             "data.dequantise=true",
         ],
     ),
+    "StyleGAN2, penalties in their own steps": (
+        "play",
+        range(11, 30),
+        [
+            *("generator=stylegan2", "generator.max_width=16", "generator.w_dim=8", "generator.mapping_layers=2"),
+            *("discriminator=stylegan2", "discriminator.max_width=16", "schedule.first=generator"),
+            *("regularizer=[r1,path_length]", "regularizer.r1.every=4", "regularizer.r1.own_step=true"),
+            *("regularizer.path_length.own_step=true", "refinement=style_mixing"),
+        ],
+    ),
     "k=1, lazy R1, before the first interval is over": ("play", range(1, 10), ["regularizer.r1.every=4"]),
     "k=2, simultaneous, conditional, while a checkpoint is written": (
         "save",
