@@ -41,7 +41,7 @@ def milliseconds(explorer: Explorer, count: int, repeats: int = 50) -> float:
 
 
 def drag(page: Any, slider: str, seconds: float) -> tuple[float, float]:
-    """Drag a slider to and fro; return the positions of the mouse, and the images shown, a second."""
+    """Move a slider to and fro with the mouse; return the positions of the mouse, and the images shown, a second."""
     box = page.locator(slider).bounding_box()
     middle, moves, before = box["y"] + box["height"] / 2, 0, page.evaluate("window.shown")
     page.mouse.move(box["x"] + 5, middle)
