@@ -15,7 +15,18 @@ from gan_research.utils.rng import Noise
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "methods.md").read_text()
 COMMANDS = re.findall(r"\| `gan train ([^`]+)` \|$", PAGE, re.MULTILINE)
-GROUPS = ("augment", "discriminator", "ema", "generator", "head", "reduction", "refinement", "regularizer", "sampler", "unrolling")
+GROUPS = (
+    "augment",
+    "discriminator",
+    "ema",
+    "generator",
+    "head",
+    "reduction",
+    "refinement",
+    "regularizer",
+    "sampler",
+    "unrolling",
+)
 ELSEWHERE = {"none", "mean", "auto", "linear", "instance_noise"}  # no method, named in the text, or moved to augment
 
 
