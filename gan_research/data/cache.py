@@ -80,7 +80,7 @@ def _make(folder: Path, source: Indexed, decoder: ImageDecoder, skip_corrupt: bo
             with (partial / PIXELS).open("wb") as file:
                 header = {"descr": "|u1", "fortran_order": False, "shape": shape}
                 np.lib.format.write_array_header_1_0(file, header)
-                for images, found in _chunks(source, decoder):
+                for images, found in chunks(source, decoder):
                     file.write(images.data)
                     facts += found
                 file.flush()
@@ -95,7 +95,8 @@ def _make(folder: Path, source: Indexed, decoder: ImageDecoder, skip_corrupt: bo
         ) from None
 
 
-def _chunks(source: Indexed, decoder: ImageDecoder) -> Iterator[tuple[np.ndarray, list[Facts | Exception]]]:
+def chunks(source: Indexed, decoder: ImageDecoder) -> Iterator[tuple[np.ndarray, list[Facts | Exception]]]:
+    """Yield all images in parts, uint8 (n, C, H, W), and the facts of each, or its error."""
     step = max(1, CHUNK // math.prod(decoder.shape))
     for start in range(0, len(source), step):
         indices = range(start, min(start + step, len(source)))

@@ -31,7 +31,7 @@ def checked_labels(labels: np.ndarray, count: int, what: str) -> np.ndarray:
     return labels.astype(np.uint64)
 
 
-def number_classes(labels: np.ndarray) -> tuple[Tensor, list[Any]]:
+def number_classes(labels: np.ndarray | Sequence[Any]) -> tuple[Tensor, list[Any]]:
     """Return the classes of images, int64 (N,) from 0 without gaps, and the sorted labels."""
     values, classes = np.unique(labels, return_inverse=True)
     return torch.from_numpy(classes.astype(np.int64)), values.tolist()

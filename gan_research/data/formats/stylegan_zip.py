@@ -8,8 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-import numpy as np
-
 from gan_research.data.formats.base import Indexed, Label, PerProcess
 from gan_research.data.image_files import EXTENSIONS
 from gan_research.data.labels import LABEL_FILE, labels_by_name
@@ -79,7 +77,7 @@ class ZipWriter:
     def finish(self) -> None:
         """Write dataset.json; its labels are null unless every image has one."""
         whole = self.labels if all(label is not None for _, label in self.labels) else None
-        self.archive.writestr(ZipInfo(LABEL_FILE), json.dumps({"labels": whole}, default=np.ndarray.tolist))
+        self.archive.writestr(ZipInfo(LABEL_FILE), json.dumps({"labels": whole}))
 
 
 @contextmanager
