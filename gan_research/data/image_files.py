@@ -30,6 +30,7 @@ CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, **dict.fromkeys(("P", "PA", "RGB
 
 BACKGROUND = "white"
 
+ROTATED = "rotated as EXIF specifies"
 UPRIGHT = 1  # the orientation in EXIF of an image that isn't rotated
 
 Shape = tuple[int, int, int]
@@ -68,12 +69,16 @@ def load(stored: Stored, channels: int | None = None) -> tuple[Image.Image, Fact
     with opened(stored) as file:
         deep = _is_deep(file)
         facts = _facts(file)
-        image = ImageOps.exif_transpose(file)
+        image: Image.Image = file
+        if file.format == "PNG" or ROTATED in facts.changes:  # else it would be copied only
+            image = ImageOps.exif_transpose(file)
+        image.load()
     if image.mode.startswith("I"):  # PIL's own conversion would clip to 255, not scale
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image.convert("RGBA"))
-    image = image.convert("RGB" if (channels or facts.shape[0]) == 3 else "L")
+    if image.mode != (mode := "RGB" if (channels or facts.shape[0]) == 3 else "L"):
+        image = image.convert(mode)
     shape = facts.shape[0], image.height, image.width
     return image, facts._replace(shape=shape, peak=int(np.asarray(image).max()) if deep else None)
 
@@ -111,7 +116,7 @@ def _facts(file: Image.Image) -> Facts:
         changes.append("animated, the first frame is taken")
     known = file.format != "PNG" or "exif" in file.info  # else PIL would decode the pixels to look for it
     if known and file.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:
-        changes.append("rotated as EXIF specifies")
+        changes.append(ROTATED)
     return Facts(mode, (CHANNELS[mode], file.height, file.width), tuple(changes))
 
 
