@@ -48,10 +48,8 @@ class Survey:
         yield "labels", self._classes()
         copies = sum(len(group) - 1 for group in self.copies)
         names = [" = ".join(self.source.name(index) for index in group[:2]) for group in self.copies[:SHOWN]]
-        yield (
-            "duplicates",
-            f"{copies:,} equal an earlier image: {_listed(names, len(self.copies))}" if copies else "none",
-        )
+        equal = f"{copies:,} equal an earlier image: {_listed(names, len(self.copies))}"
+        yield "duplicates", equal if copies else "none"
         bad = [index for index, one in enumerate(self.facts) if isinstance(one, Exception)]
         texts = [f"{self.source.name(index)} ({self._reason(index)})" for index in bad[:SHOWN]]
         yield "refused", f"{len(bad):,} of {len(self.facts):,}: {_listed(texts, len(bad))}" if bad else "none"

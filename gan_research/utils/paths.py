@@ -47,6 +47,11 @@ def existing_or_hub(path: str) -> str:
     return path if path.startswith(HUB) else existing(path)
 
 
+def is_existing_or_hub(path: str) -> bool:
+    """Return whether there is such a file or folder, or it is an address on the hub."""
+    return path.startswith(HUB) or Path(path).expanduser().exists()
+
+
 ImageSource = Annotated[str, AfterValidator(existing_or_hub)]
 """The annotation of an argument that is the path of stored images, or hf://USER/NAME."""
 
