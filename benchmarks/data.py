@@ -31,7 +31,7 @@ BATCH, RESOLUTION = 64, 64
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Write JPEGs of smooth noise, 320 x 256 pixels and about 30 KB, in two class folders."""
+    """Write JPEGs of smooth noise, 320 x 256 pixels, in two class folders."""
     generator = np.random.default_rng(0)
     for number in range(count):
         coarse = Image.fromarray(generator.integers(0, 256, (64, 80, 3), np.uint8))

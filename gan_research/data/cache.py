@@ -32,14 +32,14 @@ LARGE = 2**26  # bytes of decoded images from which a set is cached by default
 
 
 class Cached(NamedTuple):
-    """All images of a source, uint8 (N, C, H, W), those that can't be read in black; the facts of each, or an error."""
+    """Images of a source, uint8 (N, C, H, W), and the facts of each, or an error: such an image is black."""
 
     images: Tensor
     facts: list[Facts | Exception]
 
 
 def cached(source: Indexed, decoder: ImageDecoder, skip_corrupt: bool) -> Cached:
-    """Return the decoded images from the cache folder, after decoding them into it if they aren't there.
+    """Return decoded images from the cache folder, in which they are written first if need be.
 
     The folder is named by the files' names, sizes and times, the decoder and the version. Several processes make it
     once; it is complete or absent. A UserError if it can't be written, or if images can't be read.

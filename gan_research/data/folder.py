@@ -95,7 +95,7 @@ class ImageFileData(ImageData):
 
 
 class FolderData(ImageFileData):
-    """Base of folders of image files, whose content hash is of the files, if they are streamed."""
+    """Base of folders of image files; if they are streamed, the content hash is of the files."""
 
     def streamed(self, source: Indexed, decoder: ImageDecoder, *part: Any) -> ImageSet:
         rows, classes, files = part

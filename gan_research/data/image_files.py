@@ -161,7 +161,7 @@ class ADMDecoder(Decoder):
 
 
 class LSUNWideDecoder(Decoder):
-    """The recipe of StyleGAN for LSUN's cars ("center-crop-wide"): a picture of 4:3 between black bars.
+    """The recipe of StyleGAN for LSUN's cars ("center-crop-wide"): an image of 4:3 between black bars.
 
     For a resolution R, as many central rows as a width of R would have in the image's proportions are resized to
     R x 3R/4: exact for images R wide, stretched for wider ones. Smaller images can't be used.
@@ -281,7 +281,7 @@ def attempt(read: Callable[[S], T], items: Iterable[S]) -> list[T | Exception]:
 
 
 def reason(error: Exception, path: Path | str) -> str:
-    """Return the reason for which a file can't be read, without its path or the address of its content."""
+    """Return the reason for which a file can't be read, without its path or address."""
     return shorten(re.sub(r" <_io\.BytesIO .*?>", "", one_line(error).replace(f" {str(path)!r}", "")), 150)
 
 

@@ -18,7 +18,7 @@ from gan_research.utils.paths import ImageSource
 
 
 class Images(ImageFileData):
-    """Images of a folder or file, or of Hugging Face's hub, in the format that it has.
+    """Images of a folder, a file or Hugging Face's hub, in its own format.
 
     Formats: a folder of images, StyleGAN's ZIP, HDF5, LMDB, WebDataset, .npz, ImageNet, Hugging Face datasets.
     resolution: of the images made by `recipe` (None: that of the stored images, which are neither cropped nor resized).

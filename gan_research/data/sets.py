@@ -150,7 +150,7 @@ class MappedSet(ImageSet):
 
 
 class StoredSet(ImageSet):
-    """Rows of stored images, decoded on each access. Its content hash is that of the decoded images."""
+    """Rows of stored images, decoded on each access. Its content hash is of the decoded images."""
 
     def __init__(
         self, source: Indexed, decoder: ImageDecoder, rows: Tensor, labels: Tensor | None = None, files: str = ""

@@ -18,7 +18,7 @@ SHEET, SIDE = 64, 96  # images of a contact sheet, and pixels a side
 
 
 class Survey:
-    """The facts of all images of a source, or the error of each, and the images with equal pixels."""
+    """The facts of a source's images, or their errors, and the images with equal pixels."""
 
     def __init__(self, source: Indexed) -> None:
         self.source = source
@@ -75,7 +75,7 @@ class Survey:
         return f"{len(counts):,} classes of {few:,} to {many:,} images: {text}{ending}"
 
     def sheet(self) -> Tensor | None:
-        """Return a contact sheet of evenly spaced images, uint8 (3, H, W), or None if none can be read."""
+        """Return a contact sheet of evenly spaced images, uint8 (3, H, W); None without images."""
         readable = self.readable
         chosen = [readable[i * len(readable) // SHEET] for i in range(SHEET)] if len(readable) > SHEET else readable
         if not chosen:

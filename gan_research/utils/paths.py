@@ -43,7 +43,7 @@ HUB = "hf://"  # the begin of the address of a data set on Hugging Face's hub
 
 
 def existing_or_hub(path: str) -> str:
-    """Return the path; ValueError if there is no such file or folder, and it is no address on the hub."""
+    """Return the path; ValueError if it neither exists nor is an address on the hub."""
     return path if path.startswith(HUB) else existing(path)
 
 

@@ -104,11 +104,11 @@ class Indexed(ABC):
 
     @cached_property
     def stamps(self) -> dict[Path, tuple[int, int] | None]:
-        """The size and time of each file, at the first access."""
+        """The size and time of each file at the first access."""
         return {file: stamp(file) for file in self.files}
 
     def fingerprint(self) -> bytes:
-        """Return a hash of the files' names, sizes and times, which change if the content does."""
+        """Return a hash of the files' names, sizes and times."""
         files = (f"{str(file).removeprefix(str(self.path))} {stamp}\n" for file, stamp in self.stamps.items())
         return blake2b(f"{type(self).__name__}\n{''.join(files)}".encode(errors="surrogateescape")).digest()
 
@@ -119,7 +119,7 @@ class Indexed(ABC):
 
 
 def stamp(file: Path) -> tuple[int, int] | None:
-    """Return the size in bytes and the time of the last change in ns of a file; None if there is none."""
+    """Return the size of a file in bytes and its time in ns; None if there is none."""
     try:
         status = file.stat()
     except OSError:
@@ -128,7 +128,7 @@ def stamp(file: Path) -> tuple[int, int] | None:
 
 
 class PerProcess(Generic[T]):
-    """An open file, which each process opens itself: one that was opened before a fork mustn't be shared."""
+    """An open file, which each process opens itself: processes can't share its position."""
 
     def __init__(self, open_it: Callable[[], T]) -> None:
         self.open_it = open_it

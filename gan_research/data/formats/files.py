@@ -37,7 +37,7 @@ class Files(Indexed):
 
 
 class Folder(Files):
-    """All images below a folder, sorted by path, with the labels in its dataset.json, if it has one."""
+    """The images below a folder, sorted by path, with the labels in its dataset.json."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, *find_images(path, remedy="give a folder or file of images"))
@@ -54,7 +54,7 @@ class Folder(Files):
 
 
 class ClassFolders(Files):
-    """All images below a folder; the label of an image is its first-level folder."""
+    """The images below a folder; the label of an image is its first-level folder."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, *find_images(path, remedy="give a folder of images"))
@@ -82,7 +82,7 @@ def split_folder(path: Path, split: str) -> Path | None:
 
 
 def imagenet(path: Path, split: str) -> Files:
-    """Return a split of ImageNet in the archives of its download, unpacked and sorted by torchvision if need be."""
+    """Return a split of ImageNet; torchvision unpacks and sorts its archives if need be."""
     from torchvision.datasets import ImageNet
 
     try:

@@ -45,7 +45,7 @@ class HDF5(Indexed):
         first, last = ((*shape, 0)[axis] in (1, 3) for axis in (1, 3))
         if len(shape) == 4 and first == last:
             found = "both the second and the last axis are" if first else "neither the second nor the last axis is"
-            raise UserError(f"{what} has shape {shape}, of which {found} 1 or 3: save (N, 3, H, W) with H, W > 3")
+            raise UserError(f"{what} has shape {shape}, and {found} 1 or 3: save (N, 3, H, W) with H, W > 3")
         return len(shape) == 4 and last
 
     def __len__(self) -> int:

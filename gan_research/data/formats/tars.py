@@ -96,7 +96,10 @@ def _open(tars: tuple[Path, ...]) -> list:
 
 
 def index_of(tar: Path) -> list[tuple[str, int, int]]:
-    """Return name, start and size in bytes of each file in a tar, from the cache folder if it is unchanged."""
+    """Return name, start and size in bytes of each file in a tar.
+
+    They are kept in the cache folder until the tar changes. Raises a UserError if it is compressed, or no tar.
+    """
     place = str(tar.resolve())
     kept = cache_folder() / "tars" / f"{file_name(place)[-150:]}.npz"
     key = np.array([place, *map(str, stamp(tar) or ())])
