@@ -39,7 +39,7 @@ class Cached(NamedTuple):
 
 
 def cached(source: Indexed, decoder: ImageDecoder, skip_corrupt: bool) -> Cached:
-    """Return decoded images from the cache folder, in which they are written first if need be.
+    """Return decoded images from the cache folder, after writing them there if need be.
 
     The folder is named by the files' names, sizes and times, the decoder and the version. Several processes make it
     once; it is complete or absent. A UserError if it can't be written, or if images can't be read.
