@@ -86,4 +86,4 @@ def is_one_hot(labels: Sequence[Any]) -> bool:
     """Return whether labels are vectors of one length, each of zeros and a single one."""
     if len({len(label) for label in labels}) != 1:
         return False
-    return all(sorted(label)[-1:] == [1] and sum(map(bool, label)) == 1 for label in labels)
+    return all(all(one in (0, 1) for one in label) and sum(label) == 1 for label in labels)

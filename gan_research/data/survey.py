@@ -68,7 +68,7 @@ class Survey:
         ending = f"; {missing:,} images have none" if missing else ""
         if isinstance(present[0], list | tuple):
             return f"vectors of {len(present[0])} numbers{ending}"
-        counts: Counter[Any] = Counter(present)
+        counts: Counter[Any] = Counter(label if isinstance(label, int | str) else str(label) for label in present)
         shown = sorted(counts.items(), key=lambda pair: (str(type(pair[0])), pair[0]))[: 2 * SHOWN]
         text = _listed([f"{label}: {count:,}" for label, count in shown], len(counts))
         few, many = min(counts.values()), max(counts.values())

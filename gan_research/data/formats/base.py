@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -28,11 +28,11 @@ AS_STORED = AsItIs((1, 1, 1))
 class Indexed(ABC):
     """Stored images in a fixed order. A format implements `__len__`, `stored`, and where it has them, labels.
 
-    path: the file or folder. left_out: other content, counted by kind. encoded: images have to be decoded, which takes
-    time. It can be used in several threads, and sent to other processes, which open its files themselves.
+    path: the file or folder. left_out: other content, counted by kind. encoded: reading an image takes the time
+    of decoding. It can be used in several threads, and sent to other processes, which open its files themselves.
     """
 
-    encoded: ClassVar[bool] = True
+    encoded = True
 
     def __init__(self, path: Path, files: Sequence[Path] | None = None) -> None:
         self.path, self.left_out = path, Counter[str]()

@@ -11,16 +11,16 @@ from gan_research.utils.errors import UserError, import_extra
 
 IMAGE_KEYS, LABEL_KEYS = ("imgs", "images", "data", "x"), ("labels", "label", "y")
 
+CHUNKS = 2**26  # bytes of chunks that are kept in memory, so that images in order read each once
+
 
 class HDF5(Indexed):
     """The images of an HDF5 file; the axis of 1 or 3 channels is the second or the last."""
 
-    encoded = False
-
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         h5py: Any = import_extra("h5py", "hdf5", f"{path} is HDF5")
-        self.archive = PerProcess(partial(h5py.File, path, "r"))
+        self.archive = PerProcess(partial(h5py.File, path, "r", rdcc_nbytes=CHUNKS))
         try:
             sets = {name: node.shape for name, node in self.archive().items() if hasattr(node, "shape")}
         except OSError as error:
@@ -30,7 +30,9 @@ class HDF5(Indexed):
             found = ", ".join(sets) or "nothing"
             raise UserError(f"{path} has no images under one of {', '.join(IMAGE_KEYS)} (it has {found}): rename them")
         self.shape = sets[self.images]
-        self.channels_last = self._check(self.archive()[self.images].dtype)
+        stored = self.archive()[self.images]
+        self.encoded = stored.chunks is not None  # a chunk is read as a whole, of 500 images in BigGAN-PyTorch
+        self.channels_last = self._check(stored.dtype)
         if self.labels_key is not None and sets[self.labels_key] != self.shape[:1]:
             raise UserError(f"{path} has labels {sets[self.labels_key]} for {self.shape[0]} images: save one an image")
 

@@ -13,6 +13,7 @@ from gan_research.data.image_files import EXTENSIONS
 from gan_research.data.labels import LABEL_FILE, labels_by_name
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import partial_of
+from gan_research.utils.reading import require_no_bomb
 
 
 class StyleGANZip(Indexed):
@@ -22,6 +23,7 @@ class StyleGANZip(Indexed):
         super().__init__(path)
         self.archive = PerProcess(partial(ZipFile, path))
         try:
+            require_no_bomb(self.archive())
             entries = self.archive().namelist()
         except (BadZipFile, ValueError) as error:
             raise UserError(f"{path} can't be read as a ZIP ({error}): download or write it again") from None

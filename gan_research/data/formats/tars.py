@@ -4,14 +4,14 @@ import json
 import os
 import tarfile
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from gan_research.data.formats.base import Indexed, Label, PerProcess, stamp
+from gan_research.data.formats.base import Indexed, Label, stamp
 from gan_research.data.image_files import EXTENSIONS
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.files import file_name, write_atomically
@@ -36,7 +36,6 @@ class WebDataset(Indexed):
 
     def __init__(self, path: Path, tars: list[Path]) -> None:
         super().__init__(path, tars)
-        self.handles = PerProcess(partial(_open, tuple(tars)))
         images: dict[str, tuple[str, Member]] = {}
         self.label_files: dict[str, tuple[str, Member]] = {}
         for number, tar in enumerate(tars):
@@ -68,7 +67,8 @@ class WebDataset(Indexed):
         return self.files[self.members[index].tar]
 
     def _content(self, member: Member) -> bytes:
-        return os.pread(self.handles()[member.tar].fileno(), member.size, member.start)
+        with self.files[member.tar].open("rb", buffering=0) as file:  # thousands can't all be open
+            return os.pread(file.fileno(), member.size, member.start)
 
     def stored(self, index: int) -> bytes:
         return self._content(self.members[index])
@@ -84,15 +84,15 @@ class WebDataset(Indexed):
         text = self._content(member).decode(errors="replace").strip()
         if ending == "cls":
             return int(text) if text.isdecimal() else text
-        fields = json.loads(text)
-        return next((fields[name] for name in LABEL_FIELDS if name in fields), None)
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{self.files[member.tar]} has a damaged {key.split('/', 1)[1]}.json ({error})") from None
+        found = [fields[name] for name in LABEL_FIELDS if name in fields] if isinstance(fields, dict) else []
+        return found[0] if found and isinstance(found[0], int | str | list) else None
 
     def label(self, index: int) -> Label:
         return self.labels[index]
-
-
-def _open(tars: tuple[Path, ...]) -> list:
-    return [tar.open("rb", buffering=0) for tar in tars]
 
 
 def index_of(tar: Path) -> list[tuple[str, int, int]]:
