@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import InterpolationMode
@@ -49,7 +49,9 @@ def by_hand(folder: Path, workers: int) -> DataLoader:
             transforms.PILToTensor(),
         ]
     )
-    return DataLoader(ImageFolder(str(folder), transform), BATCH, shuffle=True, num_workers=workers, drop_last=True)
+    images = ImageFolder(str(folder), transform)
+    endless = RandomSampler(images, num_samples=1000 * len(images))  # as ours: workers aren't idle at the end
+    return DataLoader(images, BATCH, sampler=endless, num_workers=workers)
 
 
 def square(image: Image.Image) -> Image.Image:
