@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "create the same comparison as a W&B report",
     "cost": "estimate the memory, operations and time of a run on this machine",
     "theory": "study the theory in figures and films: gan theory phases, or gan theory --help",
+    "data": "show what is in a set of images, or convert it to StyleGAN's ZIP",
     "sample": "generate images, or points, from a checkpoint or a run",
     "explore": "look around in a generator with the mouse, on a page of this machine",
     "export": "write a trained generator as plain weights and JSON",

@@ -35,8 +35,9 @@ ADDED_TO: dict[str, dict[str, Any]] = {
     "gan_research.networks.resnet.ResNetDiscriminator": {"norm_eps": None, "attention": [], "wide_blocks": False},
     **{
         f"gan_research.data.{name}": {"train_size": None}
-        for name in ("Arrays", "CelebA", "CIFAR10", "CIFAR100", "Digits", "ImageFolder", "STL10", "StackedMNIST")
+        for name in ("Arrays", "CIFAR10", "CIFAR100", "Digits", "STL10", "StackedMNIST")
     },
+    **{f"gan_research.data.{name}": {"train_size": None, "cache": False} for name in ("CelebA", "ImageFolder")},
     "gan_research.training.ema.EMA": {"start": 0, "buffers": "copy"},
     "gan_research.training.schedule.Schedule": {
         "fake_labels": "paired",

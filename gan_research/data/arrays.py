@@ -18,14 +18,14 @@ from gan_research.utils.paths import ExistingPath, refuse_archive
 from gan_research.utils.reading import reason_of, require_no_bomb
 
 IMAGE_KEYS = ("images", "x", "arr_0")
-LABEL_KEYS = ("labels", "y")
+LABEL_KEYS = ("labels", "y", "arr_1")  # the last of ADM and numpy.savez
 
 
 class Arrays(ImageData):
     """The images of an .npz file: uint8 (N, H, W, C), (N, C, H, W) or (N, H, W) under "images", "x" or "arr_0".
 
-    Labels are optional, under "labels" or "y": (N,) integers from 0, or words. Classes are numbered in sorted order of
-    labels, without gaps.
+    Labels are optional, under "labels", "y" or "arr_1": (N,) integers from 0, or words. Classes are numbered in sorted
+    order of labels, without gaps.
     heldout_path: a second file, of images to hold out; or
     heldout: the share of images of `path` to hold out, evenly spaced.
     resolution: the resolution that the images must have; they are never resized (None: any).

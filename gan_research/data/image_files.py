@@ -1,11 +1,12 @@
 """Image files: finding, checking and decoding them to uint8 arrays. One rule for training and evaluation."""
 
 import os
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, NamedTuple, TypeVar
@@ -29,9 +30,13 @@ CHANNELS = {"1": 1, "L": 1, "LA": 1, "I;16": 1, **dict.fromkeys(("P", "PA", "RGB
 
 BACKGROUND = "white"
 
+ROTATED = "rotated as EXIF specifies"
 UPRIGHT = 1  # the orientation in EXIF of an image that isn't rotated
 
 Shape = tuple[int, int, int]
+Stored = Path | str | bytes | np.ndarray
+"""A stored image: an image file, the content of one, or pixels uint8 (C, H, W)."""
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -48,31 +53,42 @@ class Facts(NamedTuple):
     peak: int | None = None
 
 
-def load(path: Path | str, channels: int | None = None) -> tuple[Image.Image, Facts]:
-    """Return the first frame of a file, upright, grey (`channels` 1) or RGB (3; None: as stored), and its facts.
+def opened(stored: Stored) -> Image.Image:
+    """Open a stored image; the pixels of a file aren't read yet."""
+    if isinstance(stored, np.ndarray):
+        return Image.fromarray(stored[0] if len(stored) == 1 else np.ascontiguousarray(stored.transpose(1, 2, 0)))
+    return Image.open(BytesIO(stored) if isinstance(stored, bytes) else stored)
+
+
+def load(stored: Stored, channels: int | None = None) -> tuple[Image.Image, Facts]:
+    """Return the first frame of an image, upright, grey (`channels` 1) or RGB (3; None: as stored), and its facts.
 
     Transparent images are composited on `BACKGROUND`, and 16 bits are read by their high 8. Raises a UserError if the
     scale of the samples isn't known.
     """
-    with Image.open(path) as file:
+    with opened(stored) as file:
         deep = _is_deep(file)
         facts = _facts(file)
-        image = ImageOps.exif_transpose(file)
+        image: Image.Image = file
+        if file.format == "PNG" or ROTATED in facts.changes:  # else it would be copied only
+            image = ImageOps.exif_transpose(file)
+        image.load()
     if image.mode.startswith("I"):  # PIL's own conversion would clip to 255, not scale
         image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image.convert("RGBA"))
-    image = image.convert("RGB" if (channels or facts.shape[0]) == 3 else "L")
+    if image.mode != (mode := "RGB" if (channels or facts.shape[0]) == 3 else "L"):
+        image = image.convert(mode)
     shape = facts.shape[0], image.height, image.width
     return image, facts._replace(shape=shape, peak=int(np.asarray(image).max()) if deep else None)
 
 
-def read_facts(path: Path | str) -> Facts:
-    """Return the facts in the header of a file; its pixels are read only to find the peak of 16 bits."""
-    with Image.open(path) as file:
+def read_facts(stored: Stored) -> Facts:
+    """Return the facts in the header of an image; its pixels are read only to find the peak of 16 bits."""
+    with opened(stored) as file:
         if not _is_deep(file):
             return _facts(file)
-    return load(path)[1]
+    return load(stored)[1]
 
 
 def _raw_mode(file: Image.Image) -> str:
@@ -100,13 +116,13 @@ def _facts(file: Image.Image) -> Facts:
         changes.append("animated, the first frame is taken")
     known = file.format != "PNG" or "exif" in file.info  # else PIL would decode the pixels to look for it
     if known and file.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:
-        changes.append("rotated as EXIF specifies")
+        changes.append(ROTATED)
     return Facts(mode, (CHANNELS[mode], file.height, file.width), tuple(changes))
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """File -> uint8 (channels, resolution, resolution): the central square, resized.
+    """Image -> uint8 (channels, resolution, resolution): the central square, resized, as StyleGAN's dataset_tool does.
 
     The square has `crop` pixels a side, or those of the shorter side; the filter is Lanczos, antialiased.
     """
@@ -119,32 +135,79 @@ class Decoder:
     def shape(self) -> Shape:
         return self.channels, self.resolution, self.resolution
 
-    def read(self, path: Path | str) -> tuple[np.ndarray, Facts]:
-        """Return the decoded image, and the facts of its file."""
-        image, facts = load(path, self.channels)
-        width, height = image.size
-        side = min(width, height, self.crop or width)
-        left, top = (width - side) // 2, (height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-        if side != self.resolution:
-            image = image.resize((self.resolution, self.resolution), Image.Resampling.LANCZOS)
-        return _channels_first(image), facts
+    def read(self, stored: Stored) -> tuple[np.ndarray, Facts]:
+        """Return the decoded image, and its facts as it is stored."""
+        image, facts = load(stored, self.channels)
+        return _channels_first(self.fit(image)), facts
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """Crop and resize an image to the resolution."""
+        side = min(*image.size, self.crop or image.width)
+        return _resized(_central(image, side, side), (self.resolution, self.resolution))
+
+
+class ADMDecoder(Decoder):
+    """The recipe of ADM (Dhariwal and Nichol 2021), also of EDM: halve by boxes, resize bicubically, crop.
+
+    The image is halved while its shorter side has at least twice the resolution; then that side gets the resolution.
+    """
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        while min(image.size) >= 2 * self.resolution:
+            image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+        scale = self.resolution / min(image.size)
+        size = round(image.width * scale), round(image.height * scale)
+        return _central(image.resize(size, Image.Resampling.BICUBIC), self.resolution, self.resolution)
+
+
+class LSUNWideDecoder(Decoder):
+    """The recipe of StyleGAN for LSUN's cars ("center-crop-wide"): an image of 4:3 between black bars.
+
+    For a resolution R, as many central rows as a width of R would have in the image's proportions are resized to
+    R x 3R/4: exact for images R wide, stretched for wider ones. Smaller images can't be used.
+    """
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        width, height = self.resolution, self.resolution * 3 // 4
+        rows = round(width * image.height / image.width)
+        if image.width < width or rows < height:
+            raise ValueError(f"{image.width} x {image.height} pixels are too few for lsun_wide at {width}")
+        canvas = Image.new(image.mode, (width, width))
+        canvas.paste(_resized(_central(image, image.width, rows), (width, height)), (0, (width - height) // 2))
+        return canvas
+
+
+RECIPES: dict[str, type[Decoder]] = {
+    "stylegan_center_crop": Decoder,
+    "adm": ADMDecoder,
+    "lsun_wide": LSUNWideDecoder,
+}
+"""The recipes of cropping and resizing by name. FIDs of different recipes can't be compared."""
+
+
+def _central(image: Image.Image, width: int, height: int) -> Image.Image:
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height)) if (width, height) != image.size else image
+
+
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image.resize(size, Image.Resampling.LANCZOS) if size != image.size else image
 
 
 @dataclass(frozen=True)
 class AsItIs:
-    """File -> uint8 (C, H, W) of this shape: neither cropped nor resized; of other files, their own shape."""
+    """Image -> uint8 (C, H, W) of this shape: neither cropped nor resized; of other images, their own shape."""
 
     shape: Shape
 
-    def read(self, path: Path | str) -> tuple[np.ndarray, Facts]:
-        """Return the decoded image, and the facts of its file."""
-        image, facts = load(path)
+    def read(self, stored: Stored) -> tuple[np.ndarray, Facts]:
+        """Return the decoded image, and its facts as it is stored."""
+        image, facts = load(stored)
         return _channels_first(image), facts
 
 
 ImageDecoder = Decoder | AsItIs
-"""File -> uint8 (C, H, W), each of one `shape`. Its repr is part of the content hash of a `FileSet`."""
+"""Image -> uint8 (C, H, W), each of one `shape`. Its repr is part of the content hash of a `FileSet`."""
 
 
 def _channels_first(image: Image.Image) -> np.ndarray:
@@ -204,21 +267,6 @@ def _identity(path: Path) -> Any:
     return stat.st_dev, stat.st_ino
 
 
-def decode_all(
-    paths: Sequence[Path], decoder: ImageDecoder, keep: bool
-) -> tuple[Tensor | None, list[Facts | Exception]]:
-    """Decode all images on all cores: uint8 (N, C, H, W) to `keep`, or None; and the facts of each, or its error."""
-    images = torch.zeros(len(paths), *decoder.shape, dtype=torch.uint8) if keep else None
-
-    def decode(number: int) -> Facts:
-        image, facts = decoder.read(paths[number])
-        if images is not None and image.shape == decoder.shape:
-            images.numpy()[number] = image
-        return facts
-
-    return images, attempt(decode, range(len(paths)))
-
-
 def attempt(read: Callable[[S], T], items: Iterable[S]) -> list[T | Exception]:
     """Return read(item) of each item, computed on all cores, or its error."""
 
@@ -233,26 +281,27 @@ def attempt(read: Callable[[S], T], items: Iterable[S]) -> list[T | Exception]:
 
 
 def reason(error: Exception, path: Path | str) -> str:
-    """Return the reason for which a file can't be read, without its path."""
-    return shorten(one_line(error).replace(f" {str(path)!r}", ""), 150)
+    """Return the reason for which a file can't be read, without its path or address."""
+    return shorten(re.sub(r" <_io\.BytesIO .*?>", "", one_line(error).replace(f" {str(path)!r}", "")), 150)
 
 
 def refuse(
-    root: Path,
+    place: str | Path,
     names: Sequence[str],
     facts: Sequence[Facts | Exception],
     skip: bool,
     way: str = "set data.skip_corrupt=true",
 ) -> Tensor:
-    """Return a mask (N,) of the images that can be read; a UserError if any can't (with `skip`: if none can).
+    """Return a mask (N,) of the images in `place` that can be read; a UserError if any can't.
 
-    way: how to skip. Images whose samples can't be scaled are sound, and refused in any case.
+    skip: a UserError only if none can. way: how to skip. Images whose samples can't be scaled are sound, and refused
+    in any case.
     """
     bad = [(name, error) for name, error in zip(names, facts, strict=True) if isinstance(error, Exception)]
     if unfit := [(name, error) for name, error in bad if isinstance(error, UserError)]:
-        raise UserError(f"{len(unfit)} of {len(names)} images can't be used: {root / unfit[0][0]} {unfit[0][1]}")
+        raise UserError(f"{len(unfit)} of {len(names)} images can't be used: {place}/{unfit[0][0]} {unfit[0][1]}")
     if bad and not (skip and len(bad) < len(names)):
-        listed = ", ".join(f"{name} ({reason(error, root / name)})" for name, error in bad[:3])
+        listed = ", ".join(f"{name} ({reason(error, f'{place}/{name}')})" for name, error in bad[:3])
         remedy = "remove them" if skip else f"remove them or {way}"
         raise UserError(
             f"{len(bad)} of {len(names)} images cannot be read: {listed}{', ...' if len(bad) > 3 else ''}: {remedy}"
@@ -260,22 +309,16 @@ def refuse(
     return torch.tensor([isinstance(one, Facts) for one in facts], dtype=torch.bool)
 
 
-def first_shape(paths: Iterable[Path]) -> Shape:
-    """Return the shape (C, H, W) of the first image that can be read; (1, 1, 1) if there is none."""
-    for path in paths:
-        with suppress(Exception):  # damaged: reported when all are decoded
-            return load(path)[1].shape
-    return 1, 1, 1
-
-
-def refuse_other_shapes(paths: Sequence[Path], facts: Sequence[Facts | Exception]) -> None:
-    """Raise a UserError unless the images have one shape."""
-    shapes = {path: one.shape for path, one in zip(paths, facts, strict=True) if isinstance(one, Facts)}
+def refuse_other_shapes(
+    place: str | Path, names: Sequence[str], facts: Sequence[Facts | Exception], way: str = "give"
+) -> None:
+    """Raise a UserError unless the images in `place` have one shape. way: how to get such images."""
+    shapes = {name: one.shape for name, one in zip(names, facts, strict=True) if isinstance(one, Facts)}
     ((common, _),) = Counter(shapes.values()).most_common(1)
-    if odd := [path for path, shape in shapes.items() if shape != common]:
+    if odd := [name for name, shape in shapes.items() if shape != common]:
         raise UserError(
-            f"{len(odd)} of {len(shapes)} images are not {_format_shape(common)} pixels as the others are: {odd[0]} "
-            f"is {_format_shape(shapes[odd[0]])}: give images of one size, all grey or all in colour"
+            f"{len(odd)} of {len(shapes)} images are not {_format_shape(common)} pixels as the others are: "
+            f"{place}/{odd[0]} is {_format_shape(shapes[odd[0]])}: {way} images of one size, all grey or all in colour"
         )
 
 

@@ -31,7 +31,7 @@ def checked_labels(labels: np.ndarray, count: int, what: str) -> np.ndarray:
     return labels.astype(np.uint64)
 
 
-def number_classes(labels: np.ndarray) -> tuple[Tensor, list[Any]]:
+def number_classes(labels: np.ndarray | Sequence[Any]) -> tuple[Tensor, list[Any]]:
     """Return the classes of images, int64 (N,) from 0 without gaps, and the sorted labels."""
     values, classes = np.unique(labels, return_inverse=True)
     return torch.from_numpy(classes.astype(np.int64)), values.tolist()
@@ -48,24 +48,42 @@ def describe_classes(labels: Sequence[Any]) -> str:
     return f"{count}, numbered from 0 for the labels {', '.join(shown)}"
 
 
-def read_label_file(path: Path, names: Sequence[str]) -> np.ndarray:
-    """Return the labels (N,) of the images `names` in a `LABEL_FILE`; UserError if any has none."""
+def labels_by_name(content: bytes, place: Path) -> dict[str, Any]:
+    """Return the labels in the content of a `LABEL_FILE` by the names of images; empty if it has none.
+
+    Raises a UserError that names `place` if the content has another form.
+    """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["labels"]
-        known = {str(name).replace("\\", "/"): label for name, label in entries or ()}
+        entries = json.loads(content)["labels"]
+        return {str(name).replace("\\", "/"): label for name, label in entries or ()}
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
-            f'{path} can\'t be read as {{"labels": [[name, class], ...]}} ({type(error).__name__}): repair it, or set '
+            f'{place} can\'t be read as {{"labels": [[name, class], ...]}} ({type(error).__name__}): repair it, or set '
             "data.labels=false"
         ) from None
-    if missing := [name for name in names if known.get(name) is None]:
+
+
+def labels_of(labels: Sequence[Any], names: Sequence[str], place: Path) -> np.ndarray:
+    """Return the labels (N,) of the images `names`; UserError if any has none, or they are no classes.
+
+    One-hot vectors become the positions of their ones.
+    """
+    if missing := [name for name, label in zip(names, labels, strict=True) if label is None]:
         raise UserError(
-            f"{len(missing)} of {len(names)} images have no label in {path} ({missing[0]}): add them, or set "
+            f"{len(missing)} of {len(names)} images have no label in {place} ({missing[0]}): add them, or set "
             "data.labels=false"
         )
-    labels = [known[name] for name in names]
     kinds = {type(label) for label in labels}
+    if kinds <= {list, tuple} and is_one_hot(labels):
+        return np.array(labels).argmax(1)
     if kinds not in ({int}, {str}):
         found = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise UserError(f"the labels in {path} are {found}: give each image an integer from 0, or a word")
+        raise UserError(f"the labels in {place} are {found}: give each image an integer from 0, or a word")
     return np.array(labels)
+
+
+def is_one_hot(labels: Sequence[Any]) -> bool:
+    """Return whether labels are vectors of one length, each of zeros and a single one."""
+    if len({len(label) for label in labels}) != 1:
+        return False
+    return all(all(one in (0, 1) for one in label) and sum(label) == 1 for label in labels)

@@ -1,4 +1,4 @@
-"""The endless rounds of real minibatches; images are indexed on a device, or decoded ahead by processes."""
+"""The endless rounds of real minibatches; images are indexed in memory, or decoded ahead by processes."""
 
 import signal
 from abc import abstractmethod
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gan_research.data.layout import RoundLayout
 from gan_research.data.order import Order
-from gan_research.data.sets import FileSet, Read, SampleSet, TensorSet
+from gan_research.data.sets import Read, SampleSet, StoredSet, TensorSet
 from gan_research.utils.errors import UserError
 
 ONE_RANK = RoundLayout()
@@ -64,10 +64,11 @@ class ImageRounds(Rounds):
         self.images, self.num_workers = images, num_workers
 
     def iterate(self, start: int) -> Iterator[Batch]:
-        if isinstance(self.images, TensorSet):
-            return self._gathered(self.images, start)
-        assert isinstance(self.images, FileSet)
-        return self._decoded(self.images, start)
+        if isinstance(self.images, StoredSet):
+            return self._decoded(self.images, start)
+        if isinstance(self.images, TensorSet) and self.images.on_device:
+            return self._indexed(self.images, start)
+        return self._gathered(start)
 
     def indices(self, start: int, device: torch.device) -> Iterator[Tensor]:
         """Yield the indices of this rank's samples for each round."""
@@ -76,16 +77,19 @@ class ImageRounds(Rounds):
         for round in count(start):
             yield self.layout.shard(order.indices(round * size, (round + 1) * size))
 
-    def _gathered(self, images: TensorSet, start: int) -> Iterator[Batch]:
-        device = self.device if images.on_device else torch.device("cpu")
-        pixels, labels = images.on(device)
-        pin = device != self.device and self.device.type == "cuda"
-        for round, indices in enumerate(self.indices(start, device), start):
-            chosen = pixels.index_select(0, indices)
+    def _indexed(self, images: TensorSet, start: int) -> Iterator[Batch]:
+        pixels, labels = images.on(self.device)
+        for round, indices in enumerate(self.indices(start, self.device), start):
             classes = None if labels is None else labels.index_select(0, indices)
-            yield Batch(chosen.pin_memory() if pin else chosen, classes, round)
+            yield Batch(pixels.index_select(0, indices), classes, round)
 
-    def _decoded(self, images: FileSet, start: int) -> Iterator[Batch]:
+    def _gathered(self, start: int) -> Iterator[Batch]:
+        pin = self.device.type == "cuda"
+        for round, indices in enumerate(self.indices(start, torch.device("cpu")), start):
+            pixels, labels = self.images.gather(indices)
+            yield Batch(pixels.pin_memory() if pin else pixels, labels, round)
+
+    def _decoded(self, images: StoredSet, start: int) -> Iterator[Batch]:
         loader: DataLoader = DataLoader(
             _RoundReader(images),
             batch_size=None,
@@ -104,7 +108,7 @@ class ImageRounds(Rounds):
 class _RoundReader(Dataset):
     """Reads a round at once. Returns the text of a UserError: raised in a worker, it would become a traceback."""
 
-    def __init__(self, images: FileSet) -> None:
+    def __init__(self, images: StoredSet) -> None:
         self.images = images
 
     def __getitem__(self, indices: list[int]) -> Read | str:

@@ -1,10 +1,11 @@
-"""Sets of real samples: images in memory (`TensorSet`), or decoded from files on access (`FileSet`)."""
+"""Sets of real samples: images in memory, mapped from a file, or decoded from files on each access."""
 
 import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gan_research.data.formats.base import Indexed
+from gan_research.data.formats.files import Files
 from gan_research.data.image_files import ImageDecoder, reason
 from gan_research.utils.errors import UserError
 from gan_research.utils.memory import require_memory
@@ -38,7 +41,7 @@ class SampleSet(ABC):
         """Return the samples [start, stop), on the CPU: (n, *sample_shape), and their labels (n,) or None."""
 
     @abstractmethod
-    def gather(self, indices: Sequence[int]) -> Read:
+    def gather(self, indices: Sequence[int] | Tensor) -> Read:
         """Return the samples at `indices` and their labels, as `read` does."""
 
     @abstractmethod
@@ -100,9 +103,9 @@ class TensorSet(ImageSet):
     def read(self, start: int, stop: int) -> Read:
         return self.images[start:stop], None if self.labels is None else self.labels[start:stop]
 
-    def gather(self, indices: Sequence[int]) -> Read:
-        rows = torch.as_tensor(indices)
-        return self.images[rows], None if self.labels is None else self.labels[rows]
+    def gather(self, indices: Sequence[int] | Tensor) -> Read:
+        rows = torch.as_tensor(indices, dtype=torch.int64)
+        return self.images.index_select(0, rows), None if self.labels is None else self.labels.index_select(0, rows)
 
     def subset(self, indices: Tensor) -> "TensorSet":
         return TensorSet(*self.gather(indices.tolist()), self.on_device, self.files)
@@ -118,43 +121,69 @@ class TensorSet(ImageSet):
         return f"{tuple(self.images.shape)}".encode(), _bytes(self.images)
 
 
-class FileSet(ImageSet):
-    """Image files below `root`, decoded on each access.
+class MappedSet(ImageSet):
+    """Rows of images in a file that is mapped into memory: the system keeps in memory what is in use."""
 
-    Its content hash is of the files' bytes in order, the decoder, and labels; names don't matter.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        names: Sequence[str],
-        decoder: ImageDecoder,
-        labels: Tensor | None = None,
-        files: str = "",
-    ) -> None:
-        self.root, self.names, self.decoder, self.files = root, list(names), decoder, files
+    def __init__(self, images: Tensor, rows: Tensor, labels: Tensor | None = None, files: str = "") -> None:
+        self.images, self.rows, self.files = images, rows, files
         self.labels = None if labels is None else labels.long()
-        self.sample_shape = decoder.shape
+        self.sample_shape = tuple(images.shape[1:])
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.rows)
+
+    def read(self, start: int, stop: int) -> Read:
+        return self.gather(range(start, stop))
+
+    def gather(self, indices: Sequence[int] | Tensor) -> Read:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        labels = None if self.labels is None else self.labels.index_select(0, chosen)
+        return self.images.index_select(0, self.rows.index_select(0, chosen)), labels
+
+    def subset(self, indices: Tensor) -> "MappedSet":
+        return MappedSet(
+            self.images, self.rows[indices], None if self.labels is None else self.labels[indices], self.files
+        )
+
+    def _content(self) -> Iterable[bytes | memoryview]:
+        return pixels_of(self)
+
+
+class StoredSet(ImageSet):
+    """Rows of stored images, decoded on each access. Its content hash is of the decoded images."""
+
+    def __init__(
+        self, source: Indexed, decoder: ImageDecoder, rows: Tensor, labels: Tensor | None = None, files: str = ""
+    ) -> None:
+        self.source, self.decoder, self.rows, self.files = source, decoder, rows, files
+        self.labels = None if labels is None else labels.long()
+        self.sample_shape = decoder.shape
+        _ = source.stamps  # from now on, a change of a file is noticed
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
     def decode(self, number: int) -> np.ndarray:
-        """Decode one image: uint8 (C, H, W). Raises a UserError with the file's name if it can't be read."""
-        path = self.root / self.names[number]
+        """Decode one image: uint8 (C, H, W). Raises a UserError with its name if it can't be read."""
+        index = int(self.rows[number])
         try:
-            return self.decoder.read(path)[0]
+            return self.source.read(index, self.decoder)
+        except UserError:
+            raise
         except Exception as error:  # a decoder can raise anything for a damaged file
+            place = f"{self.source.path}/{self.source.name(index)}"
             raise UserError(
-                f"the image {path} cannot be read ({reason(error, path)}): repair it from a copy and resume, or "
+                f"the image {place} cannot be read ({reason(error, place)}): repair it from a copy and resume, or "
                 "start a new run with data.skip_corrupt=true"
             ) from None
 
-    def subset(self, indices: Tensor) -> "FileSet":
-        labels = None if self.labels is None else self.labels[indices]
-        return FileSet(self.root, [self.names[i] for i in indices.tolist()], self.decoder, labels, self.files)
+    def subset(self, indices: Tensor) -> "StoredSet":
+        part = copy(self)
+        part.rows, part.labels = self.rows[indices], None if self.labels is None else self.labels[indices]
+        part.__dict__.pop("_content_hash", None)
+        return part
 
-    def gather(self, indices: Sequence[int]) -> Read:
+    def gather(self, indices: Sequence[int] | Tensor) -> Read:
         return self._stack(map(self.decode, indices), torch.as_tensor(indices))
 
     def read(self, start: int, stop: int) -> Read:
@@ -166,13 +195,42 @@ class FileSet(ImageSet):
         return torch.from_numpy(stacked), None if self.labels is None else self.labels[rows]
 
     def _content(self) -> Iterable[bytes | memoryview]:
+        return pixels_of(self)
+
+
+class FileSet(StoredSet):
+    """Image files below `root`, decoded on each access.
+
+    Its content hash is of the files' bytes in order, the decoder, and labels, so that nothing has to be decoded for
+    it; names don't matter.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: Sequence[str],
+        decoder: ImageDecoder,
+        labels: Tensor | None = None,
+        files: str = "",
+    ) -> None:
+        super().__init__(Files(root, list(names)), decoder, torch.arange(len(names)), labels, files)
+
+    def _content(self) -> Iterable[bytes | memoryview]:
         yield f"{self.decoder}".encode()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            yield from pool.map(self._file_hash, self.names)
+            yield from pool.map(_file_hash, (self.source.files[row] for row in self.rows.tolist()))
 
-    def _file_hash(self, name: str) -> bytes:
-        with (self.root / name).open("rb") as file:
-            return hashlib.file_digest(file, hashlib.blake2b).digest()
+
+def _file_hash(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, hashlib.blake2b).digest()
+
+
+def pixels_of(images: ImageSet) -> Iterator[bytes | memoryview]:
+    """Yield the shape of a set and its pixels: the content of a `TensorSet` of the same images."""
+    yield f"{(len(images), *images.sample_shape)}".encode()
+    for batch, _ in images.batches(1000):
+        yield _bytes(batch)
 
 
 def _bytes(values: Tensor) -> memoryview:

@@ -14,7 +14,9 @@ from torch import Tensor
 from torchvision import datasets
 
 from gan_research.data.base import ImageData, ImageOptions
-from gan_research.data.folder import ImageFileData, ImageFileOptions
+from gan_research.data.folder import FolderData, ImageFileOptions
+from gan_research.data.formats.files import Files
+from gan_research.data.image_files import Decoder
 from gan_research.data.sets import ImageSet, TensorSet, resize
 from gan_research.utils.errors import UserError, one_line, require
 from gan_research.utils.memory import require_memory
@@ -188,7 +190,7 @@ class STL10(VisionData):
         self.resident, self.resident_limit_gib = resident, resident_limit_gib
 
 
-class CelebA(ImageFileData):
+class CelebA(FolderData):
     """162 770 faces (Liu et al. 2015): the central 148 pixels of the aligned images, resized; no labels.
 
     The official validation split is held out. Takes the arguments of torchvision's set and of `ImageFileData`.
@@ -213,4 +215,5 @@ class CelebA(ImageFileData):
 
         train, valid = names("train"), names("valid")
         heldout = torch.arange(len(train) + len(valid)) >= len(train)
-        return self.load_files(folder / "img_align_celeba", train + valid, None, heldout, self.crop)
+        decoder = Decoder(self.resolution, self.channels, self.crop)
+        return self.load_stored(Files(folder / "img_align_celeba", train + valid), decoder, None, heldout)

@@ -1,8 +1,10 @@
 """Errors that a user can fix: one clear line with what to do, no traceback."""
 
 import difflib
+import importlib
 import math
 from collections.abc import Iterable
+from typing import Any
 
 RESUME = 75  # the exit status of a run that was stopped and can be resumed (EX_TEMPFAIL)
 DIVERGED = 3  # the exit status of a run whose loss isn't finite any more
@@ -46,6 +48,14 @@ def import_problem(error: BaseException) -> str:
         return one_line(error)
     advice = "install it, or put the folder that contains it on PYTHONPATH, as in PYTHONPATH=. gan ..."
     return f"there is no module {cause.name}: {advice}"
+
+
+def import_extra(module: str, extra: str, subject: str) -> Any:
+    """Import a module of an optional dependency; a UserError with the extra to install if there is none."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise UserError(f"{subject}, which needs {module}: pip install 'gan_research[{extra}]'") from None
 
 
 def one_line(error: BaseException) -> str:

@@ -39,5 +39,21 @@ def refuse_archive(path: Path, remedy: str) -> None:
         raise UserError(f"{path} is an archive ({path.suffix}): unpack it, and {remedy}")
 
 
+HUB = "hf://"  # the begin of the address of a data set on Hugging Face's hub
+
+
+def existing_or_hub(path: str) -> str:
+    """Return the path; ValueError if it neither exists nor is an address on the hub."""
+    return path if path.startswith(HUB) else existing(path)
+
+
+def is_existing_or_hub(path: str) -> bool:
+    """Return whether there is such a file or folder, or it is an address on the hub."""
+    return path.startswith(HUB) or Path(path).expanduser().exists()
+
+
+ImageSource = Annotated[str, AfterValidator(existing_or_hub)]
+"""The annotation of an argument that is the path of stored images, or hf://USER/NAME."""
+
 ExistingPath = Annotated[str, AfterValidator(existing)]
 """The annotation of an argument that is the path of an existing file or folder."""

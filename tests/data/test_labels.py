@@ -131,7 +131,7 @@ def test_the_label_file_of_stylegan(labels, classes, numbers, tmp_path):
     [
         ('{"labels": null}', "4 of 4 images have no label"),
         ('{"labels": [["d.png", 1]]}', "3 of 4 images have no label in"),
-        (json.dumps({"labels": [[name, [0, 1]] for name in NAMES]}), "are list"),
+        (json.dumps({"labels": [[name, [0.5, 1]] for name in NAMES]}), "are list"),
         (json.dumps({"labels": [[name, 0.5] for name in NAMES]}), "are float"),
         (json.dumps({"labels": [[name, -1] for name in NAMES]}), "int64 from -1"),
         (json.dumps({"labels": [[name, name if i else 1] for i, name in enumerate(NAMES)]}), "are int, str"),

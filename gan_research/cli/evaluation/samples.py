@@ -15,6 +15,7 @@ from gan_research.data.folder import read_folder
 from gan_research.data.sets import SampleSet
 from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
 from gan_research.utils.errors import UserError
+from gan_research.utils.paths import is_existing_or_hub
 from gan_research.utils.reading import reading, require_no_bomb
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def open_data(node: dict[str, Any], split: str | None, data_root: str | None) ->
         if key not in node:
             raise UserError("--data-root: these data have no folder: they are generated or installed")
         node = node | {key: data_root}
-    elif key in node and not node.get("download") and not Path(node[key]).expanduser().exists():
+    elif key in node and not node.get("download") and not is_existing_or_hub(node[key]):
         raise UserError(f"there are no data in {node[key]}: if they were moved, add --data-root PATH")
     data = build_data({"data": node})
     samples = data.heldout if split == "heldout" else data.train
