@@ -1,5 +1,5 @@
 # make demo: install, and train a GAN on handwritten digits.  make test: install, and run the tests.
-.PHONY: install demo test test-all lint constraints clean
+.PHONY: install demo test test-all lint wheel constraints clean
 
 STAMP := .venv/.installed
 
@@ -23,6 +23,10 @@ lint: install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# The wheel, installed and run in a fresh environment outside of the checkout.
+wheel: install
+	sh scripts/check_wheel.sh
 
 # Newest versions that the ranges of pyproject.toml allow, for every supported Python.
 constraints: install

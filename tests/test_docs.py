@@ -21,7 +21,7 @@ EVALUATION = (ROOT / "docs" / "evaluation.md").read_text()
 ROWS = {
     row[0].strip(" `"): row[1:] for row in (re.split(r"(?<!\\)\|", line)[1:-1] for line in THEORY.splitlines()) if row
 }
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize("name", groups()["loss"])
