@@ -64,7 +64,8 @@ def model_card(
     in the folder of a run, the card has the run's data, commit and numbers, with their protocol. program: inputs of
     generator.pt2, if there is one.
     """
-    name, shape = address.rpartition("/")[2], sampler.generator.samples.shape  # type: ignore[union-attr]
+    generator: Any = sampler.generator
+    name, shape = address.rpartition("/")[2], generator.samples.shape
     run, measured = run_of(path, checkpoint)
     measured = [row for row in measured if measures(row, config)]
     choices = run.get("choices") or {}
@@ -127,7 +128,7 @@ def dtype_of(tensor: Tensor) -> str:
 
 
 def run_of(path: Path, checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the record of the run to which a checkpoint belongs, and its metrics of that round; {}, [] if unknown."""
+    """Return the record of a checkpoint's run, and its metrics of that round; {}, [] if unknown."""
     folder = path.absolute().parent.parent
     own = run_id(folder)
     if own is None or checkpoint.get("run", own) != own:
@@ -138,7 +139,7 @@ def run_of(path: Path, checkpoint: Mapping[str, Any]) -> tuple[dict[str, Any], l
 
 
 def measures(row: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    """Return whether metrics are those of the exported weights: an average, its profile, or the generator's own."""
+    """Return whether metrics were measured with the exported weights: the same average, or none."""
     ema = row.get("protocol", {}).get("ema")
     return ema == config["profile"] if "profile" in config and ema is not True else bool(ema) == config["averaged"]
 

@@ -1,4 +1,4 @@
-"""Samplers of trained generators, from a checkpoint, a run's folder, an export, W&B, or the Hugging Face Hub."""
+"""Samplers of trained generators, from a path, W&B or the Hugging Face Hub."""
 
 from collections.abc import Sequence
 from pathlib import Path

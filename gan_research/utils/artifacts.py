@@ -27,7 +27,7 @@ HERE = "give a checkpoint, run or export on this machine"
 
 
 def is_address(source: str | Path) -> bool:
-    """Return whether a source is an address of W&B or of the hub instead of a path."""
+    """Return whether a source is an address of W&B or the hub, not a path."""
     return str(source).startswith((SCHEME, HUB))
 
 

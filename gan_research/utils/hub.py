@@ -35,7 +35,7 @@ def split(address: str) -> tuple[str, str | None]:
 
 
 def fetch_export(address: str, mark: str, config: str, weights: tuple[str, ...]) -> tuple[Path, str]:
-    """Download an export unless it is in the hub's cache; return its folder, and its address by commit.
+    """Download an export unless it is cached; return its folder, and its address by commit.
 
     Without a network, one that was downloaded before is used.
 
@@ -55,7 +55,7 @@ def fetch_export(address: str, mark: str, config: str, weights: tuple[str, ...])
 
 
 def require_pushable(address: str, mark: str, config: str) -> None:
-    """Raise a UserError unless there is an account, and its repository is new, empty or an export."""
+    """Raise a UserError unless the user may push, to a repository without other files."""
     require_repository(address)
     repository, _ = split(address)
     with asking_hub(address) as hub:
