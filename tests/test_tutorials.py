@@ -27,11 +27,9 @@ def commands(page):
 def as_on_disk(word):
     """Replace runs/NAME-... by the newest folder of that name; also behind resume=."""
     key, path = ("resume=", word[7:]) if word.startswith("resume=") else ("", word)
-    return (
-        key + str(max(Path().glob(path.replace("...", "*")), key=lambda p: p.stat().st_mtime))
-        if "..." in path
-        else word
-    )
+    if "..." not in path:
+        return word
+    return key + str(max(Path().glob(path.replace("...", "*")), key=lambda found: found.stat().st_mtime))
 
 
 ALL = [(page, *rest) for page in PAGES for rest in commands(page)]
