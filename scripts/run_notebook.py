@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "quickstart.ipynb"
@@ -19,8 +18,7 @@ def run_notebook(folder: Path) -> nbformat.NotebookNode:
     path = os.environ["PATH"]
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
     try:
-        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # other users of the machine can't read it
-        NotebookClient(notebook, km=kernel, timeout=900, resources={"metadata": {"path": folder}}).execute()
+        NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
     finally:
         os.environ["PATH"] = path
     for cell in notebook.cells:
