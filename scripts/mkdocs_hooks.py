@@ -6,7 +6,7 @@ from typing import Any
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Return a page with the text alone of links that lead out of docs/, and with titles of code in quotes."""
+    """Replace links that lead out of docs/ by their text, and quote titles of code."""
     folder = Path(page.file.abs_src_path).parent
 
     def inside(link: re.Match[str]) -> str:
