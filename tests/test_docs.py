@@ -21,7 +21,7 @@ EVALUATION = (ROOT / "docs" / "evaluation.md").read_text()
 ROWS = {
     row[0].strip(" `"): row[1:] for row in (re.split(r"(?<!\\)\|", line)[1:-1] for line in THEORY.splitlines()) if row
 }
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("name", groups()["loss"])
@@ -31,7 +31,7 @@ def test_the_table_of_losses_is_what_they_declare(name):
     assert stated == [theory.divergence.name or "", f"{theory.at_equality:.6g}", theory.descends.name or ""]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)[^)]*\)|src=\"([^\"]+)\"", page.read_text())
     missing = [

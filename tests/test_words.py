@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 SOURCES = sorted(path for folder in ("gan_research", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py"))
-TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "conf").rglob("*.yaml"), *SOURCES])
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "tutorials").glob("*.md")]
+TEXTS = sorted([*PAGES, *(ROOT / "conf").rglob("*.yaml"), *SOURCES])
 TEXTS.remove(ROOT / "gan_research" / "utils" / "renamed.py")  # a table of old names
 
 NO_SUBJECT = {

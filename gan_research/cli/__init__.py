@@ -26,7 +26,7 @@ COMMANDS = {
     "data": "show what is in a set of images, or convert it to StyleGAN's ZIP",
     "sample": "generate images, or points, from a checkpoint or a run",
     "explore": "look around in a generator with the mouse, on a page of this machine",
-    "export": "write a trained generator as plain weights and JSON",
+    "export": "write a trained generator as plain weights and JSON, or push it to the Hugging Face Hub",
     "evaluate": "measure a run, a checkpoint or images: FID, inception score, KID, ...",
 }
 

@@ -15,8 +15,9 @@ USAGE = "gan evaluate SAMPLES [REFERENCE] [options] [KEY=VALUE ...]"
 
 EPILOG = """\
 SAMPLES    a checkpoint; the folder of a run: all its checkpoints; an export; a model in W&B,
-           wandb://ENTITY/PROJECT/NAME:ALIAS; a folder of images, which are neither cropped nor resized; an .npz file
-           of images (images, x or arr_0) or of statistics (mu and sigma); data of the config tree, such as cifar10
+           wandb://ENTITY/PROJECT/NAME:ALIAS, or on the Hugging Face Hub, hf://USER/NAME; a folder of images,
+           which are neither cropped nor resized; an .npz file of images (images, x or arr_0) or of statistics (mu and
+           sigma); data of the config tree, such as cifar10
 REFERENCE  real samples: a folder, an .npz file or data, as above (default of a checkpoint: its training data)
 KEY=VALUE  any key in the config of the metrics: extractor.weights=PATH extractor.resize=clean batch_size=100
            settings.kid.subset_size=500 num_real=1000; for one of several choices: inception.batch_size=50

@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "interpolation, directions of SeFa, and the nearest real images of a sample.",
     )
     add = parser.add_argument
-    add("checkpoint", help="a .ckpt file, the folder of a run (its last checkpoint) or export, or wandb://... of W&B")
+    add("checkpoint", help="a .ckpt file, the folder of a run or export, wandb://... of W&B, or hf://USER/NAME")
     add_weights(parser)
     add("--device", default="auto", help="auto, cpu, cuda or cuda:1 (a GPU if there is one)")
     add("--reference", metavar="REAL", help="a folder of images, an .npz file or data: real images (those of the run)")

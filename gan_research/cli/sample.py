@@ -65,7 +65,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         prog="gan sample", description="Draw samples from a checkpoint; neither the data nor the config is needed."
     )
     add = parser.add_argument
-    add("checkpoint", help="a .ckpt file, the folder of a run (its last checkpoint) or export, or wandb://... of W&B")
+    add("checkpoint", help="a .ckpt file, the folder of a run or export, wandb://... of W&B, or hf://USER/NAME")
     add(
         "-n", "--num", type=int,
         help="number of samples (64); with --codes of latents (10, or 500 points); with --interpolate of rows (8), or "

@@ -161,7 +161,7 @@ class StyleGAN2Generator(MappedGenerator):
         return self.mapping(latents, labels)
 
     def synthesise(self, ws: Tensor, noise: Tensor | None = None) -> Tensor:
-        maps, image = self.constant.expand(len(ws), -1, -1, -1), None
+        maps, image = self.constant.expand(ws.shape[0], -1, -1, -1), None  # len() would be a constant to torch.export
         for i, (conv, plane) in enumerate(zip(self.convs, self.planes(noise), strict=True)):
             maps = conv(maps, ws[:, i], plane)
             if i % 2 == 0:

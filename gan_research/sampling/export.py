@@ -18,6 +18,7 @@ from gan_research.checkpoints.allowlist import resolve_allowed
 from gan_research.checkpoints.io import Description, batch_size_of, usable
 from gan_research.checkpoints.rebuild import rebuild
 from gan_research.sampling.sampler import Sampler
+from gan_research.utils.artifacts import FORMAT_KEY
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import as_json, new_folder, write_atomically
 from gan_research.utils.reading import has_shape, read_json, reading
@@ -25,16 +26,20 @@ from gan_research.utils.renamed import renamed_targets
 
 CONFIG = "config.json"
 FORMAT = 1
-FORMAT_KEY = "gan_research_export"  # the key of config.json that marks an export and holds its format
-
 NETWORKS = ("generator", "discriminator")
+CARD, PROGRAM = "README.md", "generator.pt2"  # the model card, and the generator as a program of torch.export
 
 
-def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write config.json, and NAME.safetensors for each of `networks` by name, into `folder`.
+def write_export(
+    folder: Path,
+    config: Mapping[str, Any],
+    networks: Mapping[str, Mapping[str, Tensor]],
+    others: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write config.json, NAME.safetensors for each of `networks` by name, and other files, into `folder`.
 
-    A new folder is whole or not at all. In a former export, config.json is written first, with a digest of each other
-    file, so that an interrupted export is detected.
+    A new folder is whole or not at all. In a former export, config.json is written first, with a digest of each file of
+    weights, so that an interrupted export is detected.
     """
     require_export_folder(folder)
     files = {
@@ -45,11 +50,11 @@ def write_export(folder: Path, config: Mapping[str, Any], networks: Mapping[str,
     plain = as_json({FORMAT_KEY: FORMAT, **config, "files": digests})
     with nullcontext(folder) if is_export(folder) else new_folder(folder) as target:
         write_atomically(target / CONFIG, json.dumps(plain, indent=2, allow_nan=False).encode())
-        for name, content in files.items():
+        written = files | dict(others or {})
+        for name, content in written.items():
             write_atomically(target / name, content)
-        for name in NETWORKS:
-            if name not in networks:  # from a previous export
-                (target / f"{name}.safetensors").unlink(missing_ok=True)
+        for name in {CARD, PROGRAM, *(f"{network}.safetensors" for network in NETWORKS)} - written.keys():
+            (target / name).unlink(missing_ok=True)  # from a previous export
 
 
 def describe_export(

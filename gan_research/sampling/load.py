@@ -1,4 +1,4 @@
-"""Samplers of trained generators, from a checkpoint, a run's folder, an export, or W&B."""
+"""Samplers of trained generators, from a path, W&B or the Hugging Face Hub."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +22,10 @@ def load(
     ema: float | None = None,
     discriminator: bool = False,
 ) -> Sampler:
-    """Load a sampler from a checkpoint, a run's folder, an export or W&B: `load(path).sample(64, seed=0)`.
+    """Load a sampler from a checkpoint, a run's folder or an export: `load(path).sample(64, seed=0)`.
 
-    path: also wandb://ENTITY/PROJECT/NAME:ALIAS, which is downloaded.
+    path: also wandb://ENTITY/PROJECT/NAME:ALIAS of W&B, or hf://USER/NAME of the Hugging Face Hub (hf://USER/NAME@REVISION
+    is a branch, tag or commit), which are downloaded.
     raw: the generator itself instead of its average.
     allow: modules, in addition to the project's own, whose generators and priors may be built.
     ema: the profile of an average of power functions, kept or reconstructed from snapshots, instead of the first one.

@@ -1,4 +1,4 @@
-"""Model artifacts of W&B, by their addresses: wandb://ENTITY/PROJECT/NAME:ALIAS."""
+"""Models elsewhere, by their addresses: wandb://ENTITY/PROJECT/NAME:ALIAS of W&B, hf://USER/NAME of the hub."""
 
 import filecmp
 import io
@@ -12,6 +12,7 @@ from typing import Any
 
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import file_name, new_folder
+from gan_research.utils.hub import HUB, fetch_export, is_on_hub, require_repository
 from gan_research.utils.paths import cache_folder, require_path
 from gan_research.utils.reading import read_json
 from gan_research.utils.run_folder import CHECKPOINTS, CONFIG, HISTORY, LAST, PROTOCOLS, RUN, one_process_in
@@ -19,19 +20,22 @@ from gan_research.utils.run_folder import CHECKPOINTS, CONFIG, HISTORY, LAST, PR
 SCHEME = "wandb://"
 FORM = f"{SCHEME}ENTITY/PROJECT/NAME:ALIAS"
 EXPORT = ("config.json", "generator.safetensors")  # the files of a model artifact that make an export
+FORMAT_KEY = "gan_research_export"  # the key of config.json that marks an export and holds its format
 OF_RUN = {RUN: RUN, CONFIG: CONFIG, HISTORY: HISTORY, PROTOCOLS: PROTOCOLS, LAST: f"{CHECKPOINTS}/{LAST}"}
 """The files of a model artifact -> their names in the folder of a run."""
 HERE = "give a checkpoint, run or export on this machine"
 
 
 def is_address(source: str | Path) -> bool:
-    """Return whether a source is an address of W&B instead of a path."""
-    return str(source).startswith(SCHEME)
+    """Return whether a source is an address of W&B or the hub, not a path."""
+    return str(source).startswith((SCHEME, HUB))
 
 
 def require_checkpoint(source: str | Path) -> None:
     """Raise a UserError unless a source is an existing path or a well-formed address."""
-    if not is_address(source):
+    if is_on_hub(source):
+        require_repository(str(source))
+    elif not is_address(source):
         require_path(source)
     elif not re.fullmatch(r"[^/:]+/[^/:]+/[^/:]+:[^/:]+", str(source).removeprefix(SCHEME)):
         raise UserError(f"{source}: give {FORM}, as in {SCHEME}me/gan_research/model-1a2b3c4d:best")
@@ -46,10 +50,12 @@ def local(source: str | Path, whole: bool = False) -> Path:
 
 
 def fetch(address: str, whole: bool = False) -> tuple[Path, str]:
-    """Download a model artifact, unless it is in the cache folder; return its path, and its address by version.
+    """Download a model, unless it is in the cache folder; return its path, and its address by version.
 
-    Raises a UserError of one line if W&B is offline, or has no such artifact.
+    Raises a UserError of one line if W&B or the hub can't be reached, or has no such model.
     """
+    if is_on_hub(address):
+        return fetch_export(address, FORMAT_KEY, EXPORT[0], (EXPORT[1], "discriminator.safetensors"))
     require_checkpoint(address)
     if (mode := os.environ.get("WANDB_MODE", "online")) not in ("online", "shared"):
         raise UserError(f"{address}: WANDB_MODE={mode} keeps W&B offline: unset it, or {HERE}")

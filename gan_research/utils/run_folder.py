@@ -149,6 +149,16 @@ def read_history(path: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def measured_at(run: Path, round: int) -> list[dict[str, Any]]:
+    """Return a run's metrics after a round, and how each evaluation measured them."""
+    found = []
+    for row in read_history(run / HISTORY):
+        if row["round"] == round and "better" in row:
+            metrics = {name.removeprefix("metrics/"): row[name] for name in row if name.startswith("metrics/")}
+            found.append({"metrics": metrics, **{key: row[key] for key in MEASURED if key in row}})
+    return found
+
+
 def read_protocols(folder: Path) -> dict[str, Any]:
     """Return the protocols of a run by their fingerprints; {} if there is no file of them."""
     path = folder / PROTOCOLS

@@ -1,11 +1,14 @@
 """`gan export`: what it writes draws the very same samples, and it overwrites nothing of somebody else's."""
 
+import contextlib
 import json
+import re
 import shutil
 from functools import partial
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from gan_research import __version__, load
@@ -21,6 +24,7 @@ from gan_research.training.ema import EMA
 from gan_research.training.saved_state import describe_game
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import write_atomically
+from gan_research.utils.run_folder import measured_at
 
 
 @pytest.fixture
@@ -37,7 +41,8 @@ def strict(constant):
 
 
 def test_what_is_in_it(exported, finished, state, identical):
-    assert {p.name for p in exported.iterdir()} == {"config.json", "generator.safetensors", "discriminator.safetensors"}
+    files = {"README.md", "config.json", "generator.safetensors", "discriminator.safetensors"}
+    assert {p.name for p in exported.iterdir()} == files
     config = json.loads((exported / "config.json").read_text(), parse_constant=strict)
     saved = state(finished)
     game = saved["gan_research"]
@@ -60,7 +65,7 @@ def test_what_is_in_it(exported, finished, state, identical):
 def test_it_draws_the_same_samples(raw, finished, gan, tmp_path):
     option = ["--raw"] if raw else []
     assert gan("export", finished, "-o", tmp_path / "out", *option).status == 0
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"config.json", "generator.safetensors"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"README.md", "config.json", "generator.safetensors"}
     expected = load(finished, raw=raw)
     sampler = load(tmp_path / "out")
     assert torch.equal(sampler.sample(40, seed=3), expected.sample(40, seed=3))
@@ -79,6 +84,40 @@ def test_it_is_measured_as_the_run_is(finished, exported, gan, tmp_path):
         return {key: value for key, value in found.items() if key not in ("checkpoint", "training_seed")}
 
     assert numbers(exported) == numbers(finished / "checkpoints" / "last.ckpt")
+
+
+def header_and_text(card):
+    _, header, text = card.split("---\n", 2)
+    return yaml.safe_load(header), text
+
+
+def test_its_card(finished, exported, gan, tmp_path):
+    header, text = header_and_text((exported / "README.md").read_text())
+    (measured,) = measured_at(finished, 20)
+    (model,) = header["model-index"]
+    numbers = {metric["type"]: metric["value"] for metric in model["results"][0]["metrics"]}
+    assert numbers == {name: measured["metrics"][name] for name in measured["better"]}
+    assert (header["library_name"], header["pipeline_tag"]) == ("gan_research", "unconditional-image-generation")
+    segment = json.loads((finished / "run.json").read_text())["segments"][-1]
+    for fact in (segment["commit"], segment["data"]["hash"], segment["data"]["summary"], "non_saturating", "1 x 8 x 8"):
+        assert str(fact) in text, fact
+    protocol = re.search(r"```json\n(.*?)```", text, re.DOTALL)[1]
+    assert json.loads(protocol) == measured["protocol"]
+    assert str(tmp_path.parent) not in text
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    with contextlib.chdir(exported.parent):
+        exec(code, names := {})
+    assert torch.equal(names["images"], load(finished).sample(64))
+
+
+def test_the_card_has_no_numbers_of_other_weights(finished, gan, tmp_path):
+    assert gan("export", finished, "-o", tmp_path / "raw", "--raw").status == 0
+    (tmp_path / "alone.ckpt").write_bytes((finished / "checkpoints" / "last.ckpt").read_bytes())
+    assert gan("export", tmp_path / "alone.ckpt", "-o", tmp_path / "alone").status == 0
+    for name in ("raw", "alone"):
+        header, text = header_and_text((tmp_path / name / "README.md").read_text())
+        assert "model-index" not in header
+        assert "| fid |" not in text
 
 
 def test_what_an_export_cannot_say(exported, gan, one_line, tmp_path):
@@ -103,7 +142,7 @@ def test_a_folder_that_holds_something_else_is_refused(finished, exported, gan, 
     (tmp_path / "empty").mkdir()
     assert gan("export", finished, "-o", tmp_path / "empty").status == 0
     assert gan("export", finished, "-o", exported, "--raw").status == 0  # one of ours is replaced, all of it
-    assert {p.name for p in exported.iterdir()} == {"config.json", "generator.safetensors"}
+    assert {p.name for p in exported.iterdir()} == {"README.md", "config.json", "generator.safetensors"}
     assert torch.equal(load(exported).sample(3), load(finished, raw=True).sample(3))
 
 

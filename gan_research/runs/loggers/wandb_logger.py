@@ -23,7 +23,7 @@ from gan_research.callbacks.base import Level, numbers
 from gan_research.runs.loggers.wandb_models import data_artifact, kept, model_artifact
 from gan_research.runs.run import Run
 from gan_research.sampling.sampler import Sampler
-from gan_research.utils.artifacts import SCHEME, is_address
+from gan_research.utils.artifacts import SCHEME
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.files import free_name
 from gan_research.utils.images import grid, png
@@ -158,7 +158,7 @@ class WandbLogger(lightning_loggers.WandbLogger):
         if (data := data_artifact(self._run, self._files)) is not None:
             use_new_artifact(self.experiment, data)
         model = next((segment["init"]["source"] for segment in self._run.segments if "init" in segment), "")
-        if is_address(model) and not self.experiment.offline:  # the server knows its version
+        if model.startswith(SCHEME) and not self.experiment.offline:  # the server knows its version
             self.experiment.use_artifact(model.removeprefix(SCHEME))
 
     @rank_zero_only

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import wandb
 
@@ -16,11 +15,10 @@ from gan_research.utils.run_folder import (
     CONFIG,
     HISTORY,
     LAST,
-    MEASURED,
     PROTOCOLS,
     RUN,
     config_text,
-    read_history,
+    measured_at,
     read_rows,
 )
 
@@ -37,7 +35,7 @@ def model_artifact(
     content = read_checkpoint(checkpoint)
     game, config = content[MARK], content["config"]
     averaged, round = bool(game["ema"]), game["round"]
-    measured = measured_at(run.folder, round)
+    measured = (measured_at(run.folder, round) or [{}])[-1]
     selected_by = content["callbacks"]["Checkpoints"]["best"] if "best" in aliases else None
     about = {"run": run.id, "selected_by": selected_by, **measured}
     described = describe_export(game, averaged, sampler.num_classes, sampler.value_range)
@@ -57,16 +55,6 @@ def model_artifact(
         if (folder / name).is_file():
             artifact.add_file(str(folder / name), policy="immutable", skip_cache=True)
     return artifact, [*aliases, f"round-{round}"]
-
-
-def measured_at(run: Path, round: int) -> dict[str, Any]:
-    """Return the metrics of a run after a round, and how they were measured."""
-    found: dict[str, Any] = {}
-    for row in read_history(run / HISTORY):
-        if row["round"] == round and "better" in row:
-            metrics = {name.removeprefix("metrics/"): row[name] for name in row if name.startswith("metrics/")}
-            found = {"metrics": metrics, **{key: row[key] for key in MEASURED if key in row}}
-    return found
 
 
 def data_artifact(run: Run, folder: Path) -> wandb.Artifact | None:
