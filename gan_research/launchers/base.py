@@ -28,7 +28,7 @@ class Launcher:
     """Base of launchers."""
 
     waits: ClassVar[bool] = False
-    """Whether `submit` waits for the jobs."""
+    """True if `submit` waits for the jobs."""
 
     def check(self) -> None:
         """Raise a UserError if nothing can be submitted from this process."""

@@ -54,17 +54,23 @@ class Ray(Launcher):
         self.check()
         import ray
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        logs = [(self.folder / f"{job.name}.log").resolve() for job in jobs]
-        print(f"logs {self.folder}")
-        tasks = [self._start(job, log) for job, log in zip(jobs, logs, strict=True)]
         try:
-            statuses = [0] * len(jobs) if wait(tasks, watch) else [RESUME]
-            for i, task in enumerate(tasks if RESUME not in statuses else []):
-                statuses[i] = status_of(task, logs[i])
+            has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+            sizes = [self.size(job, has_gpus) for job in jobs]  # raises its errors before there is a folder
+            self.folder.mkdir(parents=True, exist_ok=True)
+            print(f"logs {self.folder}")
+            logs = [(self.folder / f"{job.name}.log").resolve() for job in jobs]
+            tasks = [self._start(*each) for each in zip(jobs, sizes, logs, strict=True)]
+            if not wait(tasks, watch):
+                return RESUME
+            statuses = [status_of(task, log) for task, log in zip(tasks, logs, strict=True)]
         finally:
             ray.shutdown()
-        return next((status for status in statuses if status), 0)
+        for status, log in zip(statuses, logs, strict=True):
+            if status:
+                print(f"gan: exit status {status} of a task: see {log}", file=sys.stderr)
+                return status
+        return 0
 
     def _connect(self) -> None:
         """Connect to the cluster; raise a UserError if that can't be done."""
@@ -80,11 +86,11 @@ class Ray(Launcher):
             advice = "start one with ray start --head, or give launcher.address=HOST:PORT"
             raise UserError(f"launcher=ray: no Ray cluster at {self.address}: {one_line(error)}; {advice}") from error
 
-    def _start(self, job: Job, log: Path) -> Any:
+    def _start(self, job: Job, size: tuple[float, float, int], log: Path) -> Any:
         """Start the task of a job; return Ray's reference to it."""
         import ray
 
-        cpus, gpus, processes = self.size(job, ray.cluster_resources().get("GPU", 0) > 0)
+        cpus, gpus, processes = size
         variables = {"OMP_NUM_THREADS": str(max(1, int(cpus) // processes))}
         if not gpus:
             variables["CUDA_VISIBLE_DEVICES"] = ""

@@ -3,13 +3,17 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from test_multirun import TINY, homes, only, rounds
 
+from gan_research._version import __version__
 from gan_research.launchers import Job, Ray
 from gan_research.utils.errors import RESUME, UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -63,9 +67,34 @@ def cluster(monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    try:
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    except Exception as error:  # a plain one
+        pytest.skip(f"Ray's own processes need more than its 15 seconds to start here: {error}")
     yield made
     made.shutdown()
+
+
+@pytest.mark.long
+def test_the_status_and_the_log_of_each_task_and_a_stop(cluster, tmp_path):
+    launcher, stopper = Ray(str(tmp_path / "ray"), address=cluster.address), []
+
+    def job(name, *argv):
+        return Job(name, list(argv), {"devices": 1, "accelerator": "cpu"})
+
+    assert launcher.submit([job("good", "--version"), job("bad", "nonsense")], lambda: None) == 2
+    assert (tmp_path / "ray" / "good.log").read_text().strip() == __version__
+    assert "there is no command 'nonsense'" in (tmp_path / "ray" / "bad.log").read_text()
+
+    def stop():
+        if (tmp_path / "ray" / "long.log").exists() and not stopper:
+            stopper.append(os.kill(os.getpid(), signal.SIGINT))
+
+    words = ("train", f"output={tmp_path}", "rounds=1000000", "metrics=none", "logger=none")
+    assert launcher.submit([job("long", *words), job("never", "--version")], stop) == RESUME
+    assert stopper
+    assert not (tmp_path / "ray" / "never.log").exists()
 
 
 def states(sweep):
