@@ -62,7 +62,7 @@ def refusal(words):
     [
         (["regularizer=[consensus]"], "regularizer consensus"),
         (["regularizer=[orthogonal]"], "regularizer orthogonal"),
-        (["unrolling=unrolled"], "unrolling"),
+        (["unrolling=unrolled", "loss=minimax"], "unrolling"),
         (["ema=power", "ema.buffers=recompute", "generator=dcgan", "generator.width=4"], "ema.buffers=recompute"),
     ],
 )
