@@ -11,6 +11,7 @@ from gan_research.callbacks.base import Periodic
 from gan_research.callbacks.blackboard import Blackboard
 from gan_research.checkpoints.io import AtomicCheckpointIO
 from gan_research.distributed import raise_on_all_ranks
+from gan_research.distributed.sharding import local
 from gan_research.training.gan import GAN
 from gan_research.training.loss_log import Diverged
 from gan_research.utils.files import link
@@ -119,5 +120,5 @@ def refuse_diverged(gan: GAN) -> None:
     """Raise `Diverged` if the last round's losses, or the weights, aren't finite."""
     gan.loss_log.check(gan.round)
     for player, network in gan.objective.networks.items():
-        if not torch.stack([p.isfinite().all() for p in network.parameters()]).all():
+        if not torch.stack([local(p).isfinite().all() for p in network.parameters()]).all():
             raise Diverged(f"round {gan.round}: the {player}'s weights aren't finite, training stopped", gan.round)

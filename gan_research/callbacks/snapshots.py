@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 
 from gan_research.callbacks.base import Periodic
 from gan_research.checkpoints.io import MARK, AtomicCheckpointIO
+from gan_research.distributed.sharding import whole
 from gan_research.sampling.averages import name_of
 from gan_research.training.gan import GAN
 from gan_research.training.saved_state import save_game
@@ -36,7 +37,7 @@ class Snapshots(Periodic):
         save_game(gan, snapshot)  # on all ranks: it gathers pending terms of the log
         snapshot[MARK]["recorder"] = {"pending": []}
         snapshot["state_dict"] = {
-            f"{name_of(index)}.{name}": tensor
+            f"{name_of(index)}.{name}": whole(tensor)
             for index, average in enumerate(gan.averages)
             for name, tensor in average.state_dict().items()
         }

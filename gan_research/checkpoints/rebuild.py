@@ -36,7 +36,12 @@ class Rebuildable:
 
 def describe(component: Rebuildable) -> dict[str, Any]:
     """Return the description that rebuilds a component, without weights: `_target_` and its arguments."""
-    return {"_target_": class_path(type(component)), **component.init_args}
+    return {"_target_": class_path(own_class(component)), **component.init_args}
+
+
+def own_class(component: Rebuildable) -> type:
+    """Return the class of a component; torch's `fully_shard` makes it an instance of a subclass."""
+    return next(cls for cls in type(component).__mro__ if all(b.__name__ != "FSDPModule" for b in cls.__mro__))
 
 
 def rebuild(description: dict[str, Any], allow: Sequence[str] = ()) -> Any:
@@ -58,9 +63,9 @@ def _factory(value: Any, allow: Sequence[str]) -> Any:
 
 def with_defaults(description: dict[str, Any], component: Rebuildable) -> dict[str, Any]:
     """Return an older description with defaults for arguments that the class got since."""
-    if description.get("_target_") != class_path(type(component)):
+    if description.get("_target_") != class_path(own_class(component)):
         return description
-    parameters = inspect.signature(type(component)).parameters.values()
+    parameters = inspect.signature(own_class(component)).parameters.values()
     defaults = {p.name: plain(p.default) for p in parameters if p.default is not p.empty}
     spec = {name: component.init_args[name] for name in SPEC_FIELDS if name in component.init_args}
     return spec | defaults | description

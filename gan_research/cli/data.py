@@ -7,7 +7,7 @@ from typing import Any
 from gan_research.cli.arguments import slow_imports
 from gan_research.utils.errors import UserError, require
 from gan_research.utils.files import free_name, write_atomically
-from gan_research.utils.paths import HUB, require_path
+from gan_research.utils.paths import is_on_hub, require_path
 from gan_research.utils.texts import bytes_text
 
 RECIPES = ("stylegan_center_crop", "adm", "lsun_wide")
@@ -16,7 +16,7 @@ RECIPES = ("stylegan_center_crop", "adm", "lsun_wide")
 def main(arguments: list[str]) -> int:
     """Run `gan data` with these arguments and return its exit status."""
     options = parser().parse_args(arguments)
-    if not options.source.startswith(HUB):
+    if not is_on_hub(options.source):
         require_path(options.source)
     if options.output is None:
         for name in ("resolution", "channels", "recipe", "skip_corrupt"):

@@ -10,7 +10,8 @@ from gan_research._version import __version__
 from gan_research.cli.arguments import add_weights, slow_imports
 from gan_research.utils.artifacts import EXPORT, FORMAT_KEY, local, require_checkpoint
 from gan_research.utils.errors import UserError
-from gan_research.utils.hub import HUB, push_export, require_pushable, require_repository, split
+from gan_research.utils.hub import push_export, require_pushable, require_repository, split
+from gan_research.utils.paths import HUB
 from gan_research.utils.reading import reading
 
 

@@ -2,7 +2,9 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ from gan_research.cli.sweep_request import SweepRequest
 from gan_research.config.build import build_evaluation, build_trainer, make
 from gan_research.config.compose import AUTO, Composition, compose_multirun, compose_train
 from gan_research.config.overrides import concerns, of_sweep, quoted
-from gan_research.launchers import Job, Local
+from gan_research.launchers import Job, Launcher, Local
 from gan_research.sweeps.best import Point, best_point
 from gan_research.sweeps.pool import Slot
 from gan_research.sweeps.run_process import RunningProcess, start_run
+from gan_research.sweeps.search import Search
 from gan_research.sweeps.sweep import Sweep, new_folder
 from gan_research.sweeps.table import SweepTable
 from gan_research.sweeps.trials import TrialRun, TrialSnapshot
@@ -39,8 +42,9 @@ def start(request: SweepRequest, given: Arguments, arguments: list[str]) -> int:
     sweep.total = search.total
     if "--cfg" in given.options:
         return dry_run(sweep, request, search)
+    launcher = launcher_of(sweep, given)
     sweep.create()
-    return 0 if submitted(sweep, given) else train(sweep)
+    return train(sweep, launcher)
 
 
 def start_file(path: Path, count: int | None, given: Arguments) -> int:
@@ -61,9 +65,10 @@ def start_file(path: Path, count: int | None, given: Arguments) -> int:
     if file.metric:
         sweep.goal = "max" if file.metric.goal == "maximize" else "min"
     sweep.command = shlex.join(["gan", "sweep", "run", str(path), *given.overrides])
+    launcher = launcher_of(sweep, given)
     sweep.create()
     write_atomically(sweep.folder / FILE, path.read_bytes())
-    return 0 if submitted(sweep, given) else train(sweep)
+    return train(sweep, launcher)
 
 
 def new_sweep(
@@ -96,24 +101,26 @@ def new_sweep(
     )
 
 
-def submitted(sweep: Sweep, given: Arguments) -> bool:
-    """Submit jobs that take part in a sweep; return False if the launcher is the local one."""
+def launcher_of(sweep: Sweep, given: Arguments) -> Launcher:
+    """Return the launcher of the command line; raise a UserError if nothing can be submitted from here."""
     chosen = [o for o in given.overrides if concerns(o, "launcher")]
+    if not chosen:
+        return Local()
     node = compose_train([f"output={quoted(sweep.folder)}", *chosen], given.config_dir).config["launcher"]
-    if isinstance(make(node), Local):
-        return False
+    launcher: Launcher = make(node)
+    launcher.check()
+    return launcher
+
+
+def submit(sweep: Sweep, launcher: Launcher, started: float, watch: Callable[[], None]) -> int | None:
+    """Submit jobs that take part in a sweep, which began at a Unix time; return the exit status."""
     jobs = make(sweep.pool).jobs or make(sweep.search, spec=sweep.spec).total
     if jobs is None:
         raise UserError("the number of jobs is unknown: add pool.jobs=N")
-    trainer, processes = sweep.trainer, build_trainer(sweep.trainer).world_size
-    if trainer.get("accelerator") != "cpu" and node.get("gpus_per_node") is None:
-        node = node | {"gpus_per_node": processes}
-    # a job is one task, which starts the processes of its run itself
-    argv = ["sweep", "resume", str(sweep.folder.resolve()), "pool.runs=1"]
-    for number in range(jobs):
-        make(node).submit(Job(f"{sweep.name}-{number}", argv, trainer | {"devices": 1, "num_nodes": 1}))
-    print(f"show its trials: gan sweep status {sweep.folder}")
-    return True
+    own = ["pool.runs=1", "pool.pin=false", f"pool.failed_before={int(started)}"]
+    argv = ["sweep", "resume", str(sweep.folder.resolve()), *own]
+    processes = build_trainer(sweep.trainer).world_size
+    return launcher.submit([Job(f"{sweep.name}-{n}", argv, sweep.trainer, processes) for n in range(jobs)], watch)
 
 
 def objective(composition: Composition, wanted: str) -> tuple[str | None, str | None]:
@@ -126,25 +133,50 @@ def objective(composition: Composition, wanted: str) -> tuple[str | None, str | 
     return next(iter(columns.items()), (None, None)) if wanted == AUTO else (wanted, columns[wanted])
 
 
-def train(sweep: Sweep) -> int:
-    """Take part in a sweep, then print its results; return the exit status."""
+def train(sweep: Sweep, launcher: Launcher) -> int:
+    """Train a sweep's trials and print the results, or only submit jobs; return the exit status."""
+    if not launcher.waits:
+        submit(sweep, launcher, time.time(), lambda: None)
+        print(f"show its trials: gan sweep status {sweep.folder}")
+        return 0
     console = of_width(WIDTH)
     console.print(f"sweep {sweep.folder}", highlight=False, soft_wrap=True)
-    return report(sweep, *take_part(sweep, console), console)
+    return report(sweep, *take_part(sweep, launcher, console), console)
 
 
-def take_part(sweep: Sweep, console: Console) -> tuple[SweepTable, bool]:
+def take_part(sweep: Sweep, launcher: Launcher, console: Console) -> tuple[SweepTable, bool]:
     """Train trials until none is left, or this process is asked to stop; return also whether none is left."""
     if "RANK" in os.environ:
         raise UserError("a sweep starts the processes of its runs itself: start it once, not by torchrun or srun")
-    search, trainer = make(sweep.search, spec=sweep.spec), build_trainer(sweep.trainer)
-    slots = make(sweep.pool).slots(trainer.world_size, on_gpus=trainer.strategy.root_device.type == "cuda")
+    search = make(sweep.search, spec=sweep.spec)
+    with SweepTable(sweep, search.total, console) as table:
+        work = train_here if isinstance(launcher, Local) else partial(train_by_jobs, launcher=launcher)
+        return table, work(sweep, search, table)
+
+
+def train_here(sweep: Sweep, search: Search, table: SweepTable) -> bool:
+    """Train trials in processes of this machine; return whether none is left."""
+    trainer, pool = build_trainer(sweep.trainer), make(sweep.pool)
+    slots = pool.slots(trainer.world_size, on_gpus=trainer.strategy.root_device.type == "cuda")
 
     def start(run: TrialRun, slot: Slot) -> RunningProcess:
         return start_run(run, argv_of(sweep, run), slot, trainer.world_size)
 
-    with SweepTable(sweep, search.total, console) as table:
-        return table, Worker(sweep, search, slots, start, table.show).work()
+    return Worker(sweep, search, slots, start, table.show, pool.failed_before).work()
+
+
+def train_by_jobs(sweep: Sweep, search: Search, table: SweepTable, launcher: Launcher) -> bool:
+    """Train trials by jobs, and by new ones if they leave some; return whether none is left."""
+    before, started = -1, time.time()
+    while submit(sweep, launcher, started, lambda: table.show(sweep.snapshot())) != RESUME:
+        trials = sweep.snapshot()
+        left = sum(trial.state == "open" for trial in trials) + max(0, (search.total or 0) - len(trials))
+        if left == 0:
+            return True
+        if left == before:
+            raise UserError(f"the jobs have ended, and {left} trials are left: see the logs of the jobs")
+        before = left
+    return False
 
 
 def argv_of(sweep: Sweep, run: TrialRun) -> list[str]:

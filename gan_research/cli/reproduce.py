@@ -165,10 +165,12 @@ class Reproduction:
         over = [trial.values for trial in sweep.trials() if trial.ended == "finished" or trial.diverged]
         if all(point in over for point in self.points):
             return 0
-        if multirun.submitted(sweep, self.command_line):
+        launcher = multirun.launcher_of(sweep, self.command_line)
+        if not launcher.waits:
+            multirun.train(sweep, launcher)
             return RESUME
         remaining = replace(sweep, search=sweep.search | {"points": self.points})
-        if multirun.take_part(remaining, console)[1]:
+        if multirun.take_part(remaining, launcher, console)[1]:
             return 0
         console.print("stopped; run the same command to resume")
         return RESUME

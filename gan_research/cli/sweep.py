@@ -10,7 +10,7 @@ from gan_research.utils.errors import UserError, did_you_mean
 from gan_research.utils.files import write_atomically
 from gan_research.utils.paths import require_path
 
-USAGE = """usage: gan sweep resume DIR [pool.KEY=VALUE ...]
+USAGE = """usage: gan sweep resume DIR [pool.KEY=VALUE ...] [launcher=NAME ...]
        gan sweep status DIR
        gan sweep best DIR [--export FILE.yaml]
        gan sweep run FILE [--count N] [KEY=VALUE ...]
@@ -44,14 +44,16 @@ def resume(folder: str, overrides: list[str]) -> int:
     """Take part in a sweep."""
     from gan_research.cli import multirun
     from gan_research.config.compose import compose_multirun
+    from gan_research.config.overrides import concerns
     from gan_research.sweeps.sweep import Sweep
 
-    sweep = Sweep.open(Path(folder))
-    if other := [override for override in overrides if not override.startswith("pool.")]:
-        raise UserError(f"{other[0]}: of a resumed sweep only pool.runs, pool.cores and pool.gpus may be changed")
-    if overrides:
-        sweep.pool = compose_multirun(overrides)["pool"]
-    return multirun.train(sweep)
+    sweep, given = Sweep.open(Path(folder)), parse(overrides, "gan sweep resume")
+    pool = [override for override in given.overrides if override.startswith("pool.")]
+    if other := [o for o in given.overrides if o not in pool and not concerns(o, "launcher")]:
+        raise UserError(f"{other[0]}: of a resumed sweep only pool.runs, pool.cores, ... and launcher may be changed")
+    if pool:
+        sweep.pool = compose_multirun(pool)["pool"]
+    return multirun.train(sweep, multirun.launcher_of(sweep, given))
 
 
 def status(folder: str, rest: list[str]) -> int:

@@ -75,8 +75,8 @@ def main(arguments: list[str]) -> int:
             from gan_research.launchers import submission
             from gan_research.runs import fit
 
-        if submission.submit_resume(path, given.overrides, config_dir, given.allow):
-            return 0
+        if (status := submission.submit_resume(path, given.overrides, config_dir, given.allow)) is not None:
+            return status
         trainer = fit.trainer_of(path, overrides, config_dir, given.allow)
         return on_its_devices(trainer, arguments, lambda: fit.resume(path, overrides, config_dir, given.allow))
     composition = compose_train(overrides, config_dir)
@@ -89,8 +89,8 @@ def main(arguments: list[str]) -> int:
         from gan_research.launchers import submission
         from gan_research.runs import auto_resume, fit
 
-    if submission.submit_run(composition, given.overrides, config_dir, given.allow):
-        return 0
+    if (status := submission.submit_run(composition, given.overrides, config_dir, given.allow)) is not None:
+        return status
 
     def train() -> int:
         if auto:

@@ -1,6 +1,6 @@
 """Lightning strategies for a game of two players on several processes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from itertools import chain
@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from gan_research.distributed.collectives import GradientAverage, broadcast_tensors
 from gan_research.distributed.group import TIMEOUT, backend, collective, raise_on_all_ranks
+from gan_research.distributed.sharding import shard, sharded_state, whole, whole_state
 from gan_research.utils.errors import UserError
 from gan_research.utils.lightning_compat import skip_sigterm_broadcast
 
@@ -24,8 +25,8 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 REFUSED = {
     "deepspeed": "DeepSpeed takes one optimizer, and a game has two",
-    "fsdp": "FSDP expects one backward for each forward, and is not proved for two players and second-order gradients",
-    "modelparallel": "FSDP2 is not proved for two players and second-order gradients",
+    "fsdp": "Lightning's FSDP wraps both players as one, with one backward for each forward; trainer=fsdp is ours",
+    "modelparallel": "Lightning's FSDP2 doesn't know the two players; trainer=fsdp is ours",
     "ddp": "Lightning's DDP reduces both players in each backward, and fails where one of them has no gradient",
 }
 ADVICE = "take trainer=ddp (or ddp_lightning, ddp_zero)"
@@ -91,6 +92,38 @@ class ZeroDDPStrategy(PlayerDDPStrategy):
         if not isinstance(make, partial) or make.args or not isinstance(make.func, type):
             raise UserError("trainer=ddp_zero needs optimizers that are partial(CLASS, ...), as in conf/optimizer")
         return ZeroRedundancyOptimizer(list(parameters), make.func, **make.keywords)
+
+
+class ShardedStrategy(PlayerDDPStrategy):
+    """Parameters, gradients, averages and optimizer states sharded over the ranks (torch's fully_shard, ZeRO stage 3).
+
+    torch averages the gradients in each backward pass. A checkpoint holds the whole states, and can be resumed on any
+    number of processes, with or without sharding.
+    """
+
+    def model_to_device(self) -> None:
+        """Keep the networks where they are: as a whole, they might not fit on the device."""
+
+    def configure_ddp(self) -> None:
+        super().configure_ddp()
+        gan: Any = self.lightning_module
+        gan.shard(partial(shard, device=self.root_device))
+        gan.to(self.root_device)
+
+    def gradient_average(self, player: str, parameters: Sequence[nn.Parameter]) -> Callable[[], None]:
+        return lambda: None
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        with collective("the weights of all processes"):
+            return {name: whole(tensor) for name, tensor in super().lightning_module_state_dict().items()}
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        with collective("the optimizer's state of all processes"):
+            return whole_state(super().optimizer_state(optimizer))
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
+            optimizer.load_state_dict(sharded_state(state, optimizer))
 
 
 def averaging_strategy(strategy: Strategy) -> PlayerDDPStrategy | None:

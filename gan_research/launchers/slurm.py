@@ -2,19 +2,18 @@
 
 import contextlib
 import io
-import os
 import shlex
 import shutil
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gan_research.launchers.base import Job, Launcher
+from gan_research.launchers.base import Job, Launcher, number_of, require_no_ranks
 from gan_research.launchers.task import Task
 from gan_research.utils.errors import UserError
-from gan_research.utils.slurm import rank_variables
 
 Name = Annotated[str, Field(min_length=1)] | None
 
@@ -60,9 +59,17 @@ class Slurm(Launcher):
                 f"launcher.signal_seconds={signal_seconds} isn't less than launcher.minutes={minutes}: give more time"
             )
 
-    def submit(self, job: Job) -> bool:
-        if "RANK" in os.environ or rank_variables(os.environ):
-            raise UserError("launcher=slurm submits one job for all processes: start it once, not by torchrun or srun")
+    def check(self) -> None:
+        require_no_ranks("slurm")
+        import_submitit()
+
+    def submit(self, jobs: Sequence[Job], watch: Callable[[], None]) -> int:
+        self.check()
+        for job in jobs:
+            self._submit(job)
+        return 0
+
+    def _submit(self, job: Job) -> None:
         parameters = self.submitit_parameters(job)
         command = [sys.executable, "-u", "-m", "gan_research", *job.argv]
         submitit = import_submitit()
@@ -76,11 +83,10 @@ class Slurm(Launcher):
         log = submitted.paths.stdout
         print(f"job {submitted.job_id}\nlogs {log.parent}")
         print(f"follow it: squeue -j {submitted.job_id}; tail -F {shlex.quote(str(log))}")
-        return True
 
     def submitit_parameters(self, job: Job) -> dict[str, Any]:
         """Return submitit's parameters for the job."""
-        nodes, tasks, gpus = self.size(job.trainer)
+        nodes, tasks, gpus = self.size(job)
         sbatch = {key: value for key, value in self.parameters.items() if value is not False}
         same = {name: getattr(self, name) for name in ("cpus_per_task", "partition", "account", "qos", "constraint")}
         parameters = same | {
@@ -100,9 +106,10 @@ class Slurm(Launcher):
         }
         return {key: value for key, value in parameters.items() if value is not None}
 
-    def size(self, trainer: dict[str, Any]) -> tuple[int, int, int]:
+    def size(self, job: Job) -> tuple[int, int, int]:
         """Return the nodes, and tasks and GPUs per node; raise a UserError if the trainer has other processes."""
-        devices = _count(trainer.get("devices"))
+        trainer = job.trainer if job.processes is None else job.trainer | {"devices": 1, "num_nodes": 1}
+        devices = number_of(trainer.get("devices"))
         num_nodes = trainer.get("num_nodes", 1)
         nodes = self.nodes or num_nodes
         tasks = self.tasks_per_node or devices or self.gpus_per_node
@@ -117,19 +124,12 @@ class Slurm(Launcher):
                 f"{num_nodes} x {devices or 'any'} devices (trainer.num_nodes x trainer.devices): make them equal"
             )
         on_gpus = trainer.get("accelerator", "auto") != "cpu"
-        gpus = self.gpus_per_node if self.gpus_per_node is not None else tasks if on_gpus else 0
+        gpus = self.gpus_per_node if self.gpus_per_node is not None else (job.processes or tasks) if on_gpus else 0
         if 0 < gpus < tasks:
             raise UserError(
                 f"launcher.gpus_per_node={gpus} is less than the {tasks} tasks of a node: each task needs one"
             )
         return nodes, tasks, gpus
-
-
-def _count(devices: Any) -> int | None:
-    """Return the number of devices of a host that the trainer uses; None if only the host knows it."""
-    if isinstance(devices, list):
-        return len(devices)
-    return int(devices) if isinstance(devices, int | str) and str(devices).isdecimal() else None
 
 
 def import_submitit() -> Any:

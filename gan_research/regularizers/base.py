@@ -46,6 +46,8 @@ class Regularizer(nn.Module):
     """True if it bounds the discriminator's slope between reals and fakes, as Wasserstein losses want."""
     crosses_players: bool = False
     """True if the penalty takes gradients in both players' parameters, which are then not frozen."""
+    reads_weights: bool = False
+    """True if the penalty reads weights outside of forward passes, where sharded ones aren't gathered."""
 
     def __init__(self, weight: NonNegative = 1.0, every: PositiveInt = 1, own_step: bool = False):
         super().__init__()

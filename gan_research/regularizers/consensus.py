@@ -21,7 +21,7 @@ class Consensus(Regularizer):
 
     players = ("discriminator", "generator")
     couples_batch = True
-    crosses_players = True
+    crosses_players = reads_weights = True
 
     def __init__(self, weight: NonNegative = 10.0, every: PositiveInt = 1, own_step: bool = False):
         super().__init__(weight, every, own_step)

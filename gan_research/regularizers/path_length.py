@@ -28,6 +28,7 @@ class PathLength(RegularizerOfShare):
 
     players = ("generator",)
     reads = ()
+    reads_weights = True  # the generator's two parts are called one by one
     couples_batch = True
     mean: Tensor
 

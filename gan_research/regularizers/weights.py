@@ -6,6 +6,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from gan_research.distributed.sharding import local
 from gan_research.losses.base import PLAYERS, Player
 from gan_research.regularizers.base import Regularizer
 from gan_research.regularizers.step import Step
@@ -29,6 +30,7 @@ class Orthogonal(Regularizer):
     """
 
     reads = ()
+    reads_weights = True
 
     def __init__(
         self,
@@ -77,4 +79,4 @@ class WeightClipping(Regularizer):
     def after_step(self, player: Player, network: nn.Module) -> None:
         if player == "discriminator":
             for parameter in (p for p in network.parameters() if p.requires_grad):
-                parameter.detach().clamp_(-self.limit, self.limit)
+                local(parameter.detach()).clamp_(-self.limit, self.limit)

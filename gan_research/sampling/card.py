@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gan_research.checkpoints.io import MARK
 from gan_research.sampling.sampler import Sampler
-from gan_research.utils.hub import is_on_hub
+from gan_research.utils.paths import is_on_hub
 from gan_research.utils.reading import read_json
 from gan_research.utils.run_folder import HISTORY, RUN, measured_at, run_id
 

@@ -1,8 +1,10 @@
 """A search by Optuna, trial by trial; its study is a file in the sweep's folder, or a database."""
 
 import os
+import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -11,15 +13,17 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from pydantic import PositiveInt
+from sqlalchemy.exc import SQLAlchemyError
 
 from gan_research.sweeps.points import Axis, as_overrides
 from gan_research.sweeps.search import Proposal, Search, SearchSpec, by_config_key, merge_axes
 from gan_research.sweeps.trials import TrialSnapshot
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.rng import stream_seed
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -87,10 +91,7 @@ class OptunaSearch(Search):
         self.total = trials if self.points is None else min(trials, self.points)
         self.seed, self._sampler = seed, sampler
         self._spec, self._pruner = spec, pruner
-        try:
-            self._database = RDBStorage(storage) if storage is not None else None
-        except Exception as error:  # its class depends on the database
-            raise UserError(f"no study can be kept in {storage}: {str(error).splitlines()[0]}") from error
+        self._database = database(storage) if storage is not None else None
 
     @cached_property
     def storage(self) -> BaseStorage:
@@ -111,6 +112,10 @@ class OptunaSearch(Search):
         )
 
     def ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
+        with reachable():
+            return self._ask(trials)
+
+    def _ask(self, trials: Sequence[TrialSnapshot]) -> Proposal | None:
         if len(trials) >= self.total:
             return None
         self.study.sampler = self._sampler(seed=sampler_seed(self.seed, len(trials)))
@@ -142,12 +147,17 @@ class OptunaSearch(Search):
                 return point
 
     def should_prune(self, trial: TrialSnapshot, trials: Sequence[TrialSnapshot]) -> bool:
-        if self._frozen(trial).state is not TrialState.RUNNING:  # a retry, which ends as a trial of its own
-            return False
-        self._report(trial)
-        return self.study.pruner.prune(self.study, self._frozen(trial))
+        with reachable():
+            if self._frozen(trial).state is not TrialState.RUNNING:  # a retry, which ends as a trial of its own
+                return False
+            self._report(trial)
+            return self.study.pruner.prune(self.study, self._frozen(trial))
 
     def tell(self, trial: TrialSnapshot) -> None:
+        with reachable():
+            self._tell(trial)
+
+    def _tell(self, trial: TrialSnapshot) -> None:
         frozen = self._frozen(trial)
         if frozen.state is TrialState.RUNNING:
             self._report(trial)
@@ -172,6 +182,35 @@ class OptunaSearch(Search):
 
     def _frozen(self, trial: TrialSnapshot) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[trial.trial.note["study"]]
+
+
+def database(url: str) -> RDBStorage:
+    """Return the database at a URL; raise a UserError, without the URL's password, if no study can be kept there."""
+    try:
+        return RDBStorage(url, engine_kwargs={"pool_pre_ping": True})  # it connects again if its server was restarted
+    except Exception as error:  # its class depends on the database
+        reason = reason_of(error)
+        if isinstance(error, ImportError) and url.startswith(("postgresql:", "postgresql+psycopg:")):
+            reason = "it needs psycopg: pip install gan_research[postgresql]"
+        shown = re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
+        raise UserError(f"no study can be kept in {shown}: {reason}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return the message of the database's driver, which SQLAlchemy and Optuna wrap, on one line."""
+    cause = error.__cause__ or error
+    return one_line(getattr(cause, "orig", None) or cause)
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Raise a UserError if the study's database can't be reached."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise UserError(
+            f"the study's database can't be reached: {reason_of(error)}; once it can: gan sweep resume DIR"
+        ) from error
 
 
 def number_of_points(space: list[Axis]) -> int | None:

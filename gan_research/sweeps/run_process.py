@@ -132,7 +132,7 @@ def _initializer(slot: Slot, parent: int) -> Callable[[], None]:
     follow = terminate_with_parent(parent)
 
     def initialize() -> None:
-        if slot.cores and hasattr(os, "sched_setaffinity"):
+        if slot.pinned and slot.cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, slot.cores)
         if follow is not None:
             follow()

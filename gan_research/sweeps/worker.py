@@ -16,7 +16,8 @@ POLL, REFRESH = 0.1, 2.0  # seconds between two checks of the processes, and of 
 class Worker:
     """Trains a sweep's trials in these slots.
 
-    start: starts a run. show: called with the trials at each refresh.
+    start: starts a run. show: called with the trials at each refresh. failed_before: the Unix time before which a trial
+        failed that is retried; None: now.
     """
 
     def __init__(
@@ -26,11 +27,13 @@ class Worker:
         slots: list[Slot],
         start: Callable[[TrialRun, Slot], RunningProcess],
         show: Callable[[list[TrialSnapshot]], None],
+        failed_before: float | None = None,
     ):
         self.sweep, self.search, self.slots, self.start, self.show = sweep, search, slots, start, show
         self.claimed: list[ClaimedTrial] = []
         self.processes: list[RunningProcess] = []
-        self.interrupted, self._started, self._next_claim = False, time.time(), 0.0
+        self.interrupted, self._next_claim = False, 0.0
+        self._started = time.time() if failed_before is None else failed_before
         self._checked: dict[int, int] = {}  # trial -> number of its measurements by which pruning was decided
 
     def work(self) -> bool:

@@ -167,6 +167,26 @@ def check_codes(prior: Prior, head: Head | None) -> None:
         )
 
 
+def check_sharding(gan: Any) -> None:
+    """Raise a UserError if a game can't be trained with sharded networks."""
+    objective, parameters = gan.objective, [*gan.generator.parameters(), *gan.discriminator.parameters()]
+    refinement = objective.refinement
+    reasons = {
+        "compile=true": (gan.compiled, "it isn't tested with sharded networks"),
+        "cuda_graphs=true": (gan.cuda_graphs, "weights are gathered outside of the graph"),
+        "precision=fp16": (gan.precision == "fp16", "each rank would skip other steps: set bf16"),
+        "channels_last=true": (not all(p.is_contiguous() for p in parameters), "shards are contiguous"),
+        "unrolling": (objective.unrolling is not None, "its steps of D are functions of whole weights"),
+        "refinement": (refinement is not None and refinement.differentiable, "it differentiates through both networks"),
+        "ema.buffers=recompute": (gan.ema is not None and gan.ema.buffers == "recompute", "it copies the network"),
+    }
+    penalties = {f"regularizer {name}": r for name, r in objective.regularizers.items()}
+    reasons |= {key: (r.reads_weights, "it reads weights outside of forward passes") for key, r in penalties.items()}
+    for key, (used, reason) in reasons.items():
+        if used:
+            raise UserError(f"trainer=fsdp doesn't go with {key}: {reason}; take trainer=ddp or ddp_zero")
+
+
 def check_trainer_precision(precision: Any) -> None:
     """Raise a UserError if mixed precision is set in the Trainer instead of the game."""
     if precision != "32-true":

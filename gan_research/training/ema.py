@@ -9,6 +9,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from gan_research.distributed.sharding import local
 from gan_research.networks import Generator
 from gan_research.networks.base import require_one_of
 from gan_research.sampling.standing import require_statistics, statistics_of
@@ -65,7 +66,8 @@ class WeightAverage(ABC):
         statistics = statistics_of(network) if self.buffers != "copy" else []
         own = {id(tensor) for tensor in statistics}
         others = [buffer for buffer in network.buffers() if id(buffer) not in own]
-        return [*network.parameters(), *(statistics if self.buffers == "average" else [])], others
+        parameters = [local(p) for p in network.parameters()]
+        return [*parameters, *(statistics if self.buffers == "average" else [])], others
 
     def after_round(self, averages: list[Tensors], network: Tensors, round: int, images: int, images_seen: int) -> None:
         """Update each average after a round of training."""

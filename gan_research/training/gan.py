@@ -1,6 +1,8 @@
 """The LightningModule that trains a generator against a discriminator."""
 
+import copy
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from typing import Any
 
@@ -14,6 +16,7 @@ from gan_research.augmentations import Augmentation
 from gan_research.data.base import Data
 from gan_research.data.layout import RoundLayout
 from gan_research.distributed import rank_and_world_size
+from gan_research.distributed.sharding import gathered, release, whole
 from gan_research.distributed.strategies import averaging_strategy
 from gan_research.losses.base import PLAYERS, AdversarialLoss, Player
 from gan_research.networks import Discriminator, Generator
@@ -21,7 +24,7 @@ from gan_research.networks.batch_norm import convert_sync_batch_norm, synchroniz
 from gan_research.regularizers import Progress, Regularizer
 from gan_research.sampling.priors import Prior
 from gan_research.sampling.sampler import Sampler
-from gan_research.training.checks import check_arguments, check_objective, check_trainer_precision
+from gan_research.training.checks import check_arguments, check_objective, check_sharding, check_trainer_precision
 from gan_research.training.cuda_graphs import CapturedUpdates
 from gan_research.training.ema import WeightAverage
 from gan_research.training.fake_labels import FakeLabels
@@ -74,6 +77,9 @@ class GAN(pl.LightningModule):
     after divergence (`roll_backs`), and whether the run was resumed from a checkpoint (`resumed`).
     """
 
+    _whole: Any
+    """A copy of the generator that is sampled, if the networks are sharded, else None; not a part of the game."""
+
     def __init__(
         self,
         generator: Generator,
@@ -124,7 +130,8 @@ class GAN(pl.LightningModule):
         }
         penalties = (regularizers or {}).values()
         self.player_optimizers = PlayerOptimizers(factories, max_gradient_norm, precision == "fp16", penalties)
-        self._agreed_at, self._recomputed_at, self._warned = -1, 0, False
+        self._agreed_at, self._gathered_at, self._recomputed_at, self._warned = -1, -1, 0, False
+        self.__dict__["_whole"] = None  # torch would register a module
         if precision == "64":
             self.double()
         if channels_last:
@@ -182,6 +189,12 @@ class GAN(pl.LightningModule):
         if norm is not None and self.loss_log.measuring:
             self.loss_log.add(norm_name, norm)
 
+    def _sharded_gradients(self, players: Update, micro_batch: Minibatch, noise: Noise, own_step: bool = False) -> None:
+        """Accumulate gradients as `_eager_gradients`; a penalty may differentiate them again."""
+        penalized = any(self.objective.due(player, self.updates[player], own_step) for player in players)
+        with gathered(self.objective.networks.values()) if penalized else nullcontext():
+            self._eager_gradients(players, micro_batch, noise, own_step)
+
     def _eager_gradients(self, players: Update, micro_batch: Minibatch, noise: Noise, own_step: bool = False) -> None:
         """Accumulate the gradients of one micro-batch in the parameters of each of `players`."""
         losses = self.objective.losses(players, micro_batch, noise, self.updates, self.progress, own_step)
@@ -190,6 +203,9 @@ class GAN(pl.LightningModule):
             with self.objective.forward.full_precision() if penalized else nullcontext():
                 scaled = loss if self.accumulation == 1 else loss / self.accumulation
                 self.player_optimizers[player].backward(scaled, only_own=self.objective.crosses_players[player])
+            if self._whole is not None and penalized:  # parameters may learn in the next loss that didn't in this one
+                for network in self.objective.networks.values():
+                    release(network)
 
     def _noise(self, player: Player, part: int, size: int, own_step: bool = False) -> Noise:
         """Return the noise of a micro-batch of the player's next update, or its `own_step`."""
@@ -231,7 +247,31 @@ class GAN(pl.LightningModule):
     def sampler(self) -> Sampler:
         """Return a sampler of the generator, or of its (first) average if there is one."""
         self.recompute_statistics()
-        return self._sampler_of(self.objective.forward.sampled)
+        self._gather()
+        return self._sampler_of(self.objective.forward.sampled if self._whole is None else self._whole)
+
+    def shard(self, shard: Callable[[nn.Module], None]) -> None:
+        """Shard the networks and averages, each by a call of `shard`; UserError if the game doesn't allow it."""
+        check_sharding(self)
+        if self.sync_batch_norm:
+            convert_sync_batch_norm(nn.ModuleList([self.generator, self.discriminator]))
+        self.__dict__["_whole"] = copy.deepcopy(self.objective.forward.sampled).eval().requires_grad_(False)
+        for network in (self.generator, self.discriminator, *self.averages):
+            shard(network)
+        self.objective.find_parameters()
+
+    def _gather(self) -> None:
+        """Copy the sampled generator from all ranks, once a round: each then samples alone."""
+        if self._whole is None or self._gathered_at == self.round:
+            return
+        self._gathered_at = self.round
+        sharded = self.objective.forward.sampled
+        self._whole.to(self.device)
+        with torch.no_grad():
+            for target, source in zip(self._whole.parameters(), sharded.parameters(), strict=True):
+                target.copy_(whole(source))
+            for target, source in zip(self._whole.buffers(), sharded.buffers(), strict=True):
+                target.copy_(source)
 
     def recompute_statistics(self) -> None:
         """Recompute the averages' batch statistics, once a round, if `ema.buffers` is recompute."""
@@ -257,6 +297,7 @@ class GAN(pl.LightningModule):
         if self._agreed_at != self.round:
             self._agreed_at = self.round
             synchronize_buffers(self)
+            self._gather()
 
     def train(self, mode: bool = True) -> "GAN":
         super().train(mode)
@@ -299,7 +340,7 @@ class GAN(pl.LightningModule):
         if self.sync_batch_norm and self.layout.world_size > 1:
             convert_sync_batch_norm(nn.ModuleList([self.generator, self.discriminator]))
         self.objective.forward = self._forward_passes()
-        self._compute_gradients = self._eager_gradients
+        self._compute_gradients = self._eager_gradients if self._whole is None else self._sharded_gradients
         self.progress = Progress.zeros(self.device)
         self.seeds = RunSeeds(self.seed, self.roll_backs, self.layout.rank)
         self._player_seeds = {(player, False): self.seeds.of(player) for player in PLAYERS}

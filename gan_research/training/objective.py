@@ -90,15 +90,19 @@ class Objective:
         constrained = [r for r in self.regularizers.values() if r.keeps_lipschitz]
         self.is_lipschitz = bool(constrained) or is_spectral(networks["discriminator"])
         """True if a regularizer, or spectral norm, bounds the discriminator's slope."""
-        self.parameters = parameters_of(networks)
-        """The parameters that each player's optimizer updates."""
-        self._frozen: dict[Player, list[nn.Parameter]] = {
-            p: [] if self.crosses_players[p] else self.parameters[OPPONENT[p]] for p in PLAYERS
-        }  # the parameters without gradient while a player's loss is computed and differentiated
+        self.find_parameters()
         self._refines_differentiably = refinement is not None and refinement.differentiable
         self.calls = 0  # passes of D on the micro-batch so far
         self._noise_dim: int = getattr(networks["generator"], "noise_dim", 0)
         self._layer_noise: Tensor | None = None  # of the generator, in all its passes on the micro-batch
+
+    def find_parameters(self) -> None:
+        """Find the parameters of the networks, which sharding replaces."""
+        self.parameters = parameters_of(self.networks)
+        """The parameters that each player's optimizer updates."""
+        self._frozen: dict[Player, list[nn.Parameter]] = {
+            p: [] if self.crosses_players[p] else self.parameters[OPPONENT[p]] for p in PLAYERS
+        }  # the parameters without gradient while a player's loss is computed and differentiated
 
     def generate(self, latents: Tensor, condition: Any) -> Tensor:
         """Return fakes (N, C, H, W), or points (N, dim), from latents (N, latent_dim)."""

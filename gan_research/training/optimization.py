@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from gan_research.distributed.sharding import whole
 from gan_research.distributed.strategies import PlayerDDPStrategy, averaging_strategy
 from gan_research.losses.base import PLAYERS, Player
 from gan_research.regularizers import Regularizer
@@ -80,7 +81,7 @@ class PlayerOptimizer:
             self.scaler.unscale_(self.optimizer)
         norm = None
         if return_norm or self.max_norm is not None:
-            norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+            norm = whole(torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
         if self.max_norm is not None:
             assert norm is not None
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.max_norm, norm)

@@ -12,8 +12,8 @@ from typing import Any
 
 from gan_research.utils.errors import UserError
 from gan_research.utils.files import file_name, new_folder
-from gan_research.utils.hub import HUB, fetch_export, is_on_hub, require_repository
-from gan_research.utils.paths import cache_folder, require_path
+from gan_research.utils.hub import fetch_export, require_repository
+from gan_research.utils.paths import HUB, cache_folder, is_on_hub, require_path
 from gan_research.utils.reading import read_json
 from gan_research.utils.run_folder import CHECKPOINTS, CONFIG, HISTORY, LAST, PROTOCOLS, RUN, one_process_in
 

@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gan_research.utils.errors import UserError, one_line
+from gan_research.utils.paths import HUB
 from gan_research.utils.reading import limited, read_json
 
-HUB = "hf://"
 REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 ADVICE = "check the spelling and the network; what isn't public needs `hf auth login` or HF_TOKEN"
-
-
-def is_on_hub(source: str | Path) -> bool:
-    """Return whether a source is an address of the hub instead of a path."""
-    return str(source).startswith(HUB)
 
 
 def require_repository(address: str) -> None:

@@ -39,17 +39,22 @@ def refuse_archive(path: Path, remedy: str) -> None:
         raise UserError(f"{path} is an archive ({path.suffix}): unpack it, and {remedy}")
 
 
-HUB = "hf://"  # the begin of the address of a data set on Hugging Face's hub
+HUB = "hf://"  # an address on the Hugging Face Hub: hf://USER/NAME
+
+
+def is_on_hub(source: str | Path) -> bool:
+    """Return whether a source is an address of the hub instead of a path."""
+    return str(source).startswith(HUB)
 
 
 def existing_or_hub(path: str) -> str:
     """Return the path; ValueError if it neither exists nor is an address on the hub."""
-    return path if path.startswith(HUB) else existing(path)
+    return path if is_on_hub(path) else existing(path)
 
 
 def is_existing_or_hub(path: str) -> bool:
     """Return whether there is such a file or folder, or it is an address on the hub."""
-    return path.startswith(HUB) or Path(path).expanduser().exists()
+    return is_on_hub(path) or Path(path).expanduser().exists()
 
 
 ImageSource = Annotated[str, AfterValidator(existing_or_hub)]

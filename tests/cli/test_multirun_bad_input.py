@@ -1,5 +1,7 @@
 """What can't be a sweep is said in one line, before anything is made."""
 
+import sys
+
 import pytest
 
 BAD = [
@@ -31,6 +33,7 @@ BAD = [
     (["sweep=optuna", "loss=hinge,minimax", "metrics=none"], "sweep=optuna needs a metric to optimize"),
     (["sweep=optuna", "loss=hinge,minimax", "seed=interval(0,1)"], "seed is an interval: list the seeds"),
     (["sweep=optuna", "loss=hinge,minimax", "sweep.storage=nosql://there"], "no study can be kept in nosql://there"),
+    (["sweep=optuna", "loss=hinge,minimax", "sweep.storage=postgresql://a:b@127.0.0.1:1/x"], "postgresql://a:***@127"),
 ]  # fmt: skip
 
 
@@ -38,6 +41,15 @@ BAD = [
 def test_what_cannot_be_swept(words, said, gan, one_line, tmp_path):
     output = [] if words[0].startswith("output=") else [f"output={tmp_path / 'runs'}"]
     one_line(gan("train", "-m", *output, "logger=none", *words), said)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_postgresql_without_its_driver(gan, one_line, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    words = ["sweep=optuna", "loss=hinge,minimax", "sweep.storage=postgresql://there/x", f"output={tmp_path / 'runs'}"]
+    one_line(
+        gan("train", "-m", "logger=none", *words), "there/x: it needs psycopg: pip install gan_research[postgresql]"
+    )
     assert not (tmp_path / "runs").exists()
 
 

@@ -100,7 +100,7 @@ def no_folder(output):
         (["trainer.devices=two"], ["trainer: `devices`", "should be an int > 0"]),
         (["trainer.accelerator=abacus"], ["invalid accelerator name", "cpu"]),
         (["trainer.strategy=deepspeed"], ["DeepSpeed takes one optimizer, and a game has two; take trainer=ddp"]),
-        (["trainer.strategy=fsdp"], ["second-order gradients; take trainer=ddp"]),
+        (["trainer.strategy=fsdp"], ["trainer=fsdp is ours; take trainer=ddp"]),
         (["trainer.strategy=ddp"], ["Lightning's DDP reduces both players in each backward", "take trainer=ddp"]),
         (["trainer.strategy=ddp_spawn"], ["Lightning's DDP reduces both players", "take trainer=ddp"]),
         (["trainer.strategy=auto"], ["Lightning's DDP reduces both players", "take trainer=ddp"]),

@@ -20,8 +20,8 @@ TINY = (
 """What all cells share."""
 
 
-def play_game(overrides, callbacks=(), strategy="ddp", **trainer):
-    """One game, on as many processes as the group has: the GAN, and its trainer."""
+def play_game(overrides, callbacks=(), strategy="ddp", resume=None, **trainer):
+    """One game, on as many processes as the group has, from a checkpoint if it is given: the GAN, and its trainer."""
     size = distributed.get_world_size() if distributed.is_initialized() else 1
     chosen = "cpu" if size == 1 else strategy
     where = [f"trainer={chosen}", "trainer.accelerator=cpu", f"trainer.devices={size}"]
@@ -32,7 +32,7 @@ def play_game(overrides, callbacks=(), strategy="ddp", **trainer):
     made.callbacks += list(callbacks)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        made.fit(gan, datamodule=data, weights_only=True)
+        made.fit(gan, datamodule=data, ckpt_path=resume, weights_only=True)
     return gan, made
 
 

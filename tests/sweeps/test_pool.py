@@ -34,6 +34,7 @@ def test_more_runs_than_have_cores_share_them(machine):
     machine(cores=2)
     assert Pool(runs=3).slots(1, on_gpus=False) == [Slot((0,)), Slot((1,)), Slot((0,))]
     assert Pool(runs=1).slots(1, on_gpus=False) == [Slot((0,))]
+    assert Pool(runs=1, pin=False).slots(1, on_gpus=False) == [Slot((0,), pinned=False)]
 
 
 def test_on_gpus_each_run_has_its_own_and_an_even_part_of_the_cores(machine):

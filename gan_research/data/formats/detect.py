@@ -11,7 +11,7 @@ from gan_research.data.formats.lmdb import DATA, LMDB
 from gan_research.data.formats.stylegan_zip import StyleGANZip
 from gan_research.data.formats.tars import WebDataset
 from gan_research.utils.errors import UserError
-from gan_research.utils.paths import ARCHIVES, HUB
+from gan_research.utils.paths import ARCHIVES, HUB, is_on_hub
 
 ACCEPTED = (
     "a folder of images, StyleGAN's .zip, HDF5 (.h5, .hdf5), LMDB, WebDataset (.tar, or a folder of them), .npz, "
@@ -25,7 +25,7 @@ def open_images(place: str | Path, split: str = "train", classes: bool = False) 
     split: the part of sets that have several, such as train and val. classes: the first-level folders of a folder of
     images are its labels.
     """
-    if str(place).startswith(HUB):
+    if is_on_hub(place):
         return HuggingFace(str(place), split)
     path = Path(place).expanduser()
     if path.is_dir():

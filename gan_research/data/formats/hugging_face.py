@@ -8,7 +8,7 @@ from typing import Any
 from gan_research.data.formats.base import Indexed, Label
 from gan_research.data.image_files import Stored
 from gan_research.utils.errors import UserError, import_extra, one_line
-from gan_research.utils.paths import HUB
+from gan_research.utils.paths import HUB, is_on_hub
 
 IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img", "images", "png", "jpg"), ("label", "labels", "fine_label", "cls")
 
@@ -54,7 +54,7 @@ def _rows(place: str, split: str) -> Any:
     """Return the rows of a split."""
     datasets: Any = import_extra("datasets", "huggingface", f"{place} is a data set of Hugging Face")
     datasets.disable_progress_bars()
-    if not place.startswith(HUB):
+    if not is_on_hub(place):
         try:
             found = datasets.load_from_disk(place)
         except Exception as error:  # damaged files raise anything
