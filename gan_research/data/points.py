@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gan_research.checkpoints.rebuild import describe
 from gan_research.data.base import Data
@@ -34,7 +35,7 @@ class PointSet(SampleSet):
     def read(self, start: int, stop: int) -> Read:
         return self.points[start:stop], None
 
-    def gather(self, indices: Sequence[int]) -> Read:
+    def gather(self, indices: Sequence[int] | Tensor) -> Read:
         return self.points[torch.as_tensor(indices)], None
 
     def content_hash(self) -> str:

@@ -31,7 +31,7 @@ def gathered(networks: Iterable[nn.Module]) -> Iterator[None]:
     By default their memory is freed as soon as the first derivative is computed, and the graph of the second one has
     views of it.
     """
-    roots = list(networks)
+    roots: list[Any] = list(networks)
     for root in roots:
         root.set_reshard_after_forward(False)
         root.set_reshard_after_backward(False)
@@ -45,8 +45,8 @@ def gathered(networks: Iterable[nn.Module]) -> Iterator[None]:
 def release(network: nn.Module) -> None:
     """Free the gathered parameters of a network."""
     for module in network.modules():
-        if hasattr(module, "reshard"):
-            module.reshard()
+        if callable(reshard := getattr(module, "reshard", None)):
+            reshard()
 
 
 def whole(tensor: Any) -> Any:
@@ -56,7 +56,8 @@ def whole(tensor: Any) -> Any:
 
 def local(tensor: Tensor) -> Tensor:
     """Return this rank's shard of a tensor, which shares its memory; a tensor that isn't sharded as it is."""
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    to_local = getattr(tensor, "to_local", None)
+    return tensor if to_local is None else to_local()
 
 
 def whole_state(state: dict[str, Any]) -> dict[str, Any]:

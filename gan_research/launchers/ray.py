@@ -1,5 +1,6 @@
 """Runs as tasks of a Ray cluster."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -81,7 +82,7 @@ class Ray(Launcher):
         if ray.is_initialized():
             return
         try:
-            ray.init(self.address, runtime_env=self.runtime_env, logging_level="ERROR", log_to_driver=False)
+            ray.init(self.address, runtime_env=self.runtime_env, logging_level=logging.ERROR, log_to_driver=False)
         except Exception as error:  # its class depends on the version
             advice = "start one with ray start --head, or give launcher.address=HOST:PORT"
             raise UserError(f"launcher=ray: no Ray cluster at {self.address}: {one_line(error)}; {advice}") from error

@@ -53,7 +53,7 @@ def existing_or_hub(path: str) -> str:
 
 
 def is_existing_or_hub(path: str) -> bool:
-    """Return whether there is such a file or folder, or it is an address on the hub."""
+    """Return whether there is such a file, folder, or address on the hub."""
     return is_on_hub(path) or Path(path).expanduser().exists()
 
 
