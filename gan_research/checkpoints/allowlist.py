@@ -18,7 +18,7 @@ ALLOWED = (*(f"gan_research.{part}" for part in OWN), "torch.optim")
 
 SINGLE = (
     "pytorch_lightning.Trainer", "pytorch_lightning.strategies.DDPStrategy", "gan_research.launchers.Local",
-    "gan_research.launchers.Slurm", "gan_research.reproduction.Published",
+    "gan_research.launchers.Slurm", "gan_research.launchers.Ray", "gan_research.reproduction.Published",
 )  # fmt: skip
 """Single allowed classes of other modules."""
 

@@ -59,8 +59,10 @@ def cached(source: Indexed, decoder: ImageDecoder, skip_corrupt: bool) -> Cached
 
 
 def _opened(folder: Path, shape: tuple[int, ...]) -> Cached:
-    record = json.loads((folder / RECORD).read_text())
-    images = np.load(folder / PIXELS, mmap_mode="c")  # private pages: torch warns of arrays that can't be written to
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    images = np.load(
+        folder / PIXELS, mmap_mode="c", allow_pickle=False
+    )  # private pages: torch warns of arrays that can't be written to
     if record["version"] != VERSION or images.shape != shape or images.dtype != np.uint8:
         raise ValueError("another version")
     return Cached(torch.from_numpy(images), [_read(one) for one in record["facts"] for _ in range(one["count"])])
@@ -87,7 +89,7 @@ def _make(folder: Path, source: Indexed, decoder: ImageDecoder, skip_corrupt: bo
                 os.fsync(file.fileno())
             refuse(source.path, source.names, facts, skip_corrupt)
             source.require_unchanged()
-            (partial / RECORD).write_text(json.dumps({"version": VERSION, "facts": _counted(facts)}))
+            (partial / RECORD).write_text(json.dumps({"version": VERSION, "facts": _counted(facts)}), encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"the cache {folder} can't be written ({error.strerror or one_line(error)}), and takes {bytes_text(size)}: "

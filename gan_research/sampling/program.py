@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError, one_line
 from gan_research.utils.lightning_compat import uncompiled
+from gan_research.utils.tf32 import products, temporarily
 
 TOLERANCE = 1e-5  # the largest difference of the program's samples from the generator's
 
@@ -37,7 +38,10 @@ def export_program(sampler: Sampler) -> bytes:
     logging.getLogger("torch.export").setLevel(logging.ERROR)
     try:
         sizes = {key: {0: batch} for key in inputs}
-        exported = torch.export.export(Generate(generator), (), inputs, dynamic_shapes=sizes)
+        with temporarily(
+            products(tf32=True)
+        ):  # torch can't read its own setting where TF32 is off; nothing is computed
+            exported = torch.export.export(Generate(generator), (), inputs, dynamic_shapes=sizes)
         torch.export.save(exported, content := BytesIO())
     except Exception as error:
         advice = "it has to take any size of a batch, as latents.shape[0], and to branch on no value"

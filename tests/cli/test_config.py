@@ -38,6 +38,7 @@ EXPERIMENTS = sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")
 NEEDED = {
     "image_folder": ["data.root=.", "data.resolution=32"],
     "arrays": ["data.path=."],
+    "images": ["data.path=.", "data.resolution=32"],
     "modes": ["data=ring"],
     "projection": ["conditional=true"],
     "bilinear": ["conditional=true"],

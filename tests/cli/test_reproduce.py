@@ -266,7 +266,7 @@ def test_a_record_of_more_seeds_is_not_replaced(recipes, gan, tmp_path):
 def test_an_existing_folder_gets_the_config_folder_of_the_command(recipes, gan, tmp_path, monkeypatch):
     bases, other = [], tmp_path / "other"
     shutil.copytree(recipes, other)
-    monkeypatch.setattr("gan_research.cli.multirun.take_part", lambda sweep, _: (bases.append(sweep.base), False))
+    monkeypatch.setattr("gan_research.cli.multirun.take_part", lambda sweep, *_: (bases.append(sweep.base), False))
     for folder, name in ((recipes, "tiny"), (other, "wide")):
         words = [name, "--seeds", "1", "--budget", "smoke", "--config-dir", folder, "--", f"output={tmp_path}"]
         assert gan("reproduce", *words).status == RESUME

@@ -18,6 +18,7 @@ from gan_research.sampling.program import example, export_program
 from gan_research.sampling.sampler import Sampler
 from gan_research.utils.errors import UserError
 from gan_research.utils.sample_spec import SampleSpec
+from gan_research.utils.tf32 import products, temporarily
 
 GENERATORS = {
     "mlp": partial(MLPGenerator, width=8),
@@ -67,3 +68,8 @@ def test_a_generator_that_is_no_program_is_refused():
         export_program(sampler_of(Branching, 0))
     with pytest.raises(UserError, match="the program of Random differs"):
         export_program(sampler_of(Random, 0))
+
+
+def test_it_is_exported_where_tf32_is_off():
+    with temporarily(products(tf32=False)):
+        assert export_program(sampler_of(GENERATORS["mlp"], 0))
