@@ -35,7 +35,6 @@ def main(arguments: list[str]) -> int:
     with Server(explorer, neighbours, Path(options.checkpoint).name, options.host, options.port) as server:
         announce(f"{options.checkpoint} at {server.url}", options.host, "look around in this generator and its data")
         server.run()
-
     return 0
 
 

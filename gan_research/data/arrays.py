@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_research.data.base import ImageData, ImageOptions
-from gan_research.data.labels import checked_labels, describe_classes, number_classes
+from gan_research.data.labels import checked_labels, heldout_classes, number_classes
 from gan_research.data.sets import ImageSet, TensorSet, held_out
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import ExistingPath, refuse_archive
@@ -109,13 +109,7 @@ class Arrays(ImageData):
             )
         if labels is None or not self.classes:
             return TensorSet(images, on_device=False)
-        if unknown := sorted(set(labels.tolist()) - set(self.classes)):
-            raise UserError(
-                f"{self.heldout_path} has a label {unknown[-1]}, and {self.path} has {describe_classes(self.classes)}: "
-                "hold out images of the classes that are trained on"
-            )
-        number = {label: i for i, label in enumerate(self.classes)}
-        return TensorSet(images, torch.tensor([number[label] for label in labels.tolist()]), on_device=False)
+        return TensorSet(images, heldout_classes(labels, self.classes, self.heldout_path, self.path), on_device=False)
 
 
 def read_npz(path: Path) -> tuple[Tensor, np.ndarray | None]:

@@ -60,9 +60,8 @@ def cached(source: Indexed, decoder: ImageDecoder, skip_corrupt: bool) -> Cached
 
 def _opened(folder: Path, shape: tuple[int, ...]) -> Cached:
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    images = np.load(
-        folder / PIXELS, mmap_mode="c", allow_pickle=False
-    )  # private pages: torch warns of arrays that can't be written to
+    # private pages: torch warns of arrays that can't be written to
+    images = np.load(folder / PIXELS, mmap_mode="c", allow_pickle=False)
     if record["version"] != VERSION or images.shape != shape or images.dtype != np.uint8:
         raise ValueError("another version")
     return Cached(torch.from_numpy(images), [_read(one) for one in record["facts"] for _ in range(one["count"])])

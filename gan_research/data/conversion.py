@@ -22,19 +22,19 @@ def convert(source: Indexed, decoder: ImageDecoder, path: Path, skip_corrupt: bo
     """
     labels, words = _numbered([source.label(index) for index in range(len(source))])
     facts: list[Facts | Exception] = []
-    count, way = 0, "leave them out by --skip-corrupt"
+    names, count, way = source.names, 0, "leave them out by --skip-corrupt"
     with new_zip(path) as archive:
         for images, found in chunks(source, decoder):
             if not skip_corrupt or any(isinstance(one, UserError) for one in found):
-                refuse(source.path, source.names[len(facts) : len(facts) + len(found)], found, False, way)
+                refuse(source.path, names[len(facts) : len(facts) + len(found)], found, False, way)
             for image, one in zip(images, found, strict=True):
                 if isinstance(one, Facts):
                     archive.add(png(torch.from_numpy(image)), labels[len(facts)])
                     count += 1
                 facts.append(one)
-            if isinstance(decoder, AsItIs):
-                refuse_other_shapes(source.path, source.names[: len(facts)], facts, "give --resolution, or")
-        refuse(source.path, source.names, facts, skip_corrupt, way)
+            if isinstance(decoder, AsItIs) and any(isinstance(f, Facts) and f.shape != decoder.shape for f in found):
+                refuse_other_shapes(source.path, names[: len(facts)], facts, "give --resolution, or")
+        refuse(source.path, names, facts, skip_corrupt, way)
     return count, words
 
 

@@ -11,7 +11,7 @@ from gan_research.data.folder import ImageFileData, ImageFileOptions
 from gan_research.data.formats.base import Indexed
 from gan_research.data.formats.detect import open_images
 from gan_research.data.image_files import RECIPES, AsItIs, ImageDecoder
-from gan_research.data.labels import checked_labels, describe_classes, is_one_hot, labels_of, number_classes
+from gan_research.data.labels import checked_labels, heldout_classes, is_one_hot, labels_of, number_classes
 from gan_research.data.sets import ImageSet, held_out
 from gan_research.utils.errors import UserError
 from gan_research.utils.paths import ImageSource
@@ -112,17 +112,6 @@ class Images(ImageFileData):
             return train, heldout
         other = open_images(self.heldout_path or self.path, self.heldout_split or self.split, bool(self.labels))
         none = torch.zeros(len(other), dtype=torch.bool)
-        return train, self.load_stored(other, self.decoder, self._heldout_classes(other), none)[0]
-
-    def _heldout_classes(self, other: Indexed) -> Tensor | None:
-        """Return the classes of another source's images, by the labels of the training images."""
         labels = self._labels(other) if self.classes else None
-        if labels is None:
-            return None
-        number = {label: i for i, label in enumerate(self.classes)}
-        if unknown := sorted(set(labels.tolist()) - set(number)):
-            raise UserError(
-                f"{other.path} has a label {unknown[-1]}, and {self.path} has {describe_classes(self.classes)}: hold "
-                "out images of the classes that are trained on"
-            )
-        return torch.tensor([number[label] for label in labels.tolist()])
+        classes = None if labels is None else heldout_classes(labels, self.classes, other.path, self.path)
+        return train, self.load_stored(other, self.decoder, classes, none)[0]

@@ -48,6 +48,20 @@ def describe_classes(labels: Sequence[Any]) -> str:
     return f"{count}, numbered from 0 for the labels {', '.join(shown)}"
 
 
+def heldout_classes(labels: np.ndarray, classes: Sequence[Any], place: Any, train: Any) -> Tensor:
+    """Return the classes of held-out images, int64 (N,), by the training images' labels.
+
+    classes: those labels, sorted. Raises a UserError that names both places if a label isn't trained on.
+    """
+    if unknown := sorted(set(labels.tolist()) - set(classes)):
+        raise UserError(
+            f"{place} has a label {unknown[-1]}, and {train} has {describe_classes(classes)}: hold out images of the "
+            "classes that are trained on"
+        )
+    number = {label: i for i, label in enumerate(classes)}
+    return torch.tensor([number[label] for label in labels.tolist()])
+
+
 def labels_by_name(content: bytes, place: Path) -> dict[str, Any]:
     """Return the labels in the content of a `LABEL_FILE` by the names of images; empty if it has none.
 

@@ -29,7 +29,7 @@ class Explorer:
         if sampler.generates_points:
             raise UserError("this generator makes points: only images are explored (gan sample plots points)")
         self.sampler = sampler
-        self._sampler, self._latents = lru_cache(STYLES)(self._styled), lru_cache(PLACES)(self._selected)
+        self._sampler, self._drawn = lru_cache(STYLES)(self._styled), lru_cache(PLACES)(self._draw)
         self.shape = tuple(self.images(View()).shape[1:])
         if self.shape[0] not in (1, 3):
             raise UserError(f"images of {self.shape[0]} channels can't be shown: gan sample writes them as .npz")
@@ -109,15 +109,11 @@ class Explorer:
         sampler.map(self.sampler.latents(1, 0), self.sampler.labels(1))  # computes the mean of w
         return sampler
 
-    def _drawn(self, sampler: Sampler, place: Place, count: int) -> tuple[Tensor, Tensor | None, NoiseOf]:
+    def _draw(self, sampler: Sampler, place: Place, count: int) -> tuple[Tensor, Tensor | None, NoiseOf]:
         """Draw the latents of `count` samples from `place` on, their classes and layers' noise."""
         labels = sampler.labels(count, place.label, place.number)
-        noise = NoiseOf(place.seed, range(place.number, place.number + count))
-        return self._latents(sampler, place, count), labels, noise
-
-    def _selected(self, sampler: Sampler, place: Place, count: int) -> Tensor:
-        labels = sampler.labels(count, place.label, place.number)
-        return sampler.sample_latents(count, place.seed, place.number, labels)
+        latents = sampler.sample_latents(count, place.seed, place.number, labels)
+        return latents, labels, NoiseOf(place.seed, range(place.number, place.number + count))
 
     def _between(self, labels: Tensor | None, ends: Tensor | None, position: float) -> Tensor | None:
         """Return the classes, or weights of classes (n, num_classes) between different ones."""

@@ -38,9 +38,8 @@ def export_program(sampler: Sampler) -> bytes:
     logging.getLogger("torch.export").setLevel(logging.ERROR)
     try:
         sizes = {key: {0: batch} for key in inputs}
-        with temporarily(
-            products(tf32=True)
-        ):  # torch can't read its own setting where TF32 is off; nothing is computed
+        # torch can't read its own setting where TF32 is off; nothing is computed here
+        with temporarily(products(tf32=True)):
             exported = torch.export.export(Generate(generator), (), inputs, dynamic_shapes=sizes)
         torch.export.save(exported, content := BytesIO())
     except Exception as error:
