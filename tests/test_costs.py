@@ -1,10 +1,10 @@
-"""What a run costs: counted by hand for small networks, measured where what is measured sleeps for a known time."""
+"""What a run costs: counted by hand for small networks, measured by a clock that the tests move."""
 
 import json
 import os
 import tempfile
-import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -116,26 +116,29 @@ def test_plain_values_say_their_units(cost):
     assert plain["seconds_total_quartiles"][0] <= plain["seconds_total"]
 
 
-def sleeping(monkeypatch, owner, name, seconds):
-    """A method that takes so long more."""
+def takes(monkeypatch, clock, owner, name, seconds):
+    """A method that takes so long by the clock."""
     method = getattr(owner, name)
 
     def slow(self, *arguments):
-        time.sleep(seconds)
+        clock.seconds += seconds
         return method(self, *arguments)
 
     monkeypatch.setattr(owner, name, slow)
 
 
 def test_time_is_found_where_it_is_spent(monkeypatch):
-    sleeping(monkeypatch, R1, "penalty", 0.01)
-    sleeping(monkeypatch, Digits, "ready", 0.005)
-    sleeping(monkeypatch, SampleGrid, "act", 0.05)
+    clock = SimpleNamespace(seconds=0.0, perf_counter=lambda: clock.seconds)
+    for function in estimate, kinds_of:
+        monkeypatch.setitem(function.__globals__, "time", clock)
+    takes(monkeypatch, clock, R1, "penalty", 0.01)
+    takes(monkeypatch, clock, Digits, "ready", 0.005)
+    takes(monkeypatch, clock, SampleGrid, "act", 0.05)
     cost = cost_of("sample_every=10", "metrics=none", seconds=0.5)
-    assert cost["seconds_of"]["regularizers"] > 0.5  # of 100 rounds; a difference of two noisy numbers
-    assert cost["seconds_of"]["data"] >= 0.5
-    assert cost["logging_seconds_of"]["SampleGrid"] >= 11 * 0.05  # before the first round, and ten times
-    assert cost["seconds_per_round"] >= 0.015
+    assert cost["seconds_per_round"] == pytest.approx(0.015)
+    assert cost["seconds_of"]["regularizers"] == pytest.approx(100 * 0.01)
+    assert cost["seconds_of"]["data"] == pytest.approx(100 * 0.005)
+    assert cost["logging_seconds_of"]["SampleGrid"] == pytest.approx(11 * 0.05)  # before the first round, and ten times
 
 
 def test_nothing_is_left_behind(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """Time of what a run does at intervals: evaluations and analyses."""
 
+from functools import partial
 from statistics import median
 from timeit import repeat
 from types import SimpleNamespace
@@ -23,7 +24,8 @@ def how_often(every: int, rounds: int) -> int:
 
 def seconds_to_act(callback: Periodic, trainer: pl.Trainer, gan: GAN, times: int = 3) -> float:
     """Return the median seconds in which a callback acts."""
-    return median(repeat(lambda: callback.act_together(trainer, gan), number=1, repeat=times))
+    act, clock = partial(callback.act_together, trainer, gan), partial(now, gan.device)
+    return median(repeat(act, timer=clock, number=1, repeat=times))
 
 
 def evaluation_of(node: dict[str, Any], extractor: Any, **sizes: int) -> Evaluation:

@@ -114,10 +114,3 @@ def test_it_never_keeps_a_process_from_ending(tmp_path):
     assert result.returncode == 0
     assert "is stuck" in result.stderr
     assert 0.9 < float(result.stdout) < 3
-
-
-def test_a_sign_of_life_costs_nothing():
-    began = time.perf_counter()
-    for n in range(100_000):
-        heartbeat(f"round {n}")
-    assert time.perf_counter() - began < 1.0  # 10 us each; it takes a third of one
