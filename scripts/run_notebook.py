@@ -18,7 +18,8 @@ def run_notebook(folder: Path) -> nbformat.NotebookNode:
     path = os.environ["PATH"]
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), path])
     try:
-        NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+        where = {"metadata": {"path": folder}}
+        NotebookClient(notebook, resources=where, kernel_name="python3", timeout=900, coalesce_streams=True).execute()
     finally:
         os.environ["PATH"] = path
     for cell in notebook.cells:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gan_research.callbacks.blackboard import Blackboard
+from gan_research.utils.consoles import on_terminal
 
 
 class ProgressBar(pl.Callback):
@@ -32,7 +33,7 @@ class ProgressBar(pl.Callback):
             return
         self._started, self._first = time.monotonic(), pl_module.round
         self._due = self._started + min(self.FIRST_SECONDS, self.seconds)
-        if self.console.is_terminal:
+        if on_terminal(self.console):
             columns = (
                 TextColumn("round {task.completed:,.0f}/{task.total:,.0f}"),
                 BarColumn(),

@@ -1,9 +1,9 @@
 """Composition of Hydra overrides into one plain, checked config."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +66,26 @@ def groups(config_dir: Path | None = None) -> dict[str, dict[str, str]]:
 
     The user's folder may hold anything else, such as runs: only its own folders, and groups of the project, are read.
     """
+    found = {group: dict(choices) for group, choices in _projects_groups().items()}
+    if config_dir is not None:
+        files = {path for group in {*found, "*"} for path in config_dir.glob(f"{group}/*.yaml")}
+        for group, choices in _described(config_dir, files).items():
+            found.setdefault(group, {}).update(choices)
+    return found
+
+
+@cache
+def _projects_groups() -> dict[str, dict[str, str]]:
+    root = conf_folder()
+    return _described(root, root.rglob("*/*.yaml"))
+
+
+def _described(root: Path, files: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """Return group -> choice -> description of config files below a folder."""
     found: dict[str, dict[str, str]] = {}
-    for root in filter(None, (conf_folder(), config_dir)):
-        files = (path for group in {*found, "*"} for path in root.glob(f"{group}/*.yaml"))
-        for path in sorted(root.rglob("*/*.yaml") if not found else files):
-            if path.is_file():
-                found.setdefault(path.parent.relative_to(root).as_posix(), {})[path.stem] = description(path)
+    for path in sorted(files):
+        if path.is_file():
+            found.setdefault(path.parent.relative_to(root).as_posix(), {})[path.stem] = description(path)
     return found
 
 
@@ -144,7 +158,12 @@ def _with_metrics(
     suited = suited_metrics(config["data"]) if AUTO in names else AUTO
     rest = [o for o in overrides if not begins(o, "metrics=")]
     if not isinstance(chosen, list):
-        return _compose([*rest, f"metrics={suited}"] if chosen == AUTO else overrides, config_dir, allow)
+        if any(begins(o, "metrics.") for o in rest):  # Hydra checks their keys
+            return _compose([*rest, f"metrics={suited}"] if chosen == AUTO else overrides, config_dir, allow)
+        node = merged(choice("metrics", suited, config_dir, within=config), config["metrics"])
+        if allow is not None:
+            require_allowed(node, allow)
+        return config | {"metrics": node}, choices | {"metrics": suited}
     names = list(dict.fromkeys(suited if name == AUTO else name for name in names))
     held = [f"++{o.lstrip('+')}" if begins(o, "metrics.") else o for o in rest]  # their files aren't composed
     config, choices = _compose([*held, "metrics=none"], config_dir, allow)

@@ -11,6 +11,7 @@ from rich.text import Text
 from gan_research.sweeps.progress import last_rows, progress, progress_of
 from gan_research.sweeps.sweep import Sweep
 from gan_research.sweeps.trials import State, TrialSnapshot
+from gan_research.utils.consoles import on_terminal
 from gan_research.utils.run_folder import warnings_of
 
 ROWS = 30  # rows of the table during the sweep
@@ -29,7 +30,7 @@ class SweepTable:
 
     def __init__(self, sweep: Sweep, total: int | None, console: Console | None = None):
         self.sweep, self.total, self.console = sweep, total, console or Console()
-        self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
+        self._live = Live(console=self.console, auto_refresh=False) if on_terminal(self.console) else None
         self._printed: set[int] = set()
 
     def __enter__(self) -> "SweepTable":

@@ -3,10 +3,15 @@
 from rich.console import Console
 
 
+def on_terminal(console: Console) -> bool:
+    """Whether lines can be drawn again; not where FORCE_COLOR asks for colours in a pipe, as Jupyter does."""
+    return console.is_terminal and console.file.isatty()
+
+
 def of_width(width: int, console: Console | None = None) -> Console:
     """Return a console whose lines have this width without a terminal.
 
     Its default is one of standard output.
     """
     console = console or Console()
-    return console if console.is_terminal else Console(file=console.file, width=width)
+    return console if on_terminal(console) else Console(file=console.file, width=width)

@@ -25,6 +25,13 @@ class Measured:
         return type("Protocol", (), {"as_dict": lambda self: {}})()
 
 
+def test_forced_colours_in_a_pipe_are_no_terminal(play, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    shown = io.StringIO()
+    play(rounds=2, callbacks=[ProgressBar(Blackboard(), Console(file=shown), 0.0)])
+    assert [line.split("  ")[0] for line in shown.getvalue().splitlines()] == ["round 1/2", "round 2/2"]
+
+
 def test_values_of_an_earlier_round_are_followed_by_it(play):
     board, shown = Blackboard(), io.StringIO()
     callbacks = [Log(board), Evaluate(Measured(), every=3, board=board), ProgressBar(board, Console(file=shown), 0.0)]

@@ -409,10 +409,12 @@ def test_two_processes_share_the_samples(started_by, server, fakes, reals, evalu
     assert shared["protocol"] == alone["protocol"]
 
 
-def test_a_bar_with_a_rate_on_a_terminal_only():
+def test_a_bar_with_a_rate_on_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # colours, which are no terminal
     for terminal in (True, False):
         shown = io.StringIO()
-        with ProgressBar(Console(file=shown, force_terminal=terminal, width=100)) as bar:
+        shown.isatty = lambda terminal=terminal: terminal
+        with ProgressBar(Console(file=shown, width=100)) as bar:
             tell = bar.of("round 10, seed 0")
             for done in (0, 50, 100):
                 tell("generated", done, 200)

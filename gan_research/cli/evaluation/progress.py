@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gan_research.distributed import is_rank_zero
+from gan_research.utils.consoles import on_terminal
 
 
 class Rate(progress.ProgressColumn):
@@ -24,7 +25,7 @@ class ProgressBar:
         self.console = console or Console(stderr=True)
         counts = progress.TextColumn("{task.description}"), progress.BarColumn(20), progress.MofNCompleteColumn()
         columns = (*counts, Rate(), progress.TimeRemainingColumn())
-        terminal = self.console.is_terminal and is_rank_zero()
+        terminal = on_terminal(self.console) and is_rank_zero()
         self._bar = progress.Progress(*columns, console=self.console, transient=True, disable=not terminal)
 
     def __enter__(self) -> "ProgressBar":
