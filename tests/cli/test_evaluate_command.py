@@ -212,6 +212,8 @@ def test_a_folder_an_archive_and_the_generator_score_the_same(finished, fakes, e
     assert gan("sample", finished, "-n", "300", "-o", tmp_path / "fakes.npz").status == 0
     archive = only(evaluate(tmp_path / "fakes.npz", "digits", "--metrics", "digits"))
     assert archive["metrics"] == pytest.approx(expected, rel=1e-6)
+    assert gan("data", fakes, "-o", tmp_path / "fakes.zip").status == 0
+    assert only(evaluate(tmp_path / "fakes.zip", "digits", "--metrics", "digits"))["metrics"] == only(folder)["metrics"]
     first = only(evaluate(fakes, "digits", "--metrics", "digits", "--num-samples", "100"))
     assert first["protocol"]["num_fake"] == 100
     assert first["metrics"] == pytest.approx(direct(source=load(finished).source(0), num_samples=100), rel=1e-6)
@@ -439,7 +441,7 @@ def test_one_line_for_what_cannot_be_measured(finished, fakes, reals, gan, one_l
         (tmp_path / "broken.npz", *digits): ("broken.npz", "can't be read as an .npz file"),
         (tmp_path / "mixed", *digits): ("1 of 2 images", "9 x 8"),
         (fakes, "digitz", "--metrics", "digits"): ("digitz", "did you mean 'digits'?"),
-        (fakes, "arrays", "--metrics", "digits"): ("'arrays'", ".npz file"),
+        (fakes, "arrays", "--metrics", "digits"): ("'arrays'", "the path"),
         (fakes, finished, "--metrics", "digits"): (str(finished), "gan sample"),
         (fakes, reals, fakes): ("one REFERENCE",),
         (fakes, *digits, "--num-samples", "301"): ("--num-samples 301", "300"),

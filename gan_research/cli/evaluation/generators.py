@@ -10,6 +10,7 @@ from gan_research.checkpoints.io import MARK, open_checkpoint, read_checkpoint
 from gan_research.sampling.averages import combination, require_ema
 from gan_research.sampling.export import is_export, read_config
 from gan_research.utils.errors import UserError
+from gan_research.utils.paths import DATA_SETS
 from gan_research.utils.renamed import renamed_metric
 from gan_research.utils.run_folder import CHECKPOINTS, LAST, PREVIOUS, RUN, require_own, run_id
 
@@ -43,7 +44,7 @@ def is_generator(path: Path) -> bool:
     """Return whether a path is a checkpoint, a run or an export."""
     if path.is_dir():
         return is_export(path) or (path / CHECKPOINTS).is_dir() or (path / RUN).is_file()
-    return path.suffix == ".ckpt" or (path.is_file() and path.suffix != ".npz")
+    return path.suffix == ".ckpt" or (path.is_file() and path.suffix.lower() not in (".npz", *DATA_SETS))
 
 
 def open_generators(path: Path, raw: bool, allow: Sequence[str], ema: float | None = None) -> list[Generator]:

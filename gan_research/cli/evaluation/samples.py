@@ -1,17 +1,18 @@
-"""Sets of samples: a folder of images, an .npz file, or data of the config tree."""
+"""Sets of samples: images in any format, or data of the config tree."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile, is_zipfile
 
 from gan_research.cli.evaluation.generators import is_generator
-from gan_research.cli.evaluation.sources import data_node
+from gan_research.cli.evaluation.sources import data_node, images_node
 from gan_research.config.build import build_data
 from gan_research.data.arrays import IMAGE_KEYS, read_samples
 from gan_research.data.folder import read_folder
+from gan_research.data.formats.detect import is_data_set
 from gan_research.data.sets import SampleSet
 from gan_research.metrics.statistics_files import StatisticsFile, read_statistics
 from gan_research.utils.errors import UserError
@@ -53,6 +54,8 @@ def open_samples(name: str, split: str | None, data_root: str | None, skip_corru
     for option, value in (("--split", split), ("--data-root", data_root)):
         if value is not None:
             raise UserError(f"{option} is for data of the config tree, such as cifar10, and {name} is a path")
+    if is_data_set(path):
+        return replace(open_data(images_node(path), None, None), name=name)
     if path.is_file():
         return Samples(name, _read_file(path), "file")
     images, skipped = read_folder(path, skip_corrupt)

@@ -11,12 +11,19 @@ from gan_research.data.formats.lmdb import DATA, LMDB
 from gan_research.data.formats.stylegan_zip import StyleGANZip
 from gan_research.data.formats.tars import WebDataset
 from gan_research.utils.errors import UserError
-from gan_research.utils.paths import ARCHIVES, HUB, is_on_hub
+from gan_research.utils.paths import ARCHIVES, DATA_SETS, HUB, is_on_hub
 
 ACCEPTED = (
     "a folder of images, StyleGAN's .zip, HDF5 (.h5, .hdf5), LMDB, WebDataset (.tar, or a folder of them), .npz, "
     f"ImageNet, a data set saved by Hugging Face, or {HUB}USER/NAME"
 )
+
+
+def is_data_set(path: Path) -> bool:
+    """Whether a file or folder holds images in a format other than image files and .npz."""
+    if path.is_file():
+        return path.suffix.lower() in DATA_SETS
+    return any(path.glob("*.tar")) or any((path / name).exists() for name in (*SAVED, DATA, DEVKIT, "meta.bin"))
 
 
 def open_images(place: str | Path, split: str = "train", classes: bool = False) -> Indexed:
