@@ -18,5 +18,5 @@ fi
 .venv/bin/python -c 'import pip' 2>/dev/null || .venv/bin/python -m ensurepip >/dev/null  # a .venv made by uv has none
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 echo "installing into .venv"
-.venv/bin/uv pip install --quiet --python .venv/bin/python --constraint constraints.txt \
+.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --constraint constraints.txt \
   --editable '.[dev]'

@@ -1,6 +1,5 @@
 """Data sets of Hugging Face: saved by `save_to_disk`, or on the hub as hf://USER/NAME."""
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,9 @@ from typing import Any
 from gan_research.data.formats.base import Indexed, Label
 from gan_research.data.image_files import Stored
 from gan_research.utils.errors import UserError, import_extra, one_line
-from gan_research.utils.paths import HUB, is_on_hub
+from gan_research.utils.hub import asking_hub
+from gan_research.utils.hub import split as repository_of
+from gan_research.utils.paths import is_on_hub
 
 IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img", "images", "png", "jpg"), ("label", "labels", "fine_label", "cls")
 
@@ -64,12 +65,16 @@ def _rows(place: str, split: str) -> Any:
         if split not in found:
             raise UserError(f"{place} has no split {split}: give one of {', '.join(found)}")
         return found[split]
+    repository, revision = repository_of(place)
+    if not (offline := datasets.config.HF_HUB_OFFLINE):
+        with asking_hub(place) as hub:  # without the tries and waits of load_dataset
+            hub.dataset_info(repository, revision=revision)
     try:
-        return datasets.load_dataset(place.removeprefix(HUB), split=split)
+        return datasets.load_dataset(repository, split=split, revision=revision)
     except Exception as error:  # of the hub, the network, or the script of the set
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        note = " (HF_HUB_OFFLINE is set)" if offline else ""
         raise UserError(
-            f"{place} can't be read from the hub{offline} ({one_line(error)[:300]}): check the name, the split {split} "
+            f"{place} can't be read from the hub{note} ({one_line(error)[:300]}): check the name, the split {split} "
             "and the network, or give the folder of save_to_disk"
         ) from None
 
