@@ -102,7 +102,7 @@ def states(sweep):
 
 
 @pytest.mark.long
-def test_a_sweep_goes_from_here_to_ray_and_back_and_a_node_is_lost(cluster, server, tmp_path):
+def test_a_sweep_goes_from_here_to_ray_and_back_and_a_node_is_lost(cluster, server, gan, tmp_path):
     first = server.start(
         "train", "-m", "seed=range(0,5)", f"output={tmp_path}", *TINY, "rounds=1500", "pool.runs=1",
         "evaluate_every=500", "sample_every=1500", "checkpoint_every=500", "log_every=500",
@@ -117,7 +117,7 @@ def test_a_sweep_goes_from_here_to_ray_and_back_and_a_node_is_lost(cluster, serv
     there = server.start("sweep", "resume", sweep.folder, "launcher=ray", f"launcher.address={cluster.address}")
     there.until(lambda: states(sweep).count("running") == 2 and len(list(tmp_path.glob("*/*/0/*/run.json"))) >= 2, 300)
     running = [trial.number for trial in sweep.snapshot() if trial.state == "running"]
-    assert server("sweep", "status", sweep.folder).output.count("running") == 3  # the title, and two rows
+    assert gan("sweep", "status", sweep.folder).output.count("running") == 3  # the title, and two rows
     cluster.remove_node(node, allow_graceful=False)
     there.until(lambda: "open" in states(sweep), 120)
     (lost,) = [number for number in running if states(sweep)[number] == "open"]
