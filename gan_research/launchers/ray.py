@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from gan_research.launchers.base import Job, Launcher, number_of, require_no_ranks
-from gan_research.utils.errors import RESUME, UserError, one_line
+from gan_research.utils.errors import RESUME, UserError, import_extra, one_line
 from gan_research.utils.signals import on_stop_signals, terminate_with_parent
 
 REFRESH, POLL = 2.0, 0.1  # seconds between two looks at the tasks, and of a task at its process
@@ -75,10 +75,7 @@ class Ray(Launcher):
 
     def _connect(self) -> None:
         """Connect to the cluster; raise a UserError if that can't be done."""
-        try:
-            import ray
-        except ImportError as error:
-            raise UserError("launcher=ray needs Ray: pip install gan_research[ray]") from error
+        ray = import_extra("ray", "ray", "launcher=ray")
         if ray.is_initialized():
             return
         try:

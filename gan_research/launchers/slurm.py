@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from gan_research.launchers.base import Job, Launcher, number_of, require_no_ranks
 from gan_research.launchers.task import Task
-from gan_research.utils.errors import UserError
+from gan_research.utils.errors import UserError, import_extra
 
 Name = Annotated[str, Field(min_length=1)] | None
 
@@ -134,10 +134,7 @@ class Slurm(Launcher):
 
 def import_submitit() -> Any:
     """Import submitit; raise a UserError if jobs can't be submitted from this machine."""
-    try:
-        import submitit
-    except ImportError as error:
-        raise UserError("launcher=slurm needs submitit: pip install gan_research[slurm]") from error
+    submitit = import_extra("submitit", "slurm", "launcher=slurm")
     for command in ("sbatch", "srun"):
         if shutil.which(command) is None:
             raise UserError(

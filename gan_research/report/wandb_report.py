@@ -11,7 +11,7 @@ from typing import Any, Literal
 import wandb
 
 from gan_research.report.records import METRICS
-from gan_research.utils.errors import UserError, one_line
+from gan_research.utils.errors import UserError, import_extra, one_line
 
 Axis = Literal["round", "kimg"]
 Band = Literal["stderr", "stddev", "minmax"]
@@ -157,8 +157,4 @@ def publish(layout: Layout) -> tuple[str, bool]:
 
 
 def _library() -> Any:
-    try:
-        import wandb_workspaces.reports.v2 as library
-    except ImportError:
-        raise UserError("W&B's library of reports isn't installed: pip install 'gan_research[report]'") from None
-    return library
+    return import_extra("wandb_workspaces.reports.v2", "report", "a report in W&B")

@@ -191,7 +191,7 @@ def database(url: str) -> RDBStorage:
     except Exception as error:  # its class depends on the database
         reason = reason_of(error)
         if isinstance(error, ImportError) and url.startswith(("postgresql:", "postgresql+psycopg:")):
-            reason = "it needs psycopg: pip install gan_research[postgresql]"
+            reason = "it needs psycopg: pip install 'gan_research[postgresql]'"
         shown = re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
         raise UserError(f"no study can be kept in {shown}: {reason}") from error
 

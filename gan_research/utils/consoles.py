@@ -4,7 +4,10 @@ from rich.console import Console
 
 
 def on_terminal(console: Console) -> bool:
-    """Whether lines can be drawn again; not where FORCE_COLOR asks for colours in a pipe, as Jupyter does."""
+    """Return whether lines can be drawn again.
+
+    Jupyter asks for colours by FORCE_COLOR, and shows a pipe.
+    """
     return console.is_terminal and console.file.isatty()
 
 

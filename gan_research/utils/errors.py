@@ -55,7 +55,8 @@ def import_extra(module: str, extra: str, subject: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise UserError(f"{subject}, which needs {module}: pip install 'gan_research[{extra}]'") from None
+        package = module.partition(".")[0]
+        raise UserError(f"{subject} needs {package}: pip install 'gan_research[{extra}]'") from None
 
 
 def one_line(error: BaseException) -> str:

@@ -30,7 +30,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("GAN_RESEARCH_CACHE") or Path(user) / "gan_research")
 
 
-DATA_SETS = (".h5", ".hdf5", ".zip", ".tar")  # files of images, besides .npz
+DATA_SETS = (".h5", ".hdf5", ".zip", ".tar")  # and .npz: files of images
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 

@@ -225,7 +225,7 @@ def test_machines_from_which_nothing_can_be_submitted(cluster, gan, one_line, tm
     monkeypatch.setenv("PATH", "/nowhere")
     one_line(gan(*command), "no sbatch", "login node")
     monkeypatch.setitem(sys.modules, "submitit", None)
-    one_line(gan(*command), "needs submitit", "pip install gan_research[slurm]")
+    one_line(gan(*command), "needs submitit", "pip install 'gan_research[slurm]'")
 
 
 def test_a_study_is_not_submitted(cluster, gan, one_line):

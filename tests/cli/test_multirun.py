@@ -96,8 +96,8 @@ def test_one_raises_one_is_killed_one_diverges_the_others_have_their_results(run
 
 def test_a_sweep_that_is_stopped_goes_on_where_it_was(server, tmp_path):
     started = server.start(
-        "train", "-m", "loss=hinge,wasserstein", "seed=0,1", f"output={tmp_path}", *TINY, "rounds=900", "pool.runs=2",
-        "evaluate_every=300", "sample_every=900", "checkpoint_every=300",
+        "train", "-m", "loss=hinge,wasserstein", "seed=0,1", f"output={tmp_path}", *TINY, "rounds=450", "pool.runs=2",
+        "evaluate_every=150", "sample_every=450", "checkpoint_every=150",
     )  # fmt: skip
     started.until(lambda: len(list(tmp_path.glob("*/*/0/*/checkpoints/last.ckpt"))) == 2)
     os.kill(started.pid, signal.SIGINT)
@@ -118,7 +118,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(server, tmp_path):
     found = homes(sweep)
     assert {n: len(made) for n, made in found.items()} == {0: 1, 1: 1, 2: 1, 3: 1}
     for (home,) in found.values():
-        assert rounds(home)[-1] == 900
+        assert rounds(home)[-1] == 450
         assert rounds(home) == sorted(rounds(home))
     (sweep.folder / "000/0/end.json").unlink()  # as if the sweep had been killed before it saw that the run was over
     ended = server.start("sweep", "resume", sweep.folder).ended(300)

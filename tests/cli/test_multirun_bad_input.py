@@ -48,7 +48,7 @@ def test_postgresql_without_its_driver(gan, one_line, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     words = ["sweep=optuna", "loss=hinge,minimax", "sweep.storage=postgresql://there/x", f"output={tmp_path / 'runs'}"]
     one_line(
-        gan("train", "-m", "logger=none", *words), "there/x: it needs psycopg: pip install gan_research[postgresql]"
+        gan("train", "-m", "logger=none", *words), "there/x: it needs psycopg: pip install 'gan_research[postgresql]'"
     )
     assert not (tmp_path / "runs").exists()
 

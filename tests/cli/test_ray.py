@@ -48,7 +48,7 @@ def test_jobs_that_cannot_be_tasks(trainer, said, tmp_path):
 def test_without_ray_or_a_cluster_nothing_is_made(command, gan, one_line, tmp_path, monkeypatch):
     words = ("train", *command, f"output={tmp_path / 'runs'}", "logger=none", "launcher=ray")
     monkeypatch.setitem(sys.modules, "ray", None)
-    one_line(gan(*words), "launcher=ray needs Ray: pip install gan_research[ray]")
+    one_line(gan(*words), "launcher=ray needs ray: pip install 'gan_research[ray]'")
 
     def init(address, **more):
         raise ConnectionError("Could not find any\nrunning instance")

@@ -131,6 +131,7 @@ def test_lost_seeds_are_resumed_and_a_diverged_one_counts(recipes, server, tmp_p
     assert "│ wide" not in ended.output
 
 
+@pytest.mark.long
 def test_seeds_of_a_kept_record_are_not_trained_again(recipes, server, tmp_path):
     kept = tmp_path / "kept"
 
@@ -153,6 +154,7 @@ def test_seeds_of_a_kept_record_are_not_trained_again(recipes, server, tmp_path)
     assert other.seeds != both.seeds
 
 
+@pytest.mark.long
 def test_it_is_stopped_and_resumed_with_more_seeds_at_another_budget(recipes, server, tmp_path):
     words = ["tiny", "--budget", "smoke", "--config-dir", recipes, "--", f"output={tmp_path}", "rounds=30000"]
     started = server.start("reproduce", "--seeds", "1", *words)
@@ -233,6 +235,7 @@ RULES = """\
 """
 
 
+@pytest.mark.long
 def test_a_claim_about_the_course_of_training(recipes, gan, tmp_path):
     text = RECIPE.replace("{num_samples: 100}", "{num_samples: 100, metrics: [modes, largest_mode]}") + RULES
     (recipes / "experiment" / "tiny.yaml").write_text(

@@ -43,7 +43,13 @@ def test_every_loss_and_every_regulariser_is_among_the_cells():
     assert len(settings) == 24  # k, accumulation, packing and networks, in all combinations
 
 
-@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.long)])
+def test_a_small_part_of_the_matrix(together, cells_alone):
+    cells = dict(list(representative().items())[::3]) | OTHERS
+    assert check(cells, together(2, play_all, cells), cells_alone(cells)) == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("size", [2, 4])
 def test_a_representative_part_of_the_matrix(size, together, cells_alone):
     cells = representative() | OTHERS
     cells = dict(list(cells.items())[:: size // 2])  # four processes take their time on two cores

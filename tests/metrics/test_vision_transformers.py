@@ -164,7 +164,7 @@ class TestDINOv2:
 
     def test_without_timm(self, meta, monkeypatch):
         monkeypatch.setitem(sys.modules, "timm", None)
-        with pytest.raises(UserError, match=r"pip install gan_research\[vit\]"):
+        with pytest.raises(UserError, match=r"pip install 'gan_research\[vit\]'"):
             DINOv2("s", meta[0])
 
 

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from quick import long_but
 
 from gan_research.checkpoints.io import saved_round
 from gan_research.cli.reproduce import changes, claims
@@ -32,6 +33,11 @@ EXPECTED = {
     "diracgan_r1", "diracgan_consensus", "r3gan_cifar10", "r3gan_stacked_mnist", "stylegan2", "stylegan2_ada",
     "stylegan2_diffaug", "stylegan2_lecam", "stylegan2_ada_nvidia",
 }  # fmt: skip
+QUICK = {
+    "goodfellow2014_mnist", "pacgan_grid_pacgan2", "unrolled_ring", "veegan_grid", "stacked_mnist_pacdcgan2", "sngan",
+    "wgan_gp_resnet_mimicry", "biggan_diffaug", "reacgan", "diracgan_consensus", "r3gan_cifar10", "stylegan2_ada",
+}  # fmt: skip
+"""Those whose smoke budget `make test` plays: one of each kind of data, networks and method."""
 
 
 @cache
@@ -91,7 +97,7 @@ def test_a_pilot_is_the_same_game_but_shorter(recipe):
     assert {key for key in changed if not key.startswith("lr_schedule.")} == {"rounds"}
 
 
-@pytest.mark.parametrize("recipe", sorted(EXPECTED))
+@pytest.mark.parametrize("recipe", long_but(sorted(EXPECTED), QUICK))
 def test_its_smoke_budget(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("GAN_DATA", str(DATA))
     words = [f"experiment={recipe}", "budget=smoke", f"output={tmp_path}", "logger=none", "trainer=cpu"]

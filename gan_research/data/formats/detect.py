@@ -20,7 +20,7 @@ ACCEPTED = (
 
 
 def is_data_set(path: Path) -> bool:
-    """Whether a file or folder holds images in a format other than image files and .npz."""
+    """Return whether a path has images in a format other than image files and .npz."""
     if path.is_file():
         return path.suffix.lower() in DATA_SETS
     return any(path.glob("*.tar")) or any((path / name).exists() for name in (*SAVED, DATA, DEVKIT, "meta.bin"))

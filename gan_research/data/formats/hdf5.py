@@ -19,7 +19,7 @@ class HDF5(Indexed):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        h5py: Any = import_extra("h5py", "hdf5", f"{path} is HDF5")
+        h5py: Any = import_extra("h5py", "hdf5", f"{path}, which is HDF5,")
         self.archive = PerProcess(partial(h5py.File, path, "r", rdcc_nbytes=CHUNKS))
         try:
             sets = {name: node.shape for name, node in self.archive().items() if hasattr(node, "shape")}

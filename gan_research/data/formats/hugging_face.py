@@ -53,7 +53,7 @@ class HuggingFace(Indexed):
 
 def _rows(place: str, split: str) -> Any:
     """Return the rows of a split."""
-    datasets: Any = import_extra("datasets", "huggingface", f"{place} is a data set of Hugging Face")
+    datasets: Any = import_extra("datasets", "huggingface", f"{place}, a data set of Hugging Face,")
     datasets.disable_progress_bars()
     if not is_on_hub(place):
         try:

@@ -18,7 +18,7 @@ class LMDB(Indexed):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, [path / DATA])
-        lmdb: Any = import_extra("lmdb", "lmdb", f"{path} is LMDB")
+        lmdb: Any = import_extra("lmdb", "lmdb", f"{path}, which is LMDB,")
         try:
             with environment(path).begin() as transaction:
                 self.keys = [bytes(key) for key in transaction.cursor().iternext(keys=True, values=False)]

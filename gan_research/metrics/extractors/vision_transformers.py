@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from gan_research.metrics.extractors.base import ImageNetwork, Precision
 from gan_research.metrics.extractors.resizing import Resize
 from gan_research.metrics.extractors.weights import Published, fill, find, load, load_published
-from gan_research.utils.errors import UserError, did_you_mean
+from gan_research.utils.errors import UserError, did_you_mean, import_extra
 
 RESOLUTION = 224
 
@@ -126,10 +126,7 @@ class CLIP(ImageNetwork):
 
 def _network(architecture: str, **arguments: Any) -> Any:
     """Build one of timm's networks without weights; the global RNG is untouched."""
-    try:
-        import timm
-    except ImportError as error:
-        raise UserError("the extractors dinov2 and clip need timm: pip install gan_research[vit]") from error
+    timm = import_extra("timm", "vit", "an extractor dinov2 or clip")
     with torch.device("meta"):
         return timm.create_model(architecture, pretrained=False, **arguments)
 

@@ -14,7 +14,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from gan_research.callbacks.base import numbers
 from gan_research.runs.run import Run
-from gan_research.utils.errors import UserError, one_line
+from gan_research.utils.errors import UserError, import_extra, one_line
 from gan_research.utils.lightning_compat import check_mlflow_names
 from gan_research.utils.run_folder import leaves
 
@@ -41,10 +41,7 @@ class MLFlowLogger(lightning_loggers.MLFlowLogger):
     @staticmethod
     def check(tags: list[str], project: str = "gan_research", **others: Any) -> None:
         """Raise a UserError if MLflow isn't installed, or refuses its experiment's name or a tag."""
-        try:
-            import mlflow
-        except ImportError:
-            raise UserError("logger=mlflow needs MLflow: pip install 'gan_research[mlflow]'") from None
+        mlflow = import_extra("mlflow", "mlflow", "logger=mlflow")
         try:
             check_mlflow_names(project, tags)
         except mlflow.exceptions.MlflowException as error:
