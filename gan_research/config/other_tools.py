@@ -84,6 +84,7 @@ def suggestion(name: str, valid: Iterable[str], everywhere: Iterable[str] = ()) 
     last = name.rpartition(".")[2].lower()
     component = [v for v in valid if last in WITHIN.get(v.rpartition(".")[2], "").split()]
     within = [full for full in everywhere if full.endswith(f".{name}")]
-    if found := [*component, *within, *filter(None, [OURS.get(last)])]:
+    found = [full for full in (*component, *within, OURS.get(last)) if full and full != name]
+    if found:
         return f"did you mean '{found[0]}'?"
     return did_you_mean(name, valid)

@@ -246,12 +246,13 @@ def test_settings_of_data_are_not_blamed_on_images(settings, parts, train, one_l
 
 
 def test_an_archive_is_to_be_unpacked(train, gan, one_line, tmp_path):
-    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
-        archive.writestr("1.png", b"")
+    for name in ("d.zip", "d.7z"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("1.png", b"")
     one_line(train(tmp_path / "runs", *folder_data(tmp_path / "d.zip")), "d.zip is an archive", "unpack it")
-    for arguments in (("d.zip", "digits"), ("digits", "d.zip")):
-        names = [tmp_path / name if name == "d.zip" else name for name in arguments]
-        one_line(gan("evaluate", *names, "--metrics", "digits"), "d.zip is an archive", "unpack it")
+    for path, line in ((tmp_path / "d.7z", "d.7z is an archive"), (tmp_path / "d.zip", "1.png")):
+        for names in ((path, "digits"), ("digits", path)):
+            one_line(gan("evaluate", *names, "--metrics", "digits"), line)
     assert not (tmp_path / "runs").exists()
 
 

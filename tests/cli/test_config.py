@@ -297,6 +297,11 @@ MORE = [
         "batch_size",
     ),
     (("unrolling=unrolled",), "unrolling.descends", "loss=minimax"),
+    (
+        ("optimizer=rmsprop", "++optimizer.generator.betas=[0,0.9]"),
+        "no optimizer.generator.betas",
+        "optimizer.generator.eps",
+    ),
     (("data=arrays", "data.root=/tmp"), "there is no data.root", "'data.path'"),
     (("data=ring", "data.density._target_=gan_research.losses.Hinge", "metrics=none"), "data.density", "settings"),
     (("data=ring", "+data.density._partial_=true"), "data.density._partial_", "false"),
