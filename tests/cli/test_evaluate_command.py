@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -242,6 +243,8 @@ def test_corrupt_images_are_skipped_on_request(fakes, evaluate, gan, one_line, t
     assert "data." not in line
     assert only(evaluate(folder, "digits", "--metrics", "digits", "--skip-corrupt"))["protocol"]["num_fake"] == 129
     assert f"1 of 130 images in {folder} can't be read" in caplog.text
+    archive = shutil.make_archive(folder, "zip", folder)
+    assert only(evaluate(archive, "digits", "--metrics", "digits", "--skip-corrupt"))["protocol"]["num_fake"] == 129
 
 
 def test_samples_that_no_metric_compares_need_no_reference(fakes, evaluate, gan, one_line):

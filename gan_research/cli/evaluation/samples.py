@@ -55,7 +55,7 @@ def open_samples(name: str, split: str | None, data_root: str | None, skip_corru
         if value is not None:
             raise UserError(f"{option} is for data of the config tree, such as cifar10, and {name} is a path")
     if is_data_set(path):
-        return replace(open_data(images_node(path), None, None), name=name)
+        return replace(open_data(images_node(path, skip_corrupt), None, None), name=name)
     if path.is_file():
         return Samples(name, _read_file(path), "file")
     images, skipped = read_folder(path, skip_corrupt)

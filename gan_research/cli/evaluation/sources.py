@@ -35,9 +35,9 @@ def data_node(name: str) -> dict[str, Any]:
     return _composed(f"data={name}")
 
 
-def images_node(path: Path) -> dict[str, Any]:
+def images_node(path: Path, skip_corrupt: bool) -> dict[str, Any]:
     """Return the checked config of images in a format of their own."""
-    return _composed("data=images", f"data.path={quoted(path)}")
+    return _composed("data=images", f"data.path={quoted(path)}", f"data.skip_corrupt={skip_corrupt}")
 
 
 def _composed(*overrides: str) -> dict[str, Any]:
