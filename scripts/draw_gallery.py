@@ -1,7 +1,7 @@
 """Draw docs/images/gallery.png: samples of each variant of a sweep, a row for each, with its FID.
 
-gan train -m variants=losses_published experiment=mnist_dcgan conditional=true rounds=1000 evaluate_every=500 \
-    output=runs/gallery logger=none
+gan train -m variants=losses_equal experiment=mnist_dcgan conditional=true "regularizer=[r1]" regularizer.r1.weight=1 \
+    regularizer.r1.every=4 rounds=1000 evaluate_every=1000 output=runs/gallery
 python scripts/draw_gallery.py runs/gallery/* docs/images/gallery.png
 """
 
@@ -29,13 +29,13 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
     runs = sorted(options.sweep.glob("*/*/*/config.yaml"))
-    figure, axes = plt.subplots(len(runs), 1, figsize=(9, 0.46 * len(runs)), dpi=150)
+    figure, axes = plt.subplots(len(runs), 1, figsize=(9, 0.46 * len(runs)), dpi=100)
     for axis, config in zip(axes, runs, strict=True):
         sampler = load(config.parent)
         samples = sampler.sample(COLUMNS, seed=0)
         axis.imshow(make_grid((samples + 1) / 2, nrow=COLUMNS, padding=1).permute(1, 2, 0))
         axis.axis("off")
-        name = yaml.safe_load(config.read_text())["variant"].replace("_", " ")
+        name = yaml.safe_load(config.read_text())["variant"].removeprefix("equal_").replace("_", " ")
         axis.text(
             -0.01,
             0.5,
