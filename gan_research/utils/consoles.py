@@ -6,7 +6,7 @@ from rich.console import Console
 def on_terminal(console: Console) -> bool:
     """Return whether lines can be drawn again.
 
-    Jupyter asks for colours by FORCE_COLOR, and shows a pipe.
+    FORCE_COLOR, which Jupyter sets, gives a pipe colours, but its lines stay.
     """
     return console.is_terminal and console.file.isatty()
 

@@ -250,9 +250,9 @@ def test_an_archive_is_to_be_unpacked(train, gan, one_line, tmp_path):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("1.png", b"")
     one_line(train(tmp_path / "runs", *folder_data(tmp_path / "d.zip")), "d.zip is an archive", "unpack it")
-    for path, line in ((tmp_path / "d.7z", "d.7z is an archive"), (tmp_path / "d.zip", "1.png")):
+    for path, parts in ((tmp_path / "d.7z", ("d.7z is an archive", "unpack it")), (tmp_path / "d.zip", ("1.png",))):
         for names in ((path, "digits"), ("digits", path)):
-            one_line(gan("evaluate", *names, "--metrics", "digits"), line)
+            one_line(gan("evaluate", *names, "--metrics", "digits"), *parts)
     assert not (tmp_path / "runs").exists()
 
 

@@ -13,6 +13,7 @@ import yaml
 from companions import companions
 from hydra.utils import get_object
 
+from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.cli.reproduce import claims
 from gan_research.config.build import build_evaluation, build_game, build_trainer, make
 from gan_research.config.compose import compose_multirun, compose_train, conf_folder, groups
@@ -105,6 +106,7 @@ def test_every_experiment_composes_and_its_game_can_be_made(experiment, monkeypa
     monkeypatch.setattr("gan_research.config.build.require_images_of_classes", lambda data: None)
     composition = compose_train([f"experiment={experiment}"])
     assert composition.choices["experiment"] == experiment
+    require_allowed(composition.config)
     data = make(composition.config["data"])
     data.mean = lambda: torch.full(data.sample_spec.shape, 0.5)  # the samples may not be here
     gan = build_game(composition.config, data)

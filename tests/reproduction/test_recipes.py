@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from quick import long_but
 
+from gan_research.checkpoints.allowlist import require_allowed
 from gan_research.checkpoints.io import saved_round
 from gan_research.cli.reproduce import changes, claims
 from gan_research.config.build import build_evaluation, make
@@ -62,6 +63,7 @@ def measured_by(config):
 @pytest.mark.parametrize("recipe", sorted(EXPECTED))
 def test_its_claim_is_about_what_it_measures(recipe):
     composition = paper(recipe)
+    require_allowed(composition.config)
     published: Published = make(composition.published)
     published.check()
     assert vars(published) == vars(Published.of(CLAIMS[recipe][0]))
