@@ -17,7 +17,7 @@ EPILOG = """\
 SAMPLES    a checkpoint; the folder of a run: all its checkpoints; an export; a model in W&B,
            wandb://ENTITY/PROJECT/NAME:ALIAS, or on the Hugging Face Hub, hf://USER/NAME; images, which are
            neither cropped nor resized: a folder, an .npz file (images, x or arr_0), or another format of data=images,
-           as StyleGAN's .zip; an .npz file of statistics (mu and sigma); data of the config tree, such as cifar10
+           such as StyleGAN's .zip; an .npz file of statistics (mu and sigma); data of the config tree, such as cifar10
 REFERENCE  real samples: images, statistics or data, as above (default of a checkpoint: its training data)
 KEY=VALUE  any key in the config of the metrics: extractor.weights=PATH extractor.resize=clean batch_size=100
            settings.kid.subset_size=500 num_real=1000; for one of several choices: inception.batch_size=50

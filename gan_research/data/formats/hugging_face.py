@@ -67,8 +67,11 @@ def _rows(place: str, split: str) -> Any:
         return found[split]
     repository, revision = repository_of(place)
     if not (offline := datasets.config.HF_HUB_OFFLINE):
-        with asking_hub(place) as hub:  # without the tries and waits of load_dataset
-            hub.dataset_info(repository, revision=revision)
+        try:
+            with asking_hub(place) as hub:  # without the tries and waits of load_dataset
+                hub.dataset_info(repository, revision=revision)
+        except UserError as error:
+            raise UserError(f"{error}; with HF_HUB_OFFLINE=1, what was downloaded before is read") from error
     try:
         return datasets.load_dataset(repository, split=split, revision=revision)
     except Exception as error:  # of the hub, the network, or the script of the set
